@@ -1,0 +1,81 @@
+/* One row an error: ERR_ROW(NAME, number, word, http_status, retryable, title).
+ * Included several times with ERR_ROW defined to what the place needs; hence no include guard.
+ * Numbers and words are stable: new rows go at the end of their group, none is reused. */
+
+/* The request itself */
+ERR_ROW(BAD_REQUEST, 1, "bad_request", 400, false, "The request is malformed")
+ERR_ROW(BAD_JSON, 2, "bad_json", 400, false, "The body is not valid JSON")
+ERR_ROW(UNKNOWN_MEMBER, 3, "unknown_member", 400, false, "The body has a member that is not known")
+ERR_ROW(INVALID_VALUE, 4, "invalid_value", 422, false, "A value is not allowed here")
+ERR_ROW(MISSING_VALUE, 5, "missing_value", 422, false, "A required value is missing")
+ERR_ROW(BAD_PARAMETER, 6, "bad_parameter", 400, false, "A query parameter is wrong")
+ERR_ROW(BAD_HEADER, 7, "bad_header", 400, false, "A header field is wrong")
+ERR_ROW(BAD_ID, 8, "bad_id", 400, false, "The id is not well-formed")
+ERR_ROW(BAD_CURSOR, 9, "bad_cursor", 400, false, "The cursor does not belong to this list")
+ERR_ROW(BAD_PATH, 10, "bad_path", 400, false, "The request target is malformed")
+ERR_ROW(BAD_MULTIPART, 11, "bad_multipart", 400, false, "The multipart body is malformed")
+ERR_ROW(BAD_NAME, 12, "bad_name", 400, false, "The file name is not allowed")
+ERR_ROW(BAD_OPS, 13, "bad_ops", 400, false, "The list of ops is malformed")
+ERR_ROW(UNKNOWN_OP, 14, "unknown_op", 422, false, "There is no such op")
+ERR_ROW(BAD_OP_PARAMS, 15, "bad_op_params", 422, false, "The parameters do not fit the op")
+ERR_ROW(DIGEST_MISMATCH, 16, "digest_mismatch", 400, false, "The bytes do not match the digest sent with them")
+ERR_ROW(UNSUPPORTED_DIGEST, 17, "unsupported_digest", 400, false, "The digest algorithm is not supported")
+ERR_ROW(LENGTH_MISMATCH, 18, "length_mismatch", 400, false, "The body is shorter or longer than announced")
+ERR_ROW(AMBIGUOUS_FRAMING, 19, "ambiguous_framing", 400, false, "The length of the body is ambiguous")
+ERR_ROW(BAD_LABELS, 20, "bad_labels", 400, false, "The labels are not allowed")
+ERR_ROW(FILE_MISSING, 21, "file_missing", 400, false, "The form has no file part")
+ERR_ROW(BAD_VERSION, 22, "bad_version", 505, false, "The HTTP version is not supported")
+
+/* What the request asks for */
+ERR_ROW(NOT_FOUND, 40, "not_found", 404, false, "There is nothing at this address")
+ERR_ROW(FILE_NOT_FOUND, 41, "file_not_found", 404, false, "There is no such file")
+ERR_ROW(JOB_NOT_FOUND, 42, "job_not_found", 404, false, "There is no such job")
+ERR_ROW(OUTPUT_NOT_FOUND, 43, "output_not_found", 404, false, "The job has no such output")
+ERR_ROW(FILE_GONE, 44, "file_gone", 410, false, "The file was deleted or has expired")
+ERR_ROW(JOB_GONE, 45, "job_gone", 410, false, "The job was deleted with its file")
+ERR_ROW(METHOD_NOT_ALLOWED, 46, "method_not_allowed", 405, false, "The method is not allowed here")
+ERR_ROW(METHOD_UNKNOWN, 47, "method_unknown", 501, false, "The method is not known")
+ERR_ROW(NOT_IMPLEMENTED, 48, "not_implemented", 501, false, "This is not supported")
+ERR_ROW(RANGE_UNSATISFIABLE, 49, "range_unsatisfiable", 416, false, "The range lies outside the file")
+ERR_ROW(PRECONDITION_FAILED, 50, "precondition_failed", 412, false, "A precondition does not hold")
+ERR_ROW(JOB_STATE, 51, "job_state", 409, false, "The job's state does not allow this")
+ERR_ROW(IDEMPOTENCY_CONFLICT, 52, "idempotency_conflict", 422, false, "The idempotency key was used for other content")
+ERR_ROW(IDEMPOTENCY_RUNNING, 53, "idempotency_running", 409, true, "The first request with this idempotency key is still running")
+ERR_ROW(CONFLICT, 54, "conflict", 409, false, "The request conflicts with what is stored")
+ERR_ROW(EXPECTATION_FAILED, 55, "expectation_failed", 417, false, "The expectation cannot be met")
+ERR_ROW(UNSUPPORTED_TYPE, 56, "unsupported_type", 415, false, "The content type is not supported here")
+ERR_ROW(MISDIRECTED, 57, "misdirected", 421, false, "This server does not answer for that host")
+
+/* Limits */
+ERR_ROW(TOO_LARGE, 70, "too_large", 413, false, "The body is larger than allowed")
+ERR_ROW(URI_TOO_LONG, 71, "uri_too_long", 414, false, "The request target is too long")
+ERR_ROW(HEADERS_TOO_LARGE, 72, "headers_too_large", 431, false, "The header block is too large")
+ERR_ROW(TIMEOUT, 73, "request_timeout", 408, true, "The request took too long to arrive")
+ERR_ROW(RATE_LIMITED, 74, "rate_limited", 429, true, "Too many requests")
+ERR_ROW(QUEUE_FULL, 75, "queue_full", 429, true, "Too many jobs are waiting")
+
+/* The server's own state */
+ERR_ROW(INTERNAL, 90, "internal", 500, true, "Something went wrong inside the server")
+ERR_ROW(NO_MEMORY, 91, "no_memory", 503, true, "The server is short of memory")
+ERR_ROW(OVERLOADED, 92, "overloaded", 503, true, "The server is at its limit")
+ERR_ROW(IO, 93, "io_error", 503, true, "The storage reported an error")
+ERR_ROW(STORAGE_FULL, 94, "storage_full", 507, true, "The storage is full")
+ERR_ROW(STORAGE_SEALED, 95, "storage_sealed", 503, true, "The storage failed and takes no writes until a restart")
+ERR_ROW(STORAGE_READONLY, 96, "storage_readonly", 503, true, "The storage cannot be written")
+ERR_ROW(CATALOG_UNAVAILABLE, 97, "catalog_unavailable", 503, true, "The catalogue is not available")
+ERR_ROW(SHUTTING_DOWN, 98, "shutting_down", 503, true, "The server is stopping")
+ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their digest")
+
+/* Inside the engine; a client sees them only as the error of a job */
+ERR_ROW(STALE, 110, "stale_attempt", 409, false, "Another attempt holds the job now")
+ERR_ROW(AGAIN, 111, "again", 503, true, "Try again")
+ERR_ROW(CANCELLED, 112, "cancelled", 409, false, "The job was cancelled")
+ERR_ROW(WORKER_LOST, 113, "worker_lost", 500, false, "The worker died three times over this job")
+ERR_ROW(OP_FAILED, 114, "op_failed", 500, false, "The op failed")
+ERR_ROW(INPUT_GONE, 115, "input_gone", 410, false, "The file the job was to work on is gone")
+
+/* Starting up */
+ERR_ROW(BAD_CONFIG, 120, "bad_config", 500, false, "The configuration is wrong")
+ERR_ROW(IN_USE, 121, "in_use", 500, false, "The data directory is in use")
+ERR_ROW(SCHEMA_NEWER, 122, "schema_newer", 500, false, "The catalogue was written by a newer version")
+ERR_ROW(USAGE, 123, "usage", 500, false, "The command line is wrong")
