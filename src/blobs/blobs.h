@@ -1,0 +1,74 @@
+/* Where bytes live. A blob is written once under a name that is never used again, then read any number of times, then removed.
+ * Backends: memory, local directory, (S3); wrappers: fault injection. Every backend passes tests/unit/test_blobs_contract.c.
+ *
+ * Names: `<owner>/<2 hex>/<id>` with characters [0-9a-zA-Z._-] in each of the three parts; blob_name_valid() is asked in front of every backend.
+ *
+ * The failed-flush rule: once a flush (of a file or directory) reported an error, the store is *sealed*: every later write, flush or
+ * removal answers ERR_STORAGE_SEALED until the process restarts, because the kernel may have dropped the dirty pages and say OK next time.
+ * Reads go on. */
+#ifndef FILEMILL_BLOBS_BLOBS_H
+#define FILEMILL_BLOBS_BLOBS_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "rt/env.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BLOB_NAME_MAX 160 /* bytes */
+
+struct blobs;
+struct blob_writer; /* one blob being written; one thread at a time */
+
+bool blob_name_valid(struct str name);
+/* `<owner>/<last two hex digits of id>/<id>` for an upload; dst is NUL-terminated. */
+void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *file_id_text);
+
+/* ---- life ---- */
+void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
+
+/* ---- writing: may block on disk, call from pool threads only ---- */
+/* Creates the blob under its final name; ERR_CONFLICT when the name exists. size_hint in bytes, 0 = unknown. */
+[[nodiscard]] int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
+/* Appends; all or an error, after which only blob_abandon() is allowed. */
+[[nodiscard]] int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
+/* Makes bytes and name durable (file flush, directory flush), closes and frees the writer also on failure.
+ * 0 means: the blob is there after a power cut. On failure the name is removed if possible. */
+[[nodiscard]] int blob_commit(struct blob_writer *w, struct err *e);
+/* Closes, removes the name, frees. Never fails; what it cannot remove the sweep finds. NULL is fine. */
+void blob_abandon(struct blob_writer *w);
+
+/* ---- reading: any thread; may block on disk ---- */
+/* A read-only descriptor the caller closes, positioned at 0; ERR_NOT_FOUND. Backends without descriptors give a memfd or ERR_NOT_IMPLEMENTED. */
+[[nodiscard]] int blob_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e);
+
+/* ---- removing and sweeping ---- */
+/* Removing what is not there is success. */
+[[nodiscard]] int blob_remove(struct blobs *b, struct str name, struct err *e);
+/* Calls visit for every name, in no order; visit returns 0 to go on. Blobs created or removed meanwhile may or may not be seen. */
+[[nodiscard]] int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+
+/* ---- health ---- */
+bool blobs_sealed(const struct blobs *b);
+/* Writes, flushes and removes a small probe; for readiness. */
+[[nodiscard]] int blobs_probe(struct blobs *b, struct err *e);
+
+/* ---- backends ---- */
+[[nodiscard]] int blobs_memory_new(struct blobs **ret, struct err *e);
+/* dir_fd: the blob root beneath the data directory, borrowed for the store's life. Every access is openat beneath it with O_NOFOLLOW; directories 0700, files 0600. */
+[[nodiscard]] int blobs_local_new(struct blobs **ret, struct env *env, int dir_fd, struct err *e);
+
+/* A wrapper that fails chosen calls; takes `inner`. Calls are counted over create, append, commit, open, remove, visit together. */
+struct blobs_fault_plan {
+	unsigned fail_at; /* 1 = the first call; 0 = none */
+	bool sticky; /* every call from there on */
+	int code; /* ERR_… to answer */
+	unsigned calls; /* out: how many calls were made */
+};
+[[nodiscard]] int blobs_fault_new(struct blobs **ret, struct blobs *inner, struct blobs_fault_plan *plan, struct err *e);
+
+#endif

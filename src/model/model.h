@@ -1,0 +1,110 @@
+/* What the system speaks of: files, jobs, their states; plain data with validation and JSON form. No storage, no threads. */
+#ifndef FILEMILL_MODEL_MODEL_H
+#define FILEMILL_MODEL_MODEL_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/json_out.h"
+#include "base/uuid.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OWNER_MAX 36 /* bytes; a user's UUID or "public" */
+#define OWNER_PUBLIC "public"
+#define NAME_MAX_BYTES 255
+#define TYPE_MAX_BYTES 100
+#define LABELS_MAX 16 /* pairs a file */
+#define LABEL_KEY_MAX 63 /* bytes: a-z 0-9 _ - . */
+#define LABEL_VALUE_MAX 255 /* bytes of UTF-8 without control characters */
+#define OPS_MAX 32 /* ops one upload may ask for */
+#define PRIORITY_MAX 7
+#define PRIORITY_DEFAULT 3
+#define MAX_ATTEMPTS_DEFAULT 3
+#define LOSSES_MAX 3 /* lost workers until quarantine */
+
+/* The life of a job. Kept as these numbers in the catalogue: never renumber.
+ *
+ *              claim            finish
+ *   QUEUED ──────────► RUNNING ────────► SUCCEEDED | FAILED
+ *     ▲  │ cancel         │ │ cancel
+ *     │  └──► CANCELLED ◄─┼─┘
+ *     └───────────────────┘ retry, reclaim;  third lost worker: QUARANTINED
+ *
+ * Retry by hand leads from FAILED, CANCELLED and QUARANTINED back to QUEUED. */
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_QUARANTINED, JOB_STATES };
+
+bool job_state_may(enum job_state from, enum job_state to); /* the table of allowed moves */
+bool job_state_final(enum job_state s);
+const char *job_state_name(enum job_state s);
+bool job_state_parse(enum job_state *ret, struct str name);
+
+/* Where a file's bytes are. Kept as numbers in the catalogue. */
+enum location { LOCATION_INLINE = 0, LOCATION_FILE = 1, LOCATION_OBJECT = 2 };
+
+struct job {
+	struct uuid id;
+	int64_t number; /* row number, 1… */
+	struct uuid file;
+	int64_t file_number;
+	struct str op; /* name from the op table */
+	uint32_t op_version;
+	struct str params; /* canonical JSON object text, "{}" when none */
+	enum job_state state;
+	uint32_t priority; /* 0 highest … 7 */
+	uint32_t attempt; /* tries begun */
+	uint32_t max_attempts;
+	uint32_t losses;
+	int64_t fence;
+	int64_t run_at, created_at, started_at, finished_at; /* Unix ms; 0 = not yet */
+	struct str result; /* JSON object text such as {"md5":"…"}; p NULL when none */
+	int error; /* ERR_… code, 0 when none */
+	struct str error_detail;
+	bool cached; /* answered from an earlier identical job */
+};
+
+struct file {
+	struct uuid id;
+	int64_t number; /* row number, 1… never reused */
+	struct str owner;
+	struct str name; /* for display only; valid UTF-8 */
+	uint64_t size; /* bytes */
+	struct str type; /* media type told from the bytes */
+	uint8_t sha256[32];
+	struct str labels; /* canonical JSON object text, "{}" when none */
+	enum location location;
+	int64_t created_at, expires_at; /* Unix ms; expires_at 0 = never */
+	struct job *jobs; /* oldest first */
+	size_t n_jobs;
+};
+
+/* Cleans a client's file name for display (PROMISES.md, names): takes the last segment after '/' or '\', refuses what is empty afterwards,
+ * longer than 255 bytes, no valid UTF-8, or with control characters; drops bidi and zero-width characters.
+ * *ret lies in the arena. ERR_BAD_NAME. An empty input gives "file". */
+[[nodiscard]] int name_clean(struct str *ret, struct str raw, struct arena *a, struct err *e);
+
+/* Reads labels from JSON ({"k":"v"}) or from a list "k:v,k2:v2"; *ret is canonical JSON (keys sorted). ERR_BAD_LABELS. */
+[[nodiscard]] int labels_parse_json(struct str *ret, struct str json, struct arena *a, struct err *e);
+[[nodiscard]] int labels_parse_list(struct str *ret, struct str list, struct arena *a, struct err *e);
+
+/* The JSON objects of API.md. */
+void job_write_json(struct json_out *j, const struct job *job);
+void file_write_json(struct json_out *j, const struct file *f);
+
+/* Strict JSON reading for request bodies on jansson: size and depth (32) bounded, duplicate members, trailing bytes, NUL escapes and a BOM refused. */
+struct json_t;
+[[nodiscard]] int json_read(struct json_t **ret, struct str text, struct err *e); /* takes nothing; caller json_decref()s. ERR_BAD_JSON */
+/* ERR_UNKNOWN_MEMBER naming the first member of `object` that is not in the NULL-terminated list. ERR_INVALID_VALUE when it is no object. */
+[[nodiscard]] int json_only_members(struct json_t *object, const char *const *names, struct err *e);
+
+/* List parameters shared by every list. */
+struct page {
+	int64_t before; /* row number to start below; 0 = from the newest */
+	uint32_t limit; /* 1…200 */
+};
+/* Cursors are opaque, bound to a list's name and filters, and protected by a key of the running data directory (16 bytes): base64url text.
+ * ERR_BAD_CURSOR. `scope` names list and filters. */
+void cursor_make(char dst[64], int64_t before, struct str scope, const uint8_t key[16]);
+[[nodiscard]] int cursor_read(int64_t *ret_before, struct str text, struct str scope, const uint8_t key[16], struct err *e);
+
+#endif
