@@ -1,0 +1,253 @@
+/* What is known: files, jobs, their results. One interface; memory and SQLite behind it here, PostgreSQL later.
+ *
+ * Writes are change sets, applied in batches: catalog_apply() runs a batch as one transaction and returns when it is durable. Each change has its own
+ * result; one that is refused (not found, stale, conflict) leaves no trace and does not disturb the others.
+ * An error of the batch as a whole means: nothing of it may be acknowledged. If its flush failed, the outcome is unknown until a restart,
+ * and every later batch answers ERR_STORAGE_SEALED.
+ *
+ * Reads are separate functions on read-only connections; any thread may call them, and they may block on disk.
+ * catalog_apply() is called by one thread only (the committer). All times are Unix milliseconds and come from the caller.
+ * Results live in the arena given. Contract suite: tests/unit/test_catalog_contract.c, run against every backend. */
+#ifndef FILEMILL_CATALOG_CATALOG_H
+#define FILEMILL_CATALOG_CATALOG_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "model/model.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct catalog;
+
+enum change_kind {
+	CHANGE_ADD_FILE,
+	CHANGE_ADD_JOBS,
+	CHANGE_CLAIM,
+	CHANGE_FINISH,
+	CHANGE_BEAT,
+	CHANGE_RECLAIM,
+	CHANGE_CANCEL_JOB,
+	CHANGE_RETRY_JOB,
+	CHANGE_PATCH_FILE,
+	CHANGE_DELETE_FILE,
+	CHANGE_BLOB_GONE,
+	CHANGE_OUTBOX_DONE,
+	CHANGE_PURGE,
+	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
+};
+
+/* A file with its jobs, its inline bytes and its idempotency record, all or nothing.
+ * Of file->jobs the caller sets id, op, op_version, params, priority, max_attempts, run_at, created_at and either state JOB_QUEUED or, for a fused
+ * job, a final state with result, attempt 1, started_at, finished_at. */
+struct change_add_file {
+	struct file *file; /* in: all but number; out: number, jobs[].number, .file, .file_number */
+	struct str bytes; /* in: LOCATION_INLINE only */
+	struct str idempotency_key; /* in: p NULL = none */
+	uint8_t fingerprint[32]; /* in: SHA-256 over what the first request was */
+	bool replayed; /* out: this key was used with the same fingerprint: nothing was added; replay_of names the first file */
+	struct uuid replay_of; /* out */
+	/* ERR_IDEMPOTENCY_CONFLICT: same owner and key with another fingerprint. Records older than 24 h do not count. */
+};
+
+/* Jobs on stored files, all or nothing. */
+struct change_add_jobs {
+	struct str owner;
+	struct job *jobs; /* in: id, file, op, op_version, params, priority, max_attempts, run_at, created_at; out: the whole job.
+			     A job whose op, version and params already succeeded on the same bytes of the same owner comes back SUCCEEDED with cached true and the earlier result. */
+	size_t n;
+	size_t failed_index; /* out: which job was refused */
+	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in) */
+};
+
+/* Takes up to max ready jobs, highest priority first, then by run_at, then by age. Each one's fence and attempt grow by one. */
+struct change_claim {
+	struct uuid worker; /* must hold a lease: ERR_STALE otherwise */
+	uint32_t max;
+	int64_t now;
+	struct arena *arena; /* for the result */
+	struct claimed {
+		struct job job;
+		struct str owner;
+		uint64_t size;
+		enum location location;
+		uint8_t sha256[32];
+	} *jobs; /* out */
+	size_t n; /* out */
+};
+
+/* The end of an attempt. Matches (job, fence, worker); no such row: ERR_STALE and nothing happens. */
+struct change_finish {
+	struct uuid job;
+	int64_t fence;
+	struct uuid worker;
+	enum job_state state; /* SUCCEEDED, FAILED, CANCELLED; or QUEUED: give back, or retry at retry_at */
+	int64_t retry_at; /* with QUEUED */
+	bool give_back; /* with QUEUED: the attempt does not count (drain) */
+	struct str result; /* JSON object, p NULL = none */
+	int error; /* ERR_…, 0 = none */
+	struct str error_detail;
+	int64_t started_at, finished_at;
+	struct uuid file; /* out: the job's file, for those who wait on it */
+};
+
+/* First beat registers the worker incarnation. Later ones: ERR_STALE when the lease was already lost. */
+struct change_beat {
+	struct uuid worker;
+	int64_t now, expires_at;
+	bool first;
+	bool leaving; /* ends the lease: its jobs become reclaimable at once */
+};
+
+/* Takes back what lost workers held: fence and losses grow, state QUEUED again, or QUARANTINED at LOSSES_MAX. */
+struct change_reclaim {
+	int64_t now;
+	bool all; /* embedded start: nobody else is alive, whatever the leases say */
+	uint32_t reclaimed, quarantined; /* out */
+};
+
+struct change_job_ref { /* CANCEL_JOB, RETRY_JOB */
+	struct uuid id;
+	struct str owner;
+	int64_t now;
+	bool was_running; /* out, cancel: the worker must be told; the job becomes CANCELLED when its attempt ends */
+	/* ERR_JOB_NOT_FOUND, ERR_JOB_STATE; retry also ERR_FILE_GONE */
+	struct uuid file; /* out */
+};
+
+struct change_patch_file {
+	struct uuid id;
+	struct str owner;
+	struct str name, labels; /* p NULL = keep */
+	bool set_expires;
+	int64_t expires_at;
+	int64_t now;
+	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE */
+};
+
+/* The file answers ERR_FILE_GONE from now on (its row stays as the tombstone); waiting jobs become CANCELLED, inline bytes go,
+ * a stored blob is marked doomed. */
+struct change_delete_file {
+	struct uuid id;
+	struct str owner;
+	int64_t now;
+	enum location location; /* out */
+	struct uuid blob_file; /* out: id of the file whose blob is doomed */
+};
+
+struct change_blob_gone { /* the doomed blob's bytes are gone: forget the mark */
+	struct uuid file;
+};
+
+struct change_outbox_done {
+	int64_t upto; /* entries with seq <= upto were delivered */
+};
+
+/* Housekeeping, bounded per call: idempotency records, tombstones (with their jobs) and dead workers older than the times given. */
+struct change_purge {
+	int64_t idempotency_before, tombstones_before, workers_before;
+	uint32_t max;
+};
+
+struct change {
+	enum change_kind kind;
+	int code; /* out: 0 or ERR_… */
+	struct err err; /* out: details when code != 0 */
+	union {
+		struct change_add_file add_file;
+		struct change_add_jobs add_jobs;
+		struct change_claim claim;
+		struct change_finish finish;
+		struct change_beat beat;
+		struct change_reclaim reclaim;
+		struct change_job_ref job_ref;
+		struct change_patch_file patch_file;
+		struct change_delete_file delete_file;
+		struct change_blob_gone blob_gone;
+		struct change_outbox_done outbox_done;
+		struct change_purge purge;
+	};
+};
+
+/* ---- life ---- */
+struct catalog_options {
+	bool outbox; /* every job that becomes final leaves an outbox entry in the same transaction */
+	uint64_t queue_max; /* waiting jobs at most; 0 = no limit */
+};
+
+[[nodiscard]] int catalog_memory_new(struct catalog **ret, const struct catalog_options *options, struct err *e);
+/* Opens or creates `catalog.db` in the directory (an absolute or relative path; the caller holds the directory's lock), migrates the schema forward.
+ * ERR_SCHEMA_NEWER, ERR_DAMAGED, ERR_IO, ERR_STORAGE_FULL. Sets journal_mode=WAL, synchronous=FULL and checks both took. */
+[[nodiscard]] int catalog_sqlite_open(struct catalog **ret, const char *dir, const struct catalog_options *options, struct err *e);
+void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */
+
+/* ---- writing ---- */
+[[nodiscard]] int catalog_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e);
+/* Called by the committer when nothing waits: room for work such as a checkpoint. */
+void catalog_idle(struct catalog *c);
+bool catalog_sealed(const struct catalog *c);
+
+/* ---- reading ---- */
+struct file_key { /* by id, or by number when number > 0 */
+	struct uuid id;
+	int64_t number;
+};
+
+struct file_filter {
+	struct str owner;
+	struct str name; /* substring, p NULL = any */
+	struct str label_key, label_value; /* p NULL = any */
+	int state; /* a job state one of the file's jobs has, -1 = any */
+};
+
+struct job_filter {
+	struct str owner;
+	int state; /* -1 = any */
+	struct str op; /* p NULL = any */
+	bool by_file;
+	struct uuid file;
+};
+
+/* ERR_FILE_NOT_FOUND (also another owner's), ERR_FILE_GONE. Fills everything, jobs included. */
+[[nodiscard]] int catalog_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
+/* The bytes of an inline file, appended to out. ERR_FILE_NOT_FOUND when there are none (deleted meanwhile). */
+[[nodiscard]] int catalog_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
+/* number > 0 looks up by row number. ERR_JOB_NOT_FOUND. */
+[[nodiscard]] int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+/* Newest first, at most page.limit; *ret_next is the cursor number for the next page, 0 = no more. */
+[[nodiscard]] int catalog_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
+				     int64_t *ret_next, struct err *e);
+[[nodiscard]] int catalog_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
+				    int64_t *ret_next, struct err *e);
+
+struct catalog_stats {
+	uint64_t files, file_bytes; /* not deleted */
+	uint64_t jobs_waiting, jobs_running; /* now */
+	uint64_t jobs_final[JOB_STATES]; /* by final state, since the beginning */
+	int64_t oldest_waiting_at; /* run_at of the oldest ready job, 0 = none */
+};
+[[nodiscard]] int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+
+/* When the next waiting job becomes ready: a time <= now means one is ready, INT64_MAX none waits. */
+[[nodiscard]] int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+
+/* Does a row refer to the stored blob of this file id (deleted files do not)? For the sweep. */
+[[nodiscard]] int catalog_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);
+/* Up to max doomed blobs whose bytes still have to go. */
+struct doomed {
+	struct uuid file;
+	struct str owner;
+};
+[[nodiscard]] int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+/* Files past their expiry, to be deleted by the engine. */
+[[nodiscard]] int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+
+struct outbox_entry {
+	int64_t seq;
+	struct job job; /* final */
+};
+[[nodiscard]] int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
+
+#endif

@@ -1,0 +1,56 @@
+/* Header fields with a grammar: ranges, entity tags, digests, preferences. Pure functions. */
+#ifndef FILEMILL_HTTP_FIELDS_H
+#define FILEMILL_HTTP_FIELDS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum range_result { RANGE_WHOLE, RANGE_PART, RANGE_UNSATISFIABLE };
+
+/* `Range` (RFC 9110 §14.2) for a representation of `size` bytes. One range gives PART; none, other units, malformed or several ranges WHOLE (the header is then ignored,
+ * as the RFC allows); an unsatisfiable one UNSATISFIABLE. */
+enum range_result range_parse(struct str header, uint64_t size, uint64_t *ret_first, uint64_t *ret_length);
+
+/* Does the entity tag (without quotes) occur in an If-Match / If-None-Match list (RFC 9110 §13.1)? `*` matches. Weak tags match only when weak_ok. A malformed list does not match. */
+bool etag_list_has(struct str header, struct str etag, bool weak_ok);
+/* If-Range (§13.1.5): true when the range is to be honoured. A date never matches: our validators are strong entity tags. */
+bool if_range_holds(struct str header, struct str etag);
+
+/* What Content-Digest / Repr-Digest (RFC 9530) or Content-MD5 (RFC 1864) demand. */
+struct digest_want {
+	bool md5, sha256, sha512;
+	uint8_t md5_value[16], sha256_value[32], sha512_value[64];
+};
+/* Adds to *w. Structured-field dictionary of byte sequences. ERR_UNSUPPORTED_DIGEST when no algorithm in the field is one of ours; ERR_BAD_HEADER for syntax or a wrong length;
+ * ERR_DIGEST_MISMATCH when two fields contradict. */
+[[nodiscard]] int digest_want_parse(struct digest_want *w, struct str header, struct err *e);
+[[nodiscard]] int digest_want_md5(struct digest_want *w, struct str header, struct err *e);
+
+/* The `wait` preference of RFC 7240 in seconds; -1 when there is none or it is no whole number (preferences may be ignored). */
+int prefer_wait_s(struct str header);
+
+/* Media type without parameters, lower-cased comparison. */
+bool media_type_is(struct str content_type, const char *type);
+
+/* A structured-field reader (RFC 8941 lists with parameters) for other floors: walks items in place.
+ * Tokens, strings (escapes resolved into the item's buffer), integers, decimals refused, booleans, byte sequences refused. */
+struct sf_item {
+	enum { SF_TOKEN, SF_STRING, SF_INTEGER, SF_BOOLEAN } kind;
+	struct str text; /* token or string content */
+	int64_t integer; /* integer or boolean */
+};
+struct sf_reader {
+	struct str rest;
+	char scratch[256]; /* a string with escapes; at most 255 bytes */
+	bool started;
+};
+struct sf_reader sf_reader(struct str field);
+/* Next list member: 1 and *ret, 0 at the end, ERR_BAD_HEADER when malformed. */
+int sf_next_item(struct sf_reader *s, struct sf_item *ret, struct err *e);
+/* Next parameter of the current member: 1 and *ret_key, *ret, 0 when there is none, ERR_BAD_HEADER. The key is borrowed from the field. */
+int sf_next_param(struct sf_reader *s, struct str *ret_key, struct sf_item *ret, struct err *e);
+
+#endif

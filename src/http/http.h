@@ -1,0 +1,112 @@
+/* The HTTP server as the rest of the program sees it. libmicrohttpd stays behind this header.
+ *
+ * Life of a request: gate (head is well-formed and unambiguous) → route → start() → body() any number of times → end() → reply → release().
+ *  - start, body and end run on an HTTP thread and must not block.
+ *  - A reply may be given in any of them, or later from any one thread: when end() returns without one the connection is suspended until http_reply…().
+ *  - body() may return HTTP_WAIT: all data was taken, but no more must come until http_continue(), from any thread.
+ *  - release() is called exactly once, after the reply was sent or the client went away; between the last callback and the reply the request stays valid.
+ *  - A reply given before the whole body arrived: the rest is read and dropped up to a limit, then the connection is closed. With `Expect: 100-continue` a reply in
+ *    start() means the body is never asked for.
+ * HEAD is served by the GET route's handler; the layer drops the body. OPTIONS and 405 with Allow are answered by the layer. */
+#ifndef FILEMILL_HTTP_HTTP_H
+#define FILEMILL_HTTP_HTTP_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_server;
+struct http_request;
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS };
+
+enum http_body {
+	HTTP_BODY_NONE,   /* a body is refused unless empty */
+	HTTP_BODY_BUFFER, /* collected up to max_body (or the server's json_max when 0), handed over with http_body() in end() */
+	HTTP_BODY_STREAM, /* goes to body() as it arrives */
+};
+
+enum http_flow { HTTP_MORE, HTTP_WAIT };
+
+struct http_handler {
+	enum http_body body_kind;
+	uint64_t max_body; /* BUFFER: bytes, 0 = the server's json_max. STREAM: checked by the handler, see http_content_length() */
+	void (*start)(struct http_request *r); /* NULL = nothing to do before the body */
+	enum http_flow (*body)(struct http_request *r, const void *data, size_t n);
+	void (*end)(struct http_request *r);
+	void (*release)(struct http_request *r); /* NULL = nothing to free */
+};
+
+/* Who may call a route; more than HTTP_ANYONE comes with accounts. */
+enum http_access { HTTP_ANYONE, HTTP_CALLER, HTTP_ADMIN };
+
+struct http_route {
+	enum http_method method;
+	const char *pattern; /* "/v1/files/{id}/content"; a {part} matches one non-empty segment, percent-decoded */
+	const struct http_handler *handler;
+	enum http_access access;
+	const char *operation; /* operationId in the OpenAPI document, "" when the route is not part of it */
+	const char *summary;
+	const char *const *query; /* NULL-terminated names of known parameters; others and duplicates are ERR_BAD_PARAMETER. NULL = none known */
+	bool any_slash; /* the same with a trailing slash */
+};
+
+struct http_config {
+	const char *address; /* IPv4 or IPv6 literal */
+	uint16_t port; /* 0 = the system chooses */
+	unsigned threads; /* 0 = one a core, at most 4 */
+	unsigned connections, connections_per_address; /* at most, 0 = no limit */
+	uint64_t json_max; /* bytes of a buffered body */
+	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
+	uint64_t body_min_rate; /* bytes/s after the grace */
+	const struct http_route *const *tables; /* NULL-terminated list of tables, each ending with a pattern of NULL */
+	void *app; /* http_app() gives it back */
+	void (*access_log)(struct http_request *r, int status, int64_t us); /* NULL = none; HTTP thread */
+};
+
+/* Listens at once; *ret_port is the real port. ERR_IO with the reason when it cannot. Descriptor use beyond the process limit pauses accepting. */
+[[nodiscard]] int http_server_start(struct http_server **ret, const struct http_config *config, uint16_t *ret_port, struct err *e);
+/* No new connections; idle ones are closed, running requests go on, for at most grace_ms; true when all were answered. Then http_server_free(). */
+bool http_server_drain(struct http_server *s, int64_t grace_ms);
+/* All requests that are waiting for a reply must have got one. NULL is fine. */
+void http_server_free(struct http_server *s);
+/* The routes in service, for tests and documentation: a JSON array of method, path, operation, summary, access. */
+void http_routes_json(struct buf *out, const struct http_route *const *tables);
+
+/* ---- reading a request (valid until release) ---- */
+void *http_app(const struct http_request *r);
+struct arena *http_arena(struct http_request *r); /* lives as long as the request; one thread at a time */
+enum http_method http_method(const struct http_request *r);
+struct str http_path(const struct http_request *r); /* decoded */
+struct str http_param(const struct http_request *r, const char *name); /* {part} of the pattern; p NULL when there is none */
+struct str http_query(const struct http_request *r, const char *name); /* decoded; p NULL when absent */
+/* Trimmed value; p NULL when absent. A header that came twice is joined by ", " (those that must be single were refused by the gate). */
+struct str http_header(struct http_request *r, const char *name);
+bool http_content_length(const struct http_request *r, uint64_t *ret); /* false: chunked */
+struct str http_body(const struct http_request *r); /* BUFFER, in end() and later */
+struct str http_request_id(const struct http_request *r);
+struct str http_peer(const struct http_request *r); /* textual address without port */
+const struct http_route *http_route_of(const struct http_request *r);
+void http_set_data(struct http_request *r, void *data); /* the handler's own */
+void *http_data(const struct http_request *r);
+void http_continue(struct http_request *r); /* after HTTP_WAIT; any thread, exactly once each */
+
+/* ---- answering: exactly one http_reply… a request ---- */
+/* Before the reply; name and value are copied. A value with control characters is dropped and logged: our own mistake. */
+void http_set_header(struct http_request *r, const char *name, const char *value);
+/* Takes the buffer (emptied). Content-Type as given. */
+void http_reply_buf(struct http_request *r, int status, const char *content_type, struct buf *body);
+void http_reply_json(struct http_request *r, int status, struct buf *body);
+void http_reply_static(struct http_request *r, int status, const char *content_type, const void *p, size_t n); /* memory that outlives the server */
+void http_reply_empty(struct http_request *r, int status);
+/* Takes fd; sends len bytes from offset. */
+void http_reply_fd(struct http_request *r, int status, const char *content_type, int fd, uint64_t offset, uint64_t len);
+/* application/problem+json from an error: type, title, status, detail, code, and field, expected, limit where set; Retry-After where given. 5xx is logged once here. */
+void http_reply_problem(struct http_request *r, const struct err *e);
+
+#endif
