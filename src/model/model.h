@@ -91,12 +91,6 @@ struct file {
 void job_write_json(struct json_out *j, const struct job *job);
 void file_write_json(struct json_out *j, const struct file *f);
 
-/* Strict JSON reading for request bodies on jansson: size and depth (32) bounded, duplicate members, trailing bytes, NUL escapes and a BOM refused. */
-struct json_t;
-[[nodiscard]] int json_read(struct json_t **ret, struct str text, struct err *e); /* takes nothing; caller json_decref()s. ERR_BAD_JSON */
-/* ERR_UNKNOWN_MEMBER naming the first member of `object` that is not in the NULL-terminated list. ERR_INVALID_VALUE when it is no object. */
-[[nodiscard]] int json_only_members(struct json_t *object, const char *const *names, struct err *e);
-
 /* List parameters shared by every list. */
 struct page {
 	int64_t before; /* row number to start below; 0 = from the newest */

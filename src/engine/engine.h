@@ -1,0 +1,134 @@
+/* The engine: takes files in, commits them, runs their jobs, tells what became of each. It decides; routes translate.
+ *
+ * Threads: HTTP threads call the functions marked *any thread*; one committer thread owns the catalogue's writes; one scheduler thread
+ * claims jobs and keeps the lease; pool threads do what blocks (blob writes, flushes, lists); a timer thread ends waits.
+ * Completion callbacks run on one of these threads, must not block and may not call back into the engine's stop. */
+#ifndef FILEMILL_ENGINE_ENGINE_H
+#define FILEMILL_ENGINE_ENGINE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "blobs/blobs.h"
+#include "catalog/catalog.h"
+#include "model/model.h"
+#include "ops/ops.h"
+#include "rt/env.h"
+#include "rt/pool.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+
+/* Where finished jobs are told to, one after the other, from the outbox: at least once, in the order they became final.
+ * Runs on the engine's outbox thread and may block; 0 = delivered, else it is tried again after a pause. */
+typedef int engine_outbox_fn(void *arg, const struct job *job);
+
+struct engine_config {
+	uint64_t inline_max; /* bytes kept in the catalogue's row */
+	uint64_t file_max; /* bytes of one file */
+	uint64_t free_reserve; /* bytes that stay free in the file system below `space_fd`; 0 = off */
+	int space_fd; /* data directory for the free-space check, -1 = none */
+	unsigned io_threads; /* pool for blob writes and reads that block */
+	unsigned job_threads; /* threads that run digest jobs */
+	unsigned uploads_max; /* uploads at once */
+	const char *default_ops; /* structured-field list */
+	int64_t lease_ms, beat_ms, reclaim_ms; /* 15,000 / 4,000 / 2,000 */
+	int64_t sweep_every_ms; /* 0 = only at start */
+	int64_t idempotency_ms, tombstone_ms; /* 24 h, 30 d */
+	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
+	void *outbox_arg;
+};
+
+/* Takes catalogue and blobs on success. env is borrowed. No thread is started yet. ERR_BAD_OPS, ERR_UNKNOWN_OP for default_ops. */
+[[nodiscard]] int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog, struct blobs *blobs,
+			     struct err *e);
+/* Takes back what an earlier boot left running, finishes interrupted deletes, starts the threads and the first sweep. */
+[[nodiscard]] int engine_start(struct engine *g, struct err *e);
+/* No new work from now on (ERR_SHUTTING_DOWN); running digest jobs are given back or finished within grace_ms; waits end; commits are finished. */
+void engine_stop(struct engine *g, int64_t grace_ms);
+void engine_free(struct engine *g); /* after engine_stop(); NULL is fine */
+
+/* ---- intake: one upload, owned by one request. Calls come from one thread at a time and never block. ---- */
+struct intake;
+
+struct intake_spec {
+	struct str owner;
+	int64_t length; /* announced bytes of the file itself, -1 = unknown; above file_max ERR_TOO_LARGE at once */
+	struct str name; /* raw, as the client wrote it; p NULL = none yet */
+	struct str ops; /* structured-field list; p NULL = none given (yet) */
+	struct str labels; /* `k:v,…`; p NULL = none given (yet) */
+	struct str type_hint; /* unused for the type, which is told from the bytes */
+	struct str idempotency_key; /* p NULL = none; 1…255 visible ASCII bytes, else ERR_BAD_HEADER */
+	bool want_md5, want_sha256, want_sha512; /* the body is checked against these: ERR_DIGEST_MISMATCH */
+	uint8_t md5[16], sha256[32], sha512[64];
+	/* after INTAKE_WAIT: there is room again. Pool thread. */
+	void (*on_room)(void *arg);
+	void *arg;
+};
+
+/* ERR_SHUTTING_DOWN, ERR_STORAGE_SEALED, ERR_STORAGE_FULL, ERR_OVERLOADED, ERR_TOO_LARGE, ERR_BAD_NAME, ERR_BAD_LABELS, ERR_BAD_OPS…, ERR_IDEMPOTENCY_RUNNING. */
+[[nodiscard]] int intake_open(struct engine *g, const struct intake_spec *spec, struct intake **ret, struct err *e);
+/* What a multipart form tells later than the open; each before intake_finish(). Ops told after the first byte cannot ride along and are queued. */
+[[nodiscard]] int intake_set_name(struct intake *in, struct str raw, struct err *e);
+[[nodiscard]] int intake_set_ops(struct intake *in, struct str list, struct err *e);
+[[nodiscard]] int intake_set_labels(struct intake *in, struct str text, struct err *e); /* JSON object or list */
+
+enum intake_step { INTAKE_MORE, INTAKE_WAIT, INTAKE_FAILED };
+/* Always takes all n bytes. INTAKE_WAIT: give no more until on_room. INTAKE_FAILED: *e says why; then intake_cancel(). */
+enum intake_step intake_feed(struct intake *in, const void *data, size_t n, struct err *e);
+
+struct intake_result {
+	int code; /* 0: the file is durable and its jobs are committed */
+	struct err err; /* when code != 0 */
+	const struct file *file; /* when code == 0; valid during the callback */
+	bool replayed; /* an idempotent repeat: file is the first one, as it is now */
+};
+typedef void intake_done_fn(void *arg, const struct intake_result *result);
+
+/* The body is complete. Takes the intake; done is called exactly once, from the committer, a pool thread, or this call. */
+void intake_finish(struct intake *in, intake_done_fn *done, void *arg);
+/* Gives up: nothing is kept. Takes the intake; may return before a pool thread has let go of it. on_room is not called any more after the return. NULL is fine. */
+void intake_cancel(struct intake *in);
+
+/* ---- writes ---- */
+/* Queues one change for the next batch; `done` is called on the committer thread after the commit (or its failure) with c->code and c->err set.
+ * The memory of *c and all it points to is the caller's and must live until then. Any thread. */
+typedef void change_done_fn(void *arg, struct change *c);
+void engine_submit(struct engine *g, struct change *c, change_done_fn *done, void *arg);
+
+/* ---- reads: may block on the catalogue's disk; see catalog.h for errors ---- */
+struct catalog *engine_catalog(struct engine *g); /* for its read functions only */
+/* Point reads may be done on an HTTP thread (a mapped, local catalogue: microseconds); everything else goes to the pool. */
+bool engine_reads_are_local(const struct engine *g);
+struct pool *engine_pool(struct engine *g);
+/* Content of a file: bytes for inline files appended to *ret_bytes (fd -1), else a descriptor the caller closes. */
+[[nodiscard]] int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, struct buf *ret_bytes, struct err *e);
+/* Validated ops for a stored file → the change that adds the job; fills ids and times. */
+void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const struct op_request *op);
+struct env *engine_env(struct engine *g);
+struct uuid engine_new_id(struct engine *g);
+const uint8_t *engine_cursor_key(struct engine *g); /* 16 bytes, made at start */
+
+/* ---- waiting ---- */
+/* Calls `wake` once, on an engine thread, when all jobs of the file are final or the deadline (mono ms of env) has passed. The check at registration is included: a file
+ * that is final already wakes at once. The caller then reads the file anew. The memory is the caller's until wake ran. */
+struct engine_waiter {
+	struct uuid file; /* in */
+	struct str owner; /* in; valid until wake */
+	int64_t deadline_ms; /* in */
+	void (*wake)(struct engine_waiter *w); /* in */
+	struct engine_waiter *next, *prev; /* the engine's */
+};
+void engine_wait(struct engine *g, struct engine_waiter *w);
+
+/* ---- deleting ---- */
+/* After a committed CHANGE_DELETE_FILE: removes the bytes in the background. Any thread. */
+void engine_kick_doomed(struct engine *g);
+
+/* ---- health ---- */
+/* Writes to catalogue and store and reports. Blocks: pool threads only. */
+[[nodiscard]] int engine_ready(struct engine *g, struct err *e);
+bool engine_stopping(const struct engine *g);
+
+#endif
