@@ -155,6 +155,10 @@ struct change {
 	enum change_kind kind;
 	int code; /* out: 0 or ERR_… */
 	struct err err; /* out: details when code != 0 */
+	/* the committer's, untouched by catalogues */
+	struct change *next;
+	void (*done)(void *arg, struct change *c);
+	void *done_arg;
 	union {
 		struct change_add_file add_file;
 		struct change_add_jobs add_jobs;

@@ -45,7 +45,9 @@ struct engine_config {
 			     struct err *e);
 /* Takes back what an earlier boot left running, finishes interrupted deletes, starts the threads and the first sweep. */
 [[nodiscard]] int engine_start(struct engine *g, struct err *e);
-/* No new work from now on (ERR_SHUTTING_DOWN); running digest jobs are given back or finished within grace_ms; waits end; commits are finished. */
+/* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits wake at once, so that the HTTP server can drain. Uploads under way go on. */
+void engine_quiesce(struct engine *g);
+/* After the HTTP server was drained and freed: no request refers to the engine any more. Running digest jobs are given back or finished within grace_ms; waits end; commits are finished. */
 void engine_stop(struct engine *g, int64_t grace_ms);
 void engine_free(struct engine *g); /* after engine_stop(); NULL is fine */
 
@@ -88,7 +90,7 @@ typedef void intake_done_fn(void *arg, const struct intake_result *result);
 
 /* The body is complete. Takes the intake; done is called exactly once, from the committer, a pool thread, or this call. */
 void intake_finish(struct intake *in, intake_done_fn *done, void *arg);
-/* Gives up: nothing is kept. Takes the intake; may return before a pool thread has let go of it. on_room is not called any more after the return. NULL is fine. */
+/* Gives up: nothing is kept. Takes the intake; may return before a pool thread has let go of it. Not between INTAKE_WAIT and its on_room. NULL is fine. */
 void intake_cancel(struct intake *in);
 
 /* ---- writes ---- */

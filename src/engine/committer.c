@@ -1,0 +1,264 @@
+/* The committer: one thread that owns the catalogue's writes. It takes everything that waits, applies it as one transaction with one flush,
+ * and tells each waiter. There is no timer: a group forms by itself while the previous one is being flushed.
+ *
+ * If the batch fails, every change in it gets the batch's error and nothing is acknowledged. */
+#include "engine/engine_impl.h"
+#include "rt/log.h"
+#include "rt/metrics.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+/* how long nothing must come before the catalogue may do housekeeping of its own */
+#define IDLE_MS 50
+
+static size_t weight(const struct change *c)
+{
+	return c->kind == CHANGE_ADD_FILE ? c->add_file.bytes.len : 0;
+}
+
+void engine_submit(struct engine *g, struct change *c, change_done_fn *done, void *arg)
+{
+	struct committer *m = &g->committer;
+	bool wake;
+
+	c->next = NULL;
+	c->done = done;
+	c->done_arg = arg;
+	pthread_mutex_lock(&m->lock);
+	*m->tail = c;
+	m->tail = &c->next;
+	m->waiting++;
+	wake = m->sleeping;
+	m->sleeping = false;
+	pthread_mutex_unlock(&m->lock);
+	if (wake)
+		pthread_cond_signal(&m->cond);
+}
+
+/* Sleeps until something waits; false when there is nothing left and the end was asked for. */
+static bool wait_for_work(struct engine *g)
+{
+	struct committer *m = &g->committer;
+	bool idle_done = false;
+
+	while (m->head == NULL) {
+		if (m->stop)
+			return false;
+		m->sleeping = true;
+		if (idle_done) {
+			pthread_cond_wait(&m->cond, &m->lock);
+			continue;
+		}
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += IDLE_MS * 1000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+		if (pthread_cond_timedwait(&m->cond, &m->lock, &until) == ETIMEDOUT && m->head == NULL) {
+			pthread_mutex_unlock(&m->lock);
+			catalog_idle(g->catalog);
+			pthread_mutex_lock(&m->lock);
+			idle_done = true;
+		}
+	}
+	m->sleeping = false;
+	return true;
+}
+
+/* Takes the next group off the list; called with the lock held. */
+static size_t take_group(struct committer *m, struct change **group)
+{
+	size_t n = 0, bytes = 0;
+
+	while (m->head != NULL && n < COMMIT_GROUP_MAX) {
+		bytes += weight(m->head);
+		if (n > 0 && bytes > COMMIT_BYTES_MAX)
+			break;
+		group[n++] = m->head;
+		m->head = m->head->next;
+	}
+	if (m->head == NULL)
+		m->tail = &m->head;
+	m->waiting -= n;
+	metric_set(METRIC_COMMIT_QUEUE, (int64_t)m->waiting);
+	return n;
+}
+
+static bool any_queued(const struct job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (jobs[i].state == JOB_QUEUED)
+			return true;
+	return false;
+}
+
+/* What a committed change means for the other parts. */
+static void tell_parts(struct engine *g, const struct change *c)
+{
+	switch (c->kind) {
+	case CHANGE_ADD_FILE:
+		if (!c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs))
+			scheduler_kick(g);
+		if (g->config.outbox != NULL)
+			outbox_kick(g);
+		break;
+	case CHANGE_ADD_JOBS:
+		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
+			scheduler_kick(g);
+		if (g->config.outbox != NULL)
+			outbox_kick(g);
+		break;
+	case CHANGE_FINISH:
+		if (c->finish.state == JOB_QUEUED) {
+			scheduler_kick(g);
+			break;
+		}
+		waits_signal(g, c->finish.file);
+		if (g->config.outbox != NULL)
+			outbox_kick(g);
+		break;
+	case CHANGE_CANCEL_JOB:
+		if (c->job_ref.was_running)
+			scheduler_cancel_running(g, c->job_ref.id);
+		else
+			waits_signal(g, c->job_ref.file);
+		if (g->config.outbox != NULL)
+			outbox_kick(g);
+		break;
+	case CHANGE_RETRY_JOB:
+		scheduler_kick(g);
+		break;
+	case CHANGE_RECLAIM:
+		if (c->reclaim.reclaimed > 0)
+			scheduler_kick(g);
+		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
+		break;
+	case CHANGE_DELETE_FILE:
+		waits_signal(g, c->delete_file.id);
+		engine_kick_doomed(g);
+		break;
+	default:
+		break;
+	}
+}
+
+static void commit_group(struct engine *g, struct change **group, size_t n)
+{
+	struct err e = ERR_INIT;
+	struct timespec t0, t1;
+
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	int rc = catalog_apply(g->catalog, group, n, &e);
+	clock_gettime(CLOCK_MONOTONIC, &t1);
+	metric_observe_us(METRIC_COMMIT_SECONDS, (t1.tv_sec - t0.tv_sec) * 1000000 + (t1.tv_nsec - t0.tv_nsec) / 1000);
+	metric_add(METRIC_COMMITS, 1);
+	metric_add(METRIC_COMMIT_CHANGES, (int64_t)n);
+	if (rc != 0) {
+		log_err(LOG_ERROR, "commit_failed", &e);
+		if (catalog_sealed(g->catalog))
+			metric_set(METRIC_STORAGE_SEALED, 1);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct change *c = group[i];
+		if (rc != 0) {
+			c->code = rc;
+			c->err = e;
+		}
+		if (c->code == 0)
+			tell_parts(g, c);
+		c->done(c->done_arg, c); /* may free c */
+	}
+}
+
+static void *committer_run(void *arg)
+{
+	struct engine *g = arg;
+	struct committer *m = &g->committer;
+	struct change *group[COMMIT_GROUP_MAX];
+
+	pthread_mutex_lock(&m->lock);
+	while (wait_for_work(g)) {
+		size_t n = take_group(m, group);
+		pthread_mutex_unlock(&m->lock);
+		commit_group(g, group, n);
+		pthread_mutex_lock(&m->lock);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return NULL;
+}
+
+int committer_start(struct engine *g, struct err *e)
+{
+	struct committer *m = &g->committer;
+	pthread_condattr_t attr;
+	sigset_t all, old;
+
+	*m = (struct committer){};
+	m->tail = &m->head;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(&m->thread, NULL, committer_run, g);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc != 0)
+		return err_errno(e, rc, "pthread_create");
+	m->running = true;
+	pthread_setname_np(m->thread, "committer");
+	return 0;
+}
+
+void committer_stop(struct engine *g)
+{
+	struct committer *m = &g->committer;
+
+	if (!m->running)
+		return;
+	pthread_mutex_lock(&m->lock);
+	m->stop = true;
+	pthread_cond_signal(&m->cond);
+	pthread_mutex_unlock(&m->lock);
+	pthread_join(m->thread, NULL);
+	m->running = false;
+	pthread_cond_destroy(&m->cond);
+	pthread_mutex_destroy(&m->lock);
+}
+
+/* ---- one change, waited for ---- */
+
+struct sync_wait {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+static void sync_done(void *arg, struct change *c)
+{
+	struct sync_wait *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+int engine_apply(struct engine *g, struct change *c)
+{
+	struct sync_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+
+	engine_submit(g, c, sync_done, &w);
+	pthread_mutex_lock(&w.lock);
+	while (!w.done)
+		pthread_cond_wait(&w.cond, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	pthread_mutex_destroy(&w.lock);
+	pthread_cond_destroy(&w.cond);
+	return c->code;
+}

@@ -1,0 +1,237 @@
+#include "engine/engine_impl.h"
+#include "base/fd.h"
+#include "rt/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static int init_parts(struct engine *g, struct err *e)
+{
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox};
+	int rc = uploads_init(g, e);
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(sleepers); i++)
+		rc = sleeper_init(sleepers[i], e);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (rc == 0 && pthread_cond_init(&g->scheduler.none, &attr) != 0)
+		rc = err_set(e, ERR_NO_MEMORY, "no condition variable");
+	pthread_condattr_destroy(&attr);
+	if (rc == 0 && (pthread_mutex_init(&g->scheduler.lock, NULL) != 0 || pthread_mutex_init(&g->waits.lock, NULL) != 0))
+		rc = err_set(e, ERR_NO_MEMORY, "no mutex");
+	return rc;
+}
+
+static void release_parts(struct engine *g)
+{
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox};
+
+	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)
+		sleeper_release(sleepers[i]);
+	pthread_cond_destroy(&g->scheduler.none);
+	pthread_mutex_destroy(&g->scheduler.lock);
+	pthread_mutex_destroy(&g->waits.lock);
+	uploads_release(g);
+}
+
+static int copy_config(struct engine *g, const struct engine_config *config, struct err *e)
+{
+	struct str text = str_of(config->default_ops);
+
+	g->config = *config;
+	g->default_ops_text = arena_strndup(&g->strings, text.p, text.len);
+	if (g->default_ops_text == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the engine");
+	g->config.default_ops = g->default_ops_text;
+	return ops_parse_list(&g->default_ops, &g->n_default_ops, text, &g->strings, e);
+}
+
+int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog, struct blobs *blobs, struct err *e)
+{
+	struct engine *g = calloc(1, sizeof(*g));
+	int rc;
+
+	if (g == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the engine");
+	g->env = env;
+	rc = copy_config(g, config, e);
+	if (rc == 0)
+		rc = init_parts(g, e);
+	if (rc != 0) {
+		arena_release(&g->strings);
+		free(g);
+		return rc;
+	}
+	uint64_t key[2] = {env->random(env), env->random(env)};
+	memcpy(g->cursor_key, key, sizeof(key));
+	g->catalog = catalog;
+	g->blobs = blobs;
+	*ret = g;
+	return 0;
+}
+
+/* Embedded: nobody else works on this catalogue, so whatever runs is left over from an earlier boot. */
+static int take_back_leftovers(struct engine *g, struct err *e)
+{
+	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = engine_now(g), .all = true}};
+	int rc = engine_apply(g, &c);
+
+	if (rc != 0) {
+		if (e != NULL)
+			*e = c.err;
+		return rc;
+	}
+	if (c.reclaim.reclaimed > 0 || c.reclaim.quarantined > 0)
+		log_event(LOG_WARN, "jobs_taken_back", LF_INT("queued", c.reclaim.reclaimed), LF_INT("quarantined", c.reclaim.quarantined));
+	return 0;
+}
+
+int engine_start(struct engine *g, struct err *e)
+{
+	int rc;
+
+	if ((rc = pool_new(&g->io, "io", g->config.io_threads, e)) != 0)
+		return rc;
+	if ((rc = pool_new(&g->jobs, "job", g->config.job_threads, e)) != 0)
+		return rc;
+	if ((rc = committer_start(g, e)) != 0)
+		return rc;
+	if ((rc = take_back_leftovers(g, e)) != 0)
+		return rc;
+	if ((rc = waits_start(g, e)) != 0)
+		return rc;
+	if (g->config.outbox != NULL && (rc = outbox_start(g, e)) != 0)
+		return rc;
+	if ((rc = scheduler_start(g, e)) != 0)
+		return rc;
+	return janitor_start(g, e);
+}
+
+void engine_quiesce(struct engine *g)
+{
+	atomic_store(&g->stopping, true);
+	if (g->waits.sleeper.running)
+		waits_wake_all(g);
+}
+
+void engine_stop(struct engine *g, int64_t grace_ms)
+{
+	engine_quiesce(g);
+	janitor_stop(g);
+	scheduler_stop(g, grace_ms);
+	pool_free(g->jobs);
+	g->jobs = NULL;
+	uploads_wait_none(g); /* those whose client has gone still go to and fro between the pool and the committer */
+	pool_free(g->io);
+	g->io = NULL;
+	waits_stop(g);
+	outbox_stop(g);
+	committer_stop(g);
+}
+
+void engine_free(struct engine *g)
+{
+	if (g == NULL)
+		return;
+	release_parts(g);
+	catalog_free(g->catalog);
+	blobs_free(g->blobs);
+	arena_release(&g->strings);
+	free(g);
+}
+
+struct catalog *engine_catalog(struct engine *g)
+{
+	return g->catalog;
+}
+
+bool engine_reads_are_local(const struct engine *g)
+{
+	return true; /* memory and SQLite; a catalogue across a network will say no */
+}
+
+struct pool *engine_pool(struct engine *g)
+{
+	return g->io;
+}
+
+struct env *engine_env(struct engine *g)
+{
+	return g->env;
+}
+
+struct uuid engine_new_id(struct engine *g)
+{
+	return uuid_next(&g->ids, engine_now(g), g->env->random(g->env));
+}
+
+const uint8_t *engine_cursor_key(struct engine *g)
+{
+	return g->cursor_key;
+}
+
+bool engine_stopping(const struct engine *g)
+{
+	return atomic_load(&g->stopping);
+}
+
+void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const struct op_request *op)
+{
+	int64_t now = engine_now(g);
+
+	*ret = (struct job){
+		.id = engine_new_id(g),
+		.file = file,
+		.op = str_of(op->op->name),
+		.op_version = op->op->version,
+		.params = op->params,
+		.state = JOB_QUEUED,
+		.priority = PRIORITY_DEFAULT,
+		.max_attempts = MAX_ATTEMPTS_DEFAULT,
+		.run_at = now,
+		.created_at = now,
+	};
+}
+
+int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, struct buf *ret_bytes, struct err *e)
+{
+	char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
+	uint64_t size;
+
+	if (f->location == LOCATION_INLINE) {
+		int rc = catalog_inline_bytes(g->catalog, f->id, ret_bytes, e);
+		if (rc == 0)
+			*ret_fd = -1;
+		return rc;
+	}
+	uuid_format(id, f->id);
+	blob_name_for_file(name, f->owner, id);
+	int fd, rc = blob_open(g->blobs, str_of(name), &fd, &size, e);
+	if (rc != 0)
+		return rc == ERR_NOT_FOUND ? err_set(e, ERR_DAMAGED, "the stored bytes of this file are missing") : rc;
+	if (size != f->size) {
+		fd_close(&fd);
+		return err_set(e, ERR_DAMAGED, "the stored bytes of this file have another length");
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int engine_ready(struct engine *g, struct err *e)
+{
+	struct change c = {.kind = CHANGE_PROBE};
+
+	if (atomic_load(&g->stopping))
+		return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping");
+	if (atomic_load(&g->space_low))
+		return err_set(e, ERR_STORAGE_FULL, "the storage has no free space left above its reserve");
+	int rc = blobs_probe(g->blobs, e);
+	if (rc != 0)
+		return rc;
+	rc = engine_apply(g, &c);
+	if (rc != 0 && e != NULL)
+		*e = c.err;
+	return rc;
+}

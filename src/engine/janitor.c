@@ -1,0 +1,176 @@
+/* The janitor: watches free space, removes the bytes of deleted files, deletes expired ones, forgets what is old, and sweeps unreferenced blobs.
+ *
+ * The sweep cannot race an upload: names are used once, an upload's name is on the list of open uploads until its row is committed (or its blob removed), and
+ * the list is asked before the catalogue. What is on neither will never be referred to. */
+#include "engine/engine_impl.h"
+#include "rt/log.h"
+#include "rt/metrics.h"
+
+#include <string.h>
+#include <sys/statvfs.h>
+
+#define LOOK_MS 500 /* free space, and everything else that is due */
+#define PURGE_EVERY_MS 60000
+#define DOOMED_BATCH 256
+#define PURGE_MAX 1000
+
+static void look_at_space(struct engine *g)
+{
+	struct statvfs v;
+
+	if (g->config.free_reserve == 0 || g->config.space_fd < 0 || fstatvfs(g->config.space_fd, &v) != 0)
+		return;
+	bool low = (uint64_t)v.f_bavail * v.f_frsize < g->config.free_reserve;
+	if (atomic_exchange(&g->space_low, low) != low)
+		log_event(low ? LOG_ERROR : LOG_INFO, low ? "free_space_low" : "free_space_back", LF_INT("free_bytes", v.f_bavail * v.f_frsize));
+}
+
+/* The second step of a delete: the row is marked, now the bytes go, then the mark. */
+static void remove_doomed(struct engine *g)
+{
+	bool more = true;
+
+	while (more && !atomic_load(&g->stopping)) {
+		struct arena a = ARENA_INIT;
+		struct doomed *list;
+		struct err e = ERR_INIT;
+		size_t n = 0, gone = 0;
+
+		if (catalog_doomed(g->catalog, DOOMED_BATCH, &a, &list, &n, &e) != 0)
+			log_err(LOG_WARN, "doomed_unreadable", &e);
+		for (size_t i = 0; i < n; i++) {
+			char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
+			uuid_format(id, list[i].file);
+			blob_name_for_file(name, list[i].owner, id);
+			if (blob_remove(g->blobs, str_of(name), &e) != 0) {
+				log_err(LOG_WARN, "blob_not_removed", &e);
+				continue;
+			}
+			struct change c = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.file = list[i].file}};
+			if (engine_apply(g, &c) == 0)
+				gone++;
+		}
+		arena_release(&a);
+		more = n == DOOMED_BATCH && gone > 0;
+	}
+}
+
+static void delete_expired(struct engine *g)
+{
+	struct arena a = ARENA_INIT;
+	struct doomed *list;
+	struct err e = ERR_INIT;
+	size_t n = 0;
+
+	if (catalog_expired(g->catalog, engine_now(g), DOOMED_BATCH, &a, &list, &n, &e) != 0)
+		log_err(LOG_WARN, "expired_unreadable", &e);
+	for (size_t i = 0; i < n; i++) {
+		struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = list[i].file, .owner = list[i].owner, .now = engine_now(g)}};
+		if (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE)
+			log_err(LOG_WARN, "expired_not_deleted", &c.err);
+	}
+	arena_release(&a);
+}
+
+static void purge(struct engine *g)
+{
+	int64_t now = engine_now(g);
+	struct change c = {
+		.kind = CHANGE_PURGE,
+		.purge = {.idempotency_before = now - g->config.idempotency_ms,
+			  .tombstones_before = now - g->config.tombstone_ms,
+			  .workers_before = now - g->config.lease_ms * 4,
+			  .max = PURGE_MAX},
+	};
+
+	if (engine_apply(g, &c) != 0)
+		log_err(LOG_WARN, "purge_failed", &c.err);
+}
+
+struct sweep {
+	struct engine *g;
+	unsigned removed, seen;
+};
+
+static int sweep_visit(void *arg, struct str name, uint64_t size)
+{
+	struct sweep *s = arg;
+	struct engine *g = s->g;
+	struct uuid file;
+	struct err e = ERR_INIT;
+	bool referenced = true;
+
+	s->seen++;
+	if (atomic_load(&g->stopping) || catalog_sealed(g->catalog) || blobs_sealed(g->blobs))
+		return 1; /* what the catalogue says cannot be trusted before a restart */
+	if (name.len < UUID_TEXT_LEN || !uuid_parse(&file, (struct str){name.p + name.len - UUID_TEXT_LEN, UUID_TEXT_LEN}))
+		return 0;
+	if (uploads_inflight(g, file)) /* before the catalogue is asked, see above */
+		return 0;
+	if (catalog_blob_referenced(g->catalog, file, &referenced, &e) != 0) {
+		log_err(LOG_WARN, "sweep_stopped", &e);
+		return 1;
+	}
+	if (referenced)
+		return 0;
+	if (blob_remove(g->blobs, name, &e) != 0)
+		log_err(LOG_WARN, "blob_not_swept", &e);
+	else
+		s->removed++;
+	return 0;
+}
+
+static void sweep(struct engine *g)
+{
+	struct sweep s = {.g = g};
+	struct err e = ERR_INIT;
+
+	if (blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
+		log_err(LOG_WARN, "sweep_failed", &e);
+	metric_add(METRIC_SWEPT_BLOBS, s.removed);
+	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));
+}
+
+static void *janitor_run(void *arg)
+{
+	struct engine *g = arg;
+	int64_t next_purge = engine_mono(g) + PURGE_EVERY_MS, next_sweep;
+
+	remove_doomed(g);
+	sweep(g);
+	next_sweep = engine_mono(g) + g->config.sweep_every_ms;
+	do {
+		int64_t now = engine_mono(g);
+		look_at_space(g);
+		delete_expired(g);
+		if (atomic_exchange(&g->doomed_waiting, false))
+			remove_doomed(g);
+		if (now >= next_purge) {
+			purge(g);
+			next_purge = now + PURGE_EVERY_MS;
+		}
+		if (g->config.sweep_every_ms > 0 && now >= next_sweep) {
+			sweep(g);
+			next_sweep = engine_mono(g) + g->config.sweep_every_ms;
+		}
+		metric_set(METRIC_STORAGE_SEALED, blobs_sealed(g->blobs) || catalog_sealed(g->catalog));
+	} while (sleeper_wait(&g->janitor, LOOK_MS));
+	return NULL;
+}
+
+int janitor_start(struct engine *g, struct err *e)
+{
+	look_at_space(g);
+	return sleeper_start(&g->janitor, "janitor", janitor_run, g, e);
+}
+
+void janitor_stop(struct engine *g)
+{
+	sleeper_stop(&g->janitor);
+}
+
+void engine_kick_doomed(struct engine *g)
+{
+	if (!atomic_exchange(&g->doomed_waiting, true))
+		sleeper_kick(&g->janitor);
+}

@@ -1,0 +1,257 @@
+/* The scheduler: keeps this worker incarnation's lease, takes back what lost workers held, claims ready jobs and hands them to the job threads.
+ *
+ * The lease is measured on the monotonic clock from before the beat was sent. Jobs look at `lease_until` as they go and stop when it is over,
+ * so that nobody works on what another worker may hold by then; the fence refuses the rest. */
+#include "engine/engine_impl.h"
+#include "rt/log.h"
+#include "rt/metrics.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends */
+
+static void beat(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+	int64_t mono = engine_mono(g), wall = engine_now(g);
+	struct change c = {
+		.kind = CHANGE_BEAT,
+		.beat = {.worker = s->worker, .now = wall, .expires_at = wall + g->config.lease_ms, .first = !s->registered},
+	};
+	int rc = engine_apply(g, &c);
+
+	if (rc == 0) {
+		s->registered = true;
+		atomic_store(&s->lease_until, mono + g->config.lease_ms - LEASE_MARGIN_MS);
+		return;
+	}
+	log_err(LOG_ERROR, "heartbeat_failed", &c.err);
+	if (rc == ERR_STALE) {
+		/* the lease was lost: what runs belongs to somebody else now; begin anew under another name */
+		atomic_store(&s->lease_until, 0);
+		s->worker = engine_new_id(g);
+		s->registered = false;
+	}
+}
+
+static void reclaim(struct engine *g)
+{
+	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = engine_now(g)}};
+
+	if (engine_apply(g, &c) != 0)
+		log_err(LOG_WARN, "reclaim_failed", &c.err);
+	else if (c.reclaim.reclaimed > 0 || c.reclaim.quarantined > 0)
+		log_event(LOG_WARN, "jobs_taken_back", LF_INT("queued", c.reclaim.reclaimed), LF_INT("quarantined", c.reclaim.quarantined));
+}
+
+static struct work *work_new(struct engine *g, struct batch *b, size_t n)
+{
+	struct work *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->jobs = calloc(n, sizeof(*w->jobs));
+	w->finishes = calloc(n, sizeof(*w->finishes));
+	w->results = calloc(n, sizeof(*w->results));
+	if (w->jobs == NULL || w->finishes == NULL || w->results == NULL) {
+		free(w->jobs);
+		free(w->finishes);
+		free(w->results);
+		free(w);
+		return NULL;
+	}
+	w->g = g;
+	w->batch = b;
+	w->worker = g->scheduler.worker;
+	w->task.run = work_run;
+	return w;
+}
+
+static void start_work(struct engine *g, struct work *w)
+{
+	struct scheduler *s = &g->scheduler;
+
+	atomic_store(&w->unfinished, (unsigned)w->n);
+	atomic_fetch_add(&w->batch->works, 1);
+	pthread_mutex_lock(&s->lock);
+	w->next = s->works;
+	w->prev = NULL;
+	if (s->works != NULL)
+		s->works->prev = w;
+	s->works = w;
+	s->inhand += (unsigned)w->n;
+	pthread_mutex_unlock(&s->lock);
+	metric_add(METRIC_JOBS_RUNNING, (int64_t)w->n);
+	pool_submit(g->jobs, &w->task);
+}
+
+/* Jobs of one file that were claimed next to each other share one pass over its bytes. */
+static void distribute(struct engine *g, struct batch *b, struct claimed *jobs, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		size_t end = i + 1;
+		while (end < n && uuid_eq(jobs[end].job.file, jobs[i].job.file))
+			end++;
+		struct work *w = work_new(g, b, end - i);
+		if (w == NULL) /* no memory: the lease of this incarnation keeps them until a restart or a reclaim */
+			log_event(LOG_ERROR, "no_memory_for_jobs", LF_INT("jobs", end - i));
+		else {
+			for (; i < end; i++)
+				w->jobs[w->n++] = &jobs[i];
+			start_work(g, w);
+		}
+		i = end;
+	}
+}
+
+/* Claims what there is room for; true when there may be more. */
+static bool claim(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+
+	pthread_mutex_lock(&s->lock);
+	unsigned room = s->inhand >= INHAND_MAX ? 0 : INHAND_MAX - s->inhand;
+	pthread_mutex_unlock(&s->lock);
+	if (room == 0 || atomic_load(&s->lease_until) <= engine_mono(g))
+		return false;
+	struct batch *b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return false;
+	uint32_t max = room < CLAIM_MAX ? room : CLAIM_MAX;
+	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = s->worker, .max = max, .now = engine_now(g), .arena = &b->arena}};
+	atomic_store(&s->maybe_ready, false);
+	atomic_store(&b->works, 1); /* ours, until all are distributed */
+	if (engine_apply(g, &c) != 0) {
+		log_err(LOG_WARN, "claim_failed", &c.err);
+		atomic_store(&s->maybe_ready, true);
+	} else {
+		distribute(g, b, c.claim.jobs, c.claim.n);
+	}
+	bool more = c.code == 0 && c.claim.n == max;
+	if (atomic_fetch_sub(&b->works, 1) == 1) {
+		arena_release(&b->arena);
+		free(b);
+	}
+	if (more)
+		atomic_store(&s->maybe_ready, true);
+	return more;
+}
+
+/* How long until there may be something to claim. */
+static int64_t until_ready(struct engine *g)
+{
+	int64_t at;
+
+	if (atomic_load(&g->scheduler.maybe_ready))
+		return 0;
+	if (catalog_next_run_at(g->catalog, &at, NULL) != 0 || at == INT64_MAX)
+		return INT64_MAX;
+	int64_t now = engine_now(g);
+	return at > now ? at - now : 0;
+}
+
+static bool has_room(struct engine *g)
+{
+	pthread_mutex_lock(&g->scheduler.lock);
+	bool room = g->scheduler.inhand < INHAND_MAX;
+	pthread_mutex_unlock(&g->scheduler.lock);
+	return room;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void *scheduler_run(void *arg)
+{
+	struct engine *g = arg;
+	struct scheduler *s = &g->scheduler;
+	int64_t next_beat = engine_mono(g), next_reclaim = next_beat + g->config.reclaim_ms, pause;
+
+	do {
+		int64_t now = engine_mono(g);
+		if (now >= next_beat) {
+			beat(g);
+			next_beat = now + g->config.beat_ms;
+		}
+		if (now >= next_reclaim) {
+			reclaim(g);
+			next_reclaim = now + g->config.reclaim_ms;
+		}
+		work_finish_again(g);
+		pause = least(next_beat, next_reclaim) - engine_mono(g);
+		if (atomic_load(&s->draining))
+			continue;
+		int64_t ready = until_ready(g);
+		if (ready == 0 && has_room(g) && s->registered)
+			ready = claim(g) ? 0 : (has_room(g) ? until_ready(g) : INT64_MAX);
+		/* a claim that failed or found nothing is not repeated at once; a finished job kicks */
+		pause = least(pause, ready < 1 ? (has_room(g) ? 1 : INT64_MAX) : ready);
+		if (pause < 0)
+			pause = 0;
+	} while (sleeper_wait(&s->sleeper, pause));
+	return NULL;
+}
+
+int scheduler_start(struct engine *g, struct err *e)
+{
+	struct scheduler *s = &g->scheduler;
+
+	s->worker = engine_new_id(g);
+	atomic_store(&s->maybe_ready, true);
+	return sleeper_start(&s->sleeper, "scheduler", scheduler_run, g, e);
+}
+
+void scheduler_kick(struct engine *g)
+{
+	if (!atomic_exchange(&g->scheduler.maybe_ready, true))
+		sleeper_kick(&g->scheduler.sleeper);
+}
+
+void scheduler_cancel_running(struct engine *g, struct uuid job)
+{
+	struct scheduler *s = &g->scheduler;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct work *w = s->works; w != NULL; w = w->next)
+		for (size_t i = 0; i < w->n; i++)
+			if (uuid_eq(w->jobs[i]->job.id, job) && w->n == 1)
+				atomic_store(&w->cancelled, true);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Until nothing is in hand or ms have passed. */
+static void wait_none(struct engine *g, int64_t ms)
+{
+	struct scheduler *s = &g->scheduler;
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	pthread_mutex_lock(&s->lock);
+	while (s->inhand > 0 && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&s->none, &s->lock, &until);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void scheduler_stop(struct engine *g, int64_t grace_ms)
+{
+	struct scheduler *s = &g->scheduler;
+
+	if (!s->sleeper.running)
+		return;
+	atomic_store(&s->draining, true); /* works not begun give themselves back, running ones look at it after each piece */
+	sleeper_kick(&s->sleeper); /* hands in what waited for another try */
+	wait_none(g, grace_ms);
+	sleeper_stop(&s->sleeper);
+	if (!s->registered)
+		return;
+	int64_t now = engine_now(g);
+	struct change c = {.kind = CHANGE_BEAT, .beat = {.worker = s->worker, .now = now, .expires_at = now, .leaving = true}};
+	if (engine_apply(g, &c) != 0)
+		log_err(LOG_WARN, "leave_failed", &c.err);
+}
