@@ -1,0 +1,89 @@
+/* The JSON forms of API.md. */
+#include "model/model.h"
+
+static void write_id(struct json_out *j, const char *key, struct uuid id)
+{
+	char text[UUID_TEXT_LEN + 1];
+
+	uuid_format(text, id);
+	json_kstr(j, key, (struct str){text, UUID_TEXT_LEN});
+}
+
+static void write_null(struct json_out *j)
+{
+	json_raw(j, STR("null"));
+}
+
+static void write_raw(struct json_out *j, const char *key, struct str json)
+{
+	json_key(j, key);
+	if (json.p)
+		json_raw(j, json);
+	else
+		write_null(j);
+}
+
+static void write_error(struct json_out *j, const struct job *job)
+{
+	json_key(j, "error");
+	if (job->error == 0) {
+		write_null(j);
+		return;
+	}
+	json_obj_open(j);
+	json_kcstr(j, "code", err_info(job->error)->name);
+	json_kstr(j, "detail", job->error_detail);
+	json_obj_close(j);
+}
+
+void job_write_json(struct json_out *j, const struct job *job)
+{
+	json_obj_open(j);
+	write_id(j, "id", job->id);
+	json_ku64(j, "number", (uint64_t)job->number);
+	write_id(j, "file", job->file);
+	json_kstr(j, "op", job->op);
+	write_raw(j, "params", job->params);
+	json_kcstr(j, "state", job_state_name(job->state));
+	json_ku64(j, "priority", job->priority);
+	json_ku64(j, "attempt", job->attempt);
+	json_ku64(j, "max_attempts", job->max_attempts);
+	json_ktime(j, "run_at", job->run_at);
+	json_ktime(j, "created_at", job->created_at);
+	json_ktime(j, "started_at", job->started_at);
+	json_ktime(j, "finished_at", job->finished_at);
+	json_key(j, "progress");
+	write_null(j);
+	write_raw(j, "result", job->result);
+	write_error(j, job);
+	json_key(j, "outputs");
+	json_arr_open(j);
+	json_arr_close(j);
+	if (job->cached)
+		json_kbool(j, "cached", true);
+	json_obj_close(j);
+}
+
+void file_write_json(struct json_out *j, const struct file *f)
+{
+	char sha256[2 * sizeof(f->sha256) + 1];
+
+	hex_encode(sha256, f->sha256, sizeof(f->sha256));
+	json_obj_open(j);
+	write_id(j, "id", f->id);
+	json_ku64(j, "number", (uint64_t)f->number);
+	json_kstr(j, "name", f->name);
+	json_ku64(j, "size", f->size);
+	json_kstr(j, "type", f->type);
+	json_kstr(j, "sha256", (struct str){sha256, sizeof(sha256) - 1});
+	write_raw(j, "labels", f->labels);
+	json_kstr(j, "owner", f->owner);
+	json_ktime(j, "created_at", f->created_at);
+	json_ktime(j, "expires_at", f->expires_at);
+	json_key(j, "jobs");
+	json_arr_open(j);
+	for (size_t i = 0; i < f->n_jobs; i++)
+		job_write_json(j, &f->jobs[i]);
+	json_arr_close(j);
+	json_obj_close(j);
+}
