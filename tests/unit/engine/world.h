@@ -1,0 +1,62 @@
+/* An engine on memory backends, and its calls made to wait for their answers. */
+#ifndef TESTS_UNIT_ENGINE_WORLD_H
+#define TESTS_UNIT_ENGINE_WORLD_H
+
+#include "engine/engine.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+struct world {
+	struct engine *g;
+	struct catalog *catalog;
+	struct blobs *blobs;
+	struct engine_config config;
+	struct blobs_fault_plan plan;
+};
+
+/* config NULL = world_config(). Catalogue and blobs are reachable for checks; the engine owns them. */
+void world_open(struct world *w, const struct engine_config *config);
+void world_close(struct world *w);
+struct engine_config world_config(void);
+
+/* One finished upload, with a copy of what the callback was told. */
+struct upload {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+	int code;
+	struct err err;
+	bool replayed;
+	struct uuid id;
+	int64_t number;
+	uint64_t size;
+	unsigned jobs, queued;
+	char result[256]; /* of the first job */
+	char type[64];
+	bool room;
+};
+
+/* Feeds the bytes in pieces and waits for the end. */
+void upload_bytes(struct world *w, const struct intake_spec *spec, const void *data, size_t n, size_t piece, struct upload *u);
+/* The same in two halves, for tests that do something in between. */
+void upload_init(struct upload *u);
+int upload_feed(struct intake *in, struct upload *u, const void *data, size_t n, struct err *e);
+void upload_end(struct intake *in, struct upload *u);
+
+int apply(struct world *w, struct change *c);
+/* Waits until all jobs of the file are final or ms passed; true when they are. */
+bool wait_final(struct world *w, struct uuid file, int64_t ms);
+size_t count_blobs(struct world *w);
+struct file read_file(struct world *w, struct uuid id, struct arena *a);
+void fill_random(void *p, size_t n);
+void hex_of(char *dst, unsigned algo, const void *p, size_t n);
+
+#define PUBLIC_SPEC ((struct intake_spec){.owner = STR(OWNER_PUBLIC), .length = -1})
+
+#endif
