@@ -1,0 +1,73 @@
+#include "front/hop.h"
+
+struct hop {
+	struct pool_task task;
+	struct http_request *r;
+	front_work *work;
+};
+
+static void run_hop(struct pool_task *t)
+{
+	struct hop *h = CONTAINER_OF(t, struct hop, task);
+
+	h->work(h->r); /* the arena h lies in may be gone afterwards */
+}
+
+void front_block(struct http_request *r, front_work *work)
+{
+	struct hop *h = arena_alloc(http_arena(r), sizeof(*h));
+
+	if (h == NULL) {
+		struct err e = ERR_INIT;
+		front_problem(r, ERR_NO_MEMORY, &e);
+		return;
+	}
+	*h = (struct hop){.task = {.run = run_hop}, .r = r, .work = work};
+	pool_submit(engine_pool(front_engine(r)), &h->task);
+}
+
+void front_read(struct http_request *r, front_work *work)
+{
+	if (engine_reads_are_local(front_engine(r)))
+		work(r);
+	else
+		front_block(r, work);
+}
+
+struct front_write *front_write_new(struct http_request *r, enum change_kind kind)
+{
+	struct front_write *w = NULL;
+	struct err e = ERR_INIT;
+	int rc = front_takes_work(r, &e);
+
+	if (rc == 0) {
+		w = arena_alloc(http_arena(r), sizeof(*w));
+		if (w == NULL)
+			rc = err_set(&e, ERR_NO_MEMORY, "no memory for a change");
+	}
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return NULL;
+	}
+	w->change.kind = kind;
+	w->change.err = ERR_INIT;
+	w->r = r;
+	http_set_data(r, w);
+	return w;
+}
+
+static void written(void *arg, struct change *c)
+{
+	struct front_write *w = arg;
+
+	if (c->code != 0)
+		front_problem(w->r, c->code, &c->err);
+	else
+		w->then(w->r);
+}
+
+void front_write_submit(struct front_write *w, front_work *then)
+{
+	w->then = then;
+	engine_submit(front_engine(w->r), &w->change, written, w);
+}

@@ -1,0 +1,26 @@
+/* Which thread an answer is made on. Work given here must give the request its one reply. */
+#ifndef FILEMILL_FRONT_HOP_H
+#define FILEMILL_FRONT_HOP_H
+
+#include "front/front.h"
+
+typedef void front_work(struct http_request *r);
+
+/* Point reads: at once when the catalogue is local and mapped, else on a pool thread. */
+void front_read(struct http_request *r, front_work *work);
+/* Whatever may block: on a pool thread. */
+void front_block(struct http_request *r, front_work *work);
+
+/* One change on its way; from the request's arena. The handler keeps it with http_set_data(). */
+struct front_write {
+	struct change change;
+	struct http_request *r;
+	front_work *then;
+};
+
+/* NULL after having answered ERR_NO_MEMORY or ERR_SHUTTING_DOWN. Sets the request's data. */
+struct front_write *front_write_new(struct http_request *r, enum change_kind kind);
+/* Submits; `then` runs on the committer's thread once the change is durable, so it must not block. A refused change is answered with its problem. */
+void front_write_submit(struct front_write *w, front_work *then);
+
+#endif

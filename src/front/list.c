@@ -1,0 +1,34 @@
+#include "front/list.h"
+
+int list_page(struct http_request *r, struct str scope, struct page *ret, struct err *e)
+{
+	struct str limit = http_query(r, "limit"), cursor = http_query(r, "cursor");
+	uint64_t n = LIST_LIMIT_DEFAULT;
+	int64_t before = 0;
+
+	if (limit.p != NULL && (!str_to_u64(limit, &n) || n < 1 || n > LIST_LIMIT_MAX)) {
+		err_set(e, ERR_BAD_PARAMETER, "limit is a whole number from 1 to %d", LIST_LIMIT_MAX);
+		err_expected(e, "1 to 200");
+		err_field(e, "limit");
+		return err_limit(e, LIST_LIMIT_MAX);
+	}
+	if (cursor.p != NULL) {
+		int rc = cursor_read(&before, cursor, scope, engine_cursor_key(front_engine(r)), e);
+		if (rc != 0)
+			return rc;
+	}
+	*ret = (struct page){.before = before, .limit = (uint32_t)n};
+	return 0;
+}
+
+void list_write_next(struct json_out *j, struct http_request *r, struct str scope, int64_t next)
+{
+	char text[64];
+
+	if (next == 0) {
+		json_kcstr(j, "next", NULL);
+		return;
+	}
+	cursor_make(text, next, scope, engine_cursor_key(front_engine(r)));
+	json_kcstr(j, "next", text);
+}

@@ -1,0 +1,32 @@
+/* One request that stores one file: bare bytes, or a multipart form with a part `file`.
+ *
+ *	start ──► RECEIVING ──end──► COMMITTING ──► answered
+ *	   │          │ wrong, too large, storage failed       │ refused
+ *	   └──────────┴────────────► answered ◄────────────────┘
+ *
+ * The intake is the upload's until it is given to intake_finish() or intake_cancel(), exactly one of them, whatever moment the client goes away.
+ * Between INTAKE_WAIT and on_room the HTTP layer gives nothing more and releases nothing. */
+#ifndef FILEMILL_FRONT_UPLOAD_H
+#define FILEMILL_FRONT_UPLOAD_H
+
+#include "front/front.h"
+
+struct upload_rules {
+	const char *ops; /* always these; NULL = ?ops=, the part `ops`, or the configured default */
+	bool form_only; /* bare bytes are ERR_FILE_MISSING */
+	bool plain_form; /* only the part `file` counts: other parts are skipped whatever they are, and the query is not looked at */
+	bool chosen; /* an empty part without a file name, which is what a browser sends when nothing was chosen, is ERR_FILE_MISSING */
+	int64_t wait_ms; /* hold the answer this long for the results; -1 = as the request says */
+	/* Each must answer. `stored` runs on the committer's or a pool thread and must not block; the file is valid during the call. */
+	void (*stored)(struct http_request *r, const struct file *f, bool replayed);
+	void (*failed)(struct http_request *r, struct err *e);
+};
+
+/* The start() of a handler whose body_kind is HTTP_BODY_STREAM; rules live as long as the program. */
+void upload_start(struct http_request *r, const struct upload_rules *rules);
+/* The other members of that handler. */
+enum http_flow upload_body(struct http_request *r, const void *data, size_t n);
+void upload_end(struct http_request *r);
+void upload_release(struct http_request *r);
+
+#endif

@@ -1,0 +1,81 @@
+/* The parts of an upload's form: `file`, and for our own API the text parts `ops` and `labels`. Text parts of other names are skipped: browsers add them. */
+#include "front/upload_impl.h"
+
+static int begin_file(struct upload *u, const struct multipart_part *part, struct err *e)
+{
+	if (u->have_file) {
+		err_set(e, ERR_BAD_MULTIPART, "the form has two parts named file; each request stores one");
+		return err_field(e, "file");
+	}
+	u->part = PART_FILE;
+	u->have_file = true;
+	u->unnamed = part->filename.p != NULL && part->filename.len == 0;
+	if (part->filename.p == NULL || u->have_name)
+		return 0;
+	return intake_set_name(u->in, part->filename, e);
+}
+
+static int begin_text(struct upload *u, enum upload_part part, bool *have, const char *name, struct err *e)
+{
+	if (*have) {
+		err_set(e, ERR_BAD_MULTIPART, "%s is given twice", name);
+		return err_field(e, name);
+	}
+	*have = true;
+	u->part = part;
+	buf_reset(&u->field);
+	return 0;
+}
+
+static int part_begin(void *arg, const struct multipart_part *part, struct err *e)
+{
+	struct upload *u = arg;
+
+	u->part = PART_SKIPPED;
+	u->field_bytes = 0;
+	if (str_eq(part->name, STR("file")))
+		return begin_file(u, part, e);
+	if (u->rules->plain_form)
+		return 0;
+	if (part->filename.p != NULL) {
+		err_set(e, ERR_BAD_MULTIPART, "the file must be in the part named file");
+		return err_field(e, "file");
+	}
+	if (str_eq(part->name, STR("ops")))
+		return u->rules->ops != NULL ? 0 : begin_text(u, PART_OPS, &u->have_ops, "ops", e);
+	if (str_eq(part->name, STR("labels")))
+		return begin_text(u, PART_LABELS, &u->have_labels, "labels", e);
+	return 0;
+}
+
+static int part_data(void *arg, const void *data, size_t n, struct err *e)
+{
+	struct upload *u = arg;
+
+	if (u->part == PART_FILE)
+		return upload_feed_file(u, data, n, e);
+	if (n > MULTIPART_FIELD_MAX - u->field_bytes) {
+		err_set(e, ERR_TOO_LARGE, "a text part of a form may have %d bytes at most", MULTIPART_FIELD_MAX);
+		return err_limit(e, MULTIPART_FIELD_MAX);
+	}
+	u->field_bytes += n;
+	if (u->part == PART_SKIPPED)
+		return 0;
+	buf_add(&u->field, data, n);
+	return buf_ok(&u->field) ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for a form's text");
+}
+
+static int part_end(void *arg, struct err *e)
+{
+	struct upload *u = arg;
+
+	switch (u->part) {
+	case PART_OPS: return intake_set_ops(u->in, str_trim(buf_str(&u->field)), e);
+	case PART_LABELS: return intake_set_labels(u->in, str_trim(buf_str(&u->field)), e);
+	case PART_FILE:
+	case PART_SKIPPED: break;
+	}
+	return 0;
+}
+
+const struct multipart_events upload_form_events = {.part_begin = part_begin, .part_data = part_data, .part_end = part_end};
