@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define CLAIM_RETRY_MS 200 /* after a claim that failed */
 #define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends */
 
 static void beat(struct engine *g)
@@ -106,8 +107,8 @@ static void distribute(struct engine *g, struct batch *b, struct claimed *jobs, 
 	}
 }
 
-/* Claims what there is room for; true when there may be more. */
-static bool claim(struct engine *g)
+/* Claims what there is room for. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs. */
+static int64_t claim(struct engine *g)
 {
 	struct scheduler *s = &g->scheduler;
 
@@ -115,10 +116,10 @@ static bool claim(struct engine *g)
 	unsigned room = s->inhand >= INHAND_MAX ? 0 : INHAND_MAX - s->inhand;
 	pthread_mutex_unlock(&s->lock);
 	if (room == 0 || atomic_load(&s->lease_until) <= engine_mono(g))
-		return false;
+		return INT64_MAX;
 	struct batch *b = calloc(1, sizeof(*b));
 	if (b == NULL)
-		return false;
+		return CLAIM_RETRY_MS;
 	uint32_t max = room < CLAIM_MAX ? room : CLAIM_MAX;
 	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = s->worker, .max = max, .now = engine_now(g), .arena = &b->arena}};
 	atomic_store(&s->maybe_ready, false);
@@ -129,14 +130,14 @@ static bool claim(struct engine *g)
 	} else {
 		distribute(g, b, c.claim.jobs, c.claim.n);
 	}
-	bool more = c.code == 0 && c.claim.n == max;
+	bool failed = c.code != 0, more = !failed && c.claim.n == max;
 	if (atomic_fetch_sub(&b->works, 1) == 1) {
 		arena_release(&b->arena);
 		free(b);
 	}
 	if (more)
 		atomic_store(&s->maybe_ready, true);
-	return more;
+	return failed ? CLAIM_RETRY_MS : more ? 0 : INT64_MAX;
 }
 
 /* How long until there may be something to claim. */
@@ -155,7 +156,7 @@ static int64_t until_ready(struct engine *g)
 static bool has_room(struct engine *g)
 {
 	pthread_mutex_lock(&g->scheduler.lock);
-	bool room = g->scheduler.inhand < INHAND_MAX;
+	bool room = g->scheduler.inhand <= INHAND_MAX - CLAIM_MAX;
 	pthread_mutex_unlock(&g->scheduler.lock);
 	return room;
 }
@@ -163,6 +164,17 @@ static bool has_room(struct engine *g)
 static int64_t least(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* Claims if it can; how long until another look makes sense, INT64_MAX = until a kick. */
+static int64_t claim_ready(struct engine *g)
+{
+	if (!g->scheduler.registered || !has_room(g))
+		return INT64_MAX; /* a finished job kicks when there is room again */
+	int64_t pause = until_ready(g);
+	if (pause == 0)
+		pause = claim(g);
+	return pause == INT64_MAX && has_room(g) ? until_ready(g) : pause;
 }
 
 static void *scheduler_run(void *arg)
@@ -185,11 +197,7 @@ static void *scheduler_run(void *arg)
 		pause = least(next_beat, next_reclaim) - engine_mono(g);
 		if (atomic_load(&s->draining))
 			continue;
-		int64_t ready = until_ready(g);
-		if (ready == 0 && has_room(g) && s->registered)
-			ready = claim(g) ? 0 : (has_room(g) ? until_ready(g) : INT64_MAX);
-		/* a claim that failed or found nothing is not repeated at once; a finished job kicks */
-		pause = least(pause, ready < 1 ? (has_room(g) ? 1 : INT64_MAX) : ready);
+		pause = least(pause, claim_ready(g));
 		if (pause < 0)
 			pause = 0;
 	} while (sleeper_wait(&s->sleeper, pause));

@@ -26,7 +26,9 @@ void work_free(struct work *w)
 		s->works = w->next;
 	if (w->next != NULL)
 		w->next->prev = w->prev;
+	bool had_room = s->inhand <= INHAND_MAX - CLAIM_MAX;
 	s->inhand -= (unsigned)w->n;
+	bool kick = !had_room && s->inhand <= INHAND_MAX - CLAIM_MAX;
 	if (s->inhand == 0)
 		pthread_cond_signal(&s->none);
 	pthread_mutex_unlock(&s->lock);
@@ -41,7 +43,8 @@ void work_free(struct work *w)
 	free(w->finishes);
 	free(w->results);
 	free(w);
-	sleeper_kick(&g->scheduler.sleeper); /* there is room again */
+	if (kick)
+		sleeper_kick(&g->scheduler.sleeper); /* there is room again */
 }
 
 /* ---- handing the end of an attempt in ---- */
