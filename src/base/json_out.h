@@ -25,7 +25,7 @@ void json_cstr(struct json_out *j, const char *s); /* NULL gives null */
 void json_u64(struct json_out *j, uint64_t v);
 void json_i64(struct json_out *j, int64_t v);
 void json_bool(struct json_out *j, bool v);
-void json_null(struct json_out *j);
+void json_put_null(struct json_out *j); /* not json_null(): jansson has a symbol of that name */
 void json_time_ms(struct json_out *j, int64_t unix_ms); /* RFC 3339 UTC with milliseconds; 0 gives null */
 void json_raw(struct json_out *j, struct str valid_json); /* copied as it is */
 
