@@ -23,7 +23,8 @@ struct op_param {
 	enum op_param_kind kind;
 	int64_t min, max; /* INT: inclusive; STRING: length in bytes */
 	const char *const *words; /* WORD: NULL-terminated */
-	const char *def; /* default as text, NULL = required or none */
+	const char *def; /* default as text, NULL = none: the op does without */
+	bool required; /* then def is NULL */
 	const char *help;
 };
 
@@ -37,6 +38,8 @@ struct op {
 	enum digest_algo algo; /* OP_STREAMING only */
 };
 
+#define OPS_MAX 32 /* ops one upload may ask for; model.h, on the same floor, has the same number: two different ones would not compile together */
+
 /* The table, sorted by name. */
 const struct op *op_all(size_t *ret_n);
 const struct op *op_find(struct str name); /* NULL when there is none */
@@ -47,14 +50,14 @@ struct op_request {
 	struct str params;
 };
 
-/* Reads a structured-field list (RFC 8941 §3.1), `md5, resize;width=800;format=webp`. At most OPS_MAX; the same op with the same params twice is an error.
+/* Reads a structured-field list (RFC 8941 §3.1), `md5, resize;width=800;format=webp`. None to OPS_MAX; the same op with the same params twice is an error.
  * ERR_BAD_OPS for syntax, ERR_UNKNOWN_OP (with the nearest name in `expected`), ERR_BAD_OP_PARAMS. Result in the arena. */
 [[nodiscard]] int ops_parse_list(struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e);
 
 /* Validates params given as a JSON object text ("" or "{}" = none). ERR_UNKNOWN_OP, ERR_BAD_OP_PARAMS, ERR_BAD_JSON. */
 [[nodiscard]] int op_request_from_json(struct op_request *ret, struct str op, struct str params_json, struct arena *a, struct err *e);
 
-/* The array of GET /v1/ops: name, version, description, JSON Schema of the params, outputs. */
+/* The answer of GET /v1/ops: {"ops":[…]} with name, version, description, kind, JSON Schema of the params, outputs. */
 void ops_write_json(struct buf *out);
 
 /* ---- digests over a stream ---- */

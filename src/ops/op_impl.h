@@ -1,0 +1,48 @@
+/* For the files that read what somebody asked for, and for their tests, which bring tables of their own. */
+#ifndef FILEMILL_OPS_OP_IMPL_H
+#define FILEMILL_OPS_OP_IMPL_H
+
+#include "ops/ops.h"
+
+#define OP_PARAMS_MAX 16 /* parameters one op may declare */
+
+/* A table of ops, sorted by name; each op's params sorted by name too, which makes their JSON canonical. */
+struct op_table {
+	const struct op *ops;
+	size_t n;
+};
+extern const struct op_table op_builtin;
+
+const struct op *op_table_find(const struct op_table *t, struct str name);
+/* ERR_UNKNOWN_OP with the nearest name; `field` is where the name stood. */
+[[nodiscard]] int op_table_require(const struct op_table *t, struct str name, const char *field, const struct op **ret, struct err *e);
+
+/* ops_parse_list() and op_request_from_json() over any table. */
+[[nodiscard]] int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e);
+[[nodiscard]] int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json, struct arena *a,
+					     struct err *e);
+void op_table_write_json(const struct op_table *t, struct buf *out);
+
+/* One parameter as it was given, whatever the syntax was. */
+struct op_given {
+	enum { OP_GIVEN_INT, OP_GIVEN_TEXT, OP_GIVEN_OTHER } kind;
+	int64_t i;
+	struct str text; /* borrowed */
+};
+
+/* The parameters of one request while they are collected. */
+struct op_values {
+	const struct op *op;
+	struct {
+		bool given;
+		int64_t i;
+		struct str text; /* in the arena */
+	} at[OP_PARAMS_MAX]; /* as op->params */
+};
+
+/* Checks one parameter and keeps it. ERR_BAD_OP_PARAMS for an unknown name, a second value, a wrong type, a value out of range. */
+[[nodiscard]] int op_values_set(struct op_values *v, struct str name, const struct op_given *given, struct arena *a, struct err *e);
+/* Fills in defaults and writes canonical JSON into the arena. ERR_BAD_OP_PARAMS when a required one is missing. */
+[[nodiscard]] int op_values_write(const struct op_values *v, struct str *ret, struct arena *a, struct err *e);
+
+#endif

@@ -1,0 +1,177 @@
+/* What somebody asks for, from its two spellings: a structured-field list (query, form field) and a JSON object. */
+#include "base/sf.h"
+#include "ops/op_impl.h"
+#include "rt/json_in.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Syntax errors come from the reader of header fields; here they are errors of the list of ops. */
+static int bad_list(struct err *e)
+{
+	if (e) {
+		e->code = ERR_BAD_OPS;
+		err_field(e, "ops");
+	}
+	return ERR_BAD_OPS;
+}
+
+static int too_many(struct err *e)
+{
+	err_set(e, ERR_BAD_OPS, "at most %d ops may be asked for at once", OPS_MAX);
+	err_limit(e, OPS_MAX);
+	err_field(e, "ops");
+	return ERR_BAD_OPS;
+}
+
+static struct op_given given_from_sf(const struct sf_item *item)
+{
+	switch (item->kind) {
+	case SF_INTEGER:
+		return (struct op_given){.kind = OP_GIVEN_INT, .i = item->integer};
+	case SF_TOKEN:
+	case SF_STRING:
+		return (struct op_given){.kind = OP_GIVEN_TEXT, .text = item->text};
+	case SF_BOOLEAN:
+		break;
+	}
+	return (struct op_given){.kind = OP_GIVEN_OTHER};
+}
+
+/* The parameters behind one list member */
+static int read_params(struct sf_reader *sf, const struct op *op, struct op_request *ret, struct arena *a, struct err *e)
+{
+	struct op_values values = {.op = op};
+	struct str key;
+	struct sf_item item;
+	int r;
+
+	while ((r = sf_next_param(sf, &key, &item, e)) > 0) {
+		struct op_given given = given_from_sf(&item);
+
+		r = op_values_set(&values, key, &given, a, e);
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return bad_list(e);
+	ret->op = op;
+	return op_values_write(&values, &ret->params, a, e);
+}
+
+static int refuse_twice(const struct op_request *list, size_t n, const struct op_request *new, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].op != new->op || !str_eq(list[i].params, new->params))
+			continue;
+		err_set(e, ERR_BAD_OPS, "op \"%s\" is asked for twice with the same parameters", new->op->name);
+		err_field(e, "ops");
+		return ERR_BAD_OPS;
+	}
+	return 0;
+}
+
+int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e)
+{
+	struct sf_reader sf = sf_reader(text);
+	struct op_request list[OPS_MAX] = {};
+	struct op_request *kept;
+	struct sf_item item;
+	size_t n = 0;
+	int r;
+
+	while ((r = sf_next_item(&sf, &item, e)) > 0) {
+		const struct op *op;
+		struct op_request next = {};
+
+		if (n == OPS_MAX)
+			return too_many(e);
+		if (item.kind != SF_TOKEN) {
+			err_set(e, ERR_BAD_OPS, "an op is named by a word without quotes");
+			return bad_list(e);
+		}
+		r = op_table_require(t, item.text, "ops", &op, e);
+		if (r == 0)
+			r = read_params(&sf, op, &next, a, e);
+		if (r == 0)
+			r = refuse_twice(list, n, &next, e);
+		if (r < 0)
+			return r;
+		list[n++] = next;
+	}
+	if (r < 0)
+		return bad_list(e);
+	kept = arena_alloc(a, sizeof(list[0]) * (n ? n : 1));
+	if (!kept)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the list of ops");
+	memcpy(kept, list, sizeof(list[0]) * n);
+	*ret = kept;
+	*ret_n = n;
+	return 0;
+}
+
+int ops_parse_list(struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e)
+{
+	return op_table_parse_list(&op_builtin, ret, ret_n, text, a, e);
+}
+
+/* ---- JSON ---- */
+
+static struct op_given given_from_json(json_t *value)
+{
+	if (json_is_integer(value))
+		return (struct op_given){.kind = OP_GIVEN_INT, .i = json_integer_value(value)};
+	if (json_is_string(value))
+		return (struct op_given){.kind = OP_GIVEN_TEXT, .text = {json_string_value(value), json_string_length(value)}};
+	return (struct op_given){.kind = OP_GIVEN_OTHER};
+}
+
+static void json_drop(json_t **json)
+{
+	json_decref(*json);
+}
+
+static int values_from_json(struct op_values *values, struct str params_json, struct arena *a, struct err *e)
+{
+	CLEANUP(json_drop) json_t *object = NULL;
+	const char *key;
+	json_t *value;
+	int r = json_read(&object, params_json, e);
+
+	if (r < 0)
+		return r;
+	if (!json_is_object(object)) {
+		err_set(e, ERR_BAD_OP_PARAMS, "the parameters of an op are a JSON object");
+		err_field(e, "params");
+		return ERR_BAD_OP_PARAMS;
+	}
+	json_object_foreach(object, key, value) {
+		struct op_given given = given_from_json(value);
+
+		r = op_values_set(values, str_of(key), &given, a, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json, struct arena *a, struct err *e)
+{
+	struct op_values values = {};
+	struct str params;
+	int r = op_table_require(t, op, "op", &values.op, e);
+
+	if (r == 0 && params_json.len > 0)
+		r = values_from_json(&values, params_json, a, e);
+	if (r == 0)
+		r = op_values_write(&values, &params, a, e);
+	if (r < 0)
+		return r;
+	*ret = (struct op_request){.op = values.op, .params = params};
+	return 0;
+}
+
+int op_request_from_json(struct op_request *ret, struct str op, struct str params_json, struct arena *a, struct err *e)
+{
+	return op_table_request_from_json(&op_builtin, ret, op, params_json, a, e);
+}
