@@ -1,0 +1,61 @@
+"""Fixtures of both test folders."""
+import itertools
+import os
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.server import Server
+
+
+def raise_own_limits():
+	"""Some tests open more than a thousand connections themselves."""
+	soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+	resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
+
+
+@pytest.fixture
+def folder():
+	"""A fresh folder, gone afterwards: a whole run writes gigabytes."""
+	path = Path(tempfile.mkdtemp(prefix="filemill-test-"))
+	yield path
+	if not os.environ.get("KEEP_TEST_FOLDERS"):
+		shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def module_folder():
+	path = Path(tempfile.mkdtemp(prefix="filemill-test-"))
+	yield path
+	if not os.environ.get("KEEP_TEST_FOLDERS"):
+		shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def make_server(folder):
+	"""make_server(**options) starts a server of the test's own; all are stopped, with the checks of harness.Server.stop()."""
+	servers, numbers = [], itertools.count()
+
+	def make(start=True, **options):
+		server = Server(folder / f"s{next(numbers)}", **options)
+		servers.append(server)
+		return server.start() if start else server
+
+	yield make
+	failures = []
+	for server in servers:
+		try:
+			server.stop()
+		except AssertionError as e:
+			failures.append(str(e))
+	assert not failures, "\n".join(failures)
+
+
+@pytest.fixture(scope="module")
+def server(module_folder):
+	"""One server for the tests of a module that do not mind what others left in it."""
+	with Server(module_folder / "shared", surfaces=["all"]) as s:
+		yield s

@@ -1,0 +1,338 @@
+"""A filemill process under test: its own data directory, a port the system chose, and checks at the end of its life."""
+import json
+import os
+import re
+import resource
+import select
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import requests
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+START_TIMEOUT_S = 60 if os.environ.get("FILEMILL_SLOW") else 20
+STOP_TIMEOUT_S = 15
+READY = re.compile(r"^filemill ready http://(\[?[0-9a-fA-F.:]+\]?):(\d+)$")
+SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+def binary():
+	named = os.environ.get("FILEMILL_BIN")
+	path = Path(named) if named else REPOSITORY / "build/src/app/filemill"
+	if not path.exists():
+		raise FileNotFoundError(f"{path}: build first, or set FILEMILL_BIN")
+	return str(path.resolve())
+
+
+def is_sanitized():
+	"""A build with a sanitizer needs several times the memory: bounds on it then say nothing."""
+	with open(binary(), "rb") as f:
+		data = f.read()
+	return b"__asan_init" in data or b"__tsan_init" in data
+
+
+def clean_environment(settings=None):
+	"""The environment without the FILEMILL_… variables meant for the tests, which the server would refuse as unknown."""
+	env = {k: v for k, v in os.environ.items() if not k.startswith("FILEMILL_")}
+	env.setdefault("ASAN_OPTIONS", "abort_on_error=0:exitcode=99")
+	env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:exitcode=99")
+	for key, value in (settings or {}).items():
+		env["FILEMILL_" + key.upper().replace(".", "_").replace("-", "_")] = str(value)
+	return env
+
+
+def run(*args, settings=None, timeout=20, cwd=None):
+	"""Runs the program to its end; output as text."""
+	return subprocess.run([binary(), *map(str, args)], env=clean_environment(settings), cwd=cwd, timeout=timeout,
+			      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape")
+
+
+class StartFailed(AssertionError):
+	def __init__(self, code, stderr):
+		super().__init__(f"the server did not get ready; exit {code}\n{stderr}")
+		self.code = code
+		self.stderr = stderr
+
+
+class Server:
+	"""settings are written as section.key, e.g. {"http.header_timeout": "1s"}, and travel as environment variables."""
+
+	def __init__(self, folder, *, data=None, surfaces=(), settings=None, args=(), env=None, nofile=None, fsize=None, wrapper=()):
+		self.folder = Path(folder)
+		self.folder.mkdir(parents=True, exist_ok=True)
+		self.data = Path(data) if data else self.folder / "data"
+		self.log_path = self.folder / "stderr.log"
+		self.surfaces = tuple(surfaces)
+		self.settings = dict(settings or {})
+		self.args = tuple(map(str, args))
+		self.env = dict(env or {})
+		self.nofile = nofile
+		self.fsize = fsize
+		self.wrapper = tuple(wrapper)
+		self.process = None
+		self.address = self.port = None
+		self.expect_exit = 0
+		self._session = None
+		self._lock = threading.Lock()
+
+	# ---- life ----
+	def _limits(self):
+		if self.nofile:
+			resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
+		if self.fsize:
+			resource.setrlimit(resource.RLIMIT_FSIZE, (self.fsize, self.fsize))
+
+	def command(self):
+		surfaces = [x for name in self.surfaces for x in ("--surface", name)]
+		return [*self.wrapper, binary(), "serve", "--data", str(self.data), "--listen", "127.0.0.1:0", *surfaces, *self.args]
+
+	def start(self, timeout=START_TIMEOUT_S):
+		assert self.process is None, "already running"
+		env = clean_environment(self.settings)
+		env.update(self.env)
+		log = open(self.log_path, "ab")
+		self._log_start = log.tell()
+		self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+						preexec_fn=self._limits if self.nofile or self.fsize else None)
+		log.close()
+		line = self._first_line(timeout)
+		match = READY.match(line)
+		if not match:
+			self.process.kill() if self.process.poll() is None and not line else None
+			code = self.process.wait(STOP_TIMEOUT_S)
+			self.process.stdout.close()
+			self.process = None
+			raise StartFailed(code, line + self.log())
+		self.address, self.port = match.group(1).strip("[]"), int(match.group(2))
+		self._session = None
+		return self
+
+	def _first_line(self, timeout):
+		deadline = time.monotonic() + timeout
+		line = b""
+		fd = self.process.stdout.fileno()
+		while not line.endswith(b"\n"):
+			left = deadline - time.monotonic()
+			if left <= 0 or not select.select([fd], [], [], left)[0]:
+				break
+			piece = os.read(fd, 4096)
+			if not piece:
+				break
+			line += piece
+		return line.split(b"\n")[0].decode("utf-8", "replace")
+
+	@property
+	def pid(self):
+		return self.process.pid
+
+	def running(self):
+		return self.process is not None and self.process.poll() is None
+
+	def signal(self, number):
+		self.process.send_signal(number)
+
+	def wait(self, timeout=STOP_TIMEOUT_S):
+		"""Waits for the end and returns the exit code."""
+		code = self.process.wait(timeout)
+		self._ended()
+		return code
+
+	def _ended(self):
+		self.process.stdout.close()
+		self.process = None
+		if self._session:
+			self._session.close()
+			self._session = None
+
+	def stop(self):
+		"""Graceful end with every check."""
+		if self.process is None:
+			return
+		if self.process.poll() is None:
+			self.signal(signal.SIGTERM)
+		try:
+			code = self.wait()
+		except subprocess.TimeoutExpired:
+			self.process.kill()
+			self.wait()
+			raise AssertionError("SIGTERM did not end the server within %d s" % STOP_TIMEOUT_S) from None
+		self.check_log()
+		assert code == self.expect_exit, f"exit {code} instead of {self.expect_exit}\n{self.log()[-4000:]}"
+
+	def kill(self):
+		"""kill -9: nothing is said goodbye to."""
+		self.process.kill()
+		self.process.wait()
+		self._ended()
+
+	def restart(self):
+		self.stop()
+		return self.start()
+
+	def __enter__(self):
+		return self.start() if self.process is None else self
+
+	def __exit__(self, kind, value, trace):
+		if kind is None:
+			self.stop()
+		elif self.running():
+			self.kill()
+
+	# ---- what it left behind ----
+	def log_bytes(self):
+		return self.log_path.read_bytes() if self.log_path.exists() else b""
+
+	def log(self):
+		return self.log_bytes().decode("utf-8", "replace")
+
+	def log_events(self):
+		"""The structured lines; a line that is no JSON object fails."""
+		events = []
+		for line in self.log_bytes().split(b"\n"):
+			if line:
+				event = json.loads(line.decode("utf-8"))
+				assert isinstance(event, dict), line
+				events.append(event)
+		return events
+
+	def check_log(self):
+		log = self.log_bytes()
+		assert not SANITIZER.search(log), "sanitizer report:\n" + self.log()[-8000:]
+		bad = CONTROL.search(log)
+		assert not bad, f"raw control byte in the log near {log[max(0, bad.start() - 100):bad.end() + 20]!r}"
+		self.log_events()
+
+	def blobs(self):
+		"""Names (last component) and sizes of all stored blobs; what vanishes meanwhile is left out."""
+		found = {}
+		for folder, _, names in os.walk(self.data / "blobs"):
+			for name in names:
+				try:
+					found[name] = os.stat(os.path.join(folder, name)).st_size
+				except FileNotFoundError:
+					pass
+		return found
+
+	# ---- figures from /proc ----
+	def _status(self, key):
+		for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+			if line.startswith(key + ":"):
+				return int(line.split()[1]) * 1024
+		raise KeyError(key)
+
+	def rss(self):
+		return self._status("VmRSS")
+
+	def peak(self):
+		return self._status("VmHWM")
+
+	def fds(self):
+		return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+	def cpu_seconds(self):
+		fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+		return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+	# ---- talking to it ----
+	@property
+	def base(self):
+		return f"http://{self.address}:{self.port}"
+
+	@property
+	def http(self):
+		"""A session of keep-alive connections; for the test's own thread."""
+		with self._lock:
+			if self._session is None:
+				self._session = requests.Session()
+				self._session.trust_env = False
+			return self._session
+
+	def request(self, method, path, **more):
+		more.setdefault("timeout", 70)
+		more.setdefault("allow_redirects", False)
+		return self.http.request(method, self.base + path, **more)
+
+	def get(self, path, **more):
+		return self.request("GET", path, **more)
+
+	def post(self, path, data=None, **more):
+		return self.request("POST", path, data=data, **more)
+
+	def head(self, path, **more):
+		return self.request("HEAD", path, **more)
+
+	def patch(self, path, **more):
+		return self.request("PATCH", path, **more)
+
+	def delete(self, path, **more):
+		return self.request("DELETE", path, **more)
+
+	def upload(self, body, name="a.bin", query="", **headers):
+		"""Stores bytes raw and returns the file's object; anything but 201 fails."""
+		headers = {"Content-Type": "application/octet-stream", **{k.replace("_", "-"): v for k, v in headers.items()}}
+		r = self.post("/v1/files?" + "&".join(x for x in (f"name={name}" if name else "", query) if x), data=body, headers=headers)
+		assert r.status_code == 201, r.text
+		return r.json()
+
+	def upload_form(self, body, name="a.bin", fields=None, query=""):
+		r = self.post("/v1/files" + query, files={"file": (name, body)}, data=fields or {})
+		assert r.status_code == 201, r.text
+		return r.json()
+
+	def alive(self):
+		"""A new connection is answered: the server lives and serves."""
+		assert self.running(), f"the server is gone: exit {self.process.poll()}\n{self.log()[-4000:]}"
+		r = requests.get(self.base + "/healthz", timeout=20)
+		assert r.status_code == 200, r.text
+
+	def all_files(self):
+		return list(self._all("/v1/files", "files"))
+
+	def all_jobs(self, query=""):
+		return list(self._all("/v1/jobs", "jobs", query))
+
+	def _all(self, path, plural, query=""):
+		cursor = ""
+		while True:
+			r = self.get(f"{path}?limit=200{query}" + (f"&cursor={cursor}" if cursor else ""))
+			assert r.status_code == 200, r.text
+			page = r.json()
+			yield from page[plural]
+			cursor = page["next"]
+			if not cursor:
+				return
+
+	def newest_number(self):
+		files = self.get("/v1/files?limit=1").json()["files"]
+		return files[0]["number"] if files else 0
+
+
+def problem(r, status, code=None):
+	"""The answer is a problem of this status (one or a set) and code; returns its members."""
+	statuses = {status} if isinstance(status, int) else set(status)
+	assert r.status_code in statuses, f"{r.status_code} instead of {statuses}: {r.text[:400]}"
+	assert r.headers["Content-Type"].split(";")[0] == "application/problem+json", r.headers
+	body = r.json()
+	assert body["status"] == r.status_code
+	assert {"type", "title", "detail", "code"} <= set(body), body
+	assert re.fullmatch(r"[a-z][a-z0-9_]*", body["code"]), body
+	assert "X-Request-Id" in r.headers
+	if code is not None:
+		codes = {code} if isinstance(code, str) else set(code)
+		assert body["code"] in codes, body
+	return body
+
+
+def eventually(check, timeout=5.0, pause=0.02, message="did not come true in time"):
+	"""Polls until check() is true; returns its value."""
+	deadline = time.monotonic() + timeout
+	while True:
+		value = check()
+		if value:
+			return value
+		assert time.monotonic() < deadline, message
+		time.sleep(pause)

@@ -1,0 +1,10 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blackbox"))
+
+from harness.fixtures import folder, make_server, module_folder, raise_own_limits, server # noqa: E402, F401
+
+
+def pytest_sessionstart(session):
+	raise_own_limits()
