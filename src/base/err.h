@@ -45,7 +45,7 @@ struct err {
 
 #define ERR_INIT ((struct err){.limit = -1})
 
-/* Sets code and detail and returns the code, so that `return err_set(e, ERR_X, "…")` reads well. e may be NULL. */
+/* Sets code and detail, clears the other members and returns the code, so that `return err_set(e, ERR_X, "…")` reads well. e may be NULL. */
 ATTR_PRINTF(3, 4) int err_set(struct err *e, int code, const char *fmt, ...);
 
 /* err_set() from errno: ENOSPC and EDQUOT become ERR_STORAGE_FULL, ENOMEM ERR_NO_MEMORY, EMFILE and ENFILE
@@ -58,6 +58,7 @@ ATTR_PRINTF(2, 3) int err_wrap(struct err *e, const char *fmt, ...);
 
 /* Sets the members beside the detail. Each returns e->code for chaining at a return statement. */
 int err_field(struct err *e, const char *field);
+int err_expected(struct err *e, const char *expected);
 int err_limit(struct err *e, int64_t limit);
 
 /* The row of a code; an unknown code gives ERR_INTERNAL's row. Never NULL. */
