@@ -1,4 +1,5 @@
-/* A fixed pool of threads for work that may block on disk, with a bounded queue. */
+/* A fixed pool of threads for work that may block on disk. The queue is a list through the tasks themselves: it takes no memory,
+ * and who submits bounds it. */
 #ifndef FILEMILL_RT_POOL_H
 #define FILEMILL_RT_POOL_H
 

@@ -1,0 +1,130 @@
+#include "rt/pool.h"
+
+#include "base/compiler.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pool {
+	const char *name; /* borrowed */
+	unsigned started; /* threads to join */
+
+	pthread_mutex_t lock; /* guards what follows; never held while a task runs */
+	pthread_cond_t changed; /* a task came, or stopping was set */
+	struct pool_task *first, **tail; /* *tail is where the next task goes */
+	size_t waiting;
+	bool stopping;
+
+	pthread_t threads[];
+};
+
+/* The oldest task; waits for one. NULL when the pool is stopping and nothing is left. */
+static struct pool_task *take(struct pool *p)
+{
+	struct pool_task *t;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->first && !p->stopping)
+		pthread_cond_wait(&p->changed, &p->lock);
+	t = p->first;
+	if (t) {
+		p->first = t->next;
+		if (!p->first)
+			p->tail = &p->first;
+		p->waiting--;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return t;
+}
+
+static void *work(void *arg)
+{
+	struct pool *p = arg;
+	struct pool_task *t;
+
+	pthread_setname_np(pthread_self(), p->name);
+	while ((t = take(p)) != NULL)
+		t->run(t);
+	return NULL;
+}
+
+/* Signals belong to the thread that watches for them, so these threads take none. */
+static int start_threads(struct pool *p, unsigned threads)
+{
+	sigset_t all, before;
+	int r = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (r == 0 && p->started < threads) {
+		r = pthread_create(&p->threads[p->started], NULL, work, p);
+		if (r == 0)
+			p->started++;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+int pool_new(struct pool **ret_pool, const char *name, unsigned threads, struct err *e)
+{
+	struct pool *p;
+	int r;
+
+	assert(threads > 0 && strlen(name) <= 15);
+	p = calloc(1, sizeof(*p) + threads * sizeof(p->threads[0]));
+	if (!p)
+		return err_set(e, ERR_NO_MEMORY, "no memory for %u threads", threads);
+	p->name = name;
+	p->tail = &p->first;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->changed, NULL);
+	r = start_threads(p, threads);
+	if (r != 0) {
+		unsigned started = p->started;
+
+		pool_free(p);
+		return err_set(e, ERR_OVERLOADED, "only %u of %u threads could be started: %s", started, threads, strerrordesc_np(r));
+	}
+	*ret_pool = p;
+	return 0;
+}
+
+void pool_submit(struct pool *p, struct pool_task *t)
+{
+	t->next = NULL;
+	pthread_mutex_lock(&p->lock);
+	*p->tail = t;
+	p->tail = &t->next;
+	p->waiting++;
+	pthread_cond_signal(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+size_t pool_waiting(struct pool *p)
+{
+	size_t n;
+
+	pthread_mutex_lock(&p->lock);
+	n = p->waiting;
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->started; i++)
+		pthread_join(p->threads[i], NULL);
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
