@@ -113,10 +113,11 @@ struct uuid engine_new_id(struct engine *g);
 const uint8_t *engine_cursor_key(struct engine *g); /* 16 bytes, made at start */
 
 /* ---- waiting ---- */
-/* Calls `wake` once, on an engine thread, when all jobs of the file are final or the deadline (mono ms of env) has passed. The check at registration is included: a file
+/* Calls `wake` once, on an engine thread, when all jobs of the file (or the one named) are final or the deadline (mono ms of env) has passed. The check at registration is included: a file
  * that is final already wakes at once. The caller then reads the file anew. The memory is the caller's until wake ran. */
 struct engine_waiter {
 	struct uuid file; /* in */
+	struct uuid job; /* in: only this job of the file need be final; zero = all */
 	struct str owner; /* in; valid until wake */
 	int64_t deadline_ms; /* in */
 	void (*wake)(struct engine_waiter *w); /* in */
