@@ -1,0 +1,156 @@
+"""The OpenAPI document says what the server does: same routes, and answers that fit its schemas."""
+import json
+import re
+import uuid
+
+import pytest
+from jsonschema import Draft202012Validator, RefResolver
+
+from harness.server import run
+
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+
+@pytest.fixture(scope="module")
+def document(server):
+	r = server.get("/openapi.json")
+	assert r.status_code == 200 and r.headers["Content-Type"].split(";")[0] in ("application/json", "application/openapi+json")
+	return r.json()
+
+
+def test_it_is_openapi_31(document):
+	assert document["openapi"].startswith("3.1.")
+	assert document["info"]["title"] and document["info"]["version"]
+
+
+def test_its_paths_are_the_route_table(document):
+	r = run("describe", "routes")
+	assert r.returncode == 0, r.stderr
+	table = {(x["method"].lower(), x["path"]) for x in json.loads(r.stdout) if x.get("operation")}
+	paths = {(m, p) for p, item in document["paths"].items() for m in item if m in METHODS}
+	paths -= {(m, p) for m, p in paths if m == "head"}
+	table -= {(m, p) for m, p in table if m == "head"}
+	assert paths - table == set(), "documented but not served"
+	assert table - paths == set(), "served but not documented"
+
+
+def test_operation_ids_are_unique_and_those_of_the_table(document):
+	ids = [op["operationId"] for item in document["paths"].values() for m, op in item.items() if m in METHODS]
+	assert len(ids) == len(set(ids))
+	table = {x["operation"] for x in json.loads(run("describe", "routes").stdout) if x.get("operation")}
+	assert table <= set(ids)
+
+
+def test_every_reference_leads_somewhere(document):
+	def walk(node):
+		if isinstance(node, dict):
+			if isinstance(node.get("$ref"), str):
+				target = document
+				assert node["$ref"].startswith("#/"), node["$ref"]
+				for part in node["$ref"][2:].split("/"):
+					target = target[part.replace("~1", "/").replace("~0", "~")]
+			for value in node.values():
+				walk(value)
+		elif isinstance(node, list):
+			for value in node:
+				walk(value)
+	walk(document)
+
+
+def test_the_schemas_are_schemas(document):
+	for schema in document["components"]["schemas"].values():
+		Draft202012Validator.check_schema(schema)
+
+
+class Tour:
+	"""Asks the server and holds each answer against the document."""
+
+	def __init__(self, server, document):
+		self.server, self.document, self.seen = server, document, set()
+		self.templates = sorted(document["paths"], key=lambda p: p.count("{"))
+
+	def operation(self, method, path):
+		for template in self.templates:
+			if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path) and method in self.document["paths"][template]:
+				return template, self.document["paths"][template][method]
+		raise AssertionError(f"{method} {path} is not documented")
+
+	def resolve(self, node):
+		while "$ref" in node:
+			target = self.document
+			for part in node["$ref"][2:].split("/"):
+				target = target[part.replace("~1", "/").replace("~0", "~")]
+			node = target
+		return node
+
+	def __call__(self, method, path, status, **more):
+		r = self.server.request(method, path, **more)
+		assert r.status_code == status, (method, path, r.status_code, r.text[:300])
+		template, operation = self.operation(method.lower(), path.split("?")[0])
+		self.seen.add((method, template))
+		responses = operation["responses"]
+		answer = responses.get(str(status)) or responses.get(f"{status // 100}XX") or responses.get("default")
+		assert answer, f"{method} {template} may not answer {status} by the document"
+		answer = self.resolve(answer)
+		kinds = answer.get("content", {})
+		kind = r.headers.get("Content-Type", "").split(";")[0]
+		if r.content and kinds:
+			media = kinds.get(kind) or kinds.get(kind.split("/")[0] + "/*") or kinds.get("*/*")
+			assert media is not None, f"{method} {template} {status}: {kind} is not among {list(kinds)}"
+			if "json" in kind and "schema" in media:
+				Draft202012Validator(media["schema"], resolver=RefResolver.from_schema(self.document)).validate(r.json())
+		elif r.content and "json" in kind:
+			raise AssertionError(f"{method} {template} {status} has a body that the document does not know")
+		return r
+
+
+def test_the_answers_fit_the_document(server, document):
+	tour = Tour(server, document)
+	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=20", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
+	tour("POST", "/v1/files", 201, files={"file": ("a", b"x")}, data={"labels": "a:b"})
+	tour("POST", "/v1/files?ops=md6", 422, data=b"x", headers={"Content-Type": "text/plain"})
+	tour("POST", "/v1/files?nonsense=1", 400, data=b"x", headers={"Content-Type": "text/plain"})
+	path = f"/v1/files/{f['id']}"
+	tour("GET", path, 200)
+	tour("GET", "/v1/files?limit=3", 200)
+	tour("GET", "/v1/files?limit=0", 400)
+	tour("PATCH", path, 200, json={"labels": {"k": "v"}})
+	tour("PATCH", path, 400, json={"nope": 1})
+	tour("GET", path + "/content", 200)
+	tour("GET", path + "/content", 206, headers={"Range": "bytes=1-2"})
+	tour("GET", path + "/content", 416, headers={"Range": "bytes=100-"})
+	tour("GET", path + "/content", 304, headers={"If-None-Match": "*"})
+	tour("GET", path + "/content", 412, headers={"If-Match": '"x"'})
+	job = tour("POST", path + "/jobs", 202, json={"op": "sha1"}).json()
+	tour("GET", f"/v1/jobs/{job['id']}?wait=10", 200)
+	tour("POST", path + "/jobs", 202, json={"op": "sha1"})
+	tour("POST", path + "/jobs", 422, json={"op": "sha1", "priority": 99})
+	delayed = tour("POST", "/v1/jobs", 202, json={"jobs": [{"file": f["id"], "op": "sha256", "run_at": "2099-01-01T00:00:00.000Z"}]}).json()["jobs"][0]
+	if delayed["state"] == "queued":
+		tour("POST", f"/v1/jobs/{delayed['id']}/cancel", 200)
+		tour("POST", f"/v1/jobs/{delayed['id']}/retry", 200)
+	tour("POST", f"/v1/jobs/{job['id']}/retry", 409)
+	tour("GET", "/v1/jobs?limit=5", 200)
+	tour("GET", "/v1/jobs?state=x", 400)
+	tour("GET", f"/v1/jobs/{uuid.uuid4()}", 404)
+	for path in ("/v1/ops", "/v1/stats", "/healthz", "/readyz", "/metrics"):
+		if path in document["paths"]:
+			tour("GET", path, 200)
+	tour("DELETE", f"/v1/files/{f['id']}", 204)
+	tour("GET", f"/v1/files/{f['id']}", 410)
+	tour("GET", f"/v1/files/{uuid.uuid4()}", 404)
+	missing = {t for t in document["paths"] if t.startswith("/v1") and not any(t == s for _, s in tour.seen)} - {"/v1/jobs/{id}/outputs/{n}"}
+	assert not missing, f"the tour does not visit {missing}"
+
+
+def test_the_interactive_page_needs_nobody_else(server):
+	r = server.get("/docs")
+	assert r.status_code == 200 and r.headers["Content-Type"].startswith("text/html")
+	for address in re.findall(r'(?:src|href)="([^"]+)"', r.text):
+		assert not re.match(r"(https?:)?//", address), address
+		if not address.startswith(("#", "data:")):
+			from urllib.parse import urljoin
+			part = server.get(urljoin("/docs", address))
+			assert part.status_code == 200, address
+			assert part.headers["X-Content-Type-Options"] == "nosniff"
+	assert "Content-Security-Policy" in r.headers
