@@ -60,10 +60,13 @@ static void written(void *arg, struct change *c)
 {
 	struct front_write *w = arg;
 
-	if (c->code != 0)
-		front_problem(w->r, c->code, &c->err);
-	else
+	if (c->code == 0) {
 		w->then(w->r);
+		return;
+	}
+	if (w->explain != NULL)
+		w->explain(c);
+	front_problem(w->r, c->code, &c->err);
 }
 
 void front_write_submit(struct front_write *w, front_work *then)

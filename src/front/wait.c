@@ -44,7 +44,7 @@ static void wake(struct engine_waiter *x)
 	front_block(w->r, w->then);
 }
 
-void wait_for_file(struct http_request *r, struct uuid file, int64_t wait_ms, front_work *then)
+static void wait_for(struct http_request *r, struct uuid file, struct uuid job, int64_t wait_ms, front_work *then)
 {
 	struct engine *g = front_engine(r);
 	struct env *env = engine_env(g);
@@ -57,8 +57,19 @@ void wait_for_file(struct http_request *r, struct uuid file, int64_t wait_ms, fr
 	w->r = r;
 	w->then = then;
 	w->waiter.file = file;
+	w->waiter.job = job;
 	w->waiter.owner = front_owner(r);
 	w->waiter.deadline_ms = env->mono_ms(env) + wait_ms;
 	w->waiter.wake = wake;
 	engine_wait(g, &w->waiter);
+}
+
+void wait_for_file(struct http_request *r, struct uuid file, int64_t wait_ms, front_work *then)
+{
+	wait_for(r, file, (struct uuid){}, wait_ms, then);
+}
+
+void wait_for_job(struct http_request *r, const struct job *job, int64_t wait_ms, front_work *then)
+{
+	wait_for(r, job->file, job->id, wait_ms, then);
 }

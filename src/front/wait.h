@@ -11,5 +11,7 @@
 [[nodiscard]] int wait_wanted(struct http_request *r, int64_t *ret_ms, struct err *e);
 /* Runs `then` on a pool thread when all jobs of the file are final, time is over, or the server stops. `then` reads anew and answers. */
 void wait_for_file(struct http_request *r, struct uuid file, int64_t wait_ms, front_work *then);
+/* The same for one job; the file's others do not matter. */
+void wait_for_job(struct http_request *r, const struct job *job, int64_t wait_ms, front_work *then);
 
 #endif

@@ -1,0 +1,12 @@
+/* The native API, version 1, and the pages that go with it. Routes translate; the engine decides. Each table ends with a pattern of NULL. */
+#ifndef FILEMILL_API_API_H
+#define FILEMILL_API_API_H
+
+#include "http/http.h"
+
+extern const struct http_route api_file_routes[];
+extern const struct http_route api_job_routes[];
+extern const struct http_route api_system_routes[]; /* ops, stats, health, metrics, the OpenAPI document and its page, assets */
+extern const struct http_route api_page_routes[]; /* `/`: left out where a surface has its own page there */
+
+#endif

@@ -1,0 +1,295 @@
+/* /v1/files: store, list, read, change, delete. */
+#include "api/api.h"
+#include "api/json_body.h"
+#include "base/json_out.h"
+#include "front/content.h"
+#include "front/hop.h"
+#include "front/list.h"
+#include "front/upload.h"
+#include "front/wait.h"
+
+#include <string.h>
+
+static void reply_file(struct http_request *r, int status, const struct file *f)
+{
+	struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+
+	buf_reserve(&b, 1024);
+	file_write_json(&j, f);
+	http_reply_json(r, status, &b);
+	buf_release(&b);
+}
+
+/* The file of the path, or its problem as the answer. */
+static bool read_file_of_path(struct http_request *r, struct file *ret)
+{
+	struct err e = ERR_INIT;
+	struct file_key key = {};
+	int rc = front_id(r, &key.id, &e);
+
+	if (rc == 0)
+		rc = catalog_file(front_catalog(r), key, front_owner(r), http_arena(r), ret, &e);
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	return rc == 0;
+}
+
+/* ---- POST /v1/files ---- */
+
+static void stored(struct http_request *r, const struct file *f, bool replayed)
+{
+	char location[sizeof("/v1/files/") + UUID_TEXT_LEN] = "/v1/files/";
+
+	uuid_format(location + strlen(location), f->id);
+	http_set_header(r, "Location", location);
+	if (replayed)
+		http_set_header(r, "Idempotency-Replayed", "true");
+	reply_file(r, 201, f);
+}
+
+static void not_stored(struct http_request *r, struct err *e)
+{
+	http_reply_problem(r, e);
+}
+
+static void start_store(struct http_request *r)
+{
+	static const struct upload_rules rules = {.wait_ms = -1, .stored = stored, .failed = not_stored};
+
+	upload_start(r, &rules);
+}
+
+static const struct http_handler store_file = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_store, .body = upload_body, .end = upload_end, .release = upload_release};
+
+/* ---- GET /v1/files ---- */
+
+static int read_filter(struct http_request *r, struct file_filter *ret, struct err *e)
+{
+	struct str state = http_query(r, "state"), label = http_query(r, "label");
+	enum job_state s;
+
+	*ret = (struct file_filter){.owner = front_owner(r), .name = http_query(r, "name"), .state = -1};
+	if (state.p != NULL) {
+		if (!job_state_parse(&s, state)) {
+			err_set(e, ERR_BAD_PARAMETER, "there is no such state");
+			err_expected(e, "queued, running, succeeded, failed, cancelled, quarantined");
+			return err_field(e, "state");
+		}
+		ret->state = (int)s;
+	}
+	if (label.p != NULL) {
+		ret->label_key = str_split(label, ':', &ret->label_value);
+		if (ret->label_key.len == 0 || ret->label_value.p == NULL) {
+			err_set(e, ERR_BAD_PARAMETER, "a label is looked for as key:value");
+			err_expected(e, "key:value");
+			return err_field(e, "label");
+		}
+	}
+	return 0;
+}
+
+static void write_scope(struct buf *b, struct http_request *r)
+{
+	static const char *const names[] = {"state", "label", "name"};
+
+	buf_add_cstr(b, "files\n");
+	buf_add_str(b, front_owner(r));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct str value = http_query(r, names[i]);
+		buf_addf(b, "\n%c%zu ", value.p == NULL ? '-' : '+', value.len);
+		buf_add(b, value.p, value.len);
+	}
+}
+
+static void list_files(struct http_request *r)
+{
+	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct file_filter filter;
+	struct page page;
+	struct file *files = NULL;
+	size_t n = 0;
+	int64_t next = 0;
+
+	write_scope(&scope, r);
+	int rc = read_filter(r, &filter, &e);
+	if (rc == 0)
+		rc = list_page(r, buf_str(&scope), &page, &e);
+	if (rc == 0)
+		rc = catalog_list_files(front_catalog(r), &filter, page, http_arena(r), &files, &n, &next, &e);
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return;
+	}
+	struct json_out j = json_out(&b);
+	json_obj_open(&j);
+	json_key(&j, "files");
+	json_arr_open(&j);
+	for (size_t i = 0; i < n; i++)
+		file_write_json(&j, &files[i]);
+	json_arr_close(&j);
+	list_write_next(&j, r, buf_str(&scope), next);
+	json_obj_close(&j);
+	http_reply_json(r, 200, &b);
+}
+
+static void end_list(struct http_request *r)
+{
+	front_block(r, list_files);
+}
+
+static const struct http_handler get_files = {.end = end_list};
+static const char *const list_query[] = {"state", "name", "label", "limit", "cursor", NULL};
+
+/* ---- GET /v1/files/{id} ---- */
+
+static void answer_file(struct http_request *r)
+{
+	struct file f;
+
+	if (read_file_of_path(r, &f))
+		reply_file(r, 200, &f);
+}
+
+static void answer_file_when_final(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+	struct file f;
+	int64_t wait_ms;
+	int rc = wait_wanted(r, &wait_ms, &e);
+
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return;
+	}
+	if (!read_file_of_path(r, &f))
+		return;
+	if (wait_ms > 0 && !front_jobs_final(&f))
+		wait_for_file(r, f.id, wait_ms, answer_file);
+	else
+		reply_file(r, 200, &f);
+}
+
+static void end_get(struct http_request *r)
+{
+	front_read(r, answer_file_when_final);
+}
+
+static const struct http_handler get_file = {.end = end_get};
+static const char *const wait_query[] = {"wait", NULL};
+
+/* ---- PATCH /v1/files/{id} ---- */
+
+static int read_patch(struct http_request *r, json_t *body, struct change_patch_file *c, struct err *e)
+{
+	static const char *const members[] = {"name", "labels", "expires_at", NULL};
+	struct json_place p = {body, ""};
+	struct str name = {}, labels = {};
+	struct arena *a = http_arena(r);
+	int rc;
+
+	if ((rc = json_members_only(&p, members, e)) != 0 || (rc = json_member_str(&p, "name", false, &name, e)) != 0 ||
+	    (rc = json_member_object(&p, "labels", a, &labels, e)) != 0 || (rc = json_member_time(&p, "expires_at", true, &c->expires_at, e)) != 0)
+		return rc;
+	c->set_expires = json_object_get(body, "expires_at") != NULL;
+	if (name.p != NULL && (rc = name_clean(&c->name, name, a, e)) != 0)
+		return rc;
+	if (labels.p != NULL && (rc = labels_parse_json(&c->labels, labels, a, e)) != 0)
+		return rc;
+	return 0;
+}
+
+static void answer_after_patch(struct http_request *r)
+{
+	front_block(r, answer_file);
+}
+
+static void end_patch(struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+	struct front_write *w = front_write_new(r, CHANGE_PATCH_FILE);
+	struct err e = ERR_INIT;
+	json_t *body;
+
+	if (w == NULL)
+		return;
+	struct change_patch_file *c = &w->change.patch_file;
+	*c = (struct change_patch_file){.owner = front_owner(r), .now = env->wall_ms(env)};
+	int rc = front_id(r, &c->id, &e);
+	if (rc == 0 && (rc = json_body_read(r, &body, &e)) == 0) {
+		rc = read_patch(r, body, c, &e);
+		json_decref(body);
+	}
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		front_write_submit(w, answer_after_patch);
+}
+
+static const struct http_handler patch_file = {.body_kind = HTTP_BODY_BUFFER, .end = end_patch};
+
+/* ---- DELETE /v1/files/{id} ---- */
+
+static void answer_deleted(struct http_request *r)
+{
+	engine_kick_doomed(front_engine(r));
+	http_reply_empty(r, 204);
+}
+
+static void end_delete(struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+	struct front_write *w = front_write_new(r, CHANGE_DELETE_FILE);
+	struct err e = ERR_INIT;
+
+	if (w == NULL)
+		return;
+	struct change_delete_file *c = &w->change.delete_file;
+	*c = (struct change_delete_file){.owner = front_owner(r), .now = env->wall_ms(env)};
+	int rc = front_id(r, &c->id, &e);
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		front_write_submit(w, answer_deleted);
+}
+
+static const struct http_handler delete_file = {.end = end_delete};
+
+/* ---- GET /v1/files/{id}/content ---- */
+
+static void answer_content(struct http_request *r)
+{
+	struct str show = http_query(r, "inline");
+	struct err e = ERR_INIT;
+	struct file f;
+
+	if (show.p != NULL && !str_eq(show, STR("1")) && !str_eq(show, STR("0"))) {
+		err_set(&e, ERR_BAD_PARAMETER, "inline is 1 or 0");
+		err_field(&e, "inline");
+		front_problem(r, e.code, &e);
+		return;
+	}
+	if (read_file_of_path(r, &f))
+		content_answer(r, &f, show.p != NULL && str_eq(show, STR("1")));
+}
+
+static void end_content(struct http_request *r)
+{
+	front_block(r, answer_content);
+}
+
+static const struct http_handler get_content = {.end = end_content};
+static const char *const content_query[] = {"inline", NULL};
+static const char *const store_query[] = {"name", "ops", "labels", "wait", NULL};
+
+const struct http_route api_file_routes[] = {
+	{HTTP_POST, "/v1/files", &store_file, HTTP_CALLER, "storeFile", "Store one file and queue its jobs", store_query},
+	{HTTP_GET, "/v1/files", &get_files, HTTP_CALLER, "listFiles", "The caller's files, newest first", list_query},
+	{HTTP_GET, "/v1/files/{id}", &get_file, HTTP_CALLER, "getFile", "A file with its jobs", wait_query},
+	{HTTP_PATCH, "/v1/files/{id}", &patch_file, HTTP_CALLER, "changeFile", "Change name, labels or expiry", NULL},
+	{HTTP_DELETE, "/v1/files/{id}", &delete_file, HTTP_CALLER, "deleteFile", "Delete a file and cancel its waiting jobs", NULL},
+	{HTTP_GET, "/v1/files/{id}/content", &get_content, HTTP_CALLER, "getFileContent", "The bytes of a file", content_query},
+	{},
+};

@@ -1,0 +1,324 @@
+/* /v1/jobs and /v1/files/{id}/jobs: queue, list, read, cancel, retry. */
+#include "api/api.h"
+#include "api/job_request.h"
+#include "api/json_body.h"
+#include "base/json_out.h"
+#include "front/hop.h"
+#include "front/list.h"
+#include "front/wait.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void reply_job(struct http_request *r, int status, const struct job *job)
+{
+	struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+
+	job_write_json(&j, job);
+	http_reply_json(r, status, &b);
+	buf_release(&b);
+}
+
+static int read_job_of_path(struct http_request *r, struct job *ret, struct err *e)
+{
+	struct uuid id;
+	int rc = front_id(r, &id, e);
+
+	return rc != 0 ? rc : catalog_job(front_catalog(r), id, 0, front_owner(r), http_arena(r), ret, e);
+}
+
+/* ---- queueing ---- */
+
+static void answer_queued_one(struct http_request *r)
+{
+	const struct front_write *w = http_data(r);
+	const struct job *job = &w->change.add_jobs.jobs[0];
+	char location[sizeof("/v1/jobs/") + UUID_TEXT_LEN] = "/v1/jobs/";
+
+	uuid_format(location + strlen(location), job->id);
+	http_set_header(r, "Location", location);
+	reply_job(r, 202, job);
+}
+
+static void end_queue_one(struct http_request *r)
+{
+	struct front_write *w = front_write_new(r, CHANGE_ADD_JOBS);
+	struct err e = ERR_INIT;
+	struct uuid file;
+	json_t *body;
+
+	if (w == NULL)
+		return;
+	int rc = front_id(r, &file, &e);
+	if (rc == 0 && (rc = json_body_read(r, &body, &e)) == 0) {
+		rc = job_request_one(r, body, file, &w->change.add_jobs, &e);
+		json_decref(body);
+	}
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		front_write_submit(w, answer_queued_one);
+}
+
+static void answer_queued_many(struct http_request *r)
+{
+	const struct front_write *w = http_data(r);
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+
+	json_obj_open(&j);
+	json_key(&j, "jobs");
+	json_arr_open(&j);
+	for (size_t i = 0; i < w->change.add_jobs.n; i++)
+		job_write_json(&j, &w->change.add_jobs.jobs[i]);
+	json_arr_close(&j);
+	json_obj_close(&j);
+	http_reply_json(r, 202, &b);
+}
+
+static void name_refused(struct change *c)
+{
+	char field[32];
+
+	snprintf(field, sizeof(field), "jobs/%zu/file", c->add_jobs.failed_index);
+	if (c->code == ERR_FILE_NOT_FOUND || c->code == ERR_FILE_GONE)
+		err_field(&c->err, field);
+}
+
+/* A megabyte of JSON takes longer to read than an HTTP thread should be busy: on a pool thread. */
+static void queue_many(struct http_request *r)
+{
+	struct front_write *w = front_write_new(r, CHANGE_ADD_JOBS);
+	struct err e = ERR_INIT;
+	json_t *body;
+
+	if (w == NULL)
+		return;
+	w->explain = name_refused;
+	int rc = json_body_read(r, &body, &e);
+	if (rc == 0) {
+		rc = job_request_many(r, body, &w->change.add_jobs, &e);
+		json_decref(body);
+	}
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		front_write_submit(w, answer_queued_many);
+}
+
+static void end_queue_many(struct http_request *r)
+{
+	front_block(r, queue_many);
+}
+
+static const struct http_handler queue_job = {.body_kind = HTTP_BODY_BUFFER, .end = end_queue_one};
+static const struct http_handler queue_jobs = {.body_kind = HTTP_BODY_BUFFER, .end = end_queue_many};
+
+/* ---- GET /v1/jobs ---- */
+
+static int read_filter(struct http_request *r, struct job_filter *ret, struct err *e)
+{
+	struct str state = http_query(r, "state"), file = http_query(r, "file");
+	enum job_state s;
+
+	*ret = (struct job_filter){.owner = front_owner(r), .op = http_query(r, "op"), .state = -1};
+	if (state.p != NULL) {
+		if (!job_state_parse(&s, state)) {
+			err_set(e, ERR_BAD_PARAMETER, "there is no such state");
+			err_expected(e, "queued, running, succeeded, failed, cancelled, quarantined");
+			return err_field(e, "state");
+		}
+		ret->state = (int)s;
+	}
+	if (ret->op.p != NULL && op_find(ret->op) == NULL) {
+		err_set(e, ERR_BAD_PARAMETER, "there is no such op");
+		return err_field(e, "op");
+	}
+	if (file.p != NULL) {
+		if (!uuid_parse(&ret->file, file)) {
+			err_set(e, ERR_BAD_ID, "an id is a UUID of 36 characters in lower case");
+			return err_field(e, "file");
+		}
+		ret->by_file = true;
+	}
+	return 0;
+}
+
+static void write_scope(struct buf *b, struct http_request *r)
+{
+	static const char *const names[] = {"state", "op", "file"};
+
+	buf_add_cstr(b, "jobs\n");
+	buf_add_str(b, front_owner(r));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct str value = http_query(r, names[i]);
+		buf_addf(b, "\n%c%zu ", value.p == NULL ? '-' : '+', value.len);
+		buf_add(b, value.p, value.len);
+	}
+}
+
+static void list_jobs(struct http_request *r)
+{
+	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct job_filter filter;
+	struct page page;
+	struct job *jobs = NULL;
+	size_t n = 0;
+	int64_t next = 0;
+
+	write_scope(&scope, r);
+	int rc = read_filter(r, &filter, &e);
+	if (rc == 0)
+		rc = list_page(r, buf_str(&scope), &page, &e);
+	if (rc == 0)
+		rc = catalog_list_jobs(front_catalog(r), &filter, page, http_arena(r), &jobs, &n, &next, &e);
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return;
+	}
+	struct json_out j = json_out(&b);
+	json_obj_open(&j);
+	json_key(&j, "jobs");
+	json_arr_open(&j);
+	for (size_t i = 0; i < n; i++)
+		job_write_json(&j, &jobs[i]);
+	json_arr_close(&j);
+	list_write_next(&j, r, buf_str(&scope), next);
+	json_obj_close(&j);
+	http_reply_json(r, 200, &b);
+}
+
+static void end_list(struct http_request *r)
+{
+	front_block(r, list_jobs);
+}
+
+static const struct http_handler get_jobs = {.end = end_list};
+static const char *const list_query[] = {"state", "op", "file", "limit", "cursor", NULL};
+
+/* ---- GET /v1/jobs/{id} ---- */
+
+static void answer_job_with(struct http_request *r, int status)
+{
+	struct err e = ERR_INIT;
+	struct job job;
+	int rc = read_job_of_path(r, &job, &e);
+
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		reply_job(r, status, &job);
+}
+
+static void answer_job(struct http_request *r)
+{
+	answer_job_with(r, 200);
+}
+
+static void answer_job_when_final(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+	struct job job;
+	int64_t wait_ms;
+	int rc = wait_wanted(r, &wait_ms, &e);
+
+	if (rc == 0)
+		rc = read_job_of_path(r, &job, &e);
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else if (wait_ms > 0 && !job_state_final(job.state))
+		wait_for_job(r, &job, wait_ms, answer_job);
+	else
+		reply_job(r, 200, &job);
+}
+
+static void end_get(struct http_request *r)
+{
+	front_read(r, answer_job_when_final);
+}
+
+static const struct http_handler get_job = {.end = end_get};
+static const char *const wait_query[] = {"wait", NULL};
+
+/* ---- cancel and retry ---- */
+
+static void submit_job_ref(struct http_request *r, enum change_kind kind, front_work *then)
+{
+	struct env *env = engine_env(front_engine(r));
+	struct front_write *w = front_write_new(r, kind);
+	struct err e = ERR_INIT;
+
+	if (w == NULL)
+		return;
+	struct change_job_ref *c = &w->change.job_ref;
+	*c = (struct change_job_ref){.owner = front_owner(r), .now = env->wall_ms(env)};
+	int rc = front_id(r, &c->id, &e);
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		front_write_submit(w, then);
+}
+
+static void answer_retried_now(struct http_request *r)
+{
+	answer_job_with(r, 202);
+}
+
+static void answer_retried(struct http_request *r)
+{
+	front_block(r, answer_retried_now);
+}
+
+static void answer_cancelled(struct http_request *r)
+{
+	front_block(r, answer_job);
+}
+
+static void end_cancel(struct http_request *r)
+{
+	submit_job_ref(r, CHANGE_CANCEL_JOB, answer_cancelled);
+}
+
+static void end_retry(struct http_request *r)
+{
+	submit_job_ref(r, CHANGE_RETRY_JOB, answer_retried);
+}
+
+static const struct http_handler cancel_job = {.end = end_cancel};
+static const struct http_handler retry_job = {.end = end_retry};
+
+/* ---- outputs ---- */
+
+/* Digest jobs answer with a result and leave no bytes, so no job has an output. */
+static void answer_output(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+	struct job job;
+	int rc = read_job_of_path(r, &job, &e);
+
+	if (rc == 0) {
+		rc = err_set(&e, ERR_OUTPUT_NOT_FOUND, "a job of op %.*s has a result and no outputs", STR_FMT(job.op));
+		err_field(&e, "n");
+	}
+	front_problem(r, rc, &e);
+}
+
+static void end_output(struct http_request *r)
+{
+	front_read(r, answer_output);
+}
+
+static const struct http_handler get_output = {.end = end_output};
+
+const struct http_route api_job_routes[] = {
+	{HTTP_POST, "/v1/files/{id}/jobs", &queue_job, HTTP_CALLER, "queueFileJob", "Queue one job on a file", NULL},
+	{HTTP_POST, "/v1/jobs", &queue_jobs, HTTP_CALLER, "queueJobs", "Queue up to 1,000 jobs in one transaction", NULL},
+	{HTTP_GET, "/v1/jobs", &get_jobs, HTTP_CALLER, "listJobs", "The caller's jobs, newest first", list_query},
+	{HTTP_GET, "/v1/jobs/{id}", &get_job, HTTP_CALLER, "getJob", "A job", wait_query},
+	{HTTP_POST, "/v1/jobs/{id}/cancel", &cancel_job, HTTP_CALLER, "cancelJob", "Cancel a job", NULL},
+	{HTTP_POST, "/v1/jobs/{id}/retry", &retry_job, HTTP_CALLER, "retryJob", "Queue a job again that did not succeed", NULL},
+	{HTTP_GET, "/v1/jobs/{id}/outputs/{n}", &get_output, HTTP_CALLER, "getJobOutput", "The bytes of one output", NULL},
+	{},
+};

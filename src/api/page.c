@@ -1,0 +1,108 @@
+/* The native page at `/`: upload, and look up by id. Script makes it pleasant; without script the two forms do the same. */
+#include "front/page.h"
+#include "api/api.h"
+#include "api/page_view.h"
+#include "front/hop.h"
+#include "front/upload.h"
+
+static void open_page(struct buf *b)
+{
+	page_open(b, "filemill");
+}
+
+static void close_page(struct http_request *r, int status, struct buf *b)
+{
+	buf_add_cstr(b, "<h2>Store a file</h2>\n");
+	page_upload_form(b, "/");
+	buf_add_cstr(b, "<h2>Look a file up</h2>\n");
+	page_lookup_form(b, "/", "id", "Id");
+	buf_add_cstr(b, "<p><a href=\"/docs\">API</a></p>\n");
+	page_reply(r, status, b);
+}
+
+static void show_error(struct http_request *r, struct err *e)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	open_page(&b);
+	page_view_error(&b, e);
+	close_page(r, err_info(e->code)->http_status, &b);
+}
+
+/* ---- GET / ---- */
+
+static int read_key(struct str id, struct file_key *ret, struct err *e)
+{
+	uint64_t number;
+
+	id = str_trim(id);
+	*ret = (struct file_key){};
+	if (uuid_parse(&ret->id, id))
+		return 0;
+	if (str_to_u64(id, &number) && number > 0 && number <= INT64_MAX) {
+		ret->number = (int64_t)number;
+		return 0;
+	}
+	return err_set(e, ERR_BAD_ID, "an id is a UUID of 36 characters in lower case");
+}
+
+static void answer_lookup(struct http_request *r)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct file_key key;
+	struct file f;
+	int rc = read_key(http_query(r, "id"), &key, &e);
+
+	if (rc == 0)
+		rc = catalog_file(front_catalog(r), key, front_owner(r), http_arena(r), &f, &e);
+	if (rc != 0) {
+		show_error(r, &e);
+		return;
+	}
+	open_page(&b);
+	page_view_file(&b, &f);
+	close_page(r, 200, &b);
+}
+
+static void end_page(struct http_request *r)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	if (http_query(r, "id").len > 0) {
+		front_read(r, answer_lookup);
+		return;
+	}
+	open_page(&b);
+	close_page(r, 200, &b);
+}
+
+static const struct http_handler get_page = {.end = end_page};
+static const char *const page_query[] = {"id", NULL};
+
+/* ---- POST / ---- */
+
+static void stored(struct http_request *r, const struct file *f, bool replayed)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	open_page(&b);
+	page_view_file(&b, f);
+	close_page(r, 201, &b);
+}
+
+static void start_page_upload(struct http_request *r)
+{
+	static const struct upload_rules rules = {.form_only = true, .chosen = true, .wait_ms = 10000, .stored = stored, .failed = show_error};
+
+	upload_start(r, &rules);
+}
+
+static const struct http_handler post_page = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_page_upload, .body = upload_body, .end = upload_end, .release = upload_release};
+
+const struct http_route api_page_routes[] = {
+	{HTTP_GET, "/", &get_page, HTTP_CALLER, "", "The web page", page_query},
+	{HTTP_POST, "/", &post_page, HTTP_CALLER, "", "Store one file from the web page", NULL},
+	{},
+};
