@@ -1,0 +1,22 @@
+/* A surface serves the clients of a system that filemill replaces: routes over the same engine, translated letter by letter. It holds no state, no queue, no storage. */
+#ifndef FILEMILL_SURFACES_SURFACE_H
+#define FILEMILL_SURFACES_SURFACE_H
+
+#include "base/str.h"
+#include "http/http.h"
+
+#include <stddef.h>
+
+struct surface {
+	const char *name; /* as in --surface */
+	const struct http_route *routes; /* ends with a pattern of NULL */
+	const struct http_route *root; /* its own `/`, served when it is the only surface; same form */
+	const char *summary;
+};
+
+extern const struct surface surface_md5_calc, surface_hash_tasks;
+
+const struct surface *const *surface_all(size_t *ret_n);
+const struct surface *surface_find(struct str name); /* NULL when there is none */
+
+#endif
