@@ -1,11 +1,12 @@
 /* Where bytes live. A blob is written once under a name that is never used again, then read any number of times, then removed.
  * Backends: memory, local directory, (S3); wrappers: fault injection. Every backend passes tests/unit/test_blobs_contract.c.
  *
- * Names: `<owner>/<2 hex>/<id>` with characters [0-9a-zA-Z._-] in each of the three parts; blob_name_valid() is asked in front of every backend.
+ * Names: `<owner>/<2 lower-case hex digits>/<id>` with characters [0-9a-zA-Z._-] in owner and id, neither beginning with a dot; blob_name_valid() is asked
+ * in front of every backend, which answers ERR_BAD_NAME.
  *
  * The failed-flush rule: once a flush (of a file or directory) reported an error, the store is *sealed*: every later write, flush or
  * removal answers ERR_STORAGE_SEALED until the process restarts, because the kernel may have dropped the dirty pages and say OK next time.
- * Reads go on. */
+ * Reads go on; so does blob_abandon(), which promises nothing. */
 #ifndef FILEMILL_BLOBS_BLOBS_H
 #define FILEMILL_BLOBS_BLOBS_H
 
@@ -25,16 +26,16 @@ struct blobs;
 struct blob_writer; /* one blob being written; one thread at a time */
 
 bool blob_name_valid(struct str name);
-/* `<owner>/<last two hex digits of id>/<id>` for an upload; dst is NUL-terminated. */
+/* `<owner>/<last two hex digits of id>/<id>` for an upload; an empty owner is "public"; dst is NUL-terminated. */
 void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *file_id_text);
 
 /* ---- life ---- */
 void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
 
 /* ---- writing: may block on disk, call from pool threads only ---- */
-/* Creates the blob under its final name; ERR_CONFLICT when the name exists. size_hint in bytes, 0 = unknown. */
+/* Creates the blob under its final name; ERR_CONFLICT when the name exists, ERR_STORAGE_SEALED, ERR_STORAGE_FULL…. size_hint in bytes, 0 = unknown. */
 [[nodiscard]] int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
-/* Appends; all or an error, after which only blob_abandon() is allowed. */
+/* Appends; all or an error, after which only blob_abandon() makes sense (a commit fails with the same code). */
 [[nodiscard]] int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
 /* Makes bytes and name durable (file flush, directory flush), closes and frees the writer also on failure.
  * 0 means: the blob is there after a power cut. On failure the name is removed if possible. */
@@ -62,7 +63,8 @@ bool blobs_sealed(const struct blobs *b);
 /* dir_fd: the blob root beneath the data directory, borrowed for the store's life. Every access is openat beneath it with O_NOFOLLOW; directories 0700, files 0600. */
 [[nodiscard]] int blobs_local_new(struct blobs **ret, struct env *env, int dir_fd, struct err *e);
 
-/* A wrapper that fails chosen calls; takes `inner`. Calls are counted over create, append, commit, open, remove, visit together. */
+/* A wrapper that fails chosen calls; takes `inner`, borrows `plan`. Calls are counted over create, append, commit, open, remove, visit together.
+ * A commit failed with ERR_IO seals the wrapper, as a failed flush would. */
 struct blobs_fault_plan {
 	unsigned fail_at; /* 1 = the first call; 0 = none */
 	bool sticky; /* every call from there on */

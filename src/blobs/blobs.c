@@ -1,0 +1,195 @@
+/* The checking layer in front of every backend. */
+#include "blobs/blobs_impl.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PROBE_TEXT "filemill probe\n"
+
+/* ---- names ---- */
+
+bool blob_owner_valid(struct str s)
+{
+	/* A leading dot would allow "." and "..", and names that directory tools hide. */
+	if (s.len == 0 || s.len > BLOB_NAME_MAX || s.p[0] == '.')
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'), digit = c >= '0' && c <= '9';
+
+		if (!letter && !digit && c != '.' && c != '_' && c != '-')
+			return false;
+	}
+	return true;
+}
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+bool blob_shard_valid(struct str s)
+{
+	return s.len == 2 && is_hex(s.p[0]) && is_hex(s.p[1]);
+}
+
+struct blob_name_parts blob_name_parts(struct str valid_name)
+{
+	struct blob_name_parts parts;
+	struct str rest;
+
+	parts.owner = str_split(valid_name, '/', &rest);
+	parts.shard = str_split(rest, '/', &parts.id);
+	return parts;
+}
+
+bool blob_name_valid(struct str name)
+{
+	struct str rest, owner, shard, id;
+
+	if (name.len == 0 || name.len > BLOB_NAME_MAX)
+		return false;
+	owner = str_split(name, '/', &rest);
+	if (!rest.p)
+		return false;
+	shard = str_split(rest, '/', &id);
+	return id.p && blob_owner_valid(owner) && blob_shard_valid(shard) && blob_owner_valid(id);
+}
+
+void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *file_id_text)
+{
+	size_t n = strlen(file_id_text);
+	int len;
+
+	assert(n >= 2);
+	if (owner.len == 0)
+		owner = STR("public");
+	len = snprintf(dst, BLOB_NAME_MAX + 1, "%.*s/%s/%s", STR_FMT(owner), file_id_text + n - 2, file_id_text);
+	assert(len > 0 && len <= BLOB_NAME_MAX);
+}
+
+static int check_name(struct str name, struct err *e)
+{
+	return blob_name_valid(name) ? 0 : err_set(e, ERR_BAD_NAME, "not the name of a blob");
+}
+
+/* ---- sealing ---- */
+
+void blobs_seal(struct blobs *b)
+{
+	b->sealed = true;
+}
+
+bool blobs_sealed(const struct blobs *b)
+{
+	return b->sealed || (b->inner && blobs_sealed(b->inner));
+}
+
+static int check_writable(const struct blobs *b, struct err *e)
+{
+	return blobs_sealed(b) ? err_set(e, ERR_STORAGE_SEALED, "a flush failed; the storage takes no writes until a restart") : 0;
+}
+
+/* ---- the operations ---- */
+
+void blobs_free(struct blobs *b)
+{
+	if (b)
+		b->methods->free(b);
+}
+
+int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e)
+{
+	struct blob_writer *w;
+	int r = check_name(name, e);
+
+	if (r == 0)
+		r = check_writable(b, e);
+	if (r == 0)
+		r = b->methods->create(b, name, size_hint, &w, e);
+	if (r < 0)
+		return r;
+	w->store = b;
+	w->failed = 0;
+	*ret = w;
+	return 0;
+}
+
+int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e)
+{
+	int r = check_writable(w->store, e);
+
+	if (w->failed < 0)
+		return err_set(e, w->failed, "an earlier write to this blob failed");
+	if (r == 0 && n > 0)
+		r = w->store->methods->append(w, data, n, e);
+	w->failed = r;
+	return r;
+}
+
+int blob_commit(struct blob_writer *w, struct err *e)
+{
+	int r = check_writable(w->store, e);
+
+	/* A write that failed may have left a hole or half of its bytes: what is there is not what was sent. */
+	if (r == 0 && w->failed < 0)
+		r = err_set(e, w->failed, "an earlier write to this blob failed");
+	if (r < 0) {
+		blob_abandon(w);
+		return r;
+	}
+	return w->store->methods->commit(w, e);
+}
+
+void blob_abandon(struct blob_writer *w)
+{
+	if (w)
+		w->store->methods->abandon(w);
+}
+
+int blob_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e)
+{
+	int r = check_name(name, e);
+
+	return r < 0 ? r : b->methods->open(b, name, ret_fd, ret_size, e);
+}
+
+int blob_remove(struct blobs *b, struct str name, struct err *e)
+{
+	int r = check_name(name, e);
+
+	if (r == 0)
+		r = check_writable(b, e);
+	return r < 0 ? r : b->methods->remove(b, name, e);
+}
+
+int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
+{
+	return b->methods->visit(b, visit, arg, e);
+}
+
+int blobs_probe(struct blobs *b, struct err *e)
+{
+	char text[BLOB_NAME_MAX + 1];
+	struct blob_writer *w;
+	struct str name;
+	int r;
+
+	/* The one name that may come again, after a crash in the middle of a probe: nothing ever refers to it. */
+	snprintf(text, sizeof(text), "probe/00/probe-%u", atomic_fetch_add(&b->probes, 1));
+	name = str_of(text);
+	r = blob_remove(b, name, e);
+	if (r == 0)
+		r = blob_create(b, name, sizeof(PROBE_TEXT) - 1, &w, e);
+	if (r < 0)
+		return r;
+	r = blob_append(w, PROBE_TEXT, sizeof(PROBE_TEXT) - 1, e);
+	if (r < 0) {
+		blob_abandon(w);
+		return r;
+	}
+	r = blob_commit(w, e);
+	return r < 0 ? r : blob_remove(b, name, e);
+}

@@ -1,0 +1,48 @@
+/* For those who write a backend or a wrapper. Callers include blobs.h.
+ *
+ * blobs.c stands in front of every backend: it checks names, refuses writes to a sealed store and the use of a writer after its first failure.
+ * A backend therefore sees valid names only, and its append and commit are never called again after one of them failed. */
+#ifndef FILEMILL_BLOBS_BLOBS_IMPL_H
+#define FILEMILL_BLOBS_BLOBS_IMPL_H
+
+#include "blobs/blobs.h"
+
+/* As in blobs.h unless said otherwise. */
+struct blobs_methods {
+	void (*free)(struct blobs *b);
+	/* Allocates a struct that begins with struct blob_writer; blobs.c fills that part in. */
+	int (*create)(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
+	int (*append)(struct blob_writer *w, const void *data, size_t n, struct err *e);
+	/* Must call blobs_seal() when a flush failed. Frees w in any case. */
+	int (*commit)(struct blob_writer *w, struct err *e);
+	/* Frees w. Also called for a writer whose append failed, and on a sealed store. */
+	void (*abandon)(struct blob_writer *w);
+	int (*open)(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e);
+	int (*remove)(struct blobs *b, struct str name, struct err *e);
+	int (*visit)(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+};
+
+struct blobs {
+	const struct blobs_methods *methods;
+	struct blobs *inner; /* what a wrapper wraps, owned; NULL in a backend */
+	_Atomic bool sealed; /* never goes back */
+	_Atomic unsigned probes; /* numbers the names of blobs_probe() */
+};
+
+struct blob_writer {
+	struct blobs *store;
+	int failed; /* code of the append that failed; 0 = none */
+};
+
+/* Any thread. */
+void blobs_seal(struct blobs *b);
+
+/* The three parts of a valid name */
+struct blob_name_parts {
+	struct str owner, shard, id;
+};
+struct blob_name_parts blob_name_parts(struct str valid_name);
+bool blob_owner_valid(struct str s); /* also the rule for ids */
+bool blob_shard_valid(struct str s);
+
+#endif

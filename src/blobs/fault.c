@@ -1,0 +1,134 @@
+/* A wrapper that fails the calls it is told to; everything else goes to the store inside. */
+#include "blobs/blobs_impl.h"
+
+#include <stdlib.h>
+
+struct fault {
+	struct blobs base;
+	struct blobs_fault_plan *plan; /* borrowed; calls are counted from any thread */
+};
+
+struct fault_writer {
+	struct blob_writer base;
+	struct blob_writer *inner;
+};
+
+static struct fault *fault_of(struct blobs *b)
+{
+	return (struct fault *)b;
+}
+
+/* Counts a call and answers the code it fails with, or 0. */
+static int next_call(struct fault *f, struct err *e)
+{
+	struct blobs_fault_plan *plan = f->plan;
+	unsigned call = __atomic_add_fetch(&plan->calls, 1, __ATOMIC_RELAXED);
+
+	if (plan->fail_at == 0 || call < plan->fail_at || (call > plan->fail_at && !plan->sticky))
+		return 0;
+	return err_set(e, plan->code, "injected failure of call %u", call);
+}
+
+static void fault_free(struct blobs *b)
+{
+	blobs_free(b->inner);
+	free(b);
+}
+
+static int fault_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e)
+{
+	int r = next_call(fault_of(b), e);
+	struct fault_writer *w;
+
+	if (r < 0)
+		return r;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a writer");
+	r = blob_create(b->inner, name, size_hint, &w->inner, e);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	*ret = &w->base;
+	return 0;
+}
+
+static int fault_append(struct blob_writer *base, const void *data, size_t n, struct err *e)
+{
+	struct fault_writer *w = (struct fault_writer *)base;
+	int r = next_call(fault_of(base->store), e);
+
+	return r < 0 ? r : blob_append(w->inner, data, n, e);
+}
+
+static void fault_abandon(struct blob_writer *base)
+{
+	struct fault_writer *w = (struct fault_writer *)base;
+
+	blob_abandon(w->inner);
+	free(w);
+}
+
+static int fault_commit(struct blob_writer *base, struct err *e)
+{
+	struct fault_writer *w = (struct fault_writer *)base;
+	struct blobs *store = base->store;
+	int r = next_call(fault_of(store), e);
+
+	if (r == 0) {
+		r = blob_commit(w->inner, e);
+		free(w);
+		return r;
+	}
+	/* An I/O error at this point is a failed flush, and a failed flush seals. */
+	if (r == ERR_IO)
+		blobs_seal(store);
+	fault_abandon(base);
+	return r;
+}
+
+static int fault_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e)
+{
+	int r = next_call(fault_of(b), e);
+
+	return r < 0 ? r : blob_open(b->inner, name, ret_fd, ret_size, e);
+}
+
+static int fault_remove(struct blobs *b, struct str name, struct err *e)
+{
+	int r = next_call(fault_of(b), e);
+
+	return r < 0 ? r : blob_remove(b->inner, name, e);
+}
+
+static int fault_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
+{
+	int r = next_call(fault_of(b), e);
+
+	return r < 0 ? r : blobs_visit(b->inner, visit, arg, e);
+}
+
+static const struct blobs_methods fault_methods = {
+	.free = fault_free,
+	.create = fault_create,
+	.append = fault_append,
+	.commit = fault_commit,
+	.abandon = fault_abandon,
+	.open = fault_open,
+	.remove = fault_remove,
+	.visit = fault_visit,
+};
+
+int blobs_fault_new(struct blobs **ret, struct blobs *inner, struct blobs_fault_plan *plan, struct err *e)
+{
+	struct fault *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a store");
+	f->base.methods = &fault_methods;
+	f->base.inner = inner;
+	f->plan = plan;
+	*ret = &f->base;
+	return 0;
+}
