@@ -1,0 +1,260 @@
+"""Clients that drip, hoard and vanish; limits made small so that the tests are quick."""
+import random
+import resource
+import socket
+import threading
+import time
+
+import pytest
+import requests
+
+from harness import wire
+from harness.data import random_bytes
+from harness.server import Server, eventually
+from harness.wire import head, post_raw
+
+
+@pytest.fixture(scope="module")
+def hasty(module_folder):
+	with Server(module_folder / "hasty", settings={"http.header_timeout": "1s", "http.idle_timeout": "3s", "http.body_grace": "1s", "http.body_min_rate": "10KiB"}) as s:
+		yield s
+
+
+def ended_after(w, at_most):
+	start = time.monotonic()
+	w.socket.settimeout(at_most)
+	try:
+		r = w.read()
+	except (TimeoutError, socket.timeout):
+		raise AssertionError(f"still open after {at_most} s") from None
+	assert w.closes(3)
+	return r, time.monotonic() - start
+
+
+def test_a24_a_head_that_drips(hasty):
+	with wire.Wire(hasty) as w:
+		start = time.monotonic()
+		for byte in head("GET", "/healthz", ["X-A: b"] * 20):
+			if not w.send(bytes([byte])) or time.monotonic() - start > 4:
+				break
+			time.sleep(0.1)
+		r, _ = ended_after(w, 5)
+		assert r.status_code in (408, None)
+		assert time.monotonic() - start < 5
+	hasty.alive()
+
+
+def test_a24_a_connection_without_a_byte(hasty):
+	with wire.Wire(hasty) as w:
+		_, took = ended_after(w, 6)
+		assert 0.5 < took < 6
+
+
+def test_an_idle_kept_connection_is_closed_after_its_time(hasty):
+	with wire.Wire(hasty) as w:
+		w.send(head("GET", "/healthz"))
+		assert w.read().status_code == 200
+		time.sleep(1.5)
+		w.send(head("GET", "/healthz"))
+		assert w.read().status_code == 200, "closed too early"
+		_, took = ended_after(w, 8)
+		assert took > 0.5
+
+
+def test_a25_a_body_that_drips(hasty):
+	blobs = set(hasty.blobs())
+	before = hasty.newest_number()
+	for request in (post_raw(b"x" * 100_000), wire.post_form(wire.form(wire.file_part(b"x" * 100_000)))):
+		with wire.Wire(hasty) as w:
+			w.send(request[:60_000])
+			start = time.monotonic()
+			at = 60_000
+			while w.send(request[at:at + 10]) and time.monotonic() - start < 8:
+				at += 10
+				time.sleep(0.05)
+				w.socket.setblocking(False)
+				try:
+					if w.socket.recv(1, socket.MSG_PEEK) is not None:
+						break
+				except BlockingIOError:
+					pass
+				except ConnectionResetError:
+					break
+				finally:
+					w.socket.settimeout(10)
+			r, _ = ended_after(w, 8)
+			assert r.status_code in (408, None)
+			assert time.monotonic() - start < 9
+	eventually(lambda: set(hasty.blobs()) == blobs, message="bytes of a slow upload stayed")
+	assert hasty.newest_number() == before
+
+
+def test_a_body_that_is_fast_enough_is_taken(hasty):
+	request = post_raw(b"x" * 60_000)
+	with wire.Wire(hasty) as w:
+		for i in range(0, len(request), 3000):
+			w.send(request[i:i + 3000])
+			time.sleep(0.1) # 30 kB/s for 2 s
+		assert w.read().status_code == 201
+
+
+def test_a_request_that_waits_is_not_taken_for_slow(hasty):
+	f = hasty.upload(b"x" * 40_000)
+	hasty.post(f"/v1/files/{f['id']}/jobs", json={"op": "sha1", "run_at": "2099-01-01T00:00:00.000Z"})
+	start = time.monotonic()
+	r = hasty.get(f"/v1/files/{f['id']}?wait=6")
+	assert r.status_code == 200 and time.monotonic() - start > 5.5
+
+
+def test_a26_a_reader_that_stops_reading_is_let_go(hasty):
+	f = hasty.upload(random_bytes(30 * 2**20, 1))
+	hasty.http.close()
+	fds = hasty.fds()
+	readers = []
+	for _ in range(5):
+		w = wire.Wire(hasty, rcvbuf=4096)
+		w.send(head("GET", f"/v1/files/{f['id']}/content"))
+		w.socket.recv(100)
+		readers.append(w)
+	eventually(lambda: hasty.fds() <= fds + 1, timeout=25, message="stalled readers are kept")
+	[w.close() for w in readers]
+	hasty.alive()
+
+
+def test_a_slow_but_steady_reader_is_served(hasty):
+	f = hasty.upload(random_bytes(2 * 2**20, 2))
+	with wire.Wire(hasty, rcvbuf=16384) as w:
+		w.send(head("GET", f"/v1/files/{f['id']}/content"))
+		got = b""
+		while len(got) < 2**20:
+			got += w.socket.recv(65536)
+			time.sleep(0.03)
+		w.buffer = got
+		r = w.read()
+	assert r.status_code == 200 and len(r.body) == 2 * 2**20
+
+
+def test_more_connections_than_descriptors(make_server):
+	"""1,100 connections with a limit of 1,024 descriptors: accepting pauses without a busy loop, the others are served, and all is well afterwards."""
+	soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+	assert soft >= 1400, "this test needs 1,400 descriptors of its own"
+	s = make_server(nofile=1024, settings={"http.connections": "10000", "http.connections_per_address": "10000", "http.header_timeout": "60s"})
+	kept = s.upload(b"k" * 100_000)
+	connections = [wire.Wire(s, 20) for _ in range(1100)]
+	first = connections[:200]
+	for w in first:
+		w.send(head("GET", "/healthz"))
+	assert all(w.read().status_code == 200 for w in first), "those that were in are served"
+	assert s.running()
+	cpu = s.cpu_seconds()
+	time.sleep(1)
+	assert s.cpu_seconds() - cpu < 0.4, "a busy loop"
+	for w in first[:3]: # an upload that needs a descriptor: stored, or refused clearly
+		w.send(post_raw(b"x" * 100_000))
+		r = w.read()
+		assert r.status_code in (201, 503), r
+	for w in connections:
+		w.close()
+	eventually(lambda: requests.get(s.base + "/healthz", timeout=10).status_code == 200, timeout=20)
+	assert s.upload(b"y" * 100_000)
+	assert s.get(f"/v1/files/{kept['id']}/content").content == b"k" * 100_000
+	eventually(lambda: s.fds() < 100, timeout=15, message="descriptors leak")
+
+
+def test_the_limit_of_connections_an_address(make_server):
+	s = make_server(settings={"http.connections_per_address": "20"})
+	connections = [wire.Wire(s, 10) for _ in range(20)]
+	for w in connections:
+		w.send(head("GET", "/healthz"))
+	assert all(w.read().status_code == 200 for w in connections)
+	with wire.Wire(s, 3) as more:
+		more.send(head("GET", "/healthz"))
+		try:
+			assert more.read().status_code in (None, 429, 503)
+		except (TimeoutError, socket.timeout):
+			pass
+	for w in connections:
+		w.close()
+	eventually(lambda: requests.get(s.base + "/healthz", timeout=5).status_code == 200, timeout=10)
+
+
+def test_half_closed_clients_get_their_answer(server):
+	for request, status in ((head("GET", "/healthz"), 200), (post_raw(b"x" * 100_000), 201), (wire.post_form(wire.form(wire.file_part(b"x"))), 201)):
+		r = wire.exchange(server, request, half_close=True)
+		assert r.status_code == status, r
+
+
+def test_resets_at_random_moments_leave_nothing(server):
+	rng = random.Random(7)
+	blobs = set(server.blobs())
+	request = post_raw(b"r" * 300_000)
+	for _ in range(150):
+		w = wire.Wire(server)
+		w.send(request[:rng.randrange(1, len(request))])
+		w.reset() if rng.random() < 0.7 else w.close()
+	eventually(lambda: set(server.blobs()) == blobs, timeout=10, message="bytes of broken uploads stayed")
+	assert b"r" * 10 not in requests.get(server.base + "/v1/files?limit=1").content
+
+
+def test_clients_that_vanish_while_they_wait(server):
+	f = server.upload(b"vanish")
+	server.post(f"/v1/files/{f['id']}/jobs", json={"op": "sha1", "run_at": "2099-01-01T00:00:00.000Z"})
+	server.http.close()
+	fds = server.fds()
+	for _ in range(50):
+		w = wire.Wire(server)
+		w.send(head("GET", f"/v1/files/{f['id']}?wait=3"))
+		w.reset()
+	server.alive()
+	eventually(lambda: server.fds() <= fds + 3, timeout=15, message="their connections stay")
+
+
+def test_noise(server):
+	rng = random.Random(3)
+	for _ in range(60):
+		with wire.Wire(server) as w:
+			w.send(rng.randbytes(rng.randrange(1, 3000)))
+			w.half_close()
+			w.closes(5)
+	server.alive()
+
+
+def test_mutated_requests_never_harm(server):
+	"""Bytes of good requests changed, dropped and doubled at random; the server answers or closes, and stays."""
+	rng = random.Random(11)
+	seeds = [head("GET", "/v1/files?limit=5"), post_raw(b"hello"), wire.post_form(wire.form(wire.field_part(b"ops", b"md5"), wire.file_part(b"data"))),
+		 head("POST", "/v1/files", ["Transfer-Encoding: chunked", "Content-Type: x/y"]) + wire.chunked(b"a", b"bc")]
+	for i in range(400):
+		data = bytearray(seeds[i % len(seeds)])
+		for _ in range(rng.randrange(1, 4)):
+			at, kind = rng.randrange(len(data)), rng.randrange(3)
+			if kind == 0:
+				data[at] = rng.randrange(256)
+			elif kind == 1:
+				del data[at]
+			else:
+				data[at:at] = data[at:at + rng.randrange(1, 20)]
+		with wire.Wire(server, 5) as w:
+			w.send(bytes(data))
+			w.half_close()
+			w.closes(5)
+		assert server.running(), bytes(data)
+	server.alive()
+
+
+def test_many_at_once_are_all_answered(server):
+	"""64 connections, each with 20 requests of different kinds."""
+	failures = []
+	def one(i):
+		try:
+			with requests.Session() as session:
+				for n in range(20):
+					r = session.post(server.base + "/v1/files?name=x", data=b"%d %d" % (i, n) * (1 if n % 2 else 10_000), headers={"Content-Type": "x/y"}, timeout=30)
+					assert r.status_code == 201, r.text
+					assert session.get(server.base + r.headers["Location"], timeout=30).json()["id"] == r.json()["id"]
+		except Exception as e: # noqa: BLE001: carried to the main thread
+			failures.append(e)
+	threads = [threading.Thread(target=one, args=(i,)) for i in range(64)]
+	[t.start() for t in threads]
+	[t.join() for t in threads]
+	assert not failures, failures[:3]
