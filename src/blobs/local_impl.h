@@ -27,7 +27,8 @@ int dir_fd(const struct dir *d);
 
 /* ---- visiting ---- */
 
-[[nodiscard]] int local_walk(struct env *env, int root_fd, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+[[nodiscard]] int local_walk(struct env *env, int root_fd, int (*visit)(void *arg, struct str name, uint64_t size), void *arg,
+			     struct err *e);
 
 /* ---- calls that a signal may interrupt, made again ---- */
 

@@ -38,45 +38,45 @@ static inline uint32_t load32(const uint8_t *p)
 
 /* RFC 1321 §3.4: a = b + rol(a + f(b,c,d) + message word + constant, s); b is the word computed last.
  * F is written with one operation less behind b than in the RFC. G's two halves have no bit in common, so they are added, and the half without b is ready early. */
-#define STEP_F(a, b, c, d, k, t, s)                 \
-	do {                                        \
-		(a) += WORD(k) + (uint32_t)(t);        \
-		PIN(a);                             \
-		(a) += (((c) ^ (d)) & (b)) ^ (d);   \
-		(a) = ROL(a, s) + (b);              \
+#define STEP_F(a, b, c, d, k, t, s)                                                                                                        \
+	do {                                                                                                                               \
+		(a) += WORD(k) + (uint32_t)(t);                                                                                            \
+		PIN(a);                                                                                                                    \
+		(a) += (((c) ^ (d)) & (b)) ^ (d);                                                                                          \
+		(a) = ROL(a, s) + (b);                                                                                                     \
 	} while (0)
-#define STEP_G(a, b, c, d, k, t, s)                 \
-	do {                                        \
-		(a) += WORD(k) + (uint32_t)(t);        \
-		(a) += ~(d) & (c);                  \
-		PIN(a);                             \
-		(a) += (d) & (b);                   \
-		(a) = ROL(a, s) + (b);              \
+#define STEP_G(a, b, c, d, k, t, s)                                                                                                        \
+	do {                                                                                                                               \
+		(a) += WORD(k) + (uint32_t)(t);                                                                                            \
+		(a) += ~(d) & (c);                                                                                                         \
+		PIN(a);                                                                                                                    \
+		(a) += (d) & (b);                                                                                                          \
+		(a) = ROL(a, s) + (b);                                                                                                     \
 	} while (0)
-#define STEP_H(a, b, c, d, k, t, s)                 \
-	do {                                        \
-		uint32_t cd = (c) ^ (d);            \
-		PIN(cd);                            \
-		(a) += WORD(k) + (uint32_t)(t);        \
-		PIN(a);                             \
-		(a) += cd ^ (b);                    \
-		(a) = ROL(a, s) + (b);              \
+#define STEP_H(a, b, c, d, k, t, s)                                                                                                        \
+	do {                                                                                                                               \
+		uint32_t cd = (c) ^ (d);                                                                                                   \
+		PIN(cd);                                                                                                                   \
+		(a) += WORD(k) + (uint32_t)(t);                                                                                            \
+		PIN(a);                                                                                                                    \
+		(a) += cd ^ (b);                                                                                                           \
+		(a) = ROL(a, s) + (b);                                                                                                     \
 	} while (0)
-#define STEP_I(a, b, c, d, k, t, s)                 \
-	do {                                        \
-		(a) += WORD(k) + (uint32_t)(t);        \
-		PIN(a);                             \
-		(a) += (c) ^ ((b) | ~(d));          \
-		(a) = ROL(a, s) + (b);              \
+#define STEP_I(a, b, c, d, k, t, s)                                                                                                        \
+	do {                                                                                                                               \
+		(a) += WORD(k) + (uint32_t)(t);                                                                                            \
+		PIN(a);                                                                                                                    \
+		(a) += (c) ^ ((b) | ~(d));                                                                                                 \
+		(a) = ROL(a, s) + (b);                                                                                                     \
 	} while (0)
 
 /* Four steps with the message words k0…k3 and the constants t0…t3 */
-#define STEPS(F, s0, s1, s2, s3, k0, t0, k1, t1, k2, t2, k3, t3) \
-	do {                                                     \
-		F(a, b, c, d, k0, t0, s0);                       \
-		F(d, a, b, c, k1, t1, s1);                       \
-		F(c, d, a, b, k2, t2, s2);                       \
-		F(b, c, d, a, k3, t3, s3);                       \
+#define STEPS(F, s0, s1, s2, s3, k0, t0, k1, t1, k2, t2, k3, t3)                                                                           \
+	do {                                                                                                                               \
+		F(a, b, c, d, k0, t0, s0);                                                                                                 \
+		F(d, a, b, c, k1, t1, s1);                                                                                                 \
+		F(c, d, a, b, k2, t2, s2);                                                                                                 \
+		F(b, c, d, a, k3, t3, s3);                                                                                                 \
 	} while (0)
 #define STEPS_F(...) STEPS(STEP_F, 7, 12, 17, 22, __VA_ARGS__)
 #define STEPS_G(...) STEPS(STEP_G, 5, 9, 14, 20, __VA_ARGS__)
@@ -84,15 +84,14 @@ static inline uint32_t load32(const uint8_t *p)
 #define STEPS_I(...) STEPS(STEP_I, 6, 10, 15, 21, __VA_ARGS__)
 
 /* Four rounds of SHA-256 with schedule words w (as 4 lanes) of rounds 4g…4g+3: two by the low pair of w + k, two by the high one. */
-#define ROUNDS(g, w)                                                                                          \
-	do {                                                                                                  \
-		__m128i wk = _mm_add_epi32(w, _mm_load_si128((const __m128i *)(const void *)&k256[4 * (g)])); \
-		cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);                                                 \
-		abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0e));                        \
+#define ROUNDS(g, w)                                                                                                                       \
+	do {                                                                                                                               \
+		__m128i wk = _mm_add_epi32(w, _mm_load_si128((const __m128i *)(const void *)&k256[4 * (g)]));                              \
+		cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);                                                                              \
+		abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0e));                                                     \
 	} while (0)
 /* The next four schedule words, into w0: σ0 of the words 15 back, the word 7 back, σ1 of the words 2 back (FIPS 180-4 §6.2.2). */
-#define SCHEDULE(w0, w1, w2, w3) \
-	((w0) = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3))
+#define SCHEDULE(w0, w1, w2, w3) ((w0) = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3))
 #define LOAD(i) _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(sha256_src + 16 * (i))), big_endian)
 
 /* One function on purpose: the whole block is straight-line code, and cutting it would spill both states to memory. */

@@ -12,7 +12,7 @@ static const struct {
 	const char *evp_name;
 	size_t size; /* bytes */
 } algos[DIGEST_ALGOS] = {
-	[DIGEST_MD5] = {"md5", "MD5", 16},         [DIGEST_SHA1] = {"sha1", "SHA1", 20},   [DIGEST_SHA256] = {"sha256", "SHA256", 32},
+	[DIGEST_MD5] = {"md5", "MD5", 16},          [DIGEST_SHA1] = {"sha1", "SHA1", 20},  [DIGEST_SHA256] = {"sha256", "SHA256", 32},
 	[DIGEST_SHA512] = {"sha512", "SHA512", 64}, [DIGEST_CRC32C] = {"crc32c", NULL, 4},
 };
 

@@ -15,7 +15,10 @@ struct signature {
 	const char *type;
 };
 
-#define SIG(at, literal, type) {(at), sizeof(literal) - 1, (literal), (type)}
+#define SIG(at, literal, type)                                                                                                             \
+	{                                                                                                                                  \
+		(at), sizeof(literal) - 1, (literal), (type)                                                                               \
+	}
 
 /* The first that fits wins: longer ones stand before those they begin with. */
 static const struct signature signatures[] = {
@@ -45,8 +48,9 @@ static const struct signature signatures[] = {
 	SIG(0, "PK\7\10", "application/zip"),
 	SIG(0, "\x1f\x8b\x08", "application/gzip"),
 	SIG(0, "\x28\xb5\x2f\xfd", "application/zstd"),
-	SIG(0, "\xfd"
-	       "7zXZ\0",
+	SIG(0,
+	    "\xfd"
+	    "7zXZ\0",
 	    "application/x-xz"),
 	SIG(0, "7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
 	SIG(0, "Rar!\x1a\x07\0", "application/vnd.rar"),
@@ -58,8 +62,9 @@ static const struct signature signatures[] = {
 	SIG(0, "MThd\0\0\0\6", "audio/midi"),
 	SIG(0, "\0\0\1\xba", "video/mpeg"),
 	SIG(0, "\0\0\1\xb3", "video/mpeg"),
-	SIG(0, "\x7f"
-	       "ELF",
+	SIG(0,
+	    "\x7f"
+	    "ELF",
 	    "application/x-elf"),
 	SIG(0, "\0asm", "application/wasm"),
 	SIG(0, "\xca\xfe\xba\xbe", "application/java-vm"),
@@ -99,10 +104,11 @@ static const char *iso_media(struct str f)
 	static const struct {
 		const char *brand, *type;
 	} brands[] = {
-		{"avif", "image/avif"},      {"avis", "image/avif"},      {"heic", "image/heic"}, {"heix", "image/heic"}, {"heim", "image/heic"},
-		{"heis", "image/heic"},      {"hevc", "image/heic"},      {"hevx", "image/heic"}, {"mif1", "image/heif"}, {"msf1", "image/heif"},
-		{"qt  ", "video/quicktime"}, {"M4A ", "audio/mp4"},       {"M4B ", "audio/mp4"},  {"M4P ", "audio/mp4"},  {"3gp", "video/3gpp"},
-		{"3g2", "video/3gpp2"},      {"crx ", "image/x-canon-cr3"},
+		{"avif", "image/avif"},        {"avis", "image/avif"}, {"heic", "image/heic"},      {"heix", "image/heic"},
+		{"heim", "image/heic"},        {"heis", "image/heic"}, {"hevc", "image/heic"},      {"hevx", "image/heic"},
+		{"mif1", "image/heif"},        {"msf1", "image/heif"}, {"qt  ", "video/quicktime"}, {"M4A ", "audio/mp4"},
+		{"M4B ", "audio/mp4"},         {"M4P ", "audio/mp4"},  {"3gp", "video/3gpp"},       {"3g2", "video/3gpp2"},
+		{"crx ", "image/x-canon-cr3"},
 	};
 	const char *found = "video/mp4";
 	size_t end;
@@ -161,8 +167,10 @@ static const char *ogg(struct str f)
 {
 	if (!HAS(f, 0, "OggS\0"))
 		return NULL;
-	if (HAS(f, 28, "OpusHead") || HAS(f, 28, "\1vorbis") || HAS(f, 28, "Speex   ") || HAS(f, 28, "\x7f"
-													  "FLAC"))
+	if (HAS(f, 28, "OpusHead") || HAS(f, 28, "\1vorbis") || HAS(f, 28, "Speex   ") ||
+	    HAS(f, 28,
+		"\x7f"
+		"FLAC"))
 		return "audio/ogg";
 	if (HAS(f, 28, "\x80theora"))
 		return "video/ogg";
@@ -241,15 +249,16 @@ static bool starts_nocase(struct str f, const char *word)
 /* The tags that make a browser take a text for HTML (WHATWG MIME Sniffing §7.1); without its check of the byte behind, so rather too many. */
 static const char *markup(struct str f)
 {
-	static const char *const html[] = {"<!doctype html", "<html", "<head", "<script", "<iframe", "<h1", "<div", "<font", "<table", "<a", "<style",
-					   "<title", "<b", "<body", "<br", "<p", "<!--", "<img", "<form", "<object", "<embed", "<meta", "<link", "<base"};
+	static const char *const html[] = {"<!doctype html", "<html", "<head",  "<script", "<iframe", "<h1",   "<div",  "<font",
+					   "<table",         "<a",    "<style", "<title",  "<b",      "<body", "<br",   "<p",
+					   "<!--",           "<img",  "<form",  "<object", "<embed",  "<meta", "<link", "<base"};
 
 	if (HAS(f, 0, "\xef\xbb\xbf"))
 		f = (struct str){f.p + 3, f.len - 3};
 	while (f.len > 0 && strchr(" \t\n\r\f", f.p[0]) && f.p[0] != '\0')
 		f = (struct str){f.p + 1, f.len - 1};
-	if (starts_nocase(f, "<svg") || (starts_nocase(f, "<?xml") && contains(f, "<svg")) || (starts_nocase(f, "<!") && contains(f, "<svg")) ||
-	    starts_nocase(f, "<!doctype svg"))
+	if (starts_nocase(f, "<svg") || (starts_nocase(f, "<?xml") && contains(f, "<svg")) ||
+	    (starts_nocase(f, "<!") && contains(f, "<svg")) || starts_nocase(f, "<!doctype svg"))
 		return "image/svg+xml";
 	if (starts_nocase(f, "<?xml") && contains(f, "<html"))
 		return "application/xhtml+xml";
@@ -286,10 +295,35 @@ bool magic_inline_safe(struct str type)
 {
 	/* Nothing here runs script in a browser. SVG, HTML and XML do, and whatever is not known might. */
 	static const char *const safe[] = {
-		"application/pdf", "audio/aac",  "audio/flac", "audio/midi", "audio/mp4", "audio/mpeg",      "audio/ogg",  "audio/wav",
-		"image/avif",      "image/bmp",  "image/gif",  "image/heic", "image/heif", "image/jpeg",     "image/jxl",  "image/png",
-		"image/tiff",      "image/webp", "image/vnd.microsoft.icon", "text/plain", "video/3gpp",     "video/3gpp2", "video/mp4",
-		"video/mpeg",      "video/ogg",  "video/quicktime", "video/webm", "video/x-matroska",        "video/x-msvideo",
+		"application/pdf",
+		"audio/aac",
+		"audio/flac",
+		"audio/midi",
+		"audio/mp4",
+		"audio/mpeg",
+		"audio/ogg",
+		"audio/wav",
+		"image/avif",
+		"image/bmp",
+		"image/gif",
+		"image/heic",
+		"image/heif",
+		"image/jpeg",
+		"image/jxl",
+		"image/png",
+		"image/tiff",
+		"image/webp",
+		"image/vnd.microsoft.icon",
+		"text/plain",
+		"video/3gpp",
+		"video/3gpp2",
+		"video/mp4",
+		"video/mpeg",
+		"video/ogg",
+		"video/quicktime",
+		"video/webm",
+		"video/x-matroska",
+		"video/x-msvideo",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(safe); i++)

@@ -18,9 +18,10 @@ const struct op *op_table_find(const struct op_table *t, struct str name);
 [[nodiscard]] int op_table_require(const struct op_table *t, struct str name, const char *field, const struct op **ret, struct err *e);
 
 /* ops_parse_list() and op_request_from_json() over any table. */
-[[nodiscard]] int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e);
-[[nodiscard]] int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json, struct arena *a,
-					     struct err *e);
+[[nodiscard]] int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_t *ret_n, struct str text, struct arena *a,
+				      struct err *e);
+[[nodiscard]] int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json,
+					     struct arena *a, struct err *e);
 void op_table_write_json(const struct op_table *t, struct buf *out);
 
 /* One parameter as it was given, whatever the syntax was. */

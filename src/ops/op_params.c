@@ -32,7 +32,8 @@ static int wrong_value(const struct op *op, const struct op_param *p, struct err
 	char expected[ERR_WORD_MAX];
 
 	describe(expected, p);
-	err_set(e, ERR_BAD_OP_PARAMS, "op \"%s\": \"%s\" must be %s%s", op->name, p->name, p->kind == OP_PARAM_WORD ? "one of " : "", expected);
+	err_set(e, ERR_BAD_OP_PARAMS, "op \"%s\": \"%s\" must be %s%s", op->name, p->name, p->kind == OP_PARAM_WORD ? "one of " : "",
+		expected);
 	err_expected(e, expected);
 	err_field(e, p->name);
 	return ERR_BAD_OP_PARAMS;

@@ -71,6 +71,18 @@ static int refuse_twice(const struct op_request *list, size_t n, const struct op
 	return 0;
 }
 
+/* A list is well-formed as a whole or not at all (RFC 8941 §4.2), so its syntax is judged before the names in it. */
+static int check_syntax(struct str text, struct err *e)
+{
+	struct sf_reader sf = sf_reader(text);
+	struct sf_item item;
+	int r;
+
+	while ((r = sf_next_item(&sf, &item, e)) > 0)
+		;
+	return r < 0 ? bad_list(e) : 0;
+}
+
 int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e)
 {
 	struct sf_reader sf = sf_reader(text);
@@ -78,8 +90,10 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 	struct op_request *kept;
 	struct sf_item item;
 	size_t n = 0;
-	int r;
+	int r = check_syntax(text, e);
 
+	if (r < 0)
+		return r;
 	while ((r = sf_next_item(&sf, &item, e)) > 0) {
 		const struct op *op;
 		struct op_request next = {};
@@ -155,7 +169,8 @@ static int values_from_json(struct op_values *values, struct str params_json, st
 	return 0;
 }
 
-int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json, struct arena *a, struct err *e)
+int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json, struct arena *a,
+			       struct err *e)
 {
 	struct op_values values = {};
 	struct str params;

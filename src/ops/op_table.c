@@ -5,7 +5,11 @@
 
 /* Adding an op is a row here; its schema, documentation and validation follow from the row. Sorted by name. */
 static const struct op builtin[] = {
-	{.name = "crc32c", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_CRC32C, .summary = "CRC-32C (Castagnoli) of the bytes, 8 hex digits"},
+	{.name = "crc32c",
+	 .version = 1,
+	 .kind = OP_STREAMING,
+	 .algo = DIGEST_CRC32C,
+	 .summary = "CRC-32C (Castagnoli) of the bytes, 8 hex digits"},
 	{.name = "md5", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_MD5, .summary = "MD5 of the bytes, 32 hex digits"},
 	{.name = "sha1", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA1, .summary = "SHA-1 of the bytes, 40 hex digits"},
 	{.name = "sha256", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA256, .summary = "SHA-256 of the bytes, 64 hex digits"},

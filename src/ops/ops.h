@@ -38,7 +38,8 @@ struct op {
 	enum digest_algo algo; /* OP_STREAMING only */
 };
 
-#define OPS_MAX 32 /* ops one upload may ask for; model.h, on the same floor, has the same number: two different ones would not compile together */
+#define OPS_MAX                                                                                                                            \
+	32 /* ops one upload may ask for; model.h, on the same floor, has the same number: two different ones would not compile together */
 
 /* The table, sorted by name. */
 const struct op *op_all(size_t *ret_n);

@@ -1,0 +1,350 @@
+/* The table of ops and both spellings of a request. The built-in table has no parameters yet, so a table with all kinds of them is brought along. */
+#include "base/arena.h"
+#include "ops/op_impl.h"
+#include "rt/json_in.h"
+
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const formats[] = {"jpeg", "png", "webp", NULL};
+static const struct op_param resize_params[] = {
+	{.name = "format", .kind = OP_PARAM_WORD, .words = formats, .def = "jpeg", .help = "what to write"},
+	{.name = "height", .kind = OP_PARAM_INT, .min = 1, .max = 100000, .help = "at most so many pixels high"},
+	{.name = "note", .kind = OP_PARAM_STRING, .min = 1, .max = 8, .help = "anything"},
+	{.name = "quality", .kind = OP_PARAM_INT, .min = 1, .max = 100, .def = "80", .help = "of the coder"},
+	{.name = "width", .kind = OP_PARAM_INT, .min = 1, .max = 100000, .required = true, .help = "at most so many pixels wide"},
+};
+static const struct op test_ops[] = {
+	{.name = "md5", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_MD5, .summary = "digest"},
+	{.name = "resize",
+	 .version = 3,
+	 .kind = OP_SEALED,
+	 .summary = "smaller",
+	 .params = resize_params,
+	 .n_params = ARRAY_LEN(resize_params)},
+};
+static const struct op_table table = {test_ops, ARRAY_LEN(test_ops)};
+
+static void assert_str(struct str got, const char *want)
+{
+	if (!str_eq(got, str_of(want)))
+		print_error("got %.*s, expected %s\n", STR_FMT(got), want);
+	assert_true(str_eq(got, str_of(want)));
+}
+
+static void names_are_sorted_and_found(void **state)
+{
+	size_t n;
+	const struct op *ops = op_all(&n);
+
+	assert_true(n >= 5);
+	for (size_t i = 0; i < n; i++) {
+		assert_ptr_equal(op_find(str_of(ops[i].name)), &ops[i]);
+		assert_true(ops[i].version > 0);
+		assert_true(i == 0 || strcmp(ops[i - 1].name, ops[i].name) < 0);
+		assert_true(ops[i].n_params <= OP_PARAMS_MAX);
+		for (size_t k = 1; k < ops[i].n_params; k++)
+			assert_true(strcmp(ops[i].params[k - 1].name, ops[i].params[k].name) < 0);
+	}
+	assert_null(op_find(STR("md")));
+	assert_null(op_find(STR("")));
+	assert_null(op_find(STR("md5\0")));
+}
+
+static void a_list_of_words_is_read_in_order(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct op_request *list;
+	size_t n;
+
+	assert_int_equal(ops_parse_list(&list, &n, STR("sha256, md5 ,crc32c"), &a, NULL), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(list[0].op->name, "sha256");
+	assert_string_equal(list[1].op->name, "md5");
+	assert_string_equal(list[2].op->name, "crc32c");
+	assert_str(list[1].params, "{}");
+	assert_int_equal(ops_parse_list(&list, &n, STR(""), &a, NULL), 0);
+	assert_int_equal(n, 0);
+	arena_release(&a);
+}
+
+static void parameters_become_sorted_json_with_defaults(void **state)
+{
+	static const struct {
+		const char *list, *params;
+	} cases[] = {
+		{"resize;width=800", "{\"format\":\"jpeg\",\"quality\":80,\"width\":800}"},
+		{"resize;width=1;format=webp;quality=1", "{\"format\":\"webp\",\"quality\":1,\"width\":1}"},
+		{"resize;note=\"a\\\"b\\\\\";width=100000;height=7",
+		 "{\"format\":\"jpeg\",\"height\":7,\"note\":\"a\\\"b\\\\\",\"quality\":80,\"width\":100000}"},
+		{"resize; width=5; format=\"png\"", "{\"format\":\"png\",\"quality\":80,\"width\":5}"},
+		{"resize;width=5;note=token", "{\"format\":\"jpeg\",\"note\":\"token\",\"quality\":80,\"width\":5}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct arena a = ARENA_INIT;
+		struct op_request *list;
+		size_t n;
+
+		assert_int_equal(op_table_parse_list(&table, &list, &n, str_of(cases[i].list), &a, NULL), 0);
+		assert_int_equal(n, 1);
+		assert_str(list[0].params, cases[i].params);
+		arena_release(&a);
+	}
+}
+
+struct refusal {
+	const char *text;
+	int code;
+	const char *field, *expected; /* NULL: not looked at */
+};
+
+static void assert_refused(const struct refusal *c, int r, const struct err *e)
+{
+	if (r != c->code)
+		print_error("%s: got %d, expected %d\n", c->text, r, c->code);
+	assert_int_equal(r, c->code);
+	assert_int_equal(e->code, c->code);
+	assert_true(e->detail[0] != '\0');
+	if (c->field)
+		assert_string_equal(e->field, c->field);
+	if (c->expected)
+		assert_string_equal(e->expected, c->expected);
+}
+
+static void wrong_lists_are_refused_with_what_would_be_right(void **state)
+{
+	static const struct refusal cases[] = {
+		{"md6", ERR_UNKNOWN_OP, "ops", "md5"},
+		{"rezise;width=1", ERR_UNKNOWN_OP, "ops", "resize"},
+		{"completely-different", ERR_UNKNOWN_OP, "ops", ""},
+		{"MD5", ERR_UNKNOWN_OP, "ops", NULL},
+		{"md5,", ERR_BAD_OPS, "ops", NULL},
+		{",md5", ERR_BAD_OPS, "ops", NULL},
+		{"md5,,resize;width=1", ERR_BAD_OPS, "ops", NULL},
+		{"md5 resize", ERR_BAD_OPS, "ops", NULL},
+		{"\"md5\"", ERR_BAD_OPS, "ops", NULL},
+		{"5", ERR_BAD_OPS, "ops", NULL},
+		{"(md5 resize)", ERR_BAD_OPS, "ops", NULL},
+		{"m\xc3\xa4h", ERR_BAD_OPS, "ops", NULL},
+		{"md5, md5", ERR_BAD_OPS, "ops", NULL},
+		{"resize;width=1, resize;width=1;quality=80", ERR_BAD_OPS, "ops", NULL},
+		{"resize;width=", ERR_BAD_OPS, "ops", NULL},
+		{"resize;width=1.5", ERR_BAD_OPS, "ops", NULL},
+		{"resize;width=:YQ==:", ERR_BAD_OPS, "ops", NULL},
+		{"md5;level=3", ERR_BAD_OP_PARAMS, "level", ""},
+		{"resize;widht=3", ERR_BAD_OP_PARAMS, "widht", "width"},
+		{"resize", ERR_BAD_OP_PARAMS, "width", "an integer from 1 to 100000"},
+		{"resize;width", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"resize;width=0", ERR_BAD_OP_PARAMS, "width", "an integer from 1 to 100000"},
+		{"resize;width=100001", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"resize;width=-1", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"resize;width=x", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"resize;width=\"5\"", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"resize;width=1;format=exe", ERR_BAD_OP_PARAMS, "format", "jpeg|png|webp"},
+		{"resize;width=1;format=5", ERR_BAD_OP_PARAMS, "format", NULL},
+		{"resize;width=1;width=1", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"resize;width=1;note=\"\"", ERR_BAD_OP_PARAMS, "note", NULL},
+		{"resize;width=1;note=123456789", ERR_BAD_OP_PARAMS, "note", NULL},
+		{"resize;width=1;note=abcdefghi", ERR_BAD_OP_PARAMS, "note", "a string of 1 to 8 bytes"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct op_request *list = NULL;
+		size_t n = 77;
+
+		assert_refused(&cases[i], op_table_parse_list(&table, &list, &n, str_of(cases[i].text), &a, &e), &e);
+		assert_null(list);
+		assert_int_equal(n, 77);
+		/* Without a place for the details the answer is the same. */
+		assert_int_equal(op_table_parse_list(&table, &list, &n, str_of(cases[i].text), &a, NULL), cases[i].code);
+		arena_release(&a);
+	}
+}
+
+static void the_same_op_with_other_parameters_is_no_repetition(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct op_request *list;
+	size_t n;
+
+	assert_int_equal(op_table_parse_list(&table, &list, &n, STR("resize;width=1, resize;width=2"), &a, NULL), 0);
+	assert_int_equal(n, 2);
+	arena_release(&a);
+}
+
+static void a_list_may_be_as_long_as_the_limit_and_not_longer(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct err e = ERR_INIT;
+	struct op_request *list;
+	char text[OPS_MAX * 32 + 64];
+	size_t n, at = 0;
+
+	for (int i = 1; i <= OPS_MAX; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%sresize;width=%d", i > 1 ? "," : "", i);
+	assert_int_equal(op_table_parse_list(&table, &list, &n, str_of(text), &a, &e), 0);
+	assert_int_equal(n, OPS_MAX);
+	snprintf(text + at, sizeof(text) - at, ",resize;width=%d", OPS_MAX + 1);
+	assert_int_equal(op_table_parse_list(&table, &list, &n, str_of(text), &a, &e), ERR_BAD_OPS);
+	assert_int_equal(e.limit, OPS_MAX);
+	arena_release(&a);
+}
+
+/* A string behind another one: the second must not overwrite the first while the request is put together. */
+static void two_strings_with_escapes_stay_apart(void **state)
+{
+	static const struct op_param params[] = {
+		{.name = "a", .kind = OP_PARAM_STRING, .min = 0, .max = 20, .help = "one"},
+		{.name = "b", .kind = OP_PARAM_STRING, .min = 0, .max = 20, .help = "two"},
+	};
+	static const struct op ops[] = {{.name = "x", .version = 1, .params = params, .n_params = 2}};
+	static const struct op_table two = {ops, 1};
+	struct arena a = ARENA_INIT;
+	struct op_request *list;
+	size_t n;
+
+	assert_int_equal(op_table_parse_list(&two, &list, &n, STR("x;a=\"1\\\"1\";b=\"2\\\\2\""), &a, NULL), 0);
+	assert_str(list[0].params, "{\"a\":\"1\\\"1\",\"b\":\"2\\\\2\"}");
+	arena_release(&a);
+}
+
+static void json_params_and_list_params_become_the_same(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct op_request from_json, *list;
+	size_t n;
+
+	assert_int_equal(
+		op_table_request_from_json(&table, &from_json, STR("resize"), STR(" {\"width\": 800, \"format\": \"webp\"} "), &a, NULL),
+		0);
+	assert_int_equal(op_table_parse_list(&table, &list, &n, STR("resize;width=800;format=webp"), &a, NULL), 0);
+	assert_ptr_equal(from_json.op, list[0].op);
+	assert_true(str_eq(from_json.params, list[0].params));
+	assert_int_equal(op_request_from_json(&from_json, STR("md5"), STR(""), &a, NULL), 0);
+	assert_str(from_json.params, "{}");
+	assert_int_equal(op_request_from_json(&from_json, STR("md5"), STR("{}"), &a, NULL), 0);
+	assert_str(from_json.params, "{}");
+	arena_release(&a);
+}
+
+static void wrong_json_params_are_refused(void **state)
+{
+	static const struct refusal cases[] = {
+		{"{", ERR_BAD_JSON, NULL, NULL},
+		{"{}x", ERR_BAD_JSON, NULL, NULL},
+		{"{\"width\":1,\"width\":1}", ERR_BAD_JSON, NULL, NULL},
+		{"{\"width\":1e999}", ERR_BAD_JSON, NULL, NULL},
+		{"[]", ERR_BAD_OP_PARAMS, "params", NULL},
+		{"[1]", ERR_BAD_OP_PARAMS, "params", NULL},
+		{"{}", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"{\"width\":1.0}", ERR_BAD_OP_PARAMS, "width", "an integer from 1 to 100000"},
+		{"{\"width\":\"1\"}", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"{\"width\":true}", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"{\"width\":null}", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"{\"width\":[1]}", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"{\"width\":0}", ERR_BAD_OP_PARAMS, "width", NULL},
+		{"{\"width\":1,\"note\":\"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4x\"}", ERR_BAD_OP_PARAMS, "note", NULL},
+		{"{\"width\":1,\"Width\":1}", ERR_BAD_OP_PARAMS, "Width", "width"},
+		{"{\"width\":1,\"format\":\"JPEG\"}", ERR_BAD_OP_PARAMS, "format", "jpeg|png|webp"},
+		{"{\"width\":1,\"\":1}", ERR_BAD_OP_PARAMS, "", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct op_request request = {};
+
+		assert_refused(&cases[i], op_table_request_from_json(&table, &request, STR("resize"), str_of(cases[i].text), &a, &e), &e);
+		assert_null(request.op);
+		assert_int_equal(op_table_request_from_json(&table, &request, STR("resize"), str_of(cases[i].text), &a, NULL),
+				 cases[i].code);
+		arena_release(&a);
+	}
+}
+
+static void an_unknown_op_in_json_names_the_nearest(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct err e = ERR_INIT;
+	struct op_request request = {};
+
+	assert_int_equal(op_request_from_json(&request, STR("sha265"), STR("{}"), &a, &e), ERR_UNKNOWN_OP);
+	assert_string_equal(e.field, "op");
+	assert_string_equal(e.expected, "sha256");
+	assert_int_equal(op_request_from_json(&request, STR(""), STR("{}"), &a, &e), ERR_UNKNOWN_OP);
+	arena_release(&a);
+}
+
+/* Checks that the text is JSON by reading it back with the strict reader. */
+static json_t *assert_reads(const struct buf *b)
+{
+	json_t *json = NULL;
+
+	assert_true(buf_ok(b));
+	assert_int_equal(json_read(&json, buf_str(b), NULL), 0);
+	return json;
+}
+
+static void the_table_as_json_has_a_schema_for_each_op(void **state)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	json_t *json, *resize, *width, *required;
+
+	op_table_write_json(&table, &b);
+	json = assert_reads(&b);
+	resize = json_array_get(json_object_get(json, "ops"), 1);
+	assert_string_equal(json_string_value(json_object_get(resize, "name")), "resize");
+	assert_int_equal(json_integer_value(json_object_get(resize, "version")), 3);
+	assert_string_equal(json_string_value(json_object_get(resize, "kind")), "sealed");
+	assert_true(json_is_array(json_object_get(resize, "outputs")));
+	assert_true(json_is_false(json_object_get(json_object_get(resize, "params"), "additionalProperties")));
+	required = json_object_get(json_object_get(resize, "params"), "required");
+	assert_int_equal(json_array_size(required), 1);
+	assert_string_equal(json_string_value(json_array_get(required, 0)), "width");
+	width = json_object_get(json_object_get(json_object_get(resize, "params"), "properties"), "width");
+	assert_string_equal(json_string_value(json_object_get(width, "type")), "integer");
+	assert_int_equal(json_integer_value(json_object_get(width, "maximum")), 100000);
+	json_decref(json);
+}
+
+static void the_built_in_table_as_json_lists_every_op(void **state)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	json_t *json;
+	size_t n;
+
+	op_all(&n);
+	ops_write_json(&b);
+	json = assert_reads(&b);
+	assert_int_equal(json_array_size(json_object_get(json, "ops")), n);
+	json_decref(json);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_sorted_and_found),
+		cmocka_unit_test(a_list_of_words_is_read_in_order),
+		cmocka_unit_test(parameters_become_sorted_json_with_defaults),
+		cmocka_unit_test(wrong_lists_are_refused_with_what_would_be_right),
+		cmocka_unit_test(the_same_op_with_other_parameters_is_no_repetition),
+		cmocka_unit_test(a_list_may_be_as_long_as_the_limit_and_not_longer),
+		cmocka_unit_test(two_strings_with_escapes_stay_apart),
+		cmocka_unit_test(json_params_and_list_params_become_the_same),
+		cmocka_unit_test(wrong_json_params_are_refused),
+		cmocka_unit_test(an_unknown_op_in_json_names_the_nearest),
+		cmocka_unit_test(the_table_as_json_has_a_schema_for_each_op),
+		cmocka_unit_test(the_built_in_table_as_json_lists_every_op),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
