@@ -1,0 +1,175 @@
+#include "app/data_dir.h"
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define MARKER "filemill.id"
+#define MARKER_NEW "filemill.id.new"
+#define LOCK "lock"
+
+const char *network_fs_name(long type)
+{
+	static const struct {
+		unsigned long type;
+		const char *name;
+	} known[] = {
+		{0x6969, "NFS"}, {0x517b, "SMB"}, {0xfe534d42, "SMB"}, {0xff534d42, "CIFS"}, {0x01021997, "9P"}, {0x65735546, "FUSE"}, {0x00c36400, "Ceph"},
+		{0x5346414f, "AFS"}, {0x73757245, "Coda"}, {0x564c, "NCP"}, {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if ((unsigned long)type == known[i].type)
+			return known[i].name;
+	return NULL;
+}
+
+static int refuse_network_fs(int fd, struct err *e)
+{
+	struct statfs s;
+
+	if (fstatfs(fd, &s) != 0)
+		return err_errno(e, errno, "statfs");
+	const char *name = network_fs_name((long)s.f_type);
+	if (name == NULL)
+		return 0;
+	return err_set(e, ERR_BAD_CONFIG,
+		       "it lies on %s; locks and flushes may not hold there, so a crash could lose what was acknowledged. Use a local disk, or set data.allow_network_fs", name);
+}
+
+/* What a first start that was interrupted leaves, and what mkfs puts there, do not count. */
+static int is_empty(int fd, bool *ret, struct err *e)
+{
+	static const char *const harmless[] = {".", "..", LOCK, MARKER_NEW, "lost+found"};
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	bool empty = true;
+
+	if (dir == NULL) {
+		int rc = err_errno(e, errno, "opendir");
+		fd_close(&copy);
+		return rc;
+	}
+	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
+		bool known = false;
+		for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+			known |= strcmp(d->d_name, harmless[i]) == 0;
+		empty &= known;
+	}
+	closedir(dir);
+	*ret = empty;
+	return 0;
+}
+
+/* 0 with *ret_found false when there is no marker. */
+static int read_marker(int fd, struct uuid *ret, bool *ret_found, struct err *e)
+{
+	char text[UUID_TEXT_LEN + 1];
+	CLEANUP(fd_close) int file = openat(fd, MARKER, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	*ret_found = file >= 0;
+	if (file < 0)
+		return errno == ENOENT ? 0 : err_errno(e, errno, "open of the marker");
+	ssize_t n = fd_pread_full(file, text, sizeof(text), 0);
+	if (n < 0)
+		return err_errno(e, errno, "read of the marker");
+	if (n < UUID_TEXT_LEN || !uuid_parse(ret, (struct str){text, UUID_TEXT_LEN}))
+		return err_set(e, ERR_DAMAGED, "its marker file %s is damaged", MARKER);
+	return 0;
+}
+
+/* Under another name first: a marker is there whole or not at all. */
+static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
+{
+	struct uuid_gen gen = {};
+	struct uuid id = uuid_next(&gen, env->wall_ms(env), env->random(env));
+	char text[UUID_TEXT_LEN + 1];
+
+	uuid_format(text, id);
+	text[UUID_TEXT_LEN] = '\n';
+	CLEANUP(fd_close) int file = openat(fd, MARKER_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, MARKER) != 0 || fsync(fd) != 0)
+		return err_errno(e, errno, "write of the marker");
+	*ret = id;
+	return 0;
+}
+
+static int take_lock(struct data_dir *d, struct err *e)
+{
+	d->lock_fd = openat(d->fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (d->lock_fd < 0)
+		return err_errno(e, errno, "open of the lock file");
+	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return err_set(e, ERR_IN_USE, "it is in use by another filemill process");
+	return err_errno(e, errno, "flock");
+}
+
+static int open_marked(struct data_dir *d, struct env *env, struct err *e)
+{
+	bool marked, empty = false;
+	int rc;
+
+	if ((rc = read_marker(d->fd, &d->id, &marked, e)) != 0)
+		return rc;
+	if (!marked && (rc = is_empty(d->fd, &empty, e)) != 0)
+		return rc;
+	if (!marked && !empty)
+		return err_set(e, ERR_BAD_CONFIG, "it is not empty and has no %s, so it is no data directory; perhaps a disk is not mounted", MARKER);
+	if ((rc = take_lock(d, e)) != 0)
+		return rc;
+	/* again, now that nobody else is at it */
+	if ((rc = read_marker(d->fd, &d->id, &marked, e)) != 0 || marked)
+		return rc;
+	return make_marker(d->fd, env, &d->id, e);
+}
+
+static int open_blobs(struct data_dir *d, struct err *e)
+{
+	if (mkdirat(d->fd, "blobs", 0700) == 0) {
+		if (fsync(d->fd) != 0)
+			return err_errno(e, errno, "fsync");
+	} else if (errno != EEXIST) {
+		return err_errno(e, errno, "mkdir of blobs");
+	}
+	d->blobs_fd = openat(d->fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return d->blobs_fd >= 0 ? 0 : err_errno(e, errno, "open of blobs");
+}
+
+int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+	int rc = 0;
+
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return err_errno(e, errno, "mkdir");
+	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d.fd < 0)
+		return errno == ENOTDIR ? err_set(e, ERR_BAD_CONFIG, "it is no directory") : err_errno(e, errno, "open");
+	if (!allow_network_fs)
+		rc = refuse_network_fs(d.fd, e);
+	if (rc == 0)
+		rc = open_marked(&d, env, e);
+	if (rc == 0)
+		rc = open_blobs(&d, e);
+	if (rc != 0)
+		data_dir_close(&d);
+	else
+		*ret = d;
+	return rc;
+}
+
+void data_dir_close(struct data_dir *d)
+{
+	fd_close(&d->blobs_fd);
+	fd_close(&d->fd);
+	fd_close(&d->lock_fd); /* last: the lock covers the rest */
+}

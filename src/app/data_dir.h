@@ -1,0 +1,28 @@
+/* The data directory: made, marked, locked, and known to lie on a file system that keeps its promises. */
+#ifndef FILEMILL_APP_DATA_DIR_H
+#define FILEMILL_APP_DATA_DIR_H
+
+#include "base/err.h"
+#include "base/uuid.h"
+#include "rt/env.h"
+
+#include <stdbool.h>
+
+struct data_dir {
+	int fd; /* the directory */
+	int lock_fd; /* holds the exclusive lock as long as it is open */
+	int blobs_fd;
+	struct uuid id; /* made with the directory, kept in its marker file */
+};
+
+#define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1})
+
+/* Creates what is missing: the directory (not its parents), the marker, blobs/. ERR_IN_USE when another process holds the lock; ERR_BAD_CONFIG when it lies on a network file system, or
+ * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none. */
+[[nodiscard]] int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e);
+void data_dir_close(struct data_dir *d);
+
+/* The name of a network or user-space file system by its statfs type, NULL for others. */
+const char *network_fs_name(long type);
+
+#endif

@@ -1,0 +1,127 @@
+#include "app/process.h"
+#include "app/routes.h"
+#include "app/serve.h"
+#include "cli/command.h"
+#include "rt/log.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* For people at a terminal, before there is a log. The words may come from the command line or a file: no control characters. */
+static void complain(const struct err *e)
+{
+	char line[ERR_DETAIL_MAX];
+	size_t n = 0;
+
+	for (const char *p = e->detail[0] != '\0' ? e->detail : err_info(e->code)->title; *p != '\0' && n + 1 < sizeof(line); p++)
+		line[n++] = (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p;
+	line[n] = '\0';
+	fprintf(stderr, "filemill: %s\n", line);
+}
+
+static int print(struct buf *b)
+{
+	bool ok = buf_ok(b) && fwrite(b->p, 1, b->len, stdout) == b->len && fflush(stdout) == 0;
+
+	return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+static int load(const struct command_line *line, struct settings *ret, struct routes *ret_routes, struct arena *strings, struct err *e)
+{
+	const struct config_source source = {.file = line->config_file, .environ = environ, .argc = line->argc, .argv = line->argv};
+	int rc = settings_load(ret, &source, strings, e);
+
+	return rc != 0 ? rc : routes_choose(ret_routes, &ret->surfaces, e);
+}
+
+static int run_check_config(const struct command_line *line)
+{
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	int rc = load(line, &settings, &routes, &strings, &e);
+
+	arena_release(&strings);
+	if (rc == 0)
+		puts("OK");
+	else
+		complain(&e);
+	return command_exit_status(rc);
+}
+
+static int run_serve(const struct command_line *line, const char *version)
+{
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	int rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc != 0) {
+		complain(&e);
+	} else {
+		log_setup(STDERR_FILENO, (enum log_format)settings.log_format, (enum log_level)settings.log_level);
+		process_block_signals();
+		rc = serve(&settings, &routes, version, &e);
+		if (rc != 0)
+			log_err(LOG_ERROR, "start_failed", &e);
+	}
+	arena_release(&strings);
+	return command_exit_status(rc);
+}
+
+static int run_describe(const struct command_line *line)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	const char *all[] = {"all"};
+	const struct config_list surfaces = {all, 1};
+	struct routes routes;
+	struct err e = ERR_INIT;
+	int rc;
+
+	if (str_eq(str_of(line->topic), STR("routes"))) {
+		rc = routes_choose(&routes, &surfaces, &e);
+		if (rc == 0)
+			http_routes_json(&b, routes.tables);
+	} else {
+		rc = command_describe(&b, line->topic, &e);
+	}
+	if (rc != 0) {
+		complain(&e);
+		return command_exit_status(rc);
+	}
+	buf_add_char(&b, '\n');
+	return print(&b);
+}
+
+static int run_help(const struct command_line *line)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	command_help(&b, line);
+	return print(&b);
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line line;
+	struct err e = ERR_INIT;
+
+	process_init();
+	int rc = command_parse(&line, argc, argv, &e);
+	if (rc != 0) {
+		complain(&e);
+		return command_exit_status(rc);
+	}
+	if (line.help)
+		return run_help(&line);
+	switch (line.command) {
+	case COMMAND_SERVE: return run_serve(&line, FILEMILL_VERSION);
+	case COMMAND_CHECK_CONFIG: return run_check_config(&line);
+	case COMMAND_DESCRIBE: return run_describe(&line);
+	case COMMAND_VERSION: printf("filemill %s\n", FILEMILL_VERSION); return EXIT_OK;
+	case COMMAND_HELP: return run_help(&line);
+	}
+	return EXIT_FAILED;
+}

@@ -1,0 +1,18 @@
+/* The process itself: descriptors, limits, signals. */
+#ifndef FILEMILL_APP_PROCESS_H
+#define FILEMILL_APP_PROCESS_H
+
+#include "base/err.h"
+
+/* First of all: descriptors 0 to 2 exist, so that no database file gets one of these numbers; files are for their owner alone; a closed pipe is an error code. */
+void process_init(void);
+/* Raises the limit of open descriptors as far as it goes and returns it. */
+unsigned process_raise_descriptors(void);
+/* Before any other thread: the signals below come to process_wait_stop() only. */
+void process_block_signals(void);
+/* Returns the number of the signal that asks for an end: SIGTERM or SIGINT. SIGHUP, with nothing to read anew, is passed over. */
+int process_wait_stop(void);
+/* From now on SIGTERM and SIGINT end the process at once, with status 1. */
+void process_stop_hard(void);
+
+#endif

@@ -1,0 +1,179 @@
+/* Start: data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
+ *
+ * Stop, in at most 10 s: new work is refused and waits end (the address still answers, with 503); uploads under way get some time; the HTTP server drains and closes what is left, which cancels
+ * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it. */
+#include "app/serve.h"
+#include "app/data_dir.h"
+#include "app/process.h"
+#include "front/front.h"
+#include "rt/log.h"
+#include "surfaces/hash_log.h"
+
+#include <stdio.h>
+
+#define UPLOADS_GRACE_MS 4000
+#define DRAIN_GRACE_MS 2000
+#define JOBS_GRACE_MS 2000
+#define FILES_RESERVE 100 /* descriptors kept for files, the catalogue, standard streams */
+#define CONNECTIONS_LEAST 16
+
+struct service {
+	struct data_dir data;
+	struct engine *engine;
+	struct front front;
+	bool has_front;
+	struct http_server *http;
+	uint16_t port;
+};
+
+static void log_access(struct http_request *r, int status, int64_t us)
+{
+	static const char *const methods[] = {
+		[HTTP_GET] = "GET", [HTTP_HEAD] = "HEAD", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
+		[HTTP_OPTIONS] = "OPTIONS"};
+
+	log_event(LOG_INFO, "request", LF_CSTR("method", methods[http_method(r)]), LF_STR("path", http_path(r)), LF_INT("status", status), LF_INT("us", us),
+		  LF_STR("peer", http_peer(r)), LF_STR("request_id", http_request_id(r)));
+}
+
+/* A connection costs a descriptor, a large upload another. */
+static unsigned connections_allowed(const struct settings *s)
+{
+	unsigned limit = process_raise_descriptors();
+	unsigned allowed = limit > FILES_RESERVE + CONNECTIONS_LEAST ? limit - FILES_RESERVE : CONNECTIONS_LEAST;
+
+	if ((uint64_t)s->connections <= allowed)
+		return (unsigned)s->connections;
+	log_event(LOG_WARN, "connections_capped", LF_INT("wanted", s->connections), LF_INT("allowed", allowed), LF_INT("descriptors", limit));
+	return allowed;
+}
+
+static int open_engine(struct service *v, const struct settings *s, bool outbox, struct err *e)
+{
+	const struct catalog_options options = {.outbox = outbox, .queue_max = (uint64_t)s->queue_max};
+	const struct engine_config config = {
+		.inline_max = s->inline_max,
+		.file_max = s->file_max,
+		.free_reserve = s->free_reserve,
+		.space_fd = v->data.fd,
+		.io_threads = (unsigned)s->io_threads,
+		.job_threads = (unsigned)s->job_threads,
+		.uploads_max = (unsigned)s->uploads_max,
+		.default_ops = s->default_ops,
+		.lease_ms = s->lease_ms,
+		.beat_ms = s->beat_ms,
+		.reclaim_ms = s->reclaim_ms,
+		.sweep_every_ms = s->sweep_every_ms,
+		.idempotency_ms = s->idempotency_ms,
+		.tombstone_ms = s->tombstone_ms,
+		.outbox = outbox ? hash_log_deliver : NULL,
+		.outbox_arg = (void *)(uintptr_t)s->hash_tasks_log_file,
+	};
+	struct catalog *catalog = NULL;
+	struct blobs *blobs = NULL;
+	int rc;
+
+	if ((rc = catalog_sqlite_open(&catalog, s->data_dir, &options, e)) != 0)
+		return rc;
+	rc = blobs_local_new(&blobs, &env_real, v->data.blobs_fd, e);
+	if (rc == 0)
+		rc = engine_new(&v->engine, &config, &env_real, catalog, blobs, e);
+	if (rc == 0)
+		return engine_start(v->engine, e);
+	blobs_free(blobs);
+	catalog_free(catalog);
+	return rc;
+}
+
+static int open_http(struct service *v, const struct settings *s, const struct routes *routes, struct err *e)
+{
+	struct listen_address address;
+	int rc = listen_parse(&address, s->listen, e);
+
+	if (rc != 0)
+		return rc;
+	const struct http_config config = {
+		.address = address.address,
+		.port = address.port,
+		.threads = (unsigned)s->http_threads,
+		.connections = connections_allowed(s),
+		.connections_per_address = (unsigned)s->connections_per_address,
+		.json_max = s->json_max,
+		.header_timeout_ms = s->header_timeout_ms,
+		.idle_timeout_ms = s->idle_timeout_ms,
+		.body_grace_ms = s->body_grace_ms,
+		.body_min_rate = s->body_min_rate,
+		.tables = routes->tables,
+		.app = &v->front,
+		.access_log = s->log_access ? log_access : NULL,
+	};
+	rc = http_server_start(&v->http, &config, &v->port, e);
+	return rc == 0 ? 0 : err_wrap(e, "listening on %.60s", s->listen);
+}
+
+static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
+{
+	bool outbox = routes->hash_tasks && s->hash_tasks_log_file[0] != '\0';
+	int rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
+
+	if (rc == 0)
+		rc = open_engine(v, s, outbox, e);
+	if (rc != 0)
+		return err_wrap(e, "data directory %.100s", s->data_dir);
+	front_init(&v->front, v->engine, s->file_max, version);
+	v->has_front = true;
+	return open_http(v, s, routes, e);
+}
+
+/* Also for what was opened in part. */
+static void close_service(struct service *v)
+{
+	http_server_free(v->http); /* closes what is still open: uploads under way are cancelled */
+	if (v->engine != NULL)
+		engine_stop(v->engine, JOBS_GRACE_MS);
+	engine_free(v->engine);
+	if (v->has_front)
+		front_release(&v->front);
+	data_dir_close(&v->data);
+}
+
+static void announce(const struct service *v, const struct settings *s)
+{
+	struct listen_address address;
+	struct err e = ERR_INIT;
+	char id[UUID_TEXT_LEN + 1];
+
+	if (listen_parse(&address, s->listen, &e) != 0)
+		return;
+	uuid_format(id, v->data.id);
+	log_event(LOG_INFO, "ready", LF_CSTR("address", address.address), LF_INT("port", v->port), LF_CSTR("data_id", id), LF_CSTR("version", v->front.version));
+	printf(address.ipv6 ? "filemill ready http://[%s]:%u\n" : "filemill ready http://%s:%u\n", address.address, (unsigned)v->port);
+	fflush(stdout);
+}
+
+static void stop_gently(struct service *v)
+{
+	front_stop(&v->front);
+	engine_quiesce(v->engine);
+	bool uploads = front_wait_uploads(&v->front, UPLOADS_GRACE_MS);
+	bool answered = http_server_drain(v->http, DRAIN_GRACE_MS);
+	log_event(LOG_INFO, "stopping", LF_BOOL("uploads_ended", uploads), LF_BOOL("all_answered", answered));
+}
+
+int serve(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
+{
+	struct service v = {.data = DATA_DIR_INIT};
+	int rc = open_service(&v, settings, routes, version, e);
+
+	if (rc == 0) {
+		announce(&v, settings);
+		int number = process_wait_stop();
+		process_stop_hard();
+		log_event(LOG_INFO, "signal", LF_INT("number", number));
+		stop_gently(&v);
+	}
+	close_service(&v);
+	if (rc == 0)
+		log_event(LOG_INFO, "stopped", LF_INT("status", 0));
+	return rc;
+}

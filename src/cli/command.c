@@ -1,0 +1,177 @@
+#include "cli/command.h"
+#include "base/json_out.h"
+#include "ops/ops.h"
+#include "rt/metrics.h"
+
+#include <string.h>
+
+static const struct {
+	const char *name, *arguments, *help;
+	enum command command;
+	bool settings; /* takes -c and the flags of settings */
+} commands[] = {
+	{"serve", "[-c FILE] [options]", "Serve: take files, run jobs, answer for them.", COMMAND_SERVE, true},
+	{"check-config", "[-c FILE] [options]", "Read the configuration as serve would, and say what is wrong with it.", COMMAND_CHECK_CONFIG, true},
+	{"describe", "errors|options|ops|metrics|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
+	{"version", "", "Print the version.", COMMAND_VERSION, false},
+	{"help", "", "Print this.", COMMAND_HELP, false},
+};
+
+static int find_command(struct command_line *line, const char *word, bool *ret_settings, struct err *e)
+{
+	const char *names[ARRAY_LEN(commands)];
+
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		word = "help";
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+		word = "version";
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		names[i] = commands[i].name;
+		if (strcmp(word, commands[i].name) != 0)
+			continue;
+		line->command = commands[i].command;
+		*ret_settings = commands[i].settings;
+		return 0;
+	}
+	const char *near = nearest_name(str_of(word), names, ARRAY_LEN(names));
+	return err_set(e, ERR_USAGE, "there is no command \"%.60s\"%s%s; see filemill help", word, near != NULL ? ", perhaps " : "", near != NULL ? near : "");
+}
+
+/* Takes -c FILE and --help out of the arguments; the rest stays in order. */
+static int take_own_flags(struct command_line *line, int argc, char **argv, struct err *e)
+{
+	line->argc = 0;
+	line->argv = argv;
+	for (int i = 0; i < argc; i++) {
+		const char *file = NULL;
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			line->help = true;
+			continue;
+		}
+		if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
+			if (i + 1 == argc)
+				return err_set(e, ERR_USAGE, "%s needs a file name", argv[i]);
+			file = argv[++i];
+		} else if (strncmp(argv[i], "--config=", 9) == 0) {
+			file = argv[i] + 9;
+		}
+		if (file == NULL)
+			argv[line->argc++] = argv[i];
+		else if (line->config_file != NULL)
+			return err_set(e, ERR_USAGE, "the configuration file is given twice");
+		else
+			line->config_file = file;
+	}
+	return 0;
+}
+
+int command_parse(struct command_line *ret, int argc, char **argv, struct err *e)
+{
+	struct command_line line = {};
+	bool settings = false;
+	int rc;
+
+	if (argc < 2)
+		return err_set(e, ERR_USAGE, "a command is missing; see filemill help");
+	if ((rc = find_command(&line, argv[1], &settings, e)) != 0 || (rc = take_own_flags(&line, argc - 2, argv + 2, e)) != 0)
+		return rc;
+	if (line.command == COMMAND_DESCRIBE && line.argc > 0) {
+		line.topic = line.argv[0];
+		line.argc--;
+		line.argv++;
+	}
+	if (!settings && (line.argc > 0 || line.config_file != NULL))
+		return err_set(e, ERR_USAGE, "\"%.60s\" is too much here; see filemill help", line.argc > 0 ? line.argv[0] : "-c");
+	if (line.command == COMMAND_DESCRIBE && line.topic == NULL && !line.help)
+		return err_set(e, ERR_USAGE, "describe what? errors, options, ops, metrics or routes");
+	*ret = line;
+	return 0;
+}
+
+void command_help(struct buf *out, const struct command_line *line)
+{
+	size_t n;
+	const struct config_option *options = settings_options(&n);
+
+	buf_add_cstr(out, "filemill takes files in over HTTP, keeps them safe, runs jobs on each, and tells by id what became of each one.\n\nUsage:\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (line->command != COMMAND_HELP && line->command != commands[i].command)
+			continue;
+		buf_addf(out, "  filemill %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+	}
+	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG)
+		return;
+	buf_add_cstr(out, "\nOptions of serve and check-config, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+			  "  -c, --config FILE\n      Configuration file in YAML.\n");
+	config_help(out, options, n);
+}
+
+/* ---- describe ---- */
+
+static void describe_errors(struct buf *out)
+{
+	struct json_out j = json_out(out);
+	unsigned n;
+	const struct err_info *all = err_all(&n);
+
+	json_arr_open(&j);
+	for (unsigned i = 0; i < n; i++) {
+		json_obj_open(&j);
+		json_kcstr(&j, "code", all[i].name);
+		json_ku64(&j, "status", (uint64_t)all[i].http_status);
+		json_kbool(&j, "retryable", all[i].retryable);
+		json_kcstr(&j, "title", all[i].title);
+		json_obj_close(&j);
+	}
+	json_arr_close(&j);
+}
+
+static void describe_metrics(struct buf *out)
+{
+	static const char *const kinds[] = {[METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_SECONDS] = "histogram"};
+	struct json_out j = json_out(out);
+
+	json_arr_open(&j);
+	for (int i = 0; i < METRIC_COUNT; i++) {
+		const struct metric_info *info = metric_info((enum metric)i);
+		json_obj_open(&j);
+		json_kcstr(&j, "name", info->name);
+		json_kcstr(&j, "type", kinds[info->kind]);
+		json_kcstr(&j, "help", info->help);
+		json_obj_close(&j);
+	}
+	json_arr_close(&j);
+}
+
+static void describe_options(struct buf *out)
+{
+	size_t n;
+	const struct config_option *options = settings_options(&n);
+
+	config_json(out, options, n);
+}
+
+int command_describe(struct buf *out, const char *topic, struct err *e)
+{
+	static const struct {
+		const char *name;
+		void (*write)(struct buf *out);
+	} topics[] = {{"errors", describe_errors}, {"options", describe_options}, {"ops", ops_write_json}, {"metrics", describe_metrics}};
+
+	for (size_t i = 0; i < ARRAY_LEN(topics); i++)
+		if (strcmp(topic, topics[i].name) == 0) {
+			topics[i].write(out);
+			return 0;
+		}
+	return err_set(e, ERR_USAGE, "describe knows errors, options, ops, metrics and routes, not \"%.60s\"", topic);
+}
+
+int command_exit_status(int code)
+{
+	switch (code) {
+	case 0: return EXIT_OK;
+	case ERR_USAGE: return EXIT_USAGE;
+	case ERR_BAD_CONFIG: return EXIT_CONFIG;
+	default: return EXIT_FAILED;
+	}
+}

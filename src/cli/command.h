@@ -1,0 +1,32 @@
+/* The command line: which subcommand, its settings, and those subcommands that need nothing but tables. */
+#ifndef FILEMILL_CLI_COMMAND_H
+#define FILEMILL_CLI_COMMAND_H
+
+#include "base/buf.h"
+#include "cli/settings.h"
+#include "http/http.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+
+enum command { COMMAND_SERVE, COMMAND_CHECK_CONFIG, COMMAND_VERSION, COMMAND_HELP, COMMAND_DESCRIBE };
+
+struct command_line {
+	enum command command;
+	bool help; /* --help after a subcommand */
+	const char *config_file; /* -c, or NULL */
+	const char *topic; /* of describe */
+	int argc; /* what is left: flags of settings */
+	char **argv;
+};
+
+/* Borrows from argv, which is put into another order. ERR_USAGE. */
+[[nodiscard]] int command_parse(struct command_line *ret, int argc, char **argv, struct err *e);
+void command_help(struct buf *out, const struct command_line *line);
+
+/* What the program consists of, as JSON for documentation: errors, options, ops, metrics. ERR_USAGE for another topic. Routes are known to the caller. */
+[[nodiscard]] int command_describe(struct buf *out, const char *topic, struct err *e);
+
+/* The exit status that belongs to a failure before anything was served. */
+int command_exit_status(int code);
+
+#endif

@@ -1,0 +1,54 @@
+/* Every setting of the program, filled from defaults, the YAML file, the environment and flags by one table. */
+#ifndef FILEMILL_CLI_SETTINGS_H
+#define FILEMILL_CLI_SETTINGS_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "rt/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct settings {
+	/* server */
+	const char *listen; /* address:port */
+	struct config_list surfaces;
+	/* data */
+	const char *data_dir;
+	bool allow_network_fs;
+	/* files */
+	uint64_t file_max, inline_max, free_reserve;
+	int64_t uploads_max;
+	const char *default_ops;
+	int64_t sweep_every_ms, tombstone_ms, idempotency_ms;
+	/* http */
+	int64_t http_threads, connections, connections_per_address;
+	uint64_t json_max, body_min_rate;
+	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
+	/* jobs */
+	int64_t job_threads, io_threads, queue_max;
+	int64_t lease_ms, beat_ms, reclaim_ms;
+	/* log */
+	int log_level, log_format; /* enum log_level, enum log_format */
+	bool log_access;
+	/* auth */
+	bool anonymous;
+	/* surfaces.<name> */
+	const char *hash_tasks_log_file;
+};
+
+const struct config_option *settings_options(size_t *ret_n);
+
+/* Loads and checks what concerns one setting or several together. ERR_BAD_CONFIG, ERR_USAGE. Strings lie in the arena. */
+[[nodiscard]] int settings_load(struct settings *ret, const struct config_source *src, struct arena *strings, struct err *e);
+
+/* An address to listen on: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`. */
+struct listen_address {
+	char address[48]; /* literal, without brackets */
+	uint16_t port; /* 0 = the system chooses */
+	bool ipv6, loopback;
+};
+[[nodiscard]] int listen_parse(struct listen_address *ret, const char *text, struct err *e);
+
+#endif
