@@ -3,10 +3,11 @@
 #include "ops/digest_table.h"
 #include "ops/ops.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+/* The three above first: cmocka.h needs them. */
+#include <cmocka.h>
 
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 #include "ops/ops.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+/* The three above first: cmocka.h needs them. */
+#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,10 +3,11 @@
 #include "ops/op_impl.h"
 #include "rt/json_in.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+/* The three above first: cmocka.h needs them. */
+#include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
