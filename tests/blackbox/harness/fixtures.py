@@ -57,5 +57,5 @@ def make_server(folder):
 @pytest.fixture(scope="module")
 def server(module_folder):
 	"""One server for the tests of a module that do not mind what others left in it."""
-	with Server(module_folder / "shared", surfaces=["all"]) as s:
+	with Server(module_folder / "shared", surfaces=["all"], settings={"log.access": "true"}) as s:
 		yield s

@@ -88,7 +88,8 @@ class Server:
 
 	def command(self):
 		surfaces = [x for name in self.surfaces for x in ("--surface", name)]
-		return [*self.wrapper, binary(), "serve", "--data", str(self.data), "--listen", "127.0.0.1:0", *surfaces, *self.args]
+		listen = () if "--listen" in self.args else ("--listen", "127.0.0.1:0")
+		return [*self.wrapper, binary(), "serve", "--data", str(self.data), *listen, *surfaces, *self.args]
 
 	def start(self, timeout=START_TIMEOUT_S):
 		assert self.process is None, "already running"

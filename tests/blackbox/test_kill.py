@@ -1,0 +1,168 @@
+"""kill -9 at random moments while 32 connections upload: whatever was acknowledged is there, whatever was not leaves nothing behind.
+
+FILEMILL_KILL_ROUNDS asks for more rounds than the 200 of every run."""
+import os
+import random
+
+import pytest
+import requests
+
+from harness import wire
+from harness.data import md5
+from harness.server import Server, eventually
+from harness.swarm import Swarm
+
+ROUNDS = int(os.environ.get("FILEMILL_KILL_ROUNDS", "200"))
+ROUNDS_A_DIRECTORY = 25
+CONNECTIONS = 32
+SMALL, LARGE = 4096, 100 * 1024
+FILLER = random.Random(1).randbytes(LARGE)
+
+
+class Traffic:
+	"""Small and large files, raw and as forms; now and then jobs for the queue."""
+
+	def __init__(self, rng):
+		self.rng = rng
+
+	def __call__(self, serial):
+		kind = self.rng.random()
+		size = SMALL if kind < 0.7 else LARGE
+		body = b"%016x" % self.rng.getrandbits(64) + FILLER[16:size]
+		if kind < 0.1:
+			return "file", wire.post_raw(body, "/v1/files?ops=md5,sha512"), body
+		if kind < 0.5 or kind > 0.85:
+			return "file", wire.post_raw(body), body
+		# `ops` behind the file cannot ride along: it goes through the queue
+		return "file", wire.post_form(wire.form(wire.file_part(body), wire.field_part(b"ops", b"md5, sha1"))), body
+
+
+class Round:
+	def __init__(self, server, rng):
+		self.server, self.rng = server, rng
+		self.kept = {} # id → Acknowledged: everything this directory promised
+		self.known = {} # id → size: everything that is in the catalogue
+
+	def load_and_kill(self):
+		swarm = Swarm(self.server, CONNECTIONS, Traffic(self.rng))
+		swarm.run(self.rng.uniform(0.0, 0.25), then=self.server.kill)
+		swarm.close()
+		bad = [x for x in swarm.refused if x[0] != 503]
+		assert not bad, bad[:3]
+		for a in swarm.acknowledged:
+			assert a.id not in self.kept, "an id was given twice"
+			self.kept[a.id] = a
+		return swarm.acknowledged
+
+	def check(self, fresh):
+		for row in self.rows():
+			self.known[row["id"]] = row["size"]
+		for a in fresh:
+			self.check_one(a)
+		if self.kept: # and some of the earlier ones
+			for a in self.rng.sample(sorted(self.kept.values(), key=lambda x: x.id), min(10, len(self.kept))):
+				self.check_one(a, content=True)
+		self.check_blobs()
+
+	def rows(self):
+		"""Rows that came since the last look, newest first."""
+		cursor = ""
+		while True:
+			page = self.server.get("/v1/files?limit=200" + (f"&cursor={cursor}" if cursor else "")).json()
+			for row in page["files"]:
+				if row["id"] in self.known:
+					return
+				yield row
+			cursor = page["next"]
+			if not cursor:
+				return
+
+	def check_one(self, a, content=False):
+		r = self.server.get(f"/v1/files/{a.id}")
+		assert r.status_code == 200, f"acknowledged and lost: {a.id}: {r.text}"
+		f = r.json()
+		assert (f["number"], f["size"]) == (a.number, a.size)
+		job = next(j for j in f["jobs"] if j["op"] == "md5")
+		if job["state"] in ("queued", "running"):
+			job = self.server.get(f"/v1/jobs/{job['id']}?wait=20").json()
+		assert job["state"] == "succeeded" and job["result"]["md5"] == a.md5, f"acknowledged and wrong: {a.id}: {job}"
+		if content:
+			assert md5(self.server.get(f"/v1/files/{a.id}/content").content) == a.md5
+
+	def check_blobs(self):
+		"""After the sweep that every start makes, the disk holds what the catalogue names and nothing else."""
+		want = {i for i, size in self.known.items() if size > 32 * 1024}
+		eventually(lambda: set(self.server.blobs()) <= want, message="unreferenced bytes remain after the sweep")
+		assert set(self.server.blobs()) == want, "rows without bytes"
+
+	def check_end(self):
+		"""No job stays anywhere but at its end."""
+		for state in ("running", "queued"):
+			eventually(lambda: not self.server.get(f"/v1/jobs?state={state}&limit=1").json()["jobs"], timeout=30, message=f"jobs stay {state}")
+		for state in ("failed", "quarantined"):
+			found = self.server.get(f"/v1/jobs?state={state}&limit=5").json()["jobs"]
+			assert not found, found
+		for a in self.kept.values():
+			self.check_one(a)
+
+
+@pytest.mark.parametrize("directory", range((ROUNDS + ROUNDS_A_DIRECTORY - 1) // ROUNDS_A_DIRECTORY))
+def test_kill_at_random_moments(folder, directory):
+	rng = random.Random(directory * 7919 + int(os.environ.get("FILEMILL_SEED", "0")))
+	server = Server(folder / "s", settings={"http.connections_per_address": "200"})
+	server.start()
+	one, acknowledged, restarts = Round(server, rng), 0, 0
+	for _ in range(min(ROUNDS_A_DIRECTORY, ROUNDS - directory * ROUNDS_A_DIRECTORY)):
+		fresh = one.load_and_kill()
+		acknowledged += len(fresh)
+		server.start()
+		restarts += 1
+		one.check(fresh)
+	one.check_end()
+	assert acknowledged > restarts * 5, "the rounds did hardly anything"
+	server.stop()
+
+
+def test_kill_while_it_starts(folder):
+	"""The first moments: schema, lock, sweep."""
+	import subprocess
+	import time
+	from harness.server import binary, clean_environment
+	rng = random.Random(5)
+	server = Server(folder / "s")
+	for _ in range(15):
+		p = subprocess.Popen(server.command(), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+		time.sleep(rng.uniform(0, 0.06))
+		p.kill()
+		p.wait()
+	server.start()
+	f = server.upload(b"x" * LARGE)
+	server.kill()
+	for _ in range(10):
+		p = subprocess.Popen(server.command(), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+		time.sleep(rng.uniform(0, 0.06))
+		p.kill()
+		p.wait()
+	server.start()
+	assert md5(server.get(f"/v1/files/{f['id']}/content").content) == md5(b"x" * LARGE)
+	server.stop()
+
+
+def test_kill_while_files_are_deleted(folder):
+	rng = random.Random(6)
+	server = Server(folder / "s")
+	server.start()
+	for _ in range(5):
+		files = [server.upload(b"%d" % i + b"x" * LARGE) for i in range(12)]
+		deleted = []
+		for f in files[:rng.randrange(1, 12)]:
+			assert requests.delete(server.base + f"/v1/files/{f['id']}").status_code == 204
+			deleted.append(f["id"])
+		server.kill()
+		server.start()
+		for f in files:
+			r = server.get(f"/v1/files/{f['id']}")
+			assert r.status_code == (410 if f["id"] in deleted else 200), "a delete that was answered came back"
+		want = {f["id"] for f in server.all_files()}
+		eventually(lambda: set(server.blobs()) == want, message="bytes and rows differ")
+	server.stop()
