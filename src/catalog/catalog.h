@@ -58,6 +58,7 @@ struct change_add_jobs {
 	struct job *jobs; /* in: id, file, op, op_version, params, priority, max_attempts, run_at, created_at; out: the whole job.
 			     A job whose op, version and params already succeeded on the same bytes of the same owner comes back SUCCEEDED with cached true and the earlier result. */
 	size_t n;
+	struct arena *arena; /* in: for the results of cached jobs; NULL: they are valid until the next catalog_apply() */
 	size_t failed_index; /* out: which job was refused */
 	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in) */
 };

@@ -1,0 +1,270 @@
+/* The layer every call passes: checks arguments and the seal, then asks the implementation. */
+#include "catalog/catalog_impl.h"
+
+#include <stdio.h>
+
+#define KEY_MAX 255 /* bytes of an idempotency key */
+#define JOBS_MAX 1000 /* jobs one change adds */
+#define PARAMS_MAX 65536 /* bytes of a job's params */
+
+/* ---- changes ---- */
+
+int change_refuse(struct change *ch, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	ch->err = ERR_INIT;
+	ch->err.code = code;
+	va_start(args, fmt);
+	vsnprintf(ch->err.detail, sizeof(ch->err.detail), fmt, args);
+	va_end(args);
+	ch->code = code;
+	return 0;
+}
+
+int change_queue_full(struct change *ch, uint64_t limit)
+{
+	change_refuse(ch, ERR_QUEUE_FULL, "the queue takes at most %llu waiting jobs", (unsigned long long)limit);
+	ch->err.limit = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
+	return 0;
+}
+
+/* Refuses what a caller should have checked: the field says what. */
+static bool invalid(struct change *ch, const char *field)
+{
+	change_refuse(ch, ERR_INVALID_VALUE, "the change cannot be stored as it is");
+	err_field(&ch->err, field);
+	return false;
+}
+
+static bool job_allowed(struct change *ch, const struct job *job)
+{
+	if (uuid_is_zero(job->id))
+		return invalid(ch, "id");
+	if (job->op.len == 0)
+		return invalid(ch, "op");
+	if (!job->params.p || job->params.len > PARAMS_MAX)
+		return invalid(ch, "params");
+	if (job->priority > PRIORITY_MAX)
+		return invalid(ch, "priority");
+	if (job->max_attempts == 0)
+		return invalid(ch, "max_attempts");
+	if (job->created_at <= 0 || job->run_at < 0)
+		return invalid(ch, "run_at");
+	return true;
+}
+
+/* A job that rode along with the upload is born final; it never had a fence, and ended well or badly. */
+static bool fused_allowed(struct change *ch, const struct job *job)
+{
+	if (job->state != JOB_SUCCEEDED && job->state != JOB_FAILED)
+		return invalid(ch, "state");
+	if (job->finished_at <= 0)
+		return invalid(ch, "finished_at");
+	return true;
+}
+
+static bool add_file_allowed(struct change *ch)
+{
+	const struct change_add_file *add = &ch->add_file;
+	const struct file *f = add->file;
+
+	if (!f || uuid_is_zero(f->id))
+		return invalid(ch, "id");
+	if (f->owner.len == 0 || f->owner.len > OWNER_MAX)
+		return invalid(ch, "owner");
+	if (f->name.len == 0 || f->name.len > NAME_MAX_BYTES)
+		return invalid(ch, "name");
+	if (!f->type.p || f->type.len > TYPE_MAX_BYTES)
+		return invalid(ch, "type");
+	if (!f->labels.p)
+		return invalid(ch, "labels");
+	if (f->size > INT64_MAX)
+		return invalid(ch, "size");
+	if ((unsigned)f->location > LOCATION_OBJECT || (f->location == LOCATION_INLINE && add->bytes.len != f->size))
+		return invalid(ch, "location");
+	if (f->created_at <= 0)
+		return invalid(ch, "created_at");
+	if (f->n_jobs > OPS_MAX)
+		return invalid(ch, "ops");
+	if (add->idempotency_key.p && (add->idempotency_key.len == 0 || add->idempotency_key.len > KEY_MAX))
+		return invalid(ch, "idempotency_key");
+	for (size_t i = 0; i < f->n_jobs; i++) {
+		if (!job_allowed(ch, &f->jobs[i]))
+			return false;
+		if (f->jobs[i].state != JOB_QUEUED && !fused_allowed(ch, &f->jobs[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool add_jobs_allowed(struct change *ch)
+{
+	struct change_add_jobs *add = &ch->add_jobs;
+
+	if (add->n == 0 || add->n > JOBS_MAX)
+		return invalid(ch, "jobs");
+	for (size_t i = 0; i < add->n; i++) {
+		add->failed_index = i;
+		if (!job_allowed(ch, &add->jobs[i]))
+			return false;
+	}
+	add->failed_index = 0;
+	return true;
+}
+
+static bool finish_allowed(struct change *ch)
+{
+	const struct change_finish *f = &ch->finish;
+
+	if (!job_state_may(JOB_RUNNING, f->state) || f->state == JOB_QUARANTINED)
+		return invalid(ch, "state");
+	if (f->state != JOB_QUEUED && f->finished_at <= 0)
+		return invalid(ch, "finished_at");
+	if (f->state == JOB_QUEUED && !f->give_back && f->retry_at <= 0)
+		return invalid(ch, "retry_at");
+	return true;
+}
+
+static bool patch_allowed(struct change *ch)
+{
+	const struct change_patch_file *p = &ch->patch_file;
+
+	if (p->name.p && (p->name.len == 0 || p->name.len > NAME_MAX_BYTES))
+		return invalid(ch, "name");
+	if (p->set_expires && p->expires_at < 0)
+		return invalid(ch, "expires_at");
+	return true;
+}
+
+bool change_allowed(struct change *ch)
+{
+	ch->code = 0;
+	switch (ch->kind) {
+	case CHANGE_ADD_FILE:
+		return add_file_allowed(ch);
+	case CHANGE_ADD_JOBS:
+		return add_jobs_allowed(ch);
+	case CHANGE_CLAIM:
+		return ch->claim.arena ? true : invalid(ch, "arena");
+	case CHANGE_FINISH:
+		return finish_allowed(ch);
+	case CHANGE_PATCH_FILE:
+		return patch_allowed(ch);
+	case CHANGE_BEAT:
+		return uuid_is_zero(ch->beat.worker) ? invalid(ch, "worker") : true;
+	case CHANGE_RECLAIM:
+	case CHANGE_CANCEL_JOB:
+	case CHANGE_RETRY_JOB:
+	case CHANGE_DELETE_FILE:
+	case CHANGE_BLOB_GONE:
+	case CHANGE_OUTBOX_DONE:
+	case CHANGE_PURGE:
+	case CHANGE_PROBE:
+		return true;
+	}
+	return invalid(ch, "kind");
+}
+
+int catalog_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
+{
+	if (atomic_load(&c->sealed))
+		return err_set(e, ERR_STORAGE_SEALED, "a flush of the catalogue failed; a restart recovers what is on disk");
+	if (n == 0)
+		return 0;
+	return c->ops->apply(c, changes, n, e);
+}
+
+/* ---- life ---- */
+
+void catalog_free(struct catalog *c)
+{
+	if (c)
+		c->ops->free(c);
+}
+
+void catalog_idle(struct catalog *c)
+{
+	if (!atomic_load(&c->sealed))
+		c->ops->idle(c);
+}
+
+bool catalog_sealed(const struct catalog *c)
+{
+	return atomic_load(&c->sealed);
+}
+
+/* ---- reading ---- */
+
+static struct page page_within(struct page p)
+{
+	if (p.limit < 1)
+		p.limit = 1;
+	if (p.limit > 200)
+		p.limit = 200;
+	if (p.before <= 0)
+		p.before = INT64_MAX;
+	return p;
+}
+
+static uint32_t max_within(uint32_t max)
+{
+	return max < 1 ? 1 : max > 10000 ? 10000 : max;
+}
+
+int catalog_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e)
+{
+	return c->ops->file(c, key, owner, a, ret, e);
+}
+
+int catalog_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e)
+{
+	return c->ops->inline_bytes(c, file, out, e);
+}
+
+int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e)
+{
+	return c->ops->job(c, id, number, owner, a, ret, e);
+}
+
+int catalog_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
+		       int64_t *ret_next, struct err *e)
+{
+	return c->ops->list_files(c, f, page_within(page), a, ret, ret_n, ret_next, e);
+}
+
+int catalog_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
+		      int64_t *ret_next, struct err *e)
+{
+	return c->ops->list_jobs(c, f, page_within(page), a, ret, ret_n, ret_next, e);
+}
+
+int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
+{
+	return c->ops->stats(c, now, ret, e);
+}
+
+int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
+{
+	return c->ops->next_run_at(c, ret, e);
+}
+
+int catalog_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e)
+{
+	return c->ops->blob_referenced(c, file, ret, e);
+}
+
+int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->doomed(c, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->expired(c, now, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->outbox(c, after, max_within(max), a, ret, ret_n, e);
+}

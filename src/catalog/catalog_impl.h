@@ -1,0 +1,64 @@
+/* For those who implement a catalogue; callers include catalog.h. */
+#ifndef FILEMILL_CATALOG_CATALOG_IMPL_H
+#define FILEMILL_CATALOG_CATALOG_IMPL_H
+
+#include "base/compiler.h"
+#include "catalog/catalog.h"
+
+#include <stdatomic.h>
+
+#define IDEMPOTENCY_MS (24 * INT64_C(3600000)) /* a record older than this does not count */
+#define LIST_SCAN_MAX 50000 /* rows one list call looks at; a filter that matches less gives a short page and a cursor */
+
+/* The method table. Contracts stand at the functions of catalog.h; catalog.c calls these with arguments already checked, so a
+ * method may rely on: limits within range, never called while sealed (apply), options as given at the start.
+ * For every change apply() first asks change_allowed() and skips those that are refused there. */
+struct catalog_ops {
+	int (*apply)(struct catalog *c, struct change *const *changes, size_t n, struct err *e);
+	void (*idle)(struct catalog *c);
+	void (*free)(struct catalog *c);
+
+	int (*file)(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
+	int (*inline_bytes)(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
+	int (*job)(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+	int (*list_files)(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
+			  int64_t *ret_next, struct err *e);
+	int (*list_jobs)(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
+			 int64_t *ret_next, struct err *e);
+	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+	int (*next_run_at)(struct catalog *c, int64_t *ret, struct err *e);
+	int (*blob_referenced)(struct catalog *c, struct uuid file, bool *ret, struct err *e);
+	int (*doomed)(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+	int (*expired)(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+	int (*outbox)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
+};
+
+/* The part every implementation begins with. */
+struct catalog {
+	const struct catalog_ops *ops;
+	struct catalog_options options;
+	_Atomic bool sealed; /* set once, by the implementation, after a failed flush */
+};
+
+/* Clears the change's code and checks its arguments; false: refused, code and err are set. */
+bool change_allowed(struct change *ch);
+/* Refuses a change: sets code and err and returns 0, so that `return change_refuse(…)` ends a method that itself went well. */
+ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt, ...);
+/* The refusals that several implementations word alike. */
+int change_queue_full(struct change *ch, uint64_t limit);
+
+/* Where the same work on the same bytes of the same owner is looked for. A collision only costs a miss: compare before use. */
+int64_t artifact_key(struct str owner, struct str op, uint32_t version, struct str params, const uint8_t sha256[32]);
+
+/* Filters that cannot be left to an index: the same answer from every implementation. */
+struct file_match {
+	struct str name;
+	char label[2 * LABEL_VALUE_MAX * 6]; /* `"key":"value"` as it stands in canonical JSON */
+	size_t label_len; /* 0 = any */
+	int state;
+};
+[[nodiscard]] int file_match_init(struct file_match *m, const struct file_filter *f, struct err *e);
+bool file_match_row(const struct file_match *m, struct str name, struct str labels);
+bool file_match_jobs(const struct file_match *m, const struct job *jobs, size_t n);
+
+#endif

@@ -1,0 +1,212 @@
+/* A batch: one transaction, one flush.
+ *
+ * The normal course: BEGIN IMMEDIATE, every change in turn, the tally, COMMIT; with synchronous=FULL the commit returns when the log is flushed.
+ * A change checks before it writes, so a refusal needs no undoing. Only what should not happen, such as an id that is taken already, shows as a
+ * failed constraint in the midst of a change; then the whole transaction is rolled back and done again with a savepoint around each change, which
+ * is slower and seldom. Any other failure rolls the batch back: nothing of it holds.
+ *
+ * If the flush failed nobody knows what is on the disk, and a second try may report success for data that is gone. So the catalogue is
+ * sealed: no write until a restart has read what is really there; and closing makes no checkpoint. A disk that is full is no such case:
+ * the log's frames could not be written, the transaction is rolled back, and the next batch may find space again.
+ *
+ * Checkpoints are made here, by the same connection: in catalog_idle(), or at the start of a batch when the log has grown meanwhile, so that
+ * the batch before it has been answered already. */
+#include "catalog/sqlite/sq.h"
+
+#define IDLE_PAGES 512 /* 2 MiB in the log: a good moment is used */
+#define DUE_PAGES 1024 /* 4 MiB: the next batch waits for a checkpoint */
+#define RESTART_PAGES 16384 /* 64 MiB: readers are waited for, and the log starts anew */
+
+int sq_tally_load(struct sq *q)
+{
+	sqlite3_stmt *s = q->stmt[W_TALLY_READ];
+	struct tally *t = &q->now;
+	bool row;
+	int rc = first(s, &row);
+
+	if (row) {
+		*t = (struct tally){
+			.files = sqlite3_column_int64(s, 0),
+			.file_bytes = sqlite3_column_int64(s, 1),
+			.waiting = sqlite3_column_int64(s, 2),
+			.running = sqlite3_column_int64(s, 3),
+		};
+		for (int state = JOB_SUCCEEDED; state < JOB_STATES; state++)
+			t->final[state] = sqlite3_column_int64(s, 4 + state - JOB_SUCCEEDED);
+		q->committed = *t;
+	}
+	sqlite3_reset(s);
+	return rc == SQLITE_OK && !row ? SQLITE_CORRUPT : rc;
+}
+
+static int tally_save(struct sq *q)
+{
+	sqlite3_stmt *s = q->stmt[W_TALLY_WRITE];
+	const struct tally *t = &q->now;
+
+	if (!q->now_changed)
+		return SQLITE_OK;
+	sqlite3_bind_int64(s, 1, t->files);
+	sqlite3_bind_int64(s, 2, t->file_bytes);
+	sqlite3_bind_int64(s, 3, t->waiting);
+	sqlite3_bind_int64(s, 4, t->running);
+	for (int state = JOB_SUCCEEDED; state < JOB_STATES; state++)
+		sqlite3_bind_int64(s, 5 + state - JOB_SUCCEEDED, t->final[state]);
+	return run(s);
+}
+
+/* ---- one change ---- */
+
+static int probe(struct sq *q, struct change *ch)
+{
+	return run(q->stmt[W_PROBE]);
+}
+
+static int (*const METHODS[])(struct sq *q, struct change *ch) = {
+	[CHANGE_ADD_FILE] = sq_add_file,
+	[CHANGE_ADD_JOBS] = sq_add_jobs,
+	[CHANGE_CLAIM] = sq_claim,
+	[CHANGE_FINISH] = sq_finish,
+	[CHANGE_BEAT] = sq_beat,
+	[CHANGE_RECLAIM] = sq_reclaim,
+	[CHANGE_CANCEL_JOB] = sq_cancel,
+	[CHANGE_RETRY_JOB] = sq_retry,
+	[CHANGE_PATCH_FILE] = sq_patch_file,
+	[CHANGE_DELETE_FILE] = sq_delete_file,
+	[CHANGE_BLOB_GONE] = sq_blob_gone,
+	[CHANGE_OUTBOX_DONE] = sq_outbox_done,
+	[CHANGE_PURGE] = sq_purge,
+	[CHANGE_PROBE] = probe,
+};
+
+static bool constraint(int rc)
+{
+	return (rc & 0xff) == SQLITE_CONSTRAINT;
+}
+
+static int apply_one(struct sq *q, struct change *ch)
+{
+	return change_allowed(ch) ? METHODS[ch->kind](q, ch) : SQLITE_OK;
+}
+
+static int apply_guarded(struct sq *q, struct change *ch)
+{
+	struct tally before = q->now;
+	int rc = run(q->stmt[W_SAVEPOINT]), failed;
+
+	if (rc != SQLITE_OK)
+		return rc;
+	failed = apply_one(q, ch);
+	if (failed != SQLITE_OK && !constraint(failed))
+		return failed;
+	if (failed != SQLITE_OK) {
+		rc = run(q->stmt[W_UNDO]);
+		q->now = before;
+		q->worker_number = 0;
+		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
+	}
+	return rc == SQLITE_OK ? run(q->stmt[W_RELEASE]) : rc;
+}
+
+/* ---- the batch ---- */
+
+/* Leaves no transaction open: after some failures SQLite has rolled back by itself. */
+static void roll_back(struct sq *q)
+{
+	if (!sqlite3_get_autocommit(q->db))
+		sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
+	q->now = q->committed;
+	q->worker_number = 0;
+}
+
+static int commit(struct sq *q)
+{
+	int rc = run(q->stmt[W_COMMIT]);
+
+	/* Whatever fails here with an I/O error may have left a commit in the log that was not flushed; only a full disk is known to be harmless. */
+	if ((rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM && !sq_no_space(q->db, rc))
+		atomic_store(&q->base.sealed, true);
+	if (rc != SQLITE_OK)
+		return rc;
+	pthread_mutex_lock(&q->tally_lock);
+	q->committed = q->now;
+	pthread_mutex_unlock(&q->tally_lock);
+	return SQLITE_OK;
+}
+
+static int apply_batch(struct sq *q, struct change *const *changes, size_t n, bool guarded)
+{
+	int rc = run(q->stmt[W_BEGIN]);
+
+	q->now = q->committed;
+	q->now_changed = false;
+	for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
+		rc = guarded ? apply_guarded(q, changes[i]) : apply_one(q, changes[i]);
+	if (rc == SQLITE_OK)
+		rc = tally_save(q);
+	return rc == SQLITE_OK ? commit(q) : rc;
+}
+
+/* ---- checkpoints ---- */
+
+int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct sq *q = arg;
+
+	if (pages < q->wal_pages)
+		q->wal_done = 0; /* the log started anew */
+	q->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+/* A checkpoint that fails leaves the log as it is: nothing is lost. But a failed flush here means as little trust in the disk as in a commit. */
+static void checkpoint(struct sq *q, int mode)
+{
+	int pages, done, rc = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, &pages, &done);
+
+	if (sq_flush_failed(rc))
+		atomic_store(&q->base.sealed, true);
+	if (rc == SQLITE_OK)
+		q->wal_done = done;
+	if (rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE)
+		q->wal_pages = q->wal_done = 0;
+}
+
+static void checkpoint_if_due(struct sq *q, int due)
+{
+	if (q->wal_pages - q->wal_done >= due)
+		checkpoint(q, q->wal_pages >= RESTART_PAGES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+}
+
+void sq_idle(struct catalog *c)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+
+	if (q->wal_pages >= RESTART_PAGES)
+		checkpoint(q, SQLITE_CHECKPOINT_TRUNCATE);
+	else
+		checkpoint_if_due(q, IDLE_PAGES);
+}
+
+int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	int rc;
+
+	arena_release(&q->scratch);
+	checkpoint_if_due(q, DUE_PAGES);
+	if (atomic_load(&c->sealed))
+		return err_set(e, ERR_STORAGE_SEALED, "a flush of the catalogue failed; a restart recovers what is on disk");
+	rc = apply_batch(q, changes, n, false);
+	if (constraint(rc)) {
+		roll_back(q);
+		rc = apply_batch(q, changes, n, true);
+	}
+	if (rc == SQLITE_OK)
+		return 0;
+	if (sq_flush_failed(rc))
+		atomic_store(&c->sealed, true);
+	sq_error(q->db, rc, e); /* before the rollback: it asks for errno */
+	roll_back(q);
+	return e ? e->code : ERR_IO;
+}

@@ -1,0 +1,138 @@
+/* Steps that several changes share: a job comes into being, a task ends. The tally is kept here and nowhere else, but for claims and retries. */
+#include "catalog/sqlite/sq.h"
+
+#include <assert.h>
+
+void row_task(sqlite3_stmt *s, int first_column, struct task *ret)
+{
+	int i = first_column;
+
+	ret->state = (enum job_state)sqlite3_column_int(s, i);
+	ret->attempt = (uint32_t)sqlite3_column_int64(s, i + 1);
+	ret->losses = (uint32_t)sqlite3_column_int64(s, i + 2);
+	ret->fence = sqlite3_column_int64(s, i + 3);
+	ret->run_at = sqlite3_column_int64(s, i + 4);
+	ret->worker = sqlite3_column_int64(s, i + 5);
+	ret->started_at = sqlite3_column_int64(s, i + 6);
+	ret->cancel = sqlite3_column_int(s, i + 7);
+}
+
+static int insert_ending(sqlite3_stmt *s, const struct task *t, const struct ending *end)
+{
+	sqlite3_bind_int64(s, 1, t->job);
+	sqlite3_bind_int(s, 2, (int)end->state);
+	sqlite3_bind_int64(s, 3, t->attempt);
+	sqlite3_bind_int64(s, 4, t->losses);
+	sqlite3_bind_int64(s, 5, t->fence);
+	sqlite3_bind_int64(s, 6, t->run_at);
+	bind_time(s, 7, t->started_at);
+	sqlite3_bind_int64(s, 8, end->finished_at);
+	sqlite3_bind_int(s, 9, end->error);
+	bind_str(s, 10, end->detail);
+	bind_str(s, 11, end->result);
+	sqlite3_bind_int(s, 12, end->cached);
+	return run(s);
+}
+
+int put_ending(struct sq *q, const struct task *t, const struct ending *end)
+{
+	int rc = insert_ending(q->stmt[W_RESULT_ADD], t, end);
+
+	if (rc == SQLITE_OK && q->base.options.outbox)
+		rc = insert_ending(q->stmt[W_OUTBOX_ADD], t, end);
+	if (rc != SQLITE_OK)
+		return rc;
+	q->now.final[end->state]++;
+	q->now_changed = true;
+	return SQLITE_OK;
+}
+
+int end_task(struct sq *q, const struct task *t, const struct ending *end)
+{
+	sqlite3_stmt *s = q->stmt[W_TASK_DELETE];
+	int rc;
+
+	assert(job_state_may(t->state, end->state) && job_state_final(end->state));
+	sqlite3_bind_int64(s, 1, t->job);
+	rc = run(s);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (t->state == JOB_QUEUED)
+		q->now.waiting--;
+	else
+		q->now.running--;
+	return put_ending(q, t, end);
+}
+
+int end_cancelled(struct sq *q, const struct task *t, int64_t now)
+{
+	struct ending end = {.state = JOB_CANCELLED, .error = ERR_CANCELLED, .detail = STR("the job was cancelled"), .finished_at = now};
+
+	return end_task(q, t, &end);
+}
+
+static int put_task(struct sq *q, const struct job *job)
+{
+	sqlite3_stmt *s = q->stmt[W_TASK_ADD];
+	int rc;
+
+	sqlite3_bind_int64(s, 1, job->number);
+	sqlite3_bind_int64(s, 2, job->priority);
+	sqlite3_bind_int64(s, 3, job->run_at);
+	sqlite3_bind_int64(s, 4, job->fence);
+	rc = run(s);
+	if (rc == SQLITE_OK) {
+		q->now.waiting++;
+		q->now_changed = true;
+	}
+	return rc;
+}
+
+int put_job(struct sq *q, struct job *job, int64_t file_number, const struct ending *end)
+{
+	sqlite3_stmt *s = q->stmt[W_JOB_ADD];
+	struct task t;
+	int rc;
+
+	bind_uuid(s, 1, &job->id);
+	sqlite3_bind_int64(s, 2, file_number);
+	bind_str(s, 3, job->op);
+	sqlite3_bind_int64(s, 4, job->op_version);
+	bind_str(s, 5, job->params);
+	sqlite3_bind_int64(s, 6, job->priority);
+	sqlite3_bind_int64(s, 7, job->max_attempts);
+	sqlite3_bind_int64(s, 8, job->created_at);
+	rc = run(s);
+	if (rc != SQLITE_OK)
+		return rc;
+	job->number = sqlite3_last_insert_rowid(q->db);
+	job->file_number = file_number;
+	if (!end)
+		return put_task(q, job);
+	t = (struct task){.job = job->number, .attempt = job->attempt, .run_at = job->run_at, .started_at = job->started_at};
+	return put_ending(q, &t, end);
+}
+
+int worker_number(struct sq *q, struct uuid worker, int64_t now, int64_t *ret)
+{
+	sqlite3_stmt *s = q->stmt[now < 0 ? W_WORKER_NUMBER : W_WORKER_FIND];
+	bool row;
+	int rc;
+
+	/* A worker's row number never changes; a batch of finishes asks for the same one again and again. */
+	if (now < 0 && q->worker_number && uuid_eq(q->worker, worker)) {
+		*ret = q->worker_number;
+		return SQLITE_OK;
+	}
+	bind_uuid(s, 1, &worker);
+	if (now >= 0)
+		sqlite3_bind_int64(s, 2, now);
+	rc = first(s, &row);
+	*ret = row ? sqlite3_column_int64(s, 0) : 0;
+	sqlite3_reset(s);
+	if (rc == SQLITE_OK && row) {
+		q->worker = worker;
+		q->worker_number = *ret;
+	}
+	return rc;
+}

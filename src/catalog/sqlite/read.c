@@ -1,0 +1,254 @@
+/* Point reads. Two statements see one state of the database while the first of them is not reset: no BEGIN is needed. */
+#include "catalog/sqlite/sq.h"
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
+}
+
+/* The arena has no resizing: a list that outgrows its place moves. */
+static struct job *grow(struct arena *a, struct job *jobs, size_t n, size_t *cap)
+{
+	size_t more = *cap ? 4 * *cap : 4;
+	struct job *moved = arena_alloc(a, more * sizeof(*moved));
+
+	for (size_t i = 0; moved && i < n; i++)
+		moved[i] = jobs[i];
+	*cap = more;
+	return moved;
+}
+
+int sq_jobs_of_file(struct reader *r, struct arena *a, struct file *f, struct err *e)
+{
+	sqlite3_stmt *s = r->stmt[R_JOBS_OF_FILE];
+	size_t n = 0, cap = 0;
+	struct job *jobs = NULL;
+	int rc;
+
+	sqlite3_bind_int64(s, 1, f->number);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+		if (n == cap)
+			jobs = grow(a, jobs, n, &cap);
+		if (!jobs || !row_job(s, a, &jobs[n])) {
+			sqlite3_reset(s);
+			return no_memory(e);
+		}
+		jobs[n++].file = f->id;
+	}
+	sqlite3_reset(s);
+	if (rc != SQLITE_DONE)
+		return sq_error(r->db, rc, e);
+	f->jobs = jobs;
+	f->n_jobs = n;
+	return 0;
+}
+
+/* From the statement that stands on the file's row, if it does. */
+static int read_file(struct reader *r, sqlite3_stmt *s, struct str owner, struct arena *a, struct file *ret, struct err *e)
+{
+	struct file f;
+	bool row;
+	int rc = first(s, &row);
+
+	if (rc != SQLITE_OK)
+		return sq_error(r->db, rc, e);
+	if (!row || !str_eq(col_str(s, FILE_OWNER), owner))
+		return err_set(e, ERR_FILE_NOT_FOUND, "there is no file with this id");
+	if (!col_null(s, FILE_DELETED))
+		return err_set(e, ERR_FILE_GONE, "the file was deleted");
+	if (!row_file(s, a, &f))
+		return no_memory(e);
+	rc = sq_jobs_of_file(r, a, &f, e);
+	if (rc < 0)
+		return rc;
+	*ret = f;
+	return 0;
+}
+
+int sq_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	sqlite3_stmt *s;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	if (key.number > 0) {
+		s = r->stmt[R_FILE_BY_NUMBER];
+		sqlite3_bind_int64(s, 1, key.number);
+	} else {
+		s = r->stmt[R_FILE_BY_ID];
+		bind_uuid(s, 1, &key.id);
+	}
+	rc = read_file(r, s, owner, a, ret, e);
+	sqlite3_reset(s);
+	reader_put(q, r);
+	return rc;
+}
+
+int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	sqlite3_stmt *s;
+	bool row;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	s = r->stmt[R_BYTES];
+	bind_uuid(s, 1, &file);
+	rc = first(s, &row);
+	if (rc != SQLITE_OK) {
+		rc = sq_error(r->db, rc, e);
+	} else if (!row) {
+		rc = err_set(e, ERR_FILE_NOT_FOUND, "there are no bytes of this file");
+	} else {
+		const void *bytes = sqlite3_column_blob(s, 0);
+		size_t n = (size_t)sqlite3_column_bytes(s, 0);
+
+		buf_add(out, n ? bytes : "", n);
+		rc = buf_ok(out) ? 0 : no_memory(e);
+	}
+	sqlite3_reset(s);
+	reader_put(q, r);
+	return rc;
+}
+
+static int read_job(struct reader *r, sqlite3_stmt *s, struct str owner, struct arena *a, struct job *ret, struct err *e)
+{
+	struct job job = {};
+	bool row;
+	int rc = first(s, &row);
+
+	if (rc != SQLITE_OK)
+		return sq_error(r->db, rc, e);
+	if (!row || !str_eq(col_str(s, JOB_FILE_OWNER), owner))
+		return err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id");
+	if (!col_null(s, JOB_FILE_DELETED))
+		return err_set(e, ERR_JOB_GONE, "the job was deleted with its file");
+	if (!row_job(s, a, &job))
+		return no_memory(e);
+	job.file = col_uuid(s, JOB_FILE_ID);
+	*ret = job;
+	return 0;
+}
+
+int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	sqlite3_stmt *s;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	if (number > 0) {
+		s = r->stmt[R_JOB_BY_NUMBER];
+		sqlite3_bind_int64(s, 1, number);
+	} else {
+		s = r->stmt[R_JOB_BY_ID];
+		bind_uuid(s, 1, &id);
+	}
+	rc = read_job(r, s, owner, a, ret, e);
+	sqlite3_reset(s);
+	reader_put(q, r);
+	return rc;
+}
+
+int sq_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	sqlite3_stmt *s;
+	bool row;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	s = r->stmt[R_REFERENCED];
+	bind_uuid(s, 1, &file);
+	rc = first(s, &row);
+	sqlite3_reset(s);
+	if (rc != SQLITE_OK)
+		rc = sq_error(r->db, rc, e);
+	else
+		*ret = row;
+	reader_put(q, r);
+	return rc;
+}
+
+/* The least run_at of each priority's waiting jobs, by one probe of the index each: *ret is the least of all, *ret_ready the least that is not after now. */
+static int least_run_at(struct sq *q, int64_t now, int64_t *ret, int64_t *ret_ready, struct err *e)
+{
+	struct reader *r;
+	sqlite3_stmt *s;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	s = r->stmt[R_READY_AT];
+	*ret = *ret_ready = INT64_MAX;
+	for (int p = 0; rc == SQLITE_OK && p <= PRIORITY_MAX; p++) {
+		bool row;
+
+		sqlite3_bind_int(s, 1, p);
+		rc = first(s, &row);
+		if (row && !col_null(s, 0)) {
+			int64_t at = sqlite3_column_int64(s, 0);
+
+			*ret = at < *ret ? at : *ret;
+			if (at <= now && at < *ret_ready)
+				*ret_ready = at;
+		}
+		sqlite3_reset(s);
+	}
+	if (rc != SQLITE_OK)
+		rc = sq_error(r->db, rc, e);
+	reader_put(q, r);
+	return rc;
+}
+
+static struct tally committed(struct sq *q)
+{
+	struct tally t;
+
+	pthread_mutex_lock(&q->tally_lock);
+	t = q->committed;
+	pthread_mutex_unlock(&q->tally_lock);
+	return t;
+}
+
+int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct tally t = committed(q);
+	int64_t least, ready = INT64_MAX;
+	int rc = t.waiting ? least_run_at(q, now, &least, &ready, e) : 0;
+
+	if (rc < 0)
+		return rc;
+	*ret = (struct catalog_stats){
+		.files = (uint64_t)t.files,
+		.file_bytes = (uint64_t)t.file_bytes,
+		.jobs_waiting = (uint64_t)t.waiting,
+		.jobs_running = (uint64_t)t.running,
+		.oldest_waiting_at = ready == INT64_MAX ? 0 : ready,
+	};
+	for (int s = JOB_SUCCEEDED; s < JOB_STATES; s++)
+		ret->jobs_final[s] = (uint64_t)t.final[s];
+	return 0;
+}
+
+int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	int64_t ready;
+
+	if (committed(q).waiting == 0) {
+		*ret = INT64_MAX;
+		return 0;
+	}
+	return least_run_at(q, 0, ret, &ready, e);
+}

@@ -1,0 +1,176 @@
+/* The inside of the SQLite catalogue, shared by the files of this folder. sqlite3.h is included nowhere else.
+ *
+ * One connection writes; only the thread that calls catalog_apply() and catalog_idle() touches it. It makes the checkpoints too: SQLite 3.40
+ * can corrupt a write-ahead log that two connections checkpoint and restart at once. Readers have connections of their own from a free list.
+ *
+ * Functions that take a `struct sq` and change something return SQLite's result codes; SQLITE_OK also when the change was refused.
+ * apply.c translates the rest into errors of ours. */
+#ifndef FILEMILL_CATALOG_SQLITE_SQ_H
+#define FILEMILL_CATALOG_SQLITE_SQ_H
+
+#include "catalog/catalog_impl.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+enum write_stmt {
+#define W_ROW(id, sql) W_##id,
+#define R_ROW(id, sql)
+#include "catalog/sqlite/statements.h"
+#undef W_ROW
+#undef R_ROW
+	W_COUNT
+};
+
+enum read_stmt {
+#define W_ROW(id, sql)
+#define R_ROW(id, sql) R_##id,
+#include "catalog/sqlite/statements.h"
+#undef W_ROW
+#undef R_ROW
+	R_COUNT
+};
+
+#define READERS_MAX 8
+
+struct reader {
+	sqlite3 *db;
+	sqlite3_stmt *stmt[R_COUNT];
+	struct reader *next; /* in the free list */
+};
+
+struct readers {
+	pthread_mutex_t lock; /* guards the members below; never held over I/O */
+	pthread_cond_t freed;
+	struct reader *free;
+	unsigned open; /* connections in all */
+};
+
+/* What stands in the table tally. */
+struct tally {
+	int64_t files, file_bytes, waiting, running;
+	int64_t final[JOB_STATES];
+};
+
+struct sq {
+	struct catalog base;
+	char *path;
+
+	/* the writer's, one thread */
+	sqlite3 *db;
+	sqlite3_stmt *stmt[W_COUNT];
+	struct tally now; /* as the open transaction would leave it */
+	bool now_changed;
+	struct arena scratch; /* emptied by the next batch */
+	struct uuid worker; /* the worker looked up last, and its row */
+	int64_t worker_number; /* 0 = none */
+	int wal_pages, wal_done; /* pages in the log; how many of them were copied to the database */
+
+	struct readers readers;
+
+	pthread_mutex_t tally_lock;
+	struct tally committed; /* as the last transaction left it; guarded by tally_lock */
+};
+
+/* ---- error.c ---- */
+/* Sets e from a result code of db; the detail names no path and no SQL. */
+int sq_error(sqlite3 *db, int rc, struct err *e);
+bool sq_flush_failed(int rc);
+bool sq_no_space(sqlite3 *db, int rc);
+
+/* ---- row.c: binding and reading ---- */
+void bind_str(sqlite3_stmt *s, int i, struct str v); /* p NULL = NULL; borrowed until the next reset */
+void bind_uuid(sqlite3_stmt *s, int i, const struct uuid *v); /* borrowed */
+void bind_time(sqlite3_stmt *s, int i, int64_t unix_ms); /* 0 = NULL */
+bool col_null(sqlite3_stmt *s, int i);
+struct uuid col_uuid(sqlite3_stmt *s, int i);
+struct str col_str(sqlite3_stmt *s, int i); /* borrowed until the next step or reset; p NULL = NULL */
+/* A copy in the arena; *oom is set when there was no memory. */
+struct str col_copy(sqlite3_stmt *s, int i, struct arena *a, bool *oom);
+void col_sha256(sqlite3_stmt *s, int i, uint8_t dst[32]);
+/* Steps a statement that gives no rows, and resets it. */
+int run(sqlite3_stmt *s);
+/* Steps a statement that gives one row or none: *ret_row says which; the caller resets it. */
+int first(sqlite3_stmt *s, bool *ret_row);
+
+/* From JOB_COLUMNS and FILE_COLUMNS; false: no memory. */
+bool row_job(sqlite3_stmt *s, struct arena *a, struct job *ret);
+bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret);
+enum { JOB_FILE_ID = 28, JOB_FILE_OWNER, JOB_FILE_DELETED, JOB_SEQ, FILE_OWNER = 2, FILE_NAME = 3, FILE_LABELS = 7, FILE_DELETED = 11 };
+
+/* ---- apply.c ---- */
+int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e);
+void sq_idle(struct catalog *c);
+int sq_tally_load(struct sq *q);
+int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages);
+
+/* ---- one change each ---- */
+int sq_add_file(struct sq *q, struct change *ch);
+int sq_add_jobs(struct sq *q, struct change *ch);
+int sq_patch_file(struct sq *q, struct change *ch);
+int sq_delete_file(struct sq *q, struct change *ch);
+int sq_blob_gone(struct sq *q, struct change *ch);
+int sq_claim(struct sq *q, struct change *ch);
+int sq_finish(struct sq *q, struct change *ch);
+int sq_cancel(struct sq *q, struct change *ch);
+int sq_retry(struct sq *q, struct change *ch);
+int sq_beat(struct sq *q, struct change *ch);
+int sq_reclaim(struct sq *q, struct change *ch);
+int sq_outbox_done(struct sq *q, struct change *ch);
+int sq_purge(struct sq *q, struct change *ch);
+
+/* ---- ending.c: what several changes share ---- */
+
+/* A row of task while it is worked on. */
+struct task {
+	int64_t job;
+	enum job_state state;
+	uint32_t attempt, losses;
+	int64_t fence, run_at, worker, started_at;
+	bool cancel;
+};
+void row_task(sqlite3_stmt *s, int first_column, struct task *ret); /* TASK_COLUMNS; the job's number is the caller's to set */
+
+/* How a job ended. */
+struct ending {
+	enum job_state state;
+	int error;
+	struct str detail, result;
+	int64_t finished_at;
+	bool cached;
+};
+/* Inserts job number `t->job`'s result and its outbox entry and counts it. */
+int put_ending(struct sq *q, const struct task *t, const struct ending *end);
+/* Takes the task out of the queue and ends it. */
+int end_task(struct sq *q, const struct task *t, const struct ending *end);
+/* As cancelled, by whoever asked for it. */
+int end_cancelled(struct sq *q, const struct task *t, int64_t now);
+/* Inserts a job in state QUEUED or, with end, final; sets job->number and file_number. */
+int put_job(struct sq *q, struct job *job, int64_t file_number, const struct ending *end);
+/* The row number of a worker; 0 when it holds no lease at `now` (now < 0: whether it holds one or not). */
+int worker_number(struct sq *q, struct uuid worker, int64_t now, int64_t *ret);
+
+/* ---- readers.c ---- */
+int readers_open(struct sq *q, struct err *e);
+void readers_close(struct sq *q);
+int reader_get(struct sq *q, struct reader **ret, struct err *e);
+void reader_put(struct sq *q, struct reader *r);
+int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n);
+
+/* ---- read.c, list.c ---- */
+int sq_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
+int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
+int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+int sq_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);
+int sq_jobs_of_file(struct reader *r, struct arena *a, struct file *f, struct err *e);
+int sq_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n, int64_t *ret_next,
+		  struct err *e);
+int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n, int64_t *ret_next,
+		 struct err *e);
+int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+int sq_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
+
+#endif

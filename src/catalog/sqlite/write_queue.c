@@ -1,0 +1,204 @@
+/* Changes of the queue: claims, leases, and what lost workers leave behind. */
+#include "catalog/sqlite/sq.h"
+
+#include <assert.h>
+
+#define LOST_CHUNK 256 /* tasks looked at before they are changed: no row is changed under an open cursor */
+
+/* ---- claiming ---- */
+
+static bool row_claimed(sqlite3_stmt *s, const struct change_claim *c, uint32_t priority, struct claimed *ret)
+{
+	struct job *job = &ret->job;
+	bool oom = false;
+
+	*ret = (struct claimed){};
+	job->number = sqlite3_column_int64(s, 0);
+	job->attempt = (uint32_t)sqlite3_column_int64(s, 1) + 1;
+	job->losses = (uint32_t)sqlite3_column_int64(s, 2);
+	job->fence = sqlite3_column_int64(s, 3) + 1;
+	job->run_at = sqlite3_column_int64(s, 4);
+	job->id = col_uuid(s, 5);
+	job->op = col_copy(s, 6, c->arena, &oom);
+	job->op_version = (uint32_t)sqlite3_column_int64(s, 7);
+	job->params = col_copy(s, 8, c->arena, &oom);
+	job->max_attempts = (uint32_t)sqlite3_column_int64(s, 9);
+	job->created_at = sqlite3_column_int64(s, 10);
+	job->file_number = sqlite3_column_int64(s, 11);
+	job->file = col_uuid(s, 12);
+	job->priority = priority;
+	job->state = JOB_RUNNING;
+	job->started_at = c->now;
+	ret->owner = col_copy(s, 13, c->arena, &oom);
+	ret->size = (uint64_t)sqlite3_column_int64(s, 14);
+	ret->location = (enum location)sqlite3_column_int(s, 15);
+	col_sha256(s, 16, ret->sha256);
+	return !oom;
+}
+
+/* One level of priority: jobs for later lie behind the ready ones in the index, so the scan ends at the first of them. */
+static int claim_level(struct sq *q, struct change_claim *c, uint32_t priority, uint32_t max)
+{
+	sqlite3_stmt *ready = q->stmt[W_TASKS_READY], *take = q->stmt[W_TASK_CLAIM];
+	size_t from = c->n;
+	int rc;
+
+	sqlite3_bind_int64(ready, 1, priority);
+	sqlite3_bind_int64(ready, 2, c->now);
+	sqlite3_bind_int64(ready, 3, max - (uint32_t)c->n);
+	while ((rc = sqlite3_step(ready)) == SQLITE_ROW) {
+		if (!row_claimed(ready, c, priority, &c->jobs[c->n])) {
+			rc = SQLITE_NOMEM;
+			break;
+		}
+		c->n++;
+	}
+	sqlite3_reset(ready);
+	if (rc != SQLITE_DONE)
+		return rc;
+	sqlite3_bind_int64(take, 2, q->worker_number);
+	sqlite3_bind_int64(take, 3, c->now);
+	rc = SQLITE_OK;
+	for (size_t i = from; rc == SQLITE_OK && i < c->n; i++) {
+		sqlite3_bind_int64(take, 1, c->jobs[i].job.number);
+		rc = run(take);
+	}
+	return rc;
+}
+
+int sq_claim(struct sq *q, struct change *ch)
+{
+	struct change_claim *c = &ch->claim;
+	uint64_t max = c->max;
+	int64_t worker;
+	int rc;
+
+	c->jobs = NULL;
+	c->n = 0;
+	rc = worker_number(q, c->worker, c->now, &worker);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (!worker)
+		return change_refuse(ch, ERR_STALE, "the worker holds no lease");
+	if (max > (uint64_t)q->now.waiting)
+		max = (uint64_t)q->now.waiting;
+	if (max == 0)
+		return SQLITE_OK;
+	c->jobs = arena_alloc(c->arena, max * sizeof(*c->jobs));
+	if (!c->jobs)
+		return SQLITE_NOMEM;
+	for (uint32_t p = 0; rc == SQLITE_OK && p <= PRIORITY_MAX && c->n < max; p++)
+		rc = claim_level(q, c, p, (uint32_t)max);
+	q->now.waiting -= (int64_t)c->n;
+	q->now.running += (int64_t)c->n;
+	q->now_changed |= c->n > 0;
+	return rc;
+}
+
+/* ---- leases ---- */
+
+static int set_lease(struct sq *q, int64_t worker, int64_t expires_at)
+{
+	sqlite3_stmt *s = q->stmt[W_WORKER_LEASE];
+
+	sqlite3_bind_int64(s, 1, worker);
+	sqlite3_bind_int64(s, 2, expires_at);
+	return run(s);
+}
+
+int sq_beat(struct sq *q, struct change *ch)
+{
+	struct change_beat *b = &ch->beat;
+	sqlite3_stmt *add = q->stmt[W_WORKER_ADD];
+	int64_t worker, known;
+	int rc = worker_number(q, b->worker, b->now, &worker);
+
+	if (rc != SQLITE_OK)
+		return rc;
+	if (worker)
+		return set_lease(q, worker, b->leaving ? b->now : b->expires_at);
+	/* An incarnation that was known once does not come back: its jobs may have been given to others. */
+	rc = worker_number(q, b->worker, -1, &known);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (known || !b->first)
+		return change_refuse(ch, ERR_STALE, "the worker's lease is lost");
+	bind_uuid(add, 1, &b->worker);
+	sqlite3_bind_int64(add, 2, b->leaving ? b->now : b->expires_at);
+	return run(add);
+}
+
+static int put_back(struct sq *q, const struct task *t)
+{
+	sqlite3_stmt *s = q->stmt[W_TASK_BACK];
+	int rc;
+
+	assert(job_state_may(t->state, JOB_QUEUED));
+	sqlite3_bind_int64(s, 1, t->job);
+	sqlite3_bind_int64(s, 2, t->run_at);
+	sqlite3_bind_int64(s, 3, t->attempt);
+	sqlite3_bind_int64(s, 4, t->losses);
+	sqlite3_bind_int64(s, 5, t->fence);
+	sqlite3_bind_int(s, 6, 0);
+	sqlite3_bind_null(s, 7);
+	rc = run(s);
+	if (rc == SQLITE_OK) {
+		q->now.running--;
+		q->now.waiting++;
+		q->now_changed = true;
+	}
+	return rc;
+}
+
+/* The worker is gone. A job that was to be cancelled is; one that took its third worker along is set aside; the others are tried again. */
+static int take_back(struct sq *q, struct change_reclaim *r, struct task *t)
+{
+	struct ending end = {.state = JOB_QUARANTINED, .error = ERR_WORKER_LOST, .detail = STR("the worker died over this job, time and again"),
+			     .finished_at = r->now};
+
+	t->fence++;
+	t->losses++;
+	if (t->cancel)
+		return end_cancelled(q, t, r->now);
+	if (t->losses < LOSSES_MAX) {
+		r->reclaimed++;
+		return put_back(q, t);
+	}
+	r->quarantined++;
+	return end_task(q, t, &end);
+}
+
+int sq_reclaim(struct sq *q, struct change *ch)
+{
+	struct change_reclaim *r = &ch->reclaim;
+	sqlite3_stmt *s = q->stmt[r->all ? W_TASKS_RUNNING : W_TASKS_LOST];
+	struct task tasks[LOST_CHUNK];
+	int rc, n;
+
+	r->reclaimed = r->quarantined = 0;
+	if (q->now.running == 0)
+		return SQLITE_OK;
+	do {
+		/* TASKS_RUNNING: ?1 = limit; TASKS_LOST: ?1 = now, ?2 = limit */
+		if (!r->all)
+			sqlite3_bind_int64(s, 1, r->now);
+		sqlite3_bind_int(s, r->all ? 1 : 2, LOST_CHUNK);
+		for (n = 0; (rc = sqlite3_step(s)) == SQLITE_ROW && n < LOST_CHUNK; n++) {
+			tasks[n].job = sqlite3_column_int64(s, 0);
+			row_task(s, 1, &tasks[n]);
+		}
+		sqlite3_reset(s);
+		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+		for (int i = 0; rc == SQLITE_OK && i < n; i++)
+			rc = take_back(q, r, &tasks[i]);
+	} while (rc == SQLITE_OK && n == LOST_CHUNK);
+	return rc;
+}
+
+int sq_outbox_done(struct sq *q, struct change *ch)
+{
+	sqlite3_stmt *s = q->stmt[W_OUTBOX_DONE];
+
+	sqlite3_bind_int64(s, 1, ch->outbox_done.upto);
+	return run(s);
+}

@@ -1,0 +1,245 @@
+/* Measures the SQLite catalogue by itself: bench_catalog DIR [FILES]. Not a test: it is built and never run by the suite.
+ * Prints wall-clock rates and the CPU time a unit took; DIR must be an empty directory on the disk to be measured. */
+#include "catalog/catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define NOW INT64_C(1800000000000)
+#define BYTES 4096
+#define BATCH_MAX 256
+
+static struct catalog *cat;
+static struct uuid_gen ids;
+static uint64_t random_state = 88172645463325252u;
+
+static uint64_t next_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+static struct uuid new_id(void)
+{
+	static int64_t ms = NOW;
+	static unsigned n;
+
+	if (++n % 20 == 0)
+		ms++;
+	return uuid_next(&ids, ms, next_random());
+}
+
+static double seconds(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+struct watch {
+	double wall, cpu;
+};
+
+static struct watch start(void)
+{
+	return (struct watch){seconds(CLOCK_MONOTONIC), seconds(CLOCK_PROCESS_CPUTIME_ID)};
+}
+
+static void report(const char *what, size_t n, struct watch w)
+{
+	double wall = seconds(CLOCK_MONOTONIC) - w.wall, cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - w.cpu;
+
+	printf("%-44s %9.0f /s %8.2f us CPU each\n", what, (double)n / wall, cpu / (double)n * 1e6);
+	fflush(stdout);
+}
+
+static void must(int r, const char *what, const struct err *e)
+{
+	if (r < 0) {
+		fprintf(stderr, "%s: %s\n", what, e->detail);
+		exit(1);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+struct upload {
+	struct change change;
+	struct file file;
+	struct job job;
+};
+
+static struct upload uploads[BATCH_MAX];
+static struct change *batch[BATCH_MAX];
+static char content[BATCH_MAX][BYTES];
+static struct uuid *stored; /* ids of all files */
+static size_t n_stored;
+
+static void fill_upload(struct upload *u, char *bytes, size_t n_bytes, bool fused)
+{
+	u->job = (struct job){.id = new_id(), .op = STR("md5"), .op_version = 1, .params = STR("{}"), .priority = 3, .max_attempts = 3, .run_at = NOW,
+			      .created_at = NOW};
+	if (fused) {
+		u->job.state = JOB_SUCCEEDED;
+		u->job.attempt = 1;
+		u->job.started_at = u->job.finished_at = NOW;
+		u->job.result = STR("{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}");
+	}
+	u->file = (struct file){.id = new_id(), .owner = STR(OWNER_PUBLIC), .name = STR("photo of something.jpg"), .size = n_bytes,
+				.type = STR("image/jpeg"), .labels = STR("{}"), .created_at = NOW, .jobs = &u->job, .n_jobs = 1};
+	for (int i = 0; i < 4; i++) {
+		uint64_t r = next_random();
+
+		memcpy(u->file.sha256 + 8 * i, &r, 8);
+	}
+	u->change = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = &u->file, .bytes = {bytes, n_bytes}}};
+}
+
+static void apply(size_t n)
+{
+	struct err e = ERR_INIT;
+
+	must(catalog_apply(cat, batch, n, &e), "apply", &e);
+	for (size_t i = 0; i < n; i++)
+		must(batch[i]->code, "change", &batch[i]->err);
+}
+
+static void bench_uploads(size_t total, size_t size, size_t n_bytes, bool fused, const char *what)
+{
+	double *took = calloc(total / size + 1, sizeof(*took));
+	size_t rounds = 0;
+	char label[100];
+	struct watch w = start();
+
+	for (size_t done = 0; done < total; done += size) {
+		double t;
+
+		for (size_t i = 0; i < size; i++) {
+			fill_upload(&uploads[i], content[i], n_bytes, fused);
+			batch[i] = &uploads[i].change;
+			stored[n_stored++] = uploads[i].file.id;
+		}
+		t = seconds(CLOCK_MONOTONIC);
+		apply(size);
+		took[rounds++] = seconds(CLOCK_MONOTONIC) - t;
+		if (size == 1)
+			catalog_idle(cat);
+	}
+	snprintf(label, sizeof(label), "%s, batches of %zu", what, size);
+	report(label, total, w);
+	qsort(took, rounds, sizeof(*took), compare);
+	printf("    a batch: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n", took[rounds / 2] * 1e3, took[rounds * 99 / 100] * 1e3, took[rounds - 1] * 1e3);
+	free(took);
+}
+
+static void bench_queue(size_t total)
+{
+	struct uuid worker = new_id();
+	struct change beat = {.kind = CHANGE_BEAT, .beat = {.worker = worker, .now = NOW, .expires_at = NOW + 15000, .first = true}};
+	static struct change finishes[BATCH_MAX];
+	struct watch w;
+	size_t done = 0;
+
+	batch[0] = &beat;
+	apply(1);
+	w = start();
+	while (done < total) {
+		struct arena a = ARENA_INIT;
+		struct change claim = {.kind = CHANGE_CLAIM, .claim = {.worker = worker, .max = BATCH_MAX, .now = NOW, .arena = &a}};
+
+		batch[0] = &claim;
+		apply(1);
+		if (claim.claim.n == 0)
+			break;
+		for (size_t i = 0; i < claim.claim.n; i++) {
+			const struct job *job = &claim.claim.jobs[i].job;
+
+			finishes[i] = (struct change){.kind = CHANGE_FINISH,
+						      .finish = {.job = job->id,
+								 .fence = job->fence,
+								 .worker = worker,
+								 .state = JOB_SUCCEEDED,
+								 .result = STR("{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}"),
+								 .started_at = NOW,
+								 .finished_at = NOW}};
+			batch[i] = &finishes[i];
+		}
+		apply(claim.claim.n);
+		done += claim.claim.n;
+		arena_release(&a);
+	}
+	report("claim and finish, batches of 256", done, w);
+}
+
+static void bench_reads(size_t total)
+{
+	struct watch w = start();
+
+	for (size_t i = 0; i < total; i++) {
+		struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct file f;
+
+		must(catalog_file(cat, (struct file_key){.id = stored[next_random() % n_stored]}, STR(OWNER_PUBLIC), &a, &f, &e), "read", &e);
+		if (f.n_jobs != 1)
+			abort();
+		arena_release(&a);
+	}
+	report("catalog_file(), random", total, w);
+	w = start();
+	for (size_t i = 0; i < total; i++) {
+		struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct file f;
+
+		must(catalog_file(cat, (struct file_key){.id = stored[n_stored - 1 - next_random() % 100]}, STR(OWNER_PUBLIC), &a, &f, &e), "read", &e);
+		arena_release(&a);
+	}
+	report("catalog_file(), one of the newest 100", total, w);
+}
+
+int main(int argc, char **argv)
+{
+	struct catalog_options options = {};
+	size_t files = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
+	struct err e = ERR_INIT;
+	struct watch w;
+
+	if (argc < 2)
+		return 2;
+	for (size_t i = 0; i < BATCH_MAX; i++)
+		for (size_t k = 0; k < BYTES; k++)
+			content[i][k] = (char)next_random();
+	stored = calloc(files + 3000000, sizeof(*stored));
+	if (!stored)
+		return 1;
+	must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
+	bench_uploads(3000, 1, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_uploads(64 * 1500, 64, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_uploads(256 * 400, 256, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_uploads(256 * 200, 256, 64, false, "uploads of 64 B with a queued job");
+	bench_queue(256 * 200);
+	bench_uploads(files / 256 * 256, 256, 64, true, "filling: uploads of 64 B with a fused job");
+	bench_reads(300000);
+	w = start();
+	catalog_free(cat);
+	report("close", 1, w);
+	w = start();
+	must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
+	report("open", 1, w);
+	bench_reads(300000);
+	catalog_free(cat);
+	free(stored);
+	return 0;
+}
