@@ -1,0 +1,124 @@
+// One card an entry. The parts for a stored file and for a problem are the markup of fragments/*.html, which the server fills in for
+// browsers without script: change both together; tests/web compares them.
+import { Fragment, h } from 'preact';
+import { useState } from 'preact/hooks';
+import { bytes, exactBytes, number, time } from './format.js';
+import { dismiss, final } from './store.js';
+import { has, t } from './text.js';
+
+function Copy({ value, what, say }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(value);
+    setCopied(true);
+    say(t('say.copied', { what }));
+    setTimeout(() => setCopied(false), 2000);
+  };
+  if (!navigator.clipboard) return null; // not offered outside secure contexts
+  return <button type="button" class="copy" aria-label={t('card.copy_what', { what })} onClick={copy}>{copied ? t('card.copied') : t('card.copy')}</button>;
+}
+
+function Fact({ name, wide, children }) {
+  return <div class={wide ? 'wide' : null}><dt>{name}</dt><dd>{children}</dd></div>;
+}
+
+const stateName = (state) => (has(`state.${state}`) ? t(`state.${state}`) : state);
+
+function resultText(job) {
+  if (job.error) return job.error.detail || job.error.code;
+  return Object.values(job.result ?? {}).map((v) => (typeof v === 'object' ? JSON.stringify(v) : String(v))).join(' ');
+}
+
+function Job({ job, say }) {
+  const result = resultText(job);
+  return (
+    <tr data-job={job.id}>
+      <th scope="row">{job.op}</th>
+      <td><span class={`state ${job.state}`}>{stateName(job.state)}</span></td>
+      <td>
+        <code>{result}</code>
+        {job.outputs.map((out) => <a href={out.href}>{out.name}</a>)}
+        {job.state === 'succeeded' && result && <Copy value={result} what={job.op} say={say} />}
+      </td>
+    </tr>
+  );
+}
+
+function Jobs({ jobs, say }) {
+  if (!jobs.length) return <p class="hint">{t('card.no_jobs')}</p>;
+  const columns = ['op', 'state', 'result'];
+  return (
+    <table class="jobs">
+      <caption>{t('card.jobs')}</caption>
+      <thead><tr>{columns.map((c) => <th scope="col">{t(`card.${c}`)}</th>)}</tr></thead>
+      <tbody>{jobs.map((job) => <Job key={job.id} job={job} say={say} />)}</tbody>
+    </table>
+  );
+}
+
+function Stored({ file, notice, say }) {
+  return (
+    <article class="card" data-file={file.id} data-final={String(final(file))} aria-labelledby={`title-${file.id}`}>
+      <div class="card-head"><h3 id={`title-${file.id}`}>{file.name}</h3></div>
+      <dl class="facts">
+        <Fact wide name={t('card.id')}><code>{file.id}</code><Copy value={file.id} what={t('card.id')} say={say} /></Fact>
+        <Fact name={t('card.number')}>{number(file.number)}</Fact>
+        <Fact name={t('card.size')}>{exactBytes(file.size)}</Fact>
+        <Fact name={t('card.type')}>{file.type}</Fact>
+        <Fact name={t('card.stored')}><time datetime={file.created_at}>{time(file.created_at)}</time></Fact>
+        <Fact wide name={t('card.sha256')}><code>{file.sha256}</code><Copy value={file.sha256} what={t('card.sha256')} say={say} /></Fact>
+      </dl>
+      <Jobs jobs={file.jobs} say={say} />
+      {notice && <p class="notice">{notice}</p>}
+      <p class="links">
+        <a href={`/v1/files/${file.id}/content`}>{t('card.download')}</a>
+        <a href={`/v1/files/${file.id}`}>{t('card.json')}</a>
+        <a href={`/?id=${file.id}`}>{t('card.link')}</a>
+      </p>
+    </article>
+  );
+}
+
+function Failed({ entry }) {
+  const { problem, again } = entry;
+  return (
+    <article class="card problem" data-code={problem.code} role="alert">
+      <div class="card-head">
+        <h3>{problem.title}</h3>
+        {again && <button type="button" onClick={again}>{t('card.retry')}</button>}
+        <button type="button" class="quiet" onClick={() => dismiss(entry)}>{t('card.dismiss')}</button>
+      </div>
+      {entry.name && entry.name !== problem.title && <p class="about">{entry.name}</p>}
+      <p>{problem.detail}</p>
+      <p class="code"><code>{problem.code}</code></p>
+    </article>
+  );
+}
+
+function phaseText(entry) {
+  if (entry.phase !== 'sending') return t(`phase.${entry.phase}`);
+  return t('phase.sending', { sent: bytes(entry.sent), total: bytes(entry.total), rate: bytes(entry.rate) });
+}
+
+function Moving({ entry }) {
+  const measured = entry.phase === 'sending' && entry.total > 0;
+  return (
+    <article class="card moving" aria-busy="true">
+      <div class="card-head">
+        <h3>{entry.name}</h3>
+        {entry.stop && entry.phase !== 'keeping' && <button type="button" class="quiet" onClick={entry.stop}>{t('card.cancel')}</button>}
+      </div>
+      {entry.phase !== 'waiting' && (
+        <progress aria-label={t('phase.progress', { name: entry.name })} max={measured ? entry.total : undefined} value={measured ? entry.sent : undefined} />
+      )}
+      <p class="hint">{phaseText(entry)}</p>
+    </article>
+  );
+}
+
+function Card({ entry, say }) {
+  if (entry.phase === 'stored') return <Stored file={entry.file} notice={entry.notice} say={say} />;
+  return entry.phase === 'failed' ? <Failed entry={entry} /> : <Moving entry={entry} />;
+}
+
+export const Cards = ({ entries, say }) => <Fragment>{entries.map((entry) => <Card key={entry.key} entry={entry} say={say} />)}</Fragment>;
