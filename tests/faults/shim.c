@@ -11,7 +11,10 @@
  *   SHIM_ARM     a file: nothing is counted until it exists, so that the start can be left out
  *
  * A failed flush does what Linux does: the error is told once. That is the trap the failed-flush rule is about. */
+#undef _FILE_OFFSET_BITS /* plain names and their 64-bit twins are told apart here */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
