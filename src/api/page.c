@@ -5,28 +5,19 @@
 #include "front/hop.h"
 #include "front/upload.h"
 
-static void open_page(struct buf *b)
-{
-	page_open(b, "filemill");
-}
+#define PAGE_POLICY "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
-static void close_page(struct http_request *r, int status, struct buf *b)
+static void show(struct http_request *r, int status, const struct file *f, const struct err *e)
 {
-	buf_add_cstr(b, "<h2>Store a file</h2>\n");
-	page_upload_form(b, "/");
-	buf_add_cstr(b, "<h2>Look a file up</h2>\n");
-	page_lookup_form(b, "/", "id", "Id");
-	buf_add_cstr(b, "<p><a href=\"/docs\">API</a></p>\n");
-	page_reply(r, status, b);
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	page_view(&b, f, e);
+	page_reply_with(r, status, &b, PAGE_POLICY);
 }
 
 static void show_error(struct http_request *r, struct err *e)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-
-	open_page(&b);
-	page_view_error(&b, e);
-	close_page(r, err_info(e->code)->http_status, &b);
+	show(r, err_info(e->code)->http_status, NULL, e);
 }
 
 /* ---- GET / ---- */
@@ -48,7 +39,6 @@ static int read_key(struct str id, struct file_key *ret, struct err *e)
 
 static void answer_lookup(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct file_key key;
 	struct file f;
@@ -56,25 +46,18 @@ static void answer_lookup(struct http_request *r)
 
 	if (rc == 0)
 		rc = catalog_file(front_catalog(r), key, front_owner(r), http_arena(r), &f, &e);
-	if (rc != 0) {
+	if (rc != 0)
 		show_error(r, &e);
-		return;
-	}
-	open_page(&b);
-	page_view_file(&b, &f);
-	close_page(r, 200, &b);
+	else
+		show(r, 200, &f, NULL);
 }
 
 static void end_page(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-
-	if (http_query(r, "id").len > 0) {
+	if (http_query(r, "id").len > 0)
 		front_read(r, answer_lookup);
-		return;
-	}
-	open_page(&b);
-	close_page(r, 200, &b);
+	else
+		show(r, 200, NULL, NULL);
 }
 
 static const struct http_handler get_page = {.end = end_page};
@@ -84,11 +67,7 @@ static const char *const page_query[] = {"id", NULL};
 
 static void stored(struct http_request *r, const struct file *f, bool replayed)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-
-	open_page(&b);
-	page_view_file(&b, f);
-	close_page(r, 201, &b);
+	show(r, 201, f, NULL);
 }
 
 static void start_page_upload(struct http_request *r)
@@ -102,7 +81,7 @@ static const struct http_handler post_page = {
 	.body_kind = HTTP_BODY_STREAM, .start = start_page_upload, .body = upload_body, .end = upload_end, .release = upload_release};
 
 const struct http_route api_page_routes[] = {
-	{HTTP_GET, "/", &get_page, HTTP_CALLER, "", "The web page", page_query},
-	{HTTP_POST, "/", &post_page, HTTP_CALLER, "", "Store one file from the web page", NULL},
+	{HTTP_GET, "/", &get_page, HTTP_CALLER, "getPage", "The web page", page_query},
+	{HTTP_POST, "/", &post_page, HTTP_CALLER, "storeFileFromPage", "Store one file from the web page", NULL},
 	{},
 };

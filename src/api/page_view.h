@@ -4,9 +4,7 @@
 
 #include "front/front.h"
 
-/* A file with its jobs as an element of its own. */
-void page_view_file(struct buf *b, const struct file *f);
-/* What went wrong, in words. */
-void page_view_error(struct buf *b, const struct err *e);
+/* The page with an answer in it: a file with its jobs, or what went wrong; NULL for neither. While jobs are not final a browser without script asks again. */
+void page_view(struct buf *b, const struct file *f, const struct err *e);
 
 #endif

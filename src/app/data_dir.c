@@ -26,7 +26,7 @@ const char *network_fs_name(long type)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if ((unsigned long)type == known[i].type)
+		if (((unsigned long)type & 0xffffffff) == known[i].type)
 			return known[i].name;
 	return NULL;
 }

@@ -1,0 +1,131 @@
+#include "cli/settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Strings of the settings live in `strings`, which each test starts anew. */
+static struct arena strings;
+
+static int load(struct settings *s, struct err *e, const char *const *words)
+{
+	char copies[8][64], *argv[8];
+	int argc = 0;
+
+	for (; words[argc] != NULL; argc++) {
+		strcpy(copies[argc], words[argc]);
+		argv[argc] = copies[argc];
+	}
+	const struct config_source source = {.argc = argc, .argv = argv};
+	return settings_load(s, &source, &strings, e);
+}
+
+static int drop_strings(void **state)
+{
+	arena_release(&strings);
+	strings = ARENA_INIT;
+	return 0;
+}
+
+static void the_defaults_are_those_promised(void **state)
+{
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){NULL}), 0);
+	assert_string_equal(s.listen, "127.0.0.1:8080");
+	assert_string_equal(s.data_dir, "./filemill-data");
+	assert_int_equal(s.inline_max, 32 * 1024);
+	assert_int_equal(s.file_max, 5ull << 30);
+	assert_int_equal(s.connections, 10000);
+	assert_int_equal(s.connections_per_address, 100);
+	assert_int_equal(s.header_timeout_ms, 10000);
+	assert_int_equal(s.idempotency_ms, 86400000);
+	assert_int_equal(s.surfaces.n, 0);
+	assert_false(s.anonymous);
+}
+
+static void a_public_address_needs_a_word_about_anonymous_callers(void **state)
+{
+	const char *const open[] = {"--listen", "0.0.0.0:80", NULL}, *const meant[] = {"--listen", "0.0.0.0:80", "--auth-anonymous", NULL};
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, open), ERR_BAD_CONFIG);
+	assert_non_null(strstr(e.detail, "auth.anonymous"));
+	assert_int_equal(load(&s, &e, meant), 0);
+}
+
+static void default_ops_are_checked_before_anything_is_opened(void **state)
+{
+	const char *const args[] = {"--files-default-ops", "md6", NULL};
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, args), ERR_BAD_CONFIG);
+	assert_non_null(strstr(e.detail, "md6"));
+}
+
+static void addresses_are_read(void **state)
+{
+	static const struct {
+		const char *text, *address;
+		uint16_t port;
+		bool ipv6, loopback;
+	} rows[] = {
+		{"127.0.0.1:8080", "127.0.0.1", 8080, false, true}, {"127.1.2.3:0", "127.1.2.3", 0, false, true}, {"localhost:1", "127.0.0.1", 1, false, true},
+		{"0.0.0.0:80", "0.0.0.0", 80, false, false}, {"[::1]:65535", "::1", 65535, true, true}, {"[::]:80", "::", 80, true, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct listen_address a;
+		assert_int_equal(listen_parse(&a, rows[i].text, NULL), 0);
+		assert_string_equal(a.address, rows[i].address);
+		assert_int_equal(a.port, rows[i].port);
+		assert_int_equal(a.ipv6, rows[i].ipv6);
+		assert_int_equal(a.loopback, rows[i].loopback);
+	}
+}
+
+static void what_is_no_address_is_refused(void **state)
+{
+	static const char *const rows[] = {"", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536", "nonsense:0", "::1:80", "[::1]", "[]:80",
+		"[127.0.0.1]:80", "[::1:80", "256.0.0.1:80", "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]:80"};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct listen_address a;
+		struct err e = ERR_INIT;
+		assert_int_equal(listen_parse(&a, rows[i], &e), ERR_BAD_CONFIG);
+		assert_non_null(strstr(e.detail, "server.listen"));
+	}
+}
+
+static void each_option_has_its_own_name_and_says_what_it_is(void **state)
+{
+	size_t n;
+	const struct config_option *o = settings_options(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		assert_true(strlen(o[i].help) > 10 && o[i].help[strlen(o[i].help) - 1] == '.');
+		for (size_t k = 0; k < i; k++)
+			assert_false(strcmp(o[i].section, o[k].section) == 0 && strcmp(o[i].key, o[k].key) == 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(the_defaults_are_those_promised, drop_strings),
+		cmocka_unit_test_teardown(a_public_address_needs_a_word_about_anonymous_callers, drop_strings),
+		cmocka_unit_test_teardown(default_ops_are_checked_before_anything_is_opened, drop_strings),
+		cmocka_unit_test(addresses_are_read),
+		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test(each_option_has_its_own_name_and_says_what_it_is),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
