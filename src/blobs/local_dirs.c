@@ -28,7 +28,7 @@ struct dir {
 	struct dir *older, *newer; /* in the list of unused ones */
 	int fd;
 	unsigned holders;
-	bool in_parent; /* the entry in the parent is on disk */
+	bool in_parent; /* the entry in the parent is on disk, and so is the parent in its own, up to the root */
 	bool flushing;
 	uint64_t started, done; /* numbers of flushes; done <= started */
 	int flush_errno; /* of the flush that failed; stays */
@@ -310,25 +310,31 @@ static int flush_one(struct dirs *ds, struct dir *d, struct err *e)
 	return failed ? err_errno(e, failed, "fsync of a directory") : 0;
 }
 
+/* Sees to it that `d` is on disk under its whole path. in_parent is set only after all above it, so that nobody who sees it set is told too much. */
+static int flush_path(struct dirs *ds, struct dir *d, struct err *e)
+{
+	bool in_parent;
+	int r;
+
+	pthread_mutex_lock(&ds->lock);
+	in_parent = d->in_parent;
+	pthread_mutex_unlock(&ds->lock);
+	if (in_parent)
+		return 0;
+	r = flush_one(ds, d->parent, e);
+	if (r == 0)
+		r = flush_path(ds, d->parent, e);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&ds->lock);
+	d->in_parent = true;
+	pthread_mutex_unlock(&ds->lock);
+	return 0;
+}
+
 int dirs_flush(struct dirs *ds, struct dir *d, struct err *e)
 {
 	int r = flush_one(ds, d, e);
 
-	while (r == 0 && d->parent) {
-		bool in_parent;
-
-		pthread_mutex_lock(&ds->lock);
-		in_parent = d->in_parent;
-		pthread_mutex_unlock(&ds->lock);
-		if (in_parent)
-			return 0;
-		r = flush_one(ds, d->parent, e);
-		if (r < 0)
-			return r;
-		pthread_mutex_lock(&ds->lock);
-		d->in_parent = true;
-		pthread_mutex_unlock(&ds->lock);
-		d = d->parent;
-	}
-	return r;
+	return r < 0 ? r : flush_path(ds, d, e);
 }
