@@ -267,7 +267,7 @@ void work_run(struct pool_task *t)
 	struct err e = ERR_INIT;
 	struct digest_set *d = NULL;
 	int64_t started = engine_now(g), mono = engine_mono(g);
-	unsigned mask;
+	unsigned mask = 0;
 	int rc = may_go_on(w, &e);
 
 	if (rc == 0)
