@@ -257,9 +257,9 @@ static int load_defaults(const struct config_load *l, struct err *e)
 		char name[CONFIG_NAME_MAX];
 		int r;
 
-		/* Without a default a number is 0, a bool false, an enum its first word: as unset memory would be. */
+		/* Without a default a number is 0, a bool false, a list empty, an enum its first word; a string is "". */
 		if (!o->def && o->kind != CONFIG_STRING) {
-			config_list_clear(l, o);
+			config_clear(l, o);
 			continue;
 		}
 		r = config_set(l, o, str_of(o->def), e);

@@ -22,7 +22,8 @@ struct config_load {
 [[nodiscard]] int config_set(const struct config_load *l, const struct config_option *o, struct str value, struct err *e);
 /* The comma-separated members behind those that are there. */
 [[nodiscard]] int config_list_extend(const struct config_load *l, const struct config_option *o, struct str value, struct err *e);
-void config_list_clear(const struct config_load *l, const struct config_option *o);
+/* Back to nothing: 0, false, an empty list. */
+void config_clear(const struct config_load *l, const struct config_option *o);
 /* One member as it is. */
 [[nodiscard]] int config_list_add(const struct config_load *l, const struct config_option *o, struct str item, struct err *e);
 

@@ -234,10 +234,14 @@ static int set_enum(const struct config_load *l, const struct config_option *o, 
 	return not_expected(e, words.p, value);
 }
 
-void config_list_clear(const struct config_load *l, const struct config_option *o)
+void config_clear(const struct config_load *l, const struct config_option *o)
 {
-	if (o->kind == CONFIG_LIST)
-		*(struct config_list *)place_of(l, o) = (struct config_list){};
+	static const size_t sizes[] = {
+		[CONFIG_BOOL] = sizeof(bool), [CONFIG_INT] = sizeof(int64_t), [CONFIG_SIZE] = sizeof(uint64_t), [CONFIG_DURATION] = sizeof(int64_t),
+		[CONFIG_STRING] = sizeof(const char *), [CONFIG_LIST] = sizeof(struct config_list), [CONFIG_ENUM] = sizeof(int),
+	};
+
+	memset(place_of(l, o), 0, sizes[o->kind]);
 }
 
 int config_list_add(const struct config_load *l, const struct config_option *o, struct str item, struct err *e)
@@ -300,7 +304,7 @@ int config_set(const struct config_load *l, const struct config_option *o, struc
 	case CONFIG_ENUM:
 		return set_enum(l, o, value, e);
 	case CONFIG_LIST:
-		config_list_clear(l, o);
+		config_clear(l, o);
 		return config_list_extend(l, o, value, e);
 	}
 	assert(!"a kind that is not in the list");

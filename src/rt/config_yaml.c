@@ -118,7 +118,7 @@ static int read_list(struct yaml *y, const struct config_option *o, const char *
 {
 	int r, type;
 
-	config_list_clear(y->l, o);
+	config_clear(y->l, o);
 	while ((type = next_event(y, e)) == FYET_SCALAR) {
 		if (is_nothing(y))
 			return bad(y, e, "%s: a list must not have an empty member", path);

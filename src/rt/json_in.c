@@ -1,6 +1,6 @@
 #include "rt/json_in.h"
 
-#include "base/compiler.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -80,6 +80,19 @@ static const char *describe(enum json_error_code code)
 	}
 }
 
+/* Where a failed reading stopped. jansson counts what it has consumed, but with broken UTF-8 stands before the string at times. */
+static size_t offset_of(const json_error_t *error, struct str text)
+{
+	const unsigned char *start = (const unsigned char *)text.p, *end = start + text.len, *p = start;
+	size_t n;
+
+	if (json_error_code(error) != json_error_invalid_utf8)
+		return error->position > 0 ? (size_t)error->position - 1 : 0;
+	while (p < end && (n = utf8_step(p, end)) > 0)
+		p += n;
+	return (size_t)(p - start);
+}
+
 int json_read(json_t **ret, struct str text, struct err *e)
 {
 	json_error_t error = {};
@@ -93,7 +106,7 @@ int json_read(json_t **ret, struct str text, struct err *e)
 	if (!json && json_error_code(&error) == json_error_out_of_memory)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a JSON text of %zu bytes", text.len);
 	if (!json)
-		return bad(e, text, error.position > 0 ? (size_t)error.position - 1 : 0, describe(json_error_code(&error)));
+		return bad(e, text, offset_of(&error, text), describe(json_error_code(&error)));
 	*ret = json;
 	return 0;
 }
