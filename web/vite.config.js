@@ -50,6 +50,7 @@ function pages() {
         for (const name of SWAGGER) emit(`docs/${name}`, read(`node_modules/swagger-ui-dist/${name}`).replace(/\n\/[*/]# sourceMappingURL=.*\s*$/, '\n'));
         emit('docs/index.html', worded(read('docs.template.html'), 'docs'));
         for (const name of ['init.js', 'page.css']) emit(`docs/${name}`, read(`src/docs/${name}`));
+        emit('docs/icon.svg', read('src/icon.svg'));
         emit('licenses.txt', licences());
       },
     },

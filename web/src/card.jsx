@@ -82,7 +82,7 @@ function Stored({ file, notice, say }) {
 function Failed({ entry }) {
   const { problem, again } = entry;
   return (
-    <article class="card problem" data-code={problem.code} role="alert">
+    <div class="card problem" data-code={problem.code} role="alert">
       <div class="card-head">
         <h3>{problem.title}</h3>
         {again && <button type="button" onClick={again}>{t('card.retry')}</button>}
@@ -91,7 +91,7 @@ function Failed({ entry }) {
       {entry.name && entry.name !== problem.title && <p class="about">{entry.name}</p>}
       <p>{problem.detail}</p>
       <p class="code"><code>{problem.code}</code></p>
-    </article>
+    </div>
   );
 }
 
