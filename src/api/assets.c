@@ -8,7 +8,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#define DOCS_POLICY "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+#define DOCS_POLICY                                                                                                                        \
+	"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
 static int compare(struct str path, const char *name)
 {

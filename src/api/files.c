@@ -191,7 +191,8 @@ static int read_patch(struct http_request *r, json_t *body, struct change_patch_
 	int rc;
 
 	if ((rc = json_members_only(&p, members, e)) != 0 || (rc = json_member_str(&p, "name", false, &name, e)) != 0 ||
-	    (rc = json_member_object(&p, "labels", a, &labels, e)) != 0 || (rc = json_member_time(&p, "expires_at", true, &c->expires_at, e)) != 0)
+	    (rc = json_member_object(&p, "labels", a, &labels, e)) != 0 ||
+	    (rc = json_member_time(&p, "expires_at", true, &c->expires_at, e)) != 0)
 		return rc;
 	c->set_expires = json_object_get(body, "expires_at") != NULL;
 	if (name.p != NULL && (rc = name_clean(&c->name, name, a, e)) != 0)

@@ -72,7 +72,8 @@ static void stored(struct http_request *r, const struct file *f, bool replayed)
 
 static void start_page_upload(struct http_request *r)
 {
-	static const struct upload_rules rules = {.form_only = true, .chosen = true, .wait_ms = 10000, .stored = stored, .failed = show_error};
+	static const struct upload_rules rules = {
+		.form_only = true, .chosen = true, .wait_ms = 10000, .stored = stored, .failed = show_error};
 
 	upload_start(r, &rules);
 }

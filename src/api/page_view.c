@@ -28,8 +28,10 @@ static void add_job(struct buf *b, const struct job *job)
 	char id[UUID_TEXT_LEN + 1];
 
 	uuid_format(id, job->id);
-	const struct page_slot slots[] = {
-		{"id", str_of(id), false}, {"op", job->op, false}, {"state", str_of(job_state_name(job->state)), false}, {"result", outcome(job), false}};
+	const struct page_slot slots[] = {{"id", str_of(id), false},
+					  {"op", job->op, false},
+					  {"state", str_of(job_state_name(job->state)), false},
+					  {"result", outcome(job), false}};
 	page_fill(b, asset_text("fragments/job.html"), slots, ARRAY_LEN(slots));
 }
 
@@ -46,14 +48,10 @@ static void add_file(struct buf *b, const struct file *f)
 	snprintf(size, sizeof(size), "%llu %s", (unsigned long long)f->size, f->size == 1 ? "byte" : "bytes");
 	snprintf(number, sizeof(number), "%lld", (long long)f->number);
 	const struct page_slot slots[] = {
-		{"id", str_of(id), false},
-		{"name", f->name, false},
-		{"number", str_of(number), false},
-		{"size", str_of(size), false},
-		{"type", f->type, false},
-		{"created_at", str_of(created), false},
-		{"sha256", str_of(sha256), false},
-		{"final", front_jobs_final(f) ? STR("true") : STR("false"), false},
+		{"id", str_of(id), false},         {"name", f->name, false},
+		{"number", str_of(number), false}, {"size", str_of(size), false},
+		{"type", f->type, false},          {"created_at", str_of(created), false},
+		{"sha256", str_of(sha256), false}, {"final", front_jobs_final(f) ? STR("true") : STR("false"), false},
 		{"jobs", buf_str(&jobs), true},
 	};
 	page_fill(b, asset_text("fragments/file.html"), slots, ARRAY_LEN(slots));

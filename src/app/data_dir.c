@@ -21,8 +21,9 @@ const char *network_fs_name(long type)
 		unsigned long type;
 		const char *name;
 	} known[] = {
-		{0x6969, "NFS"}, {0x517b, "SMB"}, {0xfe534d42, "SMB"}, {0xff534d42, "CIFS"}, {0x01021997, "9P"}, {0x65735546, "FUSE"}, {0x00c36400, "Ceph"},
-		{0x5346414f, "AFS"}, {0x73757245, "Coda"}, {0x564c, "NCP"}, {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"},
+		{0x6969, "NFS"},      {0x517b, "SMB"},      {0xfe534d42, "SMB"},    {0xff534d42, "CIFS"},
+		{0x01021997, "9P"},   {0x65735546, "FUSE"}, {0x00c36400, "Ceph"},   {0x5346414f, "AFS"},
+		{0x73757245, "Coda"}, {0x564c, "NCP"},      {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -40,8 +41,10 @@ static int refuse_network_fs(int fd, struct err *e)
 	const char *name = network_fs_name((long)s.f_type);
 	if (name == NULL)
 		return 0;
-	return err_set(e, ERR_BAD_CONFIG,
-		       "it lies on %s; locks and flushes may not hold there, so a crash could lose what was acknowledged. Use a local disk, or set data.allow_network_fs", name);
+	return err_set(
+		e, ERR_BAD_CONFIG,
+		"it lies on %s; locks and flushes may not hold there, so a crash could lose what was acknowledged. Use a local disk, or set data.allow_network_fs",
+		name);
 }
 
 /* What a first start that was interrupted leaves, and what mkfs puts there, do not count. */
@@ -95,7 +98,8 @@ static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
 	uuid_format(text, id);
 	text[UUID_TEXT_LEN] = '\n';
 	CLEANUP(fd_close) int file = openat(fd, MARKER_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, MARKER) != 0 || fsync(fd) != 0)
+	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, MARKER) != 0 ||
+	    fsync(fd) != 0)
 		return err_errno(e, errno, "write of the marker");
 	*ret = id;
 	return 0;
@@ -123,7 +127,8 @@ static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 	if (!marked && (rc = is_empty(d->fd, &empty, e)) != 0)
 		return rc;
 	if (!marked && !empty)
-		return err_set(e, ERR_BAD_CONFIG, "it is not empty and has no %s, so it is no data directory; perhaps a disk is not mounted", MARKER);
+		return err_set(e, ERR_BAD_CONFIG,
+			       "it is not empty and has no %s, so it is no data directory; perhaps a disk is not mounted", MARKER);
 	if ((rc = take_lock(d, e)) != 0)
 		return rc;
 	/* again, now that nobody else is at it */

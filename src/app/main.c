@@ -117,11 +117,17 @@ int main(int argc, char **argv)
 	if (line.help)
 		return run_help(&line);
 	switch (line.command) {
-	case COMMAND_SERVE: return run_serve(&line, FILEMILL_VERSION);
-	case COMMAND_CHECK_CONFIG: return run_check_config(&line);
-	case COMMAND_DESCRIBE: return run_describe(&line);
-	case COMMAND_VERSION: printf("filemill %s\n", FILEMILL_VERSION); return EXIT_OK;
-	case COMMAND_HELP: return run_help(&line);
+	case COMMAND_SERVE:
+		return run_serve(&line, FILEMILL_VERSION);
+	case COMMAND_CHECK_CONFIG:
+		return run_check_config(&line);
+	case COMMAND_DESCRIBE:
+		return run_describe(&line);
+	case COMMAND_VERSION:
+		printf("filemill %s\n", FILEMILL_VERSION);
+		return EXIT_OK;
+	case COMMAND_HELP:
+		return run_help(&line);
 	}
 	return EXIT_FAILED;
 }

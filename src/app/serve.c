@@ -29,11 +29,11 @@ struct service {
 static void log_access(struct http_request *r, int status, int64_t us)
 {
 	static const char *const methods[] = {
-		[HTTP_GET] = "GET", [HTTP_HEAD] = "HEAD", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
-		[HTTP_OPTIONS] = "OPTIONS"};
+		[HTTP_GET] = "GET",     [HTTP_HEAD] = "HEAD",     [HTTP_POST] = "POST",      [HTTP_PUT] = "PUT",
+		[HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS"};
 
-	log_event(LOG_INFO, "request", LF_CSTR("method", methods[http_method(r)]), LF_STR("path", http_path(r)), LF_INT("status", status), LF_INT("us", us),
-		  LF_STR("peer", http_peer(r)), LF_STR("request_id", http_request_id(r)));
+	log_event(LOG_INFO, "request", LF_CSTR("method", methods[http_method(r)]), LF_STR("path", http_path(r)), LF_INT("status", status),
+		  LF_INT("us", us), LF_STR("peer", http_peer(r)), LF_STR("request_id", http_request_id(r)));
 }
 
 /* A connection costs a descriptor, a large upload another. */
@@ -44,7 +44,8 @@ static unsigned connections_allowed(const struct settings *s)
 
 	if ((uint64_t)s->connections <= allowed)
 		return (unsigned)s->connections;
-	log_event(LOG_WARN, "connections_capped", LF_INT("wanted", s->connections), LF_INT("allowed", allowed), LF_INT("descriptors", limit));
+	log_event(LOG_WARN, "connections_capped", LF_INT("wanted", s->connections), LF_INT("allowed", allowed),
+		  LF_INT("descriptors", limit));
 	return allowed;
 }
 
@@ -146,7 +147,8 @@ static void announce(const struct service *v, const struct settings *s)
 	if (listen_parse(&address, s->listen, &e) != 0)
 		return;
 	uuid_format(id, v->data.id);
-	log_event(LOG_INFO, "ready", LF_CSTR("address", address.address), LF_INT("port", v->port), LF_CSTR("data_id", id), LF_CSTR("version", v->front.version));
+	log_event(LOG_INFO, "ready", LF_CSTR("address", address.address), LF_INT("port", v->port), LF_CSTR("data_id", id),
+		  LF_CSTR("version", v->front.version));
 	printf(address.ipv6 ? "filemill ready http://[%s]:%u\n" : "filemill ready http://%s:%u\n", address.address, (unsigned)v->port);
 	fflush(stdout);
 }

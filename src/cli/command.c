@@ -11,7 +11,8 @@ static const struct {
 	bool settings; /* takes -c and the flags of settings */
 } commands[] = {
 	{"serve", "[-c FILE] [options]", "Serve: take files, run jobs, answer for them.", COMMAND_SERVE, true},
-	{"check-config", "[-c FILE] [options]", "Read the configuration as serve would, and say what is wrong with it.", COMMAND_CHECK_CONFIG, true},
+	{"check-config", "[-c FILE] [options]", "Read the configuration as serve would, and say what is wrong with it.",
+	 COMMAND_CHECK_CONFIG, true},
 	{"describe", "errors|options|ops|metrics|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
 	{"version", "", "Print the version.", COMMAND_VERSION, false},
 	{"help", "", "Print this.", COMMAND_HELP, false},
@@ -34,7 +35,8 @@ static int find_command(struct command_line *line, const char *word, bool *ret_s
 		return 0;
 	}
 	const char *near = nearest_name(str_of(word), names, ARRAY_LEN(names));
-	return err_set(e, ERR_USAGE, "there is no command \"%.60s\"%s%s; see filemill help", word, near != NULL ? ", perhaps " : "", near != NULL ? near : "");
+	return err_set(e, ERR_USAGE, "there is no command \"%.60s\"%s%s; see filemill help", word, near != NULL ? ", perhaps " : "",
+		       near != NULL ? near : "");
 }
 
 /* Takes -c FILE and --help out of the arguments; the rest stays in order. */
@@ -93,7 +95,9 @@ void command_help(struct buf *out, const struct command_line *line)
 	size_t n;
 	const struct config_option *options = settings_options(&n);
 
-	buf_add_cstr(out, "filemill takes files in over HTTP, keeps them safe, runs jobs on each, and tells by id what became of each one.\n\nUsage:\n");
+	buf_add_cstr(
+		out,
+		"filemill takes files in over HTTP, keeps them safe, runs jobs on each, and tells by id what became of each one.\n\nUsage:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (line->command != COMMAND_HELP && line->command != commands[i].command)
 			continue;
@@ -101,8 +105,10 @@ void command_help(struct buf *out, const struct command_line *line)
 	}
 	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG)
 		return;
-	buf_add_cstr(out, "\nOptions of serve and check-config, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
-			  "  -c, --config FILE\n      Configuration file in YAML.\n");
+	buf_add_cstr(
+		out,
+		"\nOptions of serve and check-config, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }
 
@@ -169,9 +175,13 @@ int command_describe(struct buf *out, const char *topic, struct err *e)
 int command_exit_status(int code)
 {
 	switch (code) {
-	case 0: return EXIT_OK;
-	case ERR_USAGE: return EXIT_USAGE;
-	case ERR_BAD_CONFIG: return EXIT_CONFIG;
-	default: return EXIT_FAILED;
+	case 0:
+		return EXIT_OK;
+	case ERR_USAGE:
+		return EXIT_USAGE;
+	case ERR_BAD_CONFIG:
+		return EXIT_CONFIG;
+	default:
+		return EXIT_FAILED;
 	}
 }

@@ -26,20 +26,26 @@ static const struct config_option options[] = {
 	{"server", "surfaces", "surface", CONFIG_LIST, AT(surfaces), "", 0, 0, NULL,
 	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, or all."},
 
-	{"data", "dir", "data", CONFIG_STRING, AT(data_dir), "./filemill-data", 0, 0, NULL, "Directory that holds the catalogue and the files."},
+	{"data", "dir", "data", CONFIG_STRING, AT(data_dir), "./filemill-data", 0, 0, NULL,
+	 "Directory that holds the catalogue and the files."},
 	{"data", "allow_network_fs", NULL, CONFIG_BOOL, AT(allow_network_fs), "false", 0, 0, NULL,
 	 "Use the data directory even on a network or user-space file system, which may break the promise of durability."},
 
 	{"files", "max_size", NULL, CONFIG_SIZE, AT(file_max), "5GiB", 1, 8 * TIB, NULL, "Largest file taken."},
-	{"files", "inline_max", NULL, CONFIG_SIZE, AT(inline_max), "32KiB", 0, 1 * MIB, NULL, "Files up to this size are kept in the catalogue."},
-	{"files", "default_ops", NULL, CONFIG_STRING, AT(default_ops), "md5", 0, 0, NULL, "Ops for uploads that name none, as a structured-field list."},
+	{"files", "inline_max", NULL, CONFIG_SIZE, AT(inline_max), "32KiB", 0, 1 * MIB, NULL,
+	 "Files up to this size are kept in the catalogue."},
+	{"files", "default_ops", NULL, CONFIG_STRING, AT(default_ops), "md5", 0, 0, NULL,
+	 "Ops for uploads that name none, as a structured-field list."},
 	{"files", "free_reserve", NULL, CONFIG_SIZE, AT(free_reserve), "64MiB", 0, 64 * TIB, NULL,
 	 "Space that uploads leave free in the data directory's file system; 0 turns the check off."},
-	{"files", "uploads_max", NULL, CONFIG_INT, AT(uploads_max), "1000", 1, 100000, NULL, "Uploads above inline_max that may be under way at once."},
+	{"files", "uploads_max", NULL, CONFIG_INT, AT(uploads_max), "1000", 1, 100000, NULL,
+	 "Uploads above inline_max that may be under way at once."},
 	{"files", "sweep_every", NULL, CONFIG_DURATION, AT(sweep_every_ms), "6h", 0, 30 * DAY, NULL,
 	 "How often unreferenced bytes are looked for; 0 means at the start only."},
-	{"files", "tombstone_time", NULL, CONFIG_DURATION, AT(tombstone_ms), "30d", MINUTE, 3650 * DAY, NULL, "How long a deleted file's id answers 410."},
-	{"files", "idempotency_time", NULL, CONFIG_DURATION, AT(idempotency_ms), "24h", SECOND, 30 * DAY, NULL, "How long an Idempotency-Key is remembered."},
+	{"files", "tombstone_time", NULL, CONFIG_DURATION, AT(tombstone_ms), "30d", MINUTE, 3650 * DAY, NULL,
+	 "How long a deleted file's id answers 410."},
+	{"files", "idempotency_time", NULL, CONFIG_DURATION, AT(idempotency_ms), "24h", SECOND, 30 * DAY, NULL,
+	 "How long an Idempotency-Key is remembered."},
 
 	{"http", "threads", NULL, CONFIG_INT, AT(http_threads), "0", 0, 256, NULL, "HTTP threads; 0 means one a core, at most 4."},
 	{"http", "connections", NULL, CONFIG_INT, AT(connections), "10000", 1, 1000000, NULL,
@@ -47,23 +53,30 @@ static const struct config_option options[] = {
 	{"http", "connections_per_address", NULL, CONFIG_INT, AT(connections_per_address), "100", 0, 1000000, NULL,
 	 "Open connections at most from one address; 0 means no limit."},
 	{"http", "json_max", NULL, CONFIG_SIZE, AT(json_max), "1MiB", 1 * KIB, 64 * MIB, NULL, "Largest JSON body."},
-	{"http", "header_timeout", NULL, CONFIG_DURATION, AT(header_timeout_ms), "10s", 100, HOUR, NULL, "Time for the whole head of a request."},
-	{"http", "idle_timeout", NULL, CONFIG_DURATION, AT(idle_timeout_ms), "60s", SECOND, DAY, NULL, "How long a connection may be idle between requests."},
-	{"http", "body_grace", NULL, CONFIG_DURATION, AT(body_grace_ms), "10s", 100, HOUR, NULL, "Time after which a body must keep body_min_rate."},
-	{"http", "body_min_rate", NULL, CONFIG_SIZE, AT(body_min_rate), "1KiB", 0, 1 * GIB, NULL, "Bytes a second a body must bring; 0 means any."},
+	{"http", "header_timeout", NULL, CONFIG_DURATION, AT(header_timeout_ms), "10s", 100, HOUR, NULL,
+	 "Time for the whole head of a request."},
+	{"http", "idle_timeout", NULL, CONFIG_DURATION, AT(idle_timeout_ms), "60s", SECOND, DAY, NULL,
+	 "How long a connection may be idle between requests."},
+	{"http", "body_grace", NULL, CONFIG_DURATION, AT(body_grace_ms), "10s", 100, HOUR, NULL,
+	 "Time after which a body must keep body_min_rate."},
+	{"http", "body_min_rate", NULL, CONFIG_SIZE, AT(body_min_rate), "1KiB", 0, 1 * GIB, NULL,
+	 "Bytes a second a body must bring; 0 means any."},
 
 	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "2", 1, 256, NULL, "Threads that run jobs."},
 	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "8", 1, 256, NULL, "Threads for work that blocks on disk."},
 	{"jobs", "queue_max", NULL, CONFIG_INT, AT(queue_max), "10000000", 0, INT64_MAX, NULL, "Waiting jobs at most; 0 means no limit."},
-	{"jobs", "lease", NULL, CONFIG_DURATION, AT(lease_ms), "15s", SECOND, HOUR, NULL, "How long a worker holds its jobs without a sign of life."},
+	{"jobs", "lease", NULL, CONFIG_DURATION, AT(lease_ms), "15s", SECOND, HOUR, NULL,
+	 "How long a worker holds its jobs without a sign of life."},
 	{"jobs", "beat", NULL, CONFIG_DURATION, AT(beat_ms), "4s", 100, HOUR, NULL, "How often a worker gives a sign of life."},
 	{"jobs", "reclaim", NULL, CONFIG_DURATION, AT(reclaim_ms), "2s", 100, HOUR, NULL, "How often jobs of lost workers are looked for."},
 
 	{"log", "level", NULL, CONFIG_ENUM, AT(log_level), "info", 0, 0, level_words, "Least important events that are logged."},
-	{"log", "format", NULL, CONFIG_ENUM, AT(log_format), "auto", 0, 0, format_words, "Form of the log; auto means text on a terminal, else JSON."},
+	{"log", "format", NULL, CONFIG_ENUM, AT(log_format), "auto", 0, 0, format_words,
+	 "Form of the log; auto means text on a terminal, else JSON."},
 	{"log", "access", NULL, CONFIG_BOOL, AT(log_access), "false", 0, 0, NULL, "Log every request that was answered."},
 
-	{"auth", "anonymous", NULL, CONFIG_BOOL, AT(anonymous), "false", 0, 0, NULL, "Take callers without credentials on an address that is no loopback one."},
+	{"auth", "anonymous", NULL, CONFIG_BOOL, AT(anonymous), "false", 0, 0, NULL,
+	 "Take callers without credentials on an address that is no loopback one."},
 
 	{"surfaces.hash_tasks", "log_file", NULL, CONFIG_STRING, AT(hash_tasks_log_file), "", 0, 0, NULL,
 	 "File that gets one line for every finished md5 job while hash-tasks is served; empty means none."},
@@ -86,8 +99,8 @@ static int check_default_ops(const char *text, struct err *e)
 	arena_release(&a);
 	if (rc == 0)
 		return 0;
-	return err_set(e, ERR_BAD_CONFIG, "files.default_ops: \"%.60s\": %.120s%s%.60s", text, why.detail, why.expected[0] != '\0' ? "; perhaps " : "",
-		       why.expected);
+	return err_set(e, ERR_BAD_CONFIG, "files.default_ops: \"%.60s\": %.120s%s%.60s", text, why.detail,
+		       why.expected[0] != '\0' ? "; perhaps " : "", why.expected);
 }
 
 static int check_together(const struct settings *s, struct err *e)
@@ -98,10 +111,11 @@ static int check_together(const struct settings *s, struct err *e)
 	if (rc != 0)
 		return rc;
 	if (!address.loopback && !s->anonymous)
-		return err_set(e, ERR_BAD_CONFIG,
-			       "server.listen: %.60s is no loopback address, and there are no accounts: everybody who reaches it could store and read files. "
-			       "Set auth.anonymous to true if that is meant",
-			       s->listen);
+		return err_set(
+			e, ERR_BAD_CONFIG,
+			"server.listen: %.60s is no loopback address, and there are no accounts: everybody who reaches it could store and read files. "
+			"Set auth.anonymous to true if that is meant",
+			s->listen);
 	if (s->beat_ms * 2 > s->lease_ms)
 		return err_set(e, ERR_BAD_CONFIG, "jobs.lease: must be at least twice jobs.beat");
 	if (s->data_dir[0] == '\0')
@@ -125,7 +139,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 
 static int refuse_address(const char *text, struct err *e)
 {
-	return err_set(e, ERR_BAD_CONFIG, "server.listen: \"%.60s\" is no address with a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0", text);
+	return err_set(e, ERR_BAD_CONFIG,
+		       "server.listen: \"%.60s\" is no address with a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0", text);
 }
 
 static bool parse_v4(struct listen_address *a, struct str host)

@@ -76,7 +76,8 @@ static void choose_range(struct content *c)
 	struct str range = http_header(c->r, "Range"), condition = http_header(c->r, "If-Range");
 
 	c->range = RANGE_WHOLE;
-	if (range.p != NULL && http_method(c->r) == HTTP_GET && (condition.p == NULL || if_range_holds(condition, (struct str){c->etag, 64})))
+	if (range.p != NULL && http_method(c->r) == HTTP_GET &&
+	    (condition.p == NULL || if_range_holds(condition, (struct str){c->etag, 64})))
 		c->range = range_parse(range, c->f->size, &c->first, &c->length);
 	if (c->range == RANGE_WHOLE) {
 		c->first = 0;
@@ -164,8 +165,8 @@ void content_answer(struct http_request *r, const struct file *f, bool show_inli
 	set_safety(&c, show_inline);
 	if (c.range == RANGE_PART) {
 		char text[80];
-		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)c.first, (unsigned long long)(c.first + c.length - 1),
-			 (unsigned long long)f->size);
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)c.first,
+			 (unsigned long long)(c.first + c.length - 1), (unsigned long long)f->size);
 		http_set_header(r, "Content-Range", text);
 	}
 	send_bytes(&c, c.range == RANGE_PART ? 206 : 200, &fd, &bytes);

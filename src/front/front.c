@@ -134,7 +134,8 @@ struct str front_result_text(const struct job *job, const char *name)
 	struct str s = job->result;
 
 	/* digest results are written by digest_write_result(): one member, no blanks, no escapes */
-	if (s.p == NULL || s.len < n + 7 || memcmp(s.p, "{\"", 2) != 0 || memcmp(s.p + 2, name, n) != 0 || memcmp(s.p + 2 + n, "\":\"", 3) != 0)
+	if (s.p == NULL || s.len < n + 7 || memcmp(s.p, "{\"", 2) != 0 || memcmp(s.p + 2, name, n) != 0 ||
+	    memcmp(s.p + 2 + n, "\":\"", 3) != 0)
 		return (struct str){};
 	s.p += n + 5;
 	s.len -= n + 5;

@@ -9,12 +9,23 @@ void page_text(struct buf *b, struct str s)
 	for (size_t i = 0; i < s.len; i++) {
 		const char *as;
 		switch (s.p[i]) {
-		case '&': as = "&amp;"; break;
-		case '<': as = "&lt;"; break;
-		case '>': as = "&gt;"; break;
-		case '"': as = "&quot;"; break;
-		case '\'': as = "&#39;"; break;
-		default: continue;
+		case '&':
+			as = "&amp;";
+			break;
+		case '<':
+			as = "&lt;";
+			break;
+		case '>':
+			as = "&gt;";
+			break;
+		case '"':
+			as = "&quot;";
+			break;
+		case '\'':
+			as = "&#39;";
+			break;
+		default:
+			continue;
 		}
 		buf_add(b, s.p + from, i - from);
 		buf_add_cstr(b, as);

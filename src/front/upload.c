@@ -148,7 +148,8 @@ static int check_digests(struct upload *u, struct err *e)
 	int rc = digest_set_finish(u->digests, e);
 	if (rc != 0)
 		return rc;
-	if ((w->md5 && differs(u->digests, DIGEST_MD5, w->md5_value)) || (w->sha256 && differs(u->digests, DIGEST_SHA256, w->sha256_value)) ||
+	if ((w->md5 && differs(u->digests, DIGEST_MD5, w->md5_value)) ||
+	    (w->sha256 && differs(u->digests, DIGEST_SHA256, w->sha256_value)) ||
 	    (w->sha512 && differs(u->digests, DIGEST_SHA512, w->sha512_value)))
 		return err_set(e, ERR_DIGEST_MISMATCH, "the body does not have the digest that its header names");
 	return 0;

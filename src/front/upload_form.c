@@ -70,10 +70,13 @@ static int part_end(void *arg, struct err *e)
 	struct upload *u = arg;
 
 	switch (u->part) {
-	case PART_OPS: return intake_set_ops(u->in, str_trim(buf_str(&u->field)), e);
-	case PART_LABELS: return intake_set_labels(u->in, str_trim(buf_str(&u->field)), e);
+	case PART_OPS:
+		return intake_set_ops(u->in, str_trim(buf_str(&u->field)), e);
+	case PART_LABELS:
+		return intake_set_labels(u->in, str_trim(buf_str(&u->field)), e);
 	case PART_FILE:
-	case PART_SKIPPED: break;
+	case PART_SKIPPED:
+		break;
 	}
 	return 0;
 }

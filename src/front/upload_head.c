@@ -49,7 +49,8 @@ static int read_digests(struct http_request *r, struct digest_want *w, struct er
 /* Content-Digest of a form covers the whole message content (RFC 9530 §2), not the file inside: it needs a pass of its own, made only when asked for. */
 static int want_of_form(struct upload *u, struct err *e)
 {
-	unsigned mask = (u->want.md5 ? 1u << DIGEST_MD5 : 0) | (u->want.sha256 ? 1u << DIGEST_SHA256 : 0) | (u->want.sha512 ? 1u << DIGEST_SHA512 : 0);
+	unsigned mask = (u->want.md5 ? 1u << DIGEST_MD5 : 0) | (u->want.sha256 ? 1u << DIGEST_SHA256 : 0) |
+			(u->want.sha512 ? 1u << DIGEST_SHA512 : 0);
 
 	return mask == 0 ? 0 : digest_set_new(&u->digests, mask, e);
 }

@@ -28,7 +28,8 @@ static void not_stored(struct http_request *r, struct err *e)
 
 static void start_upload(struct http_request *r)
 {
-	static const struct upload_rules rules = {.ops = "md5", .form_only = true, .plain_form = true, .stored = stored, .failed = not_stored};
+	static const struct upload_rules rules = {
+		.ops = "md5", .form_only = true, .plain_form = true, .stored = stored, .failed = not_stored};
 
 	upload_start(r, &rules);
 }
@@ -177,13 +178,15 @@ static void page_stored(struct http_request *r, const struct file *f, bool repla
 	long long number = job != NULL ? (long long)job->number : 0;
 
 	page_open(&b, "Hash tasks");
-	buf_addf(&b, "<p>The id of the task is <strong id=\"task-id\">%lld</strong>. <a href=\"/?task_id=%lld\">Show its result</a></p>\n", number, number);
+	buf_addf(&b, "<p>The id of the task is <strong id=\"task-id\">%lld</strong>. <a href=\"/?task_id=%lld\">Show its result</a></p>\n",
+		 number, number);
 	close_page(r, 200, &b);
 }
 
 static void page_not_stored(struct http_request *r, struct err *e)
 {
-	page_problem(r, e->code == ERR_FILE_MISSING ? 422 : err_info(e->code)->http_status, e->detail[0] != '\0' ? e->detail : err_info(e->code)->title);
+	page_problem(r, e->code == ERR_FILE_MISSING ? 422 : err_info(e->code)->http_status,
+		     e->detail[0] != '\0' ? e->detail : err_info(e->code)->title);
 }
 
 static void start_page_upload(struct http_request *r)
@@ -211,5 +214,7 @@ static const struct http_route root[] = {
 	{},
 };
 
-const struct surface surface_hash_tasks = {
-	.name = "hash-tasks", .routes = routes, .root = root, .summary = "send a file, fetch its MD5 as a task's result, with a shared log file"};
+const struct surface surface_hash_tasks = {.name = "hash-tasks",
+					   .routes = routes,
+					   .root = root,
+					   .summary = "send a file, fetch its MD5 as a task's result, with a shared log file"};

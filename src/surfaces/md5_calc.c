@@ -45,7 +45,8 @@ static void not_stored(struct http_request *r, struct err *e)
 
 static void start_upload(struct http_request *r)
 {
-	static const struct upload_rules rules = {.ops = "md5", .form_only = true, .plain_form = true, .stored = stored, .failed = not_stored};
+	static const struct upload_rules rules = {
+		.ops = "md5", .form_only = true, .plain_form = true, .stored = stored, .failed = not_stored};
 
 	upload_start(r, &rules);
 }
@@ -161,8 +162,10 @@ static void page_stored(struct http_request *r, const struct file *f, bool repla
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 
 	page_open(&b, "File stored");
-	buf_addf(&b, "<p>The id of the file is <strong id=\"file-id\">%lld</strong>.</p>\n<p><a href=\"/gethash-form/?file_id=%lld\">Show its MD5</a></p>\n",
-		 (long long)f->number, (long long)f->number);
+	buf_addf(
+		&b,
+		"<p>The id of the file is <strong id=\"file-id\">%lld</strong>.</p>\n<p><a href=\"/gethash-form/?file_id=%lld\">Show its MD5</a></p>\n",
+		(long long)f->number, (long long)f->number);
 	add_forms(&b);
 	page_reply(r, 200, &b);
 }
@@ -253,7 +256,8 @@ static const struct http_handler upload_page = {
 
 static void end_root(struct http_request *r)
 {
-	static const char body[] = "{\"message\":\"Send a file to /uploadfile/ and fetch its MD5 from /gethash/{file_id}; the API page is at /docs\"}";
+	static const char body[] =
+		"{\"message\":\"Send a file to /uploadfile/ and fetch its MD5 from /gethash/{file_id}; the API page is at /docs\"}";
 
 	http_reply_static(r, 200, "application/json", body, sizeof(body) - 1);
 }
@@ -266,8 +270,10 @@ static const struct http_route routes[] = {
 	{HTTP_GET, "/get_hash/{file_id}", &get_hash, HTTP_CALLER, "md5CalcGetHashByOtherName", "md5-calc: the MD5 of a file", NULL, true},
 	{HTTP_GET, "/gethash", &get_hash, HTTP_CALLER, "md5CalcGetHashByQuery", "md5-calc: the MD5 of a file", id_query, true},
 	{HTTP_GET, "/uploadform", &get_form, HTTP_CALLER, "md5CalcForms", "md5-calc: forms", NULL, true},
-	{HTTP_POST, "/uploadfile-html", &upload_page, HTTP_CALLER, "md5CalcStoreFromPage", "md5-calc: store a file, answered by a page", NULL, true},
-	{HTTP_GET, "/gethash-form", &get_hash_page, HTTP_CALLER, "md5CalcHashPage", "md5-calc: the MD5 of a file as a page", id_query, true},
+	{HTTP_POST, "/uploadfile-html", &upload_page, HTTP_CALLER, "md5CalcStoreFromPage", "md5-calc: store a file, answered by a page",
+	 NULL, true},
+	{HTTP_GET, "/gethash-form", &get_hash_page, HTTP_CALLER, "md5CalcHashPage", "md5-calc: the MD5 of a file as a page", id_query,
+	 true},
 	{},
 };
 

@@ -27,7 +27,8 @@ static void serve_keeps_the_flags_of_settings_and_takes_the_file(void **state)
 	struct command_line line;
 	struct err e = ERR_INIT;
 
-	assert_int_equal(parse(&line, &e, (const char *const[]){"filemill", "serve", "--data", "x", "-c", "f.yaml", "--listen=y", NULL}), 0);
+	assert_int_equal(parse(&line, &e, (const char *const[]){"filemill", "serve", "--data", "x", "-c", "f.yaml", "--listen=y", NULL}),
+			 0);
 	assert_int_equal(line.command, COMMAND_SERVE);
 	assert_string_equal(line.config_file, "f.yaml");
 	assert_int_equal(line.argc, 3);
@@ -38,8 +39,12 @@ static void serve_keeps_the_flags_of_settings_and_takes_the_file(void **state)
 
 static void a_wrong_command_line_is_a_usage_error(void **state)
 {
-	static const char *const rows[][5] = {{"filemill", NULL}, {"filemill", "nonsense", NULL}, {"filemill", "version", "extra", NULL}, {"filemill", "serve", "-c", NULL},
-		{"filemill", "describe", NULL}, {"filemill", "version", "-c", "x", NULL}};
+	static const char *const rows[][5] = {{"filemill", NULL},
+					      {"filemill", "nonsense", NULL},
+					      {"filemill", "version", "extra", NULL},
+					      {"filemill", "serve", "-c", NULL},
+					      {"filemill", "describe", NULL},
+					      {"filemill", "version", "-c", "x", NULL}};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct command_line line;

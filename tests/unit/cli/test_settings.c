@@ -77,8 +77,9 @@ static void addresses_are_read(void **state)
 		uint16_t port;
 		bool ipv6, loopback;
 	} rows[] = {
-		{"127.0.0.1:8080", "127.0.0.1", 8080, false, true}, {"127.1.2.3:0", "127.1.2.3", 0, false, true}, {"localhost:1", "127.0.0.1", 1, false, true},
-		{"0.0.0.0:80", "0.0.0.0", 80, false, false}, {"[::1]:65535", "::1", 65535, true, true}, {"[::]:80", "::", 80, true, false},
+		{"127.0.0.1:8080", "127.0.0.1", 8080, false, true}, {"127.1.2.3:0", "127.1.2.3", 0, false, true},
+		{"localhost:1", "127.0.0.1", 1, false, true},       {"0.0.0.0:80", "0.0.0.0", 80, false, false},
+		{"[::1]:65535", "::1", 65535, true, true},          {"[::]:80", "::", 80, true, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -93,8 +94,22 @@ static void addresses_are_read(void **state)
 
 static void what_is_no_address_is_refused(void **state)
 {
-	static const char *const rows[] = {"", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536", "nonsense:0", "::1:80", "[::1]", "[]:80",
-		"[127.0.0.1]:80", "[::1:80", "256.0.0.1:80", "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]:80"};
+	static const char *const rows[] = {"",
+					   ":",
+					   ":80",
+					   "127.0.0.1",
+					   "127.0.0.1:",
+					   "127.0.0.1:x",
+					   "127.0.0.1:-1",
+					   "127.0.0.1:65536",
+					   "nonsense:0",
+					   "::1:80",
+					   "[::1]",
+					   "[]:80",
+					   "[127.0.0.1]:80",
+					   "[::1:80",
+					   "256.0.0.1:80",
+					   "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]:80"};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct listen_address a;

@@ -44,8 +44,9 @@ static void a_file_is_final_when_all_its_jobs_are(void **state)
 
 static void of_several_jobs_of_an_op_one_that_succeeded_counts(void **state)
 {
-	struct job jobs[] = {
-		{.op = STR("md5"), .state = JOB_SUCCEEDED, .number = 1}, {.op = STR("md5"), .state = JOB_FAILED, .number = 2}, {.op = STR("sha1"), .number = 3}};
+	struct job jobs[] = {{.op = STR("md5"), .state = JOB_SUCCEEDED, .number = 1},
+			     {.op = STR("md5"), .state = JOB_FAILED, .number = 2},
+			     {.op = STR("sha1"), .number = 3}};
 	struct file f = {.jobs = jobs, .n_jobs = 3};
 
 	assert_int_equal(front_job_of(&f, STR("md5"))->number, 1);

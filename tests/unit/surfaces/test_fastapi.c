@@ -15,8 +15,17 @@ static void whole_numbers_are_read_as_python_reads_them(void **state)
 		int64_t value;
 		const char *canonical;
 	} rows[] = {
-		{"7", 7, "7"}, {"007", 7, "7"}, {"+7", 7, "7"}, {"-1", -1, "-1"}, {"0", 0, "0"}, {"-0", 0, "0"}, {"000", 0, "0"}, {" 42\t", 42, "42"}, {"1_000", 1000, "1000"},
-		{"9223372036854775807", INT64_MAX, "9223372036854775807"}, {"-9223372036854775807", -INT64_MAX, "-9223372036854775807"},
+		{"7", 7, "7"},
+		{"007", 7, "7"},
+		{"+7", 7, "7"},
+		{"-1", -1, "-1"},
+		{"0", 0, "0"},
+		{"-0", 0, "0"},
+		{"000", 0, "0"},
+		{" 42\t", 42, "42"},
+		{"1_000", 1000, "1000"},
+		{"9223372036854775807", INT64_MAX, "9223372036854775807"},
+		{"-9223372036854775807", -INT64_MAX, "-9223372036854775807"},
 	};
 	char canonical[64];
 
@@ -30,7 +39,8 @@ static void whole_numbers_are_read_as_python_reads_them(void **state)
 
 static void what_is_no_whole_number_is_told_so(void **state)
 {
-	static const char *const rows[] = {"", " ", "abc", "1.5", "7x", "0x7", "1e3", "-", "+-1", "--1", "_1", "1_", "1__0", "1 2", "\xd9\xa3"};
+	static const char *const rows[] = {"",    " ",   "abc", "1.5", "7x",   "0x7", "1e3",     "-",
+					   "+-1", "--1", "_1",  "1_",  "1__0", "1 2", "\xd9\xa3"};
 	char canonical[64];
 	int64_t value;
 

@@ -1,5 +1,5 @@
-#include "surfaces/hash_log.h"
 #include "base/fd.h"
+#include "surfaces/hash_log.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -14,8 +14,11 @@
 
 #include <cmocka.h>
 
-static const struct job done = {
-	.number = 7, .op = STR("md5"), .state = JOB_SUCCEEDED, .finished_at = 1763702272123, .result = STR("{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}")};
+static const struct job done = {.number = 7,
+				.op = STR("md5"),
+				.state = JOB_SUCCEEDED,
+				.finished_at = 1763702272123,
+				.result = STR("{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}")};
 
 struct world {
 	char dir[64], path[80];
@@ -77,7 +80,12 @@ static void other_ops_are_nothing_to_it(void **state)
 
 static void an_error_text_cannot_start_a_line(void **state)
 {
-	struct job job = {.number = 9, .op = STR("md5"), .state = JOB_FAILED, .error = ERR_OP_FAILED, .error_detail = STR("a\nb\rc\x1b"), .finished_at = 1000};
+	struct job job = {.number = 9,
+			  .op = STR("md5"),
+			  .state = JOB_FAILED,
+			  .error = ERR_OP_FAILED,
+			  .error_detail = STR("a\nb\rc\x1b"),
+			  .finished_at = 1000};
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 
 	hash_log_line(&b, &job);
@@ -135,7 +143,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_finished_md5_job_appends_one_line, make_world, free_world),
 		cmocka_unit_test_setup_teardown(other_ops_are_nothing_to_it, make_world, free_world),
 		cmocka_unit_test(an_error_text_cannot_start_a_line),
-		cmocka_unit_test_setup_teardown(while_another_process_holds_the_lock_the_line_is_refused_and_nothing_is_written, make_world, free_world),
+		cmocka_unit_test_setup_teardown(while_another_process_holds_the_lock_the_line_is_refused_and_nothing_is_written, make_world,
+						free_world),
 		cmocka_unit_test(a_folder_that_is_not_there_is_an_error_that_may_pass),
 		cmocka_unit_test(pending_jobs_have_no_result),
 	};
