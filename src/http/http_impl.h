@@ -1,0 +1,261 @@
+/* Inside of the HTTP layer; nobody else includes this.
+ *
+ * Threads. `threads` workers, each one MHD daemon with its own epoll loop; a connection belongs to one worker for life, and
+ * every callback of its requests runs there. One keeper thread accepts connections and gives them to the least busy worker, closes slow ones,
+ * and lingers on those whose client may still be sending. Any other thread may call http_reply…() and http_continue() on a parked request: what
+ * they share with the worker is the one word `http_request.park` (see park.c).
+ *
+ * A request:   NEW ──gate, route, start()──► BODY ──► ENDED ──► SENT
+ *               └──── refused at the head ──────────────────────►┘
+ */
+#ifndef FILEMILL_HTTP_HTTP_IMPL_H
+#define FILEMILL_HTTP_HTTP_IMPL_H
+
+#include "http/http.h"
+#include "http/router.h"
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#define HEADERS_MAX 100
+#define HEADER_LINE_MAX 8192 /* bytes of one name and value */
+#define HEADER_BLOCK_MAX 16384
+#define REQUEST_LINE_MAX 8192
+#define CONNECTION_MEMORY (24 * 1024) /* MHD's pool: head and read buffer of one connection */
+#define QUERY_MAX 32 /* parameters */
+#define REQUEST_ID_MAX 128
+#define SMALL_BODY 65536 /* a refused body up to this is read and dropped, so that the connection can go on */
+#define DROP_MAX (8u << 20) /* bytes of a refused body that are read before the connection is closed */
+#define DROP_MS 5000
+#define LINGERS_MAX 256
+#define LINGER_MS 5000
+#define LINGER_BYTES (64u << 20)
+#define SEND_STALL_MS 30000
+#define STILLBORN_MS 10000 /* a worker takes a new connection over sooner than that */
+#define ADDRESS_BUCKETS 1024 /* a power of two */
+
+struct worker {
+	struct http_server *server;
+	struct MHD_Daemon *daemon;
+	unsigned connections; /* under server->lock */
+	uint64_t next_id; /* the worker's thread only: seed of request ids */
+};
+
+/* What the keeper judges a connection by. */
+enum conn_phase {
+	CONN_FRESH, /* accepted, no request line yet */
+	CONN_IDLE, /* between requests */
+	CONN_HEAD, /* request line seen, head not complete */
+	CONN_BODY,
+	CONN_WAITING, /* parked or being worked on: ours to end */
+	CONN_REPLY, /* an answer is being sent */
+};
+
+struct conn {
+	struct conn *prev, *next; /* all connections; under server->lock */
+	struct conn *addr_next; /* same hash of address; under server->lock */
+	struct http_server *server;
+	struct worker *worker;
+	struct MHD_Connection *mhd; /* NULL until the worker has taken it over */
+	int fd; /* MHD's; valid while in the list */
+	struct in6_addr address; /* IPv4 as mapped */
+	char peer[INET6_ADDRSTRLEN];
+
+	/* Written by the worker, read by the keeper; each stands alone, so relaxed order is enough. */
+	_Atomic int phase; /* enum conn_phase */
+	_Atomic int64_t since_ms; /* start of the phase */
+	_Atomic uint64_t body_bytes; /* of all bodies so far */
+	_Atomic int64_t waited_ms; /* time spent in CONN_WAITING between parts of bodies */
+	_Atomic unsigned serial; /* grows with each phase, waiting between two parts of a body apart */
+	/* Written by the keeper, read by the worker. */
+	_Atomic bool too_slow;
+
+	/* The worker's. */
+	bool unclean; /* the client may still be sending: linger when closing */
+
+	/* The keeper's: the stretch of time in which enough must have moved. */
+	struct {
+		unsigned serial; /* the phase it belongs to */
+		int64_t begin_ms, waited_ms;
+		uint64_t bytes;
+	} window;
+};
+
+struct lingering {
+	int fd; /* -1 = free */
+	int64_t until_ms;
+	size_t left; /* bytes it may still send */
+};
+
+struct http_server {
+	struct http_config config;
+	struct router *router;
+	struct worker *workers;
+	unsigned n_workers;
+	bool head_layout_known; /* see gate_raw.c */
+
+	int listen_fd, epoll_fd, wake_fd;
+	pthread_t keeper;
+	bool keeper_runs;
+	bool listening; /* the keeper's: listen_fd is in the epoll set */
+	int64_t accept_again_ms; /* the keeper's: after descriptors ran out; 0 = not paused for that */
+	int64_t next_check_ms; /* the keeper's */
+	int64_t tick_ms;
+	unsigned n_lingers; /* the keeper's */
+	struct lingering lingers[LINGERS_MAX];
+
+	_Atomic bool draining, stopping;
+	_Atomic unsigned requests; /* between head and release */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* CLOCK_MONOTONIC; a connection went while draining */
+	struct conn *conns;
+	unsigned n_conns;
+	struct conn *by_address[ADDRESS_BUCKETS];
+	int linger_new[LINGERS_MAX]; /* given by workers, taken by the keeper */
+	unsigned n_linger_new;
+};
+
+struct header {
+	struct str name, value; /* value trimmed */
+};
+
+struct out_header {
+	struct out_header *next;
+	const char *name, *value;
+};
+
+enum reply_kind { REPLY_EMPTY, REPLY_BUF, REPLY_STATIC, REPLY_FD };
+
+struct reply {
+	int status;
+	enum reply_kind kind;
+	const char *content_type; /* NULL when there is none */
+	const char *p; /* BUF (owned, malloc), STATIC */
+	uint64_t n; /* bytes of the body */
+	int fd; /* FD: owned */
+	uint64_t offset;
+};
+
+enum request_stage { STAGE_NEW, STAGE_BODY, STAGE_ENDED, STAGE_SENT };
+
+struct http_request {
+	struct http_server *server;
+	struct conn *conn;
+	struct MHD_Connection *mhd;
+	struct arena arena;
+	void *data; /* the handler's */
+
+	/* The worker's. */
+	enum request_stage stage;
+	bool handed; /* the handler has seen it: release() is due */
+	bool close_after; /* framing is not to be trusted any further */
+	bool expect_continue;
+	bool http10;
+	int64_t started_us;
+	int64_t dropped_since_ms; /* 0 = not dropping */
+	uint64_t dropped; /* bytes */
+
+	/* The head. */
+	struct str raw_target;
+	struct str method_name;
+	int method; /* enum http_method, or -1 for one that no route has */
+	struct str path;
+	struct route_match match;
+	struct header *headers;
+	unsigned n_headers;
+	struct header query[QUERY_MAX];
+	unsigned n_query;
+	char id[REQUEST_ID_MAX + 1];
+
+	/* The body. */
+	bool chunked;
+	uint64_t length; /* of Content-Length; 0 when there is no body */
+	uint64_t received;
+	struct buf body; /* HTTP_BODY_BUFFER */
+	const char *body_base; /* where MHD's read buffer begins; NULL when not known */
+	uint64_t chunk_left; /* bytes until the chunk that is being read ends */
+	uint64_t chunk_extensions; /* bytes of them so far */
+
+	/* The answer: filled by the one who claims it, read by the worker after PARK_REPLIED. */
+	_Atomic unsigned park; /* bits, see park.c */
+	struct out_header *out;
+	struct reply reply;
+};
+
+/* ---- server.c ---- */
+int64_t http_now_ms(void); /* CLOCK_MONOTONIC */
+int64_t http_now_us(void);
+
+/* ---- conn.c: connections and their phases ---- */
+void conn_phase(struct conn *c, enum conn_phase phase);
+/* A connection that was just accepted; the server's limits are checked here. NULL: refused, fd closed. Keeper. */
+struct conn *conn_open(struct http_server *s, int fd, const struct sockaddr_storage *address);
+/* MHD's notices. Worker. */
+void conn_notice(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_ConnectionNotificationCode code);
+void conn_forget(struct conn *c);
+/* Those that MHD closed without telling, for want of memory. Keeper. */
+void conns_reap(struct http_server *s, int64_t now_ms);
+
+/* ---- keeper.c, watchdog.c, linger.c ---- */
+[[nodiscard]] int keeper_start(struct http_server *s, struct err *e);
+void keeper_stop(struct http_server *s);
+void keeper_wake(struct http_server *s);
+/* Closes what is too slow or idle for too long. Keeper. */
+void watchdog_check(struct http_server *s, int64_t now_ms);
+/* Takes over reading from a connection that MHD is about to close, so that the client gets to read its answer. Worker. */
+void linger_give(struct http_server *s, int fd);
+void linger_take(struct http_server *s, int64_t now_ms); /* keeper: what was given */
+void linger_read(struct http_server *s, struct lingering *l); /* keeper: readable */
+void linger_check(struct http_server *s, int64_t now_ms); /* keeper: deadlines */
+
+/* ---- request.c ---- */
+struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, const char *raw_target);
+void request_free(struct http_request *r);
+/* Gate, route, start(). */
+enum MHD_Result request_head(struct http_request *r, const char *method, const char *version);
+/* After the body, and again after each wake-up until there is an answer. */
+enum MHD_Result request_end(struct http_request *r);
+/* The answer goes to MHD as soon as MHD can take one. */
+enum MHD_Result request_send(struct http_request *r);
+/* MHD has ended the request, well or badly. */
+void request_completed(struct http_request *r, enum MHD_RequestTerminationCode code);
+
+/* ---- gate.c, gate_raw.c, framing.c, target.c ---- */
+[[nodiscard]] int gate_check(struct http_request *r, const char *method, const char *version, struct err *e);
+/* Line ends, folding and NUL, which MHD forgives, on the head as it still lies in MHD's memory. */
+[[nodiscard]] int gate_raw_head(struct http_request *r, const char *method, const char *version, size_t head_size, struct err *e);
+[[nodiscard]] int framing_check(struct http_request *r, struct err *e);
+/* Trailer fields that would have changed the meaning of the head. */
+[[nodiscard]] int framing_check_trailer(struct http_request *r, struct err *e);
+/* The chunk line in front of `data`, as far as it can be seen. */
+[[nodiscard]] int framing_check_chunk(struct http_request *r, const char *data, size_t n, struct err *e);
+[[nodiscard]] int target_parse(struct http_request *r, struct err *e);
+[[nodiscard]] int target_check_query(struct http_request *r, const struct http_route *route, struct err *e);
+struct str request_header(const struct http_request *r, const char *name, unsigned *ret_count); /* the first of them */
+
+/* ---- body.c ---- */
+enum MHD_Result body_take(struct http_request *r, const char *data, size_t *n);
+/* What is known of the body before it comes: ERR_TOO_LARGE, ERR_BAD_REQUEST. */
+[[nodiscard]] int body_check_length(struct http_request *r, struct err *e);
+
+/* ---- park.c ---- */
+bool park_claim_reply(struct http_request *r); /* false: somebody has answered already */
+void park_replied(struct http_request *r); /* the reply is filled; wakes. r may be gone afterwards */
+bool park_has_reply(const struct http_request *r);
+bool park_is_parked(const struct http_request *r);
+void park_until_reply(struct http_request *r);
+void park_until_continue(struct http_request *r);
+
+/* ---- reply.c, send.c ---- */
+void reply_release(struct reply *reply);
+enum MHD_Result send_queue(struct http_request *r);
+/* Past MHD, straight to the socket: when MHD would take no answer any more. Best effort, never blocks. */
+void send_raw(struct http_request *r);
+/* A finished 408 or 429 for a connection without a request. Best effort. */
+void send_raw_problem(int fd, int code);
+
+#endif

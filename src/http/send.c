@@ -1,0 +1,137 @@
+/* The answer as MHD takes it; and, where MHD takes none any more, as bytes on the socket. */
+#include "http/http_impl.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const everywhere[][2] = {
+	{"X-Content-Type-Options", "nosniff"},
+	{"Referrer-Policy", "no-referrer"},
+};
+
+static bool overridden(const struct http_request *r, const char *name)
+{
+	for (const struct out_header *h = r->out; h; h = h->next)
+		if (strcasecmp(h->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* ---- through MHD ---- */
+
+static struct MHD_Response *response_of(struct reply *p)
+{
+	struct MHD_Response *m;
+	void *memory = (void *)(uintptr_t)p->p;
+
+	switch (p->n ? p->kind : REPLY_EMPTY) {
+	case REPLY_BUF:
+		m = MHD_create_response_from_buffer(p->n, memory, MHD_RESPMEM_MUST_FREE);
+		if (m)
+			p->p = NULL; /* MHD frees it */
+		return m;
+	case REPLY_STATIC:
+		return MHD_create_response_from_buffer(p->n, memory, MHD_RESPMEM_PERSISTENT);
+	case REPLY_FD:
+		m = MHD_create_response_from_fd_at_offset64(p->n, p->fd, p->offset);
+		if (m)
+			p->fd = -1; /* MHD closes it */
+		return m;
+	default:
+		return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	}
+}
+
+static void add_headers(struct http_request *r, struct MHD_Response *m)
+{
+	MHD_add_response_header(m, "X-Request-Id", r->id);
+	for (unsigned i = 0; i < ARRAY_LEN(everywhere); i++)
+		if (!overridden(r, everywhere[i][0]))
+			MHD_add_response_header(m, everywhere[i][0], everywhere[i][1]);
+	if (r->reply.content_type)
+		MHD_add_response_header(m, "Content-Type", r->reply.content_type);
+	for (const struct out_header *h = r->out; h; h = h->next)
+		MHD_add_response_header(m, h->name, h->value);
+	if (r->close_after)
+		MHD_add_response_header(m, "Connection", "close");
+}
+
+enum MHD_Result send_queue(struct http_request *r)
+{
+	struct MHD_Response *m = response_of(&r->reply);
+	enum MHD_Result rc;
+
+	if (!m)
+		return MHD_NO;
+	add_headers(r, m);
+	rc = MHD_queue_response(r->mhd, (unsigned)r->reply.status, m);
+	MHD_destroy_response(m);
+	return rc;
+}
+
+/* ---- past MHD ---- */
+
+static const char *reason(int status)
+{
+	const char *phrase = MHD_get_reason_phrase_for((unsigned)status);
+
+	return phrase ? phrase : "";
+}
+
+static void raw_head(struct http_request *r, struct buf *b)
+{
+	char date[30];
+
+	http_date_format(date, (int64_t)time(NULL) * 1000);
+	buf_addf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Length: %llu\r\nX-Request-Id: %s\r\n", r->reply.status,
+		 reason(r->reply.status), date, (unsigned long long)r->reply.n, r->id);
+	for (unsigned i = 0; i < ARRAY_LEN(everywhere); i++)
+		if (!overridden(r, everywhere[i][0]))
+			buf_addf(b, "%s: %s\r\n", everywhere[i][0], everywhere[i][1]);
+	if (r->reply.content_type)
+		buf_addf(b, "Content-Type: %s\r\n", r->reply.content_type);
+	for (const struct out_header *h = r->out; h; h = h->next)
+		buf_addf(b, "%s: %s\r\n", h->name, h->value);
+	buf_add_cstr(b, "\r\n");
+}
+
+void send_raw(struct http_request *r)
+{
+	struct reply *p = &r->reply;
+	struct buf b = BUF_INIT;
+	bool body = r->method != HTTP_HEAD;
+	off_t at = (off_t)p->offset;
+	ssize_t n;
+
+	raw_head(r, &b);
+	if (body && (p->kind == REPLY_BUF || p->kind == REPLY_STATIC))
+		buf_add(&b, p->p, p->n);
+	if (buf_ok(&b)) {
+		n = send(r->conn->fd, b.p, b.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n == (ssize_t)b.len && body && p->kind == REPLY_FD)
+			n = sendfile(r->conn->fd, p->fd, &at, p->n);
+		(void)n; /* best effort: the socket's buffer takes an answer of ordinary size, and the connection ends here in any case */
+	}
+	buf_release(&b);
+}
+
+void send_raw_problem(int fd, int code)
+{
+	const struct err_info *info = err_info(code);
+	char body[256], all[768];
+	int n = snprintf(body, sizeof(body), "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}", info->name, info->title,
+			 info->http_status, info->name);
+
+	n = snprintf(all, sizeof(all),
+		     "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+		     "Content-Length: %d\r\n\r\n%s",
+		     info->http_status, reason(info->http_status), n, body);
+	if (send(fd, all, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return; /* the client has gone */
+}
