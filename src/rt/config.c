@@ -178,9 +178,10 @@ static int unknown_flag(const struct config_load *l, struct str name, struct str
 
 static int parse_flag(const struct config_load *l, struct flag *ret, const char *arg, struct err *e)
 {
-	struct flag f = {.spelled = str_split(str_of(arg), '=', &f.value)};
+	struct flag f = {};
 	struct str name;
 
+	f.spelled = str_split(str_of(arg), '=', &f.value);
 	if (!str_starts(f.spelled, STR("--")) || f.spelled.len == 2)
 		return err_set(e, ERR_USAGE, "unexpected argument \"%s\"", config_show(str_of(arg)).text);
 	name = (struct str){f.spelled.p + 2, f.spelled.len - 2};

@@ -315,7 +315,7 @@ static void mistakes_in_the_file_are_named_with_their_place(void **state)
 		{"http:\n  listen: &x a\n", "f.yaml:2:14: anchors are not supported"},
 		{"http: &x\n  port: 1\n", "f.yaml:2:3: anchors are not supported"},
 		{"http:\n  listen: *x\n", "f.yaml:2:12: aliases are not supported"},
-		{"http:\n  origins: [*x, *x]\n", "f.yaml:2:13: aliases are not supported"},
+		{"http:\n  origins: [*x, *x]\n", "f.yaml:2:14: aliases are not supported"},
 		{"http:\n  port: !!int 80\n", "f.yaml:2:15: tags are not supported"},
 		{"http:\n  listen: a\xff\n", "f.yaml:2:12: not valid UTF-8"},
 		{"http:\n  listen: \xc3\xa4\x01\n", "f.yaml:2:12: a control character is not allowed"},
