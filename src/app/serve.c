@@ -31,9 +31,10 @@ static void log_access(struct http_request *r, int status, int64_t us)
 	static const char *const methods[] = {
 		[HTTP_GET] = "GET",     [HTTP_HEAD] = "HEAD",     [HTTP_POST] = "POST",      [HTTP_PUT] = "PUT",
 		[HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS"};
+	unsigned method = (unsigned)http_method(r); /* out of range when no route has it */
 
-	log_event(LOG_INFO, "request", LF_CSTR("method", methods[http_method(r)]), LF_STR("path", http_path(r)), LF_INT("status", status),
-		  LF_INT("us", us), LF_STR("peer", http_peer(r)), LF_STR("request_id", http_request_id(r)));
+	log_event(LOG_INFO, "request", LF_CSTR("method", method < ARRAY_LEN(methods) ? methods[method] : "-"), LF_STR("path", http_path(r)),
+		  LF_INT("status", status), LF_INT("us", us), LF_STR("peer", http_peer(r)), LF_STR("request_id", http_request_id(r)));
 }
 
 /* A connection costs a descriptor, a large upload another. */
