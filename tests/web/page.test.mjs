@@ -87,6 +87,8 @@ test('with no op chosen no job is queued', () => onPage('/', {}, async (page) =>
   await page.click('#send');
   const id = await page.locator('[data-file]').getAttribute('data-file');
   assert.deepEqual((await get(`/v1/files/${id}`)).jobs, []);
+  assert.ok((await page.locator('[data-final=true]').innerText()).includes('No jobs were asked for.'));
+  assert.equal(await page.locator('.jobs').isVisible(), false);
 }));
 
 test('files can be dropped on the page', () => onPage('/', {}, async (page) => {
@@ -138,7 +140,8 @@ test('a file is followed until its last job has ended', () => onPage('/', {}, as
   assert.equal(response.status, 202);
   await lookUp(page, file.id);
   await page.locator('[data-final=false] .state.queued').waitFor();
-  assert.ok((await page.locator('[data-final=true]').innerText()).includes(hash('sha1', 'later')));
+  const text = await page.locator('[data-final=true]').innerText();
+  assert.ok(text.includes(hash('sha1', 'later')) && !text.includes('No jobs'), text);
 }));
 
 test('an id is looked up and stands in the address', () => onPage('/', {}, async (page) => {

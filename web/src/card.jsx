@@ -45,14 +45,16 @@ function Job({ job, say }) {
 }
 
 function Jobs({ jobs, say }) {
-  if (!jobs.length) return <p class="hint">{t('card.no_jobs')}</p>;
   const columns = [t('card.op'), t('card.state'), t('card.result')];
   return (
-    <table class="jobs">
-      <caption>{t('card.jobs')}</caption>
-      <thead><tr>{columns.map((c) => <th scope="col">{c}</th>)}</tr></thead>
-      <tbody>{jobs.map((job) => <Job key={job.id} job={job} say={say} />)}</tbody>
-    </table>
+    <Fragment>
+      <table class="jobs">
+        <caption>{t('card.jobs')}</caption>
+        <thead><tr>{columns.map((c) => <th scope="col">{c}</th>)}</tr></thead>
+        <tbody>{jobs.map((job) => <Job key={job.id} job={job} say={say} />)}</tbody>
+      </table>
+      <p class="hint none">{t('card.no_jobs')}</p>
+    </Fragment>
   );
 }
 
