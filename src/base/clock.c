@@ -12,17 +12,17 @@ struct civil {
 
 /* Days since 1970-01-01 to a date of the proleptic Gregorian calendar and back, by eras of 400 years that begin in March,
  * so that the leap day is the last one of its year (H. Hinnant, "chrono-compatible low-level date algorithms"). */
-static struct civil civil_of_days(int64_t days)
+static struct civil civil_of_days(int days)
 {
-	int64_t z = days + 719468, era = z / 146097, doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
+	unsigned z = (unsigned)days + 719468, era = z / 146097, doe = z % 146097;
+	unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	unsigned mp = (5 * doy + 2) / 153;
 	struct civil c;
 
 	c.day = (int)(doy - (153 * mp + 2) / 5 + 1);
 	c.month = (int)(mp < 10 ? mp + 3 : mp - 9);
-	c.year = (int)(yoe + era * 400 + (c.month <= 2));
+	c.year = (int)(yoe + era * 400) + (c.month <= 2);
 	return c;
 }
 
@@ -44,47 +44,53 @@ static bool civil_ok(struct civil c)
 	return c.day <= days[c.month - 1] + (c.month == 2 && leap);
 }
 
-static int64_t clamp(int64_t unix_ms)
+static uint64_t clamp(int64_t unix_ms)
 {
 	if (unix_ms < 0)
 		return 0;
-	return unix_ms > MS_MAX ? MS_MAX : unix_ms;
+	return (uint64_t)(unix_ms > MS_MAX ? MS_MAX : unix_ms);
 }
 
-static char *put_digits(char *dst, int v, int width)
+static char *put_two(char *dst, unsigned v)
 {
-	for (int i = width - 1; i >= 0; i--) {
-		dst[i] = (char)('0' + v % 10);
-		v /= 10;
-	}
-	return dst + width;
+	dst[0] = (char)('0' + v / 10);
+	dst[1] = (char)('0' + v % 10);
+	return dst + 2;
+}
+
+static char *put_year(char *dst, int year)
+{
+	return put_two(put_two(dst, (unsigned)year / 100), (unsigned)year % 100);
 }
 
 /* hh:mm:ss */
-static char *put_time_of_day(char *dst, int ms_of_day)
+static char *put_time_of_day(char *dst, unsigned ms_of_day)
 {
-	dst = put_digits(dst, ms_of_day / 3600000, 2);
+	unsigned second = ms_of_day / 1000;
+
+	dst = put_two(dst, second / 3600);
 	*dst++ = ':';
-	dst = put_digits(dst, ms_of_day / 60000 % 60, 2);
+	dst = put_two(dst, second / 60 % 60);
 	*dst++ = ':';
-	return put_digits(dst, ms_of_day / 1000 % 60, 2);
+	return put_two(dst, second % 60);
 }
 
 void time_format(char dst[TIME_TEXT_LEN + 1], int64_t unix_ms)
 {
-	int64_t ms = clamp(unix_ms);
-	struct civil c = civil_of_days(ms / MS_A_DAY);
-	int ms_of_day = (int)(ms % MS_A_DAY);
+	uint64_t ms = clamp(unix_ms);
+	unsigned ms_of_day = (unsigned)(ms % MS_A_DAY);
+	struct civil c = civil_of_days((int)(ms / MS_A_DAY));
 
-	dst = put_digits(dst, c.year, 4);
+	dst = put_year(dst, c.year);
 	*dst++ = '-';
-	dst = put_digits(dst, c.month, 2);
+	dst = put_two(dst, (unsigned)c.month);
 	*dst++ = '-';
-	dst = put_digits(dst, c.day, 2);
+	dst = put_two(dst, (unsigned)c.day);
 	*dst++ = 'T';
 	dst = put_time_of_day(dst, ms_of_day);
 	*dst++ = '.';
-	dst = put_digits(dst, ms_of_day % 1000, 3);
+	*dst++ = (char)('0' + ms_of_day % 1000 / 100);
+	dst = put_two(dst, ms_of_day % 100);
 	*dst++ = 'Z';
 	*dst = '\0';
 }
@@ -195,7 +201,7 @@ bool time_parse(int64_t *ret_unix_ms, struct str s)
 static const char day_names[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-static char *put_name(char *dst, const char *names, int64_t i)
+static char *put_name(char *dst, const char *names, size_t i)
 {
 	memcpy(dst, names + 3 * i, 3);
 	return dst + 3;
@@ -203,19 +209,19 @@ static char *put_name(char *dst, const char *names, int64_t i)
 
 void http_date_format(char dst[30], int64_t unix_ms)
 {
-	int64_t ms = clamp(unix_ms), days = ms / MS_A_DAY;
-	struct civil c = civil_of_days(days);
+	uint64_t ms = clamp(unix_ms), days = ms / MS_A_DAY;
+	struct civil c = civil_of_days((int)days);
 
 	dst = put_name(dst, day_names, days % 7);
 	*dst++ = ',';
 	*dst++ = ' ';
-	dst = put_digits(dst, c.day, 2);
+	dst = put_two(dst, (unsigned)c.day);
 	*dst++ = ' ';
-	dst = put_name(dst, month_names, c.month - 1);
+	dst = put_name(dst, month_names, (size_t)c.month - 1);
 	*dst++ = ' ';
-	dst = put_digits(dst, c.year, 4);
+	dst = put_year(dst, c.year);
 	*dst++ = ' ';
-	dst = put_time_of_day(dst, (int)(ms % MS_A_DAY));
+	dst = put_time_of_day(dst, (unsigned)(ms % MS_A_DAY));
 	memcpy(dst, " GMT", 5);
 }
 

@@ -1,5 +1,5 @@
-/* Strings are written straight into the buffer's memory: room for the text and its quotes is reserved once, runs of bytes that need
- * no escape are copied whole, and only an escape or a broken byte asks for more room. */
+/* Values are written straight into the buffer's memory: room for the value as if it needed no escape is reserved once, runs of plain bytes
+ * are copied eight at a time, and only an escape or a broken byte asks for more room. */
 #include "base/json_out.h"
 
 #include "base/clock.h"
@@ -16,27 +16,55 @@ struct json_out json_out(struct buf *b)
 	return (struct json_out){.b = b};
 }
 
-/* The comma before a key or a value; none after a key or at the start of a level. */
-static void separate(struct json_out *j)
+/* Room for n bytes, a comma in front and the NUL behind, with the comma written when one belongs there: none after a key or at the start of
+ * a level. Where the bytes go, or NULL when the buffer failed. written() ends what begins here. */
+static char *room(struct json_out *j, size_t n)
 {
+	struct buf *b = j->b;
 	uint32_t level = UINT32_C(1) << j->depth;
+	bool comma = !j->after_key && (j->has_member & level) != 0;
+	char *out;
 
-	if (j->after_key) {
-		j->after_key = false;
-		return;
-	}
-	if (j->has_member & level)
-		buf_add_char(j->b, ',');
+	j->after_key = false;
 	j->has_member |= level;
+	if (b->failed || n >= SIZE_MAX / 2) {
+		b->failed = true;
+		return NULL;
+	}
+	/* The usual case without a call: as in buf_reserve(), len < cap whenever cap > 0. */
+	if (b->cap - b->len <= n + 1 || b->limit > 0) {
+		buf_reserve(b, n + comma);
+		if (b->failed)
+			return NULL;
+	}
+	out = b->p + b->len;
+	if (comma)
+		*out++ = ',';
+	return out;
+}
+
+static void written(struct json_out *j, char *end)
+{
+	*end = '\0';
+	j->b->len = (size_t)(end - j->b->p);
+}
+
+static void put_char(struct json_out *j, char c)
+{
+	char *out = room(j, 1);
+
+	if (!out)
+		return;
+	*out = c;
+	written(j, out + 1);
 }
 
 static void open_level(struct json_out *j, char bracket)
 {
-	separate(j);
+	put_char(j, bracket);
 	assert(j->depth < DEPTH_MAX);
 	j->depth++;
 	j->has_member &= ~(UINT32_C(1) << j->depth);
-	buf_add_char(j->b, bracket);
 }
 
 static void close_level(struct json_out *j, char bracket)
@@ -88,13 +116,26 @@ static bool eight_plain(const unsigned char *p)
 	return ((w | (w - ONES * 0x20) | zero_byte(w ^ (ONES * '"')) | zero_byte(w ^ (ONES * '\\'))) & HIGHS) == 0;
 }
 
-static const unsigned char *plain_run(const unsigned char *p, const unsigned char *end)
+/* Copies the plain bytes from the front of s, of which there may be n: how many. dst has room for all n. */
+static size_t copy_plain(char *dst, const unsigned char *p, size_t n)
 {
-	while (end - p >= 8 && eight_plain(p))
-		p += 8;
-	while (p < end && plain[*p])
-		p++;
-	return p;
+	size_t i = 0;
+
+	for (; n - i >= 8; i += 8) {
+		if (!eight_plain(p + i))
+			break;
+		memcpy(dst + i, p + i, 8);
+	}
+	/* The last few once more with what stands before them, which is plain already. */
+	if (n >= 8 && n - i < 8 && eight_plain(p + n - 8)) {
+		memcpy(dst + n - 8, p + n - 8, 8);
+		return n;
+	}
+	while (i < n && plain[p[i]]) {
+		dst[i] = (char)p[i];
+		i++;
+	}
+	return i;
 }
 
 /* The escape of one byte below space, '"' or '\' (RFC 8259 §7). */
@@ -114,74 +155,67 @@ static void add_escape(struct buf *b, unsigned char c)
 	buf_add(b, text, sizeof(text));
 }
 
-/* Everything after the first byte that is not plain. */
+/* From the first byte that is not plain to the end of the string. */
 static void add_hard_text(struct buf *b, const unsigned char *p, const unsigned char *end)
 {
 	while (p < end && buf_ok(b)) {
-		const unsigned char *run = plain_run(p, end);
 		size_t n;
 
-		buf_add(b, p, (size_t)(run - p));
-		p = run;
-		if (p == end)
-			break;
-		if (*p < 0x80) {
-			add_escape(b, *p++);
-			continue;
+		if (plain[*p]) {
+			buf_reserve(b, (size_t)(end - p));
+			if (!buf_ok(b))
+				return;
+			n = copy_plain(b->p + b->len, p, (size_t)(end - p));
+			b->len += n;
+			b->p[b->len] = '\0';
+		} else if (*p < 0x80) {
+			add_escape(b, *p);
+			n = 1;
+		} else {
+			n = utf8_step(p, end);
+			if (n > 0)
+				buf_add(b, p, n);
+			else
+				buf_add_cstr(b, "\xef\xbf\xbd"); /* U+FFFD, one for each broken byte */
 		}
-		n = utf8_step(p, end);
-		if (n > 0)
-			buf_add(b, p, n);
-		else
-			buf_add_cstr(b, "\xef\xbf\xbd"); /* U+FFFD, one for each broken byte */
 		p += n > 0 ? n : 1;
 	}
 }
 
 /* A quoted string and, for a key, the colon. */
-static void add_quoted(struct buf *b, struct str s, bool colon)
+static void put_quoted(struct json_out *j, struct str s, bool colon)
 {
-	const unsigned char *p = (const unsigned char *)s.p, *end = p + s.len, *run;
-	char *out;
+	const unsigned char *p = (const unsigned char *)s.p;
+	char *out = room(j, s.len < SIZE_MAX / 4 ? s.len + 2 + colon : SIZE_MAX);
+	size_t n;
 
-	if (s.len > SIZE_MAX - 3) {
-		b->failed = true;
+	if (!out)
 		return;
-	}
-	run = plain_run(p, end);
-	if (run != end) {
-		buf_add_char(b, '"');
-		add_hard_text(b, p, end);
-		buf_add(b, "\":", colon ? 2 : 1);
-		return;
-	}
-	buf_reserve(b, s.len + (colon ? 3 : 2));
-	if (!buf_ok(b))
-		return;
-	out = b->p + b->len;
 	*out++ = '"';
-	if (s.len > 0)
-		memcpy(out, s.p, s.len);
-	out += s.len;
+	n = copy_plain(out, p, s.len);
+	out += n;
+	if (n < s.len) {
+		written(j, out);
+		add_hard_text(j->b, p + n, p + s.len);
+		buf_add(j->b, "\":", colon ? 2 : 1);
+		return;
+	}
 	*out++ = '"';
 	if (colon)
 		*out++ = ':';
-	*out = '\0';
-	b->len = (size_t)(out - b->p);
+	written(j, out);
 }
 
 void json_key(struct json_out *j, const char *key)
 {
 	assert(!j->after_key);
-	separate(j);
-	add_quoted(j->b, str_of(key), true);
+	put_quoted(j, str_of(key), true);
 	j->after_key = true;
 }
 
 void json_str(struct json_out *j, struct str s)
 {
-	separate(j);
-	add_quoted(j->b, s, false);
+	put_quoted(j, s, false);
 }
 
 void json_cstr(struct json_out *j, const char *s)
@@ -192,18 +226,32 @@ void json_cstr(struct json_out *j, const char *s)
 		json_put_null(j);
 }
 
+static void put_number(struct json_out *j, bool negative, uint64_t v)
+{
+	char digits[21], *out;
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	if (negative)
+		digits[--at] = '-';
+	out = room(j, sizeof(digits) - at);
+	if (!out)
+		return;
+	memcpy(out, digits + at, sizeof(digits) - at);
+	written(j, out + sizeof(digits) - at);
+}
+
 void json_u64(struct json_out *j, uint64_t v)
 {
-	separate(j);
-	buf_add_u64(j->b, v);
+	put_number(j, false, v);
 }
 
 void json_i64(struct json_out *j, int64_t v)
 {
-	separate(j);
-	if (v < 0)
-		buf_add_char(j->b, '-');
-	buf_add_u64(j->b, v < 0 ? -(uint64_t)v : (uint64_t)v);
+	put_number(j, v < 0, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
 void json_bool(struct json_out *j, bool v)
@@ -218,20 +266,31 @@ void json_put_null(struct json_out *j)
 
 void json_time_ms(struct json_out *j, int64_t unix_ms)
 {
-	char text[TIME_TEXT_LEN + 1];
+	char *out;
 
 	if (unix_ms == 0) {
 		json_put_null(j);
 		return;
 	}
-	time_format(text, unix_ms);
-	json_str(j, (struct str){text, TIME_TEXT_LEN});
+	out = room(j, TIME_TEXT_LEN + 2);
+	if (!out)
+		return;
+	*out++ = '"';
+	time_format(out, unix_ms);
+	out += TIME_TEXT_LEN;
+	*out++ = '"';
+	written(j, out);
 }
 
 void json_raw(struct json_out *j, struct str valid_json)
 {
-	separate(j);
-	buf_add_str(j->b, valid_json);
+	char *out = room(j, valid_json.len);
+
+	if (!out)
+		return;
+	if (valid_json.len > 0)
+		memcpy(out, valid_json.p, valid_json.len);
+	written(j, out + valid_json.len);
 }
 
 void json_kstr(struct json_out *j, const char *key, struct str s)

@@ -149,17 +149,30 @@ static void sixteen_levels_are_allowed(void **state)
 	check(&b, "[1,[1,[1,[1,[1,[1,[1,[1,[1,[1,[1,[1,[1,[1,[1,[1]]]]]]]]]]]]]]]]");
 }
 
-static void a_full_buffer_is_a_failure_and_no_more(void **state)
+static void the_limit_of_the_buffer_is_kept_to_the_byte(void **state)
 {
-	/* The text has 14 bytes. */
-	for (size_t limit = 1; limit <= 15; limit++) {
+	static const char whole[] = "{\"key\":\"a\\nb\",\"n\":[1,-23,true,null,\"x\"],\"t\":\"2000-02-29T00:00:00.123Z\"}";
+
+	for (size_t limit = 1; limit <= sizeof(whole); limit++) {
 		struct buf b = {.limit = limit};
 		struct json_out j = json_out(&b);
 
 		json_obj_open(&j);
 		json_kcstr(&j, "key", "a\nb");
+		json_key(&j, "n");
+		json_arr_open(&j);
+		json_u64(&j, 1);
+		json_i64(&j, -23);
+		json_bool(&j, true);
+		json_put_null(&j);
+		json_cstr(&j, "x");
+		json_arr_close(&j);
+		json_ktime(&j, "t", 951782400123);
 		json_obj_close(&j);
-		assert_int_equal(buf_ok(&b), limit >= strlen("{\"key\":\"a\\nb\"}"));
+		assert_int_equal(buf_ok(&b), limit >= sizeof(whole) - 1);
+		assert_true(b.len <= limit);
+		if (buf_ok(&b))
+			assert_string_equal(b.p, whole);
 		buf_release(&b);
 	}
 }
@@ -174,7 +187,7 @@ int main(void)
 		cmocka_unit_test(every_byte_in_every_place_is_treated_alike),
 		cmocka_unit_test(keys_are_escaped_too),
 		cmocka_unit_test(sixteen_levels_are_allowed),
-		cmocka_unit_test(a_full_buffer_is_a_failure_and_no_more),
+		cmocka_unit_test(the_limit_of_the_buffer_is_kept_to_the_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
