@@ -1,19 +1,12 @@
 /* The gate: what a request's head must be before anything else looks at it. It refuses, never repairs, and after
  * a refusal the connection is closed, because where the next request begins cannot be known. RFC 9112 §§2-6, RFC 9110 §§5, 7. */
 #include "http/http_impl.h"
+#include "http/params.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define METHOD_MAX 32 /* letters */
-
-/* tchar of RFC 9110 §5.6.2 */
-static bool is_token_char(unsigned char c)
-{
-	if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
-		return true;
-	return c && strchr("!#$%&'*+-.^_`|~", c);
-}
 
 static bool is_token(struct str s)
 {
