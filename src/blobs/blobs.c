@@ -109,7 +109,7 @@ int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blo
 		r = check_writable(b, e);
 	if (r == 0)
 		r = b->methods->create(b, name, size_hint, &w, e);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	w->store = b;
 	w->failed = 0;
@@ -183,7 +183,7 @@ int blobs_probe(struct blobs *b, struct err *e)
 	r = blob_remove(b, name, e);
 	if (r == 0)
 		r = blob_create(b, name, sizeof(PROBE_TEXT) - 1, &w, e);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = blob_append(w, PROBE_TEXT, sizeof(PROBE_TEXT) - 1, e);
 	if (r < 0) {

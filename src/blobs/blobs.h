@@ -1,5 +1,5 @@
 /* Where bytes live. A blob is written once under a name that is never used again, then read any number of times, then removed.
- * Backends: memory, local directory, (S3); wrappers: fault injection. Every backend passes tests/unit/test_blobs_contract.c.
+ * Backends: memory, local directory, (S3); wrappers: fault injection. Every backend passes tests/unit/blobs/test_blobs_contract.c.
  *
  * Names: `<owner>/<2 lower-case hex digits>/<id>` with characters [0-9a-zA-Z._-] in owner and id, neither beginning with a dot; blob_name_valid() is asked
  * in front of every backend, which answers ERR_BAD_NAME.

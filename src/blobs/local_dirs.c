@@ -144,6 +144,7 @@ static struct dir *evict(struct dirs *ds, size_t keep)
 	while (ds->unused > keep) {
 		struct dir *d = ds->oldest;
 
+		assert(d);
 		unused_take(ds, d);
 		*find(ds, d->parent, d->name) = d->next;
 		unhold(ds, d->parent);

@@ -39,7 +39,7 @@ static struct op_given given_from_sf(const struct sf_item *item)
 }
 
 /* The parameters behind one list member */
-static int read_params(struct sf_reader *sf, const struct op *op, struct op_request *ret, struct arena *a, struct err *e)
+static int read_params(struct sf_reader *sf, const struct op *op, struct str *ret, struct arena *a, struct err *e)
 {
 	struct op_values values = {.op = op};
 	struct str key;
@@ -55,8 +55,7 @@ static int read_params(struct sf_reader *sf, const struct op *op, struct op_requ
 	}
 	if (r < 0)
 		return bad_list(e);
-	ret->op = op;
-	return op_values_write(&values, &ret->params, a, e);
+	return op_values_write(&values, ret, a, e);
 }
 
 static int refuse_twice(const struct op_request *list, size_t n, const struct op_request *new, struct err *e)
@@ -95,7 +94,6 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 	if (r < 0)
 		return r;
 	while ((r = sf_next_item(&sf, &item, e)) > 0) {
-		const struct op *op;
 		struct op_request next = {};
 
 		if (n == OPS_MAX)
@@ -104,9 +102,9 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 			err_set(e, ERR_BAD_OPS, "an op is named by a word without quotes");
 			return bad_list(e);
 		}
-		r = op_table_require(t, item.text, "ops", &op, e);
+		r = op_table_require(t, item.text, "ops", &next.op, e);
 		if (r == 0)
-			r = read_params(&sf, op, &next, a, e);
+			r = read_params(&sf, next.op, &next.params, a, e);
 		if (r == 0)
 			r = refuse_twice(list, n, &next, e);
 		if (r < 0)

@@ -45,7 +45,7 @@ static void add_entry(struct disk_model *m, ino_t dir, const char *name, ino_t i
 	assert(m->n_entries < DISK_ENTRIES_MAX && strlen(name) < sizeof(entry->name));
 	entry = &m->entries[m->n_entries++];
 	*entry = (struct disk_entry){.dir = dir, .inode = inode, .made = ++m->clock};
-	strcpy(entry->name, name);
+	memcpy(entry->name, name, strlen(name) + 1);
 }
 
 /* With the lock held */
