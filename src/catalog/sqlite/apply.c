@@ -13,9 +13,13 @@
  * the batch before it has been answered already. */
 #include "catalog/sqlite/sq.h"
 
-#define IDLE_PAGES 512 /* 2 MiB in the log: a good moment is used */
-#define DUE_PAGES 1024 /* 4 MiB: the next batch waits for a checkpoint */
-#define RESTART_PAGES 16384 /* 64 MiB: readers are waited for, and the log starts anew */
+/* What a checkpoint costs are the different pages it has to bring home; the batch that waits for it pays. Each commit rewrites the same dozen pages
+ * at the growing ends of tables and indexes, so what it adds is roughly what goes beyond them. */
+#define HOT_PAGES 10
+#define FRESH_DUE 256 /* different pages: a stall of a few milliseconds */
+#define LOG_DUE 4096 /* pages in the log, 16 MiB, however few different ones */
+#define LOG_RESTART 16384 /* 64 MiB: readers are waited for, a moment, and the log starts anew */
+#define RESTART_WAIT_MS 50
 
 int sq_tally_load(struct sq *q)
 {
@@ -152,40 +156,45 @@ static int apply_batch(struct sq *q, struct change *const *changes, size_t n, bo
 int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 {
 	struct sq *q = arg;
+	int added = pages < q->wal_pages ? pages : pages - q->wal_pages; /* fewer than before: the log started anew */
 
-	if (pages < q->wal_pages)
-		q->wal_done = 0; /* the log started anew */
 	q->wal_pages = pages;
+	q->wal_unsaved += added;
+	if (added > HOT_PAGES)
+		q->wal_fresh += added - HOT_PAGES;
 	return SQLITE_OK;
 }
 
-/* A checkpoint that fails leaves the log as it is: nothing is lost. But a failed flush here means as little trust in the disk as in a commit. */
+/* A checkpoint that fails leaves the log as it is: nothing is lost, and the next one comes when as much has been added again. But a failed
+ * flush here means as little trust in the disk as in a commit. */
 static void checkpoint(struct sq *q, int mode)
 {
-	int pages, done, rc = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, &pages, &done);
+	int rc;
 
+	if (mode != SQLITE_CHECKPOINT_PASSIVE)
+		sqlite3_busy_timeout(q->db, RESTART_WAIT_MS);
+	rc = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, NULL, NULL);
+	if (mode != SQLITE_CHECKPOINT_PASSIVE)
+		sqlite3_busy_timeout(q->db, SQ_BUSY_MS);
 	if (sq_flush_failed(rc))
 		atomic_store(&q->base.sealed, true);
-	if (rc == SQLITE_OK)
-		q->wal_done = done;
-	if (rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE)
-		q->wal_pages = q->wal_done = 0;
+	q->wal_unsaved = q->wal_fresh = 0;
 }
 
-static void checkpoint_if_due(struct sq *q, int due)
+/* share: 1 when a batch waits, 2 when nobody does. */
+static void checkpoint_if_due(struct sq *q, int share)
 {
-	if (q->wal_pages - q->wal_done >= due)
-		checkpoint(q, q->wal_pages >= RESTART_PAGES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+	if (q->wal_fresh < FRESH_DUE / share && q->wal_unsaved < LOG_DUE / share)
+		return;
+	if (q->wal_pages < LOG_RESTART)
+		checkpoint(q, SQLITE_CHECKPOINT_PASSIVE);
+	else
+		checkpoint(q, share == 1 ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_TRUNCATE);
 }
 
 void sq_idle(struct catalog *c)
 {
-	struct sq *q = CONTAINER_OF(c, struct sq, base);
-
-	if (q->wal_pages >= RESTART_PAGES)
-		checkpoint(q, SQLITE_CHECKPOINT_TRUNCATE);
-	else
-		checkpoint_if_due(q, IDLE_PAGES);
+	checkpoint_if_due(CONTAINER_OF(c, struct sq, base), 2);
 }
 
 int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
@@ -194,7 +203,7 @@ int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct 
 	int rc;
 
 	arena_release(&q->scratch);
-	checkpoint_if_due(q, DUE_PAGES);
+	checkpoint_if_due(q, 1);
 	if (atomic_load(&c->sealed))
 		return err_set(e, ERR_STORAGE_SEALED, "a flush of the catalogue failed; a restart recovers what is on disk");
 	rc = apply_batch(q, changes, n, false);

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x464d494c /* "FMIL", set by 0001.sql */
-#define BUSY_MS 2000 /* somebody looks at the database with a tool of their own */
 #define SYNCHRONOUS_FULL 2
 
 static const char *const SQL[W_COUNT] = {
@@ -194,7 +193,7 @@ static int open_writer(struct sq *q, struct err *e)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(q->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* until we know that it is ours */
 	if (rc == SQLITE_OK)
-		rc = sqlite3_busy_timeout(q->db, BUSY_MS);
+		rc = sqlite3_busy_timeout(q->db, SQ_BUSY_MS);
 	if (rc != SQLITE_OK)
 		return sq_error(q->db, rc, e);
 	r = identify(q, &version, e);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #define READERS_AT_START 2
-#define BUSY_MS 2000
 
 static const char *const SQL[R_COUNT] = {
 #define W_ROW(id, sql)
@@ -15,7 +14,7 @@ static const char *const SQL[R_COUNT] = {
 };
 
 /* The file is mapped: a page that a checkpoint has brought home is read without a copy. Little cache is needed beside that, and a commit empties it. */
-static const char SETUP[] = "PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024; PRAGMA mmap_size = 1073741824";
+static const char SETUP[] = "PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096; PRAGMA mmap_size = 2147418112";
 
 int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n)
 {
@@ -45,7 +44,7 @@ static int reader_new(struct sq *q, struct reader **ret, struct err *e)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a connection");
 	rc = sqlite3_open_v2(q->path, &r->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_busy_timeout(r->db, BUSY_MS);
+		rc = sqlite3_busy_timeout(r->db, SQ_BUSY_MS);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(r->db, SETUP, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)

@@ -32,6 +32,7 @@ enum read_stmt {
 };
 
 #define READERS_MAX 8
+#define SQ_BUSY_MS 2000 /* somebody looks at the database with a tool of their own */
 
 struct reader {
 	sqlite3 *db;
@@ -64,7 +65,8 @@ struct sq {
 	struct arena scratch; /* emptied by the next batch */
 	struct uuid worker; /* the worker looked up last, and its row */
 	int64_t worker_number; /* 0 = none */
-	int wal_pages, wal_done; /* pages in the log; how many of them were copied to the database */
+	int wal_pages; /* in the log */
+	int wal_unsaved, wal_fresh; /* added since the last checkpoint: pages, and about how many different ones */
 
 	struct readers readers;
 

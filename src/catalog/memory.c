@@ -1,0 +1,244 @@
+#include "catalog/memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- tables ---- */
+
+static size_t slot_of(const struct mem_table *t, struct uuid id)
+{
+	uint64_t h;
+
+	memcpy(&h, id.b + 8, sizeof(h)); /* the random half of a UUID */
+	return (h * 0x9e3779b97f4a7c15u >> 20) & (t->cap_slots - 1);
+}
+
+static void place(struct mem_table *t, struct mem_row *row)
+{
+	size_t i = slot_of(t, row->id);
+
+	while (t->slots[i])
+		i = (i + 1) & (t->cap_slots - 1);
+	t->slots[i] = row;
+}
+
+static void rehash(struct mem_table *t)
+{
+	memset(t->slots, 0, t->cap_slots * sizeof(struct mem_row *));
+	for (size_t i = 0; i < t->n; i++)
+		place(t, t->rows[i]);
+}
+
+struct mem_row *mem_find(const struct mem_table *t, struct uuid id)
+{
+	if (!t->cap_slots)
+		return NULL;
+	for (size_t i = slot_of(t, id); t->slots[i]; i = (i + 1) & (t->cap_slots - 1))
+		if (uuid_eq(t->slots[i]->id, id))
+			return t->slots[i];
+	return NULL;
+}
+
+struct mem_row *mem_find_number(const struct mem_table *t, int64_t number)
+{
+	size_t low = 0, high = t->n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (t->rows[mid]->number == number)
+			return t->rows[mid];
+		if (t->rows[mid]->number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+bool mem_grow(void *array, size_t *cap, size_t n, size_t element_size)
+{
+	size_t wanted = *cap;
+	void *old, *moved;
+
+	if (n < *cap)
+		return true;
+	while (wanted <= n)
+		wanted = wanted ? 2 * wanted : 16;
+	memcpy(&old, array, sizeof(old));
+	moved = reallocarray(old, wanted, element_size);
+	if (!moved)
+		return false;
+	memcpy(array, &moved, sizeof(moved));
+	*cap = wanted;
+	return true;
+}
+
+bool mem_reserve(struct mem_table *t, size_t more)
+{
+	size_t cap_slots = t->cap_slots ? t->cap_slots : 64;
+	struct mem_row **slots;
+
+	if (!mem_grow(&t->rows, &t->cap, t->n + more, sizeof(struct mem_row *)))
+		return false;
+	while (cap_slots < 2 * (t->n + more + 1))
+		cap_slots *= 2;
+	if (cap_slots == t->cap_slots)
+		return true;
+	slots = calloc(cap_slots, sizeof(struct mem_row *));
+	if (!slots)
+		return false;
+	free(t->slots);
+	t->slots = slots;
+	t->cap_slots = cap_slots;
+	rehash(t);
+	return true;
+}
+
+void mem_insert(struct mem_table *t, struct mem_row *row)
+{
+	assert(t->n < t->cap);
+	row->number = ++t->last;
+	t->rows[t->n++] = row;
+	place(t, row);
+}
+
+void mem_remove(struct mem_table *t, struct mem_row *row)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->rows[i] != row)
+			continue;
+		memmove(&t->rows[i], &t->rows[i + 1], (t->n - i - 1) * sizeof(struct mem_row *));
+		t->n--;
+		rehash(t);
+		return;
+	}
+}
+
+static void table_release(struct mem_table *t)
+{
+	free(t->rows);
+	free(t->slots);
+}
+
+void mem_file_free(struct mem_file *f)
+{
+	if (!f)
+		return;
+	arena_release(&f->row.text);
+	free(f->jobs);
+	free(f);
+}
+
+void mem_job_free(struct mem_job *j)
+{
+	if (!j)
+		return;
+	arena_release(&j->row.text);
+	free(j);
+}
+
+static bool copy(struct str *dst, struct str src, struct arena *a)
+{
+	*dst = src.p ? arena_str(a, src) : src;
+	return !src.p || dst->p;
+}
+
+bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a)
+{
+	*ret = *job;
+	return copy(&ret->op, job->op, a) && copy(&ret->params, job->params, a) && copy(&ret->result, job->result, a) &&
+	       copy(&ret->error_detail, job->error_detail, a);
+}
+
+/* ---- changes ---- */
+
+static void probe(struct mem *m, struct change *ch)
+{
+}
+
+static void (*const METHODS[])(struct mem *m, struct change *ch) = {
+	[CHANGE_ADD_FILE] = mem_add_file,
+	[CHANGE_ADD_JOBS] = mem_add_jobs,
+	[CHANGE_CLAIM] = mem_claim,
+	[CHANGE_FINISH] = mem_finish,
+	[CHANGE_BEAT] = mem_beat,
+	[CHANGE_RECLAIM] = mem_reclaim,
+	[CHANGE_CANCEL_JOB] = mem_cancel,
+	[CHANGE_RETRY_JOB] = mem_retry,
+	[CHANGE_PATCH_FILE] = mem_patch_file,
+	[CHANGE_DELETE_FILE] = mem_delete_file,
+	[CHANGE_BLOB_GONE] = mem_blob_gone,
+	[CHANGE_OUTBOX_DONE] = mem_outbox_done,
+	[CHANGE_PURGE] = mem_purge,
+	[CHANGE_PROBE] = probe,
+};
+
+/* Memory that runs out refuses the one change that needed it. */
+static int apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
+{
+	struct mem *m = CONTAINER_OF(c, struct mem, base);
+
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < n; i++)
+		if (change_allowed(changes[i]))
+			METHODS[changes[i]->kind](m, changes[i]);
+	pthread_mutex_unlock(&m->lock);
+	return 0;
+}
+
+/* ---- life ---- */
+
+static void idle(struct catalog *c)
+{
+}
+
+static void release(struct catalog *c)
+{
+	struct mem *m = CONTAINER_OF(c, struct mem, base);
+
+	for (size_t i = 0; i < m->files.n; i++)
+		mem_file_free(CONTAINER_OF(m->files.rows[i], struct mem_file, row));
+	for (size_t i = 0; i < m->jobs.n; i++)
+		mem_job_free(CONTAINER_OF(m->jobs.rows[i], struct mem_job, row));
+	for (size_t i = 0; i < m->n_keys; i++)
+		free(m->keys[i].text);
+	table_release(&m->files);
+	table_release(&m->jobs);
+	free(m->workers);
+	free(m->keys);
+	free(m->outbox);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static const struct catalog_ops OPS = {
+	.apply = apply,
+	.idle = idle,
+	.free = release,
+	.file = mem_file,
+	.inline_bytes = mem_inline_bytes,
+	.job = mem_job,
+	.list_files = mem_list_files,
+	.list_jobs = mem_list_jobs,
+	.stats = mem_stats,
+	.next_run_at = mem_next_run_at,
+	.blob_referenced = mem_blob_referenced,
+	.doomed = mem_doomed,
+	.expired = mem_expired,
+	.outbox = mem_outbox,
+};
+
+int catalog_memory_new(struct catalog **ret, const struct catalog_options *options, struct err *e)
+{
+	struct mem *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
+	m->base.ops = &OPS;
+	m->base.options = *options;
+	pthread_mutex_init(&m->lock, NULL);
+	*ret = &m->base;
+	return 0;
+}

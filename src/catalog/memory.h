@@ -1,0 +1,123 @@
+/* The inside of the memory catalogue: rows as structs, found by id through a hash table, by number through an ordered array; one lock over all. */
+#ifndef FILEMILL_CATALOG_MEMORY_H
+#define FILEMILL_CATALOG_MEMORY_H
+
+#include "catalog/catalog_impl.h"
+
+#include <pthread.h>
+
+/* Both kinds of rows begin alike, so that one table serves them. */
+struct mem_row {
+	struct uuid id;
+	int64_t number;
+	struct arena text; /* the row's strings and itself */
+};
+
+struct mem_file {
+	struct mem_row row;
+	struct file file; /* without jobs */
+	struct mem_job **jobs;
+	size_t n_jobs;
+	struct str bytes; /* inline */
+	int64_t deleted_at; /* 0 = not */
+	bool doomed;
+};
+
+struct mem_job {
+	struct mem_row row;
+	struct job job;
+	struct mem_file *file;
+	struct uuid worker; /* while RUNNING */
+	bool cancel; /* wanted while RUNNING */
+};
+
+struct mem_table {
+	struct mem_row **rows; /* ascending by number */
+	size_t n, cap;
+	struct mem_row **slots; /* open addressing; cap_slots is a power of two, more than half is empty */
+	size_t cap_slots;
+	int64_t last; /* highest number ever given */
+};
+
+struct mem_worker {
+	struct uuid id;
+	int64_t expires_at;
+};
+
+struct mem_key {
+	struct str owner, key;
+	uint8_t fingerprint[32];
+	struct uuid file;
+	int64_t created_at;
+	char *text; /* owns both strings */
+};
+
+struct mem_sent {
+	int64_t seq;
+	struct mem_job *row;
+	struct job job; /* as it ended; the strings are the row's */
+};
+
+struct mem {
+	struct catalog base;
+	pthread_mutex_t lock; /* guards everything below */
+	struct mem_table files, jobs;
+	struct mem_worker *workers;
+	size_t n_workers, cap_workers;
+	struct mem_key *keys;
+	size_t n_keys, cap_keys;
+	struct mem_sent *outbox;
+	size_t n_outbox, cap_outbox;
+	int64_t last_seq;
+	uint64_t waiting, running, final[JOB_STATES];
+};
+
+/* memory.c */
+struct mem_row *mem_find(const struct mem_table *t, struct uuid id);
+struct mem_row *mem_find_number(const struct mem_table *t, int64_t number);
+bool mem_reserve(struct mem_table *t, size_t more); /* room for `more` rows: mem_insert() cannot fail after that */
+void mem_insert(struct mem_table *t, struct mem_row *row); /* gives it the next number */
+void mem_remove(struct mem_table *t, struct mem_row *row); /* out of the table; does not free */
+/* Makes room for one more element of an array. */
+bool mem_grow(void *array, size_t *cap, size_t n, size_t element_size);
+void mem_file_free(struct mem_file *f);
+void mem_job_free(struct mem_job *j);
+bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a);
+
+/* memory_write.c */
+void mem_add_file(struct mem *m, struct change *ch);
+void mem_add_jobs(struct mem *m, struct change *ch);
+void mem_patch_file(struct mem *m, struct change *ch);
+void mem_delete_file(struct mem *m, struct change *ch);
+void mem_blob_gone(struct mem *m, struct change *ch);
+void mem_purge(struct mem *m, struct change *ch);
+
+/* memory_queue.c */
+void mem_claim(struct mem *m, struct change *ch);
+void mem_finish(struct mem *m, struct change *ch);
+void mem_cancel(struct mem *m, struct change *ch);
+void mem_retry(struct mem *m, struct change *ch);
+void mem_beat(struct mem *m, struct change *ch);
+void mem_reclaim(struct mem *m, struct change *ch);
+void mem_outbox_done(struct mem *m, struct change *ch);
+/* Ends a job and counts it; its strings must be in the row already. False: no memory for the outbox, and nothing was changed. */
+bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, struct str detail, int64_t now);
+/* A job that is final from its first moment on. */
+bool mem_born_final(struct mem *m, struct mem_job *j);
+
+/* memory_read.c */
+int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
+int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
+int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+int mem_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n, int64_t *ret_next,
+		   struct err *e);
+int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n, int64_t *ret_next,
+		  struct err *e);
+int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+int mem_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);
+int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
+
+#endif

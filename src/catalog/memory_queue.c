@@ -1,0 +1,329 @@
+/* Changes of jobs: claims, ends, leases. */
+#include "catalog/memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- ends ---- */
+
+static void outbox_put(struct mem *m, struct mem_job *j)
+{
+	m->final[j->job.state]++;
+	if (m->base.options.outbox)
+		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
+}
+
+bool mem_born_final(struct mem *m, struct mem_job *j)
+{
+	if (m->base.options.outbox && !mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox, sizeof(*m->outbox)))
+		return false;
+	outbox_put(m, j);
+	return true;
+}
+
+/* The tally follows the state here and nowhere else. */
+static void move(struct mem *m, struct mem_job *j, enum job_state to)
+{
+	assert(job_state_may(j->job.state, to));
+	if (j->job.state == JOB_QUEUED)
+		m->waiting--;
+	else if (j->job.state == JOB_RUNNING)
+		m->running--;
+	j->job.state = to;
+	if (to == JOB_QUEUED)
+		m->waiting++;
+	else if (to == JOB_RUNNING)
+		m->running++;
+}
+
+bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, struct str detail, int64_t now)
+{
+	if (m->base.options.outbox && !mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox, sizeof(*m->outbox)))
+		return false;
+	move(m, j, state);
+	j->job.error = error;
+	j->job.error_detail = detail;
+	j->job.finished_at = now;
+	j->cancel = false;
+	outbox_put(m, j);
+	return true;
+}
+
+static void no_memory(struct change *ch)
+{
+	change_refuse(ch, ERR_NO_MEMORY, "no memory for this change");
+}
+
+static bool end_cancelled(struct mem *m, struct mem_job *j, int64_t now)
+{
+	return mem_end(m, j, JOB_CANCELLED, ERR_CANCELLED, STR("the job was cancelled"), now);
+}
+
+static void back_to_queue(struct mem *m, struct mem_job *j, int error, struct str detail)
+{
+	move(m, j, JOB_QUEUED);
+	j->job.started_at = 0;
+	j->job.error = error;
+	j->job.error_detail = detail;
+}
+
+/* ---- claiming ---- */
+
+static struct mem_worker *find_worker(struct mem *m, struct uuid id)
+{
+	for (size_t i = 0; i < m->n_workers; i++)
+		if (uuid_eq(m->workers[i].id, id))
+			return &m->workers[i];
+	return NULL;
+}
+
+static int compare_ready(const void *a, const void *b)
+{
+	struct mem_job *const *x = a, *const *y = b;
+	const struct job *j = &(*x)->job, *k = &(*y)->job;
+
+	if (j->priority != k->priority)
+		return j->priority < k->priority ? -1 : 1;
+	if (j->run_at != k->run_at)
+		return j->run_at < k->run_at ? -1 : 1;
+	return (j->number > k->number) - (j->number < k->number);
+}
+
+/* The claims of a whole batch are small beside what tests put into the queue: all ready jobs are looked at. */
+static size_t ready_jobs(struct mem *m, int64_t now, struct mem_job **ready)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->jobs.n; i++) {
+		struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
+
+		if (j->job.state == JOB_QUEUED && j->job.run_at <= now)
+			ready[n++] = j;
+	}
+	qsort(ready, n, sizeof(struct mem_job *), compare_ready);
+	return n;
+}
+
+static bool claim_one(struct mem *m, const struct change_claim *c, struct mem_job *j, struct claimed *ret)
+{
+	const struct file *f = &j->file->file;
+
+	if (!mem_copy_job(&ret->job, &j->job, c->arena))
+		return false;
+	ret->owner = arena_str(c->arena, f->owner);
+	if (!ret->owner.p)
+		return false;
+	ret->size = f->size;
+	ret->location = f->location;
+	for (size_t i = 0; i < sizeof(ret->sha256); i++)
+		ret->sha256[i] = f->sha256[i];
+	move(m, j, JOB_RUNNING);
+	j->worker = c->worker;
+	j->job.attempt++;
+	j->job.fence++;
+	j->job.started_at = c->now;
+	j->job.error = 0;
+	j->job.error_detail = (struct str){};
+	ret->job.state = JOB_RUNNING;
+	ret->job.attempt = j->job.attempt;
+	ret->job.fence = j->job.fence;
+	ret->job.started_at = c->now;
+	ret->job.error = 0;
+	ret->job.error_detail = (struct str){};
+	return true;
+}
+
+void mem_claim(struct mem *m, struct change *ch)
+{
+	struct change_claim *c = &ch->claim;
+	struct mem_worker *w = find_worker(m, c->worker);
+	struct mem_job **ready;
+	size_t n;
+
+	c->jobs = NULL;
+	c->n = 0;
+	if (!w || w->expires_at <= c->now) {
+		change_refuse(ch, ERR_STALE, "the worker holds no lease");
+		return;
+	}
+	ready = calloc(m->waiting + 1, sizeof(struct mem_job *));
+	if (!ready) {
+		no_memory(ch);
+		return;
+	}
+	n = ready_jobs(m, c->now, ready);
+	n = n < c->max ? n : c->max;
+	c->jobs = arena_alloc(c->arena, (n + 1) * sizeof(*c->jobs));
+	if (!c->jobs)
+		no_memory(ch);
+	while (c->jobs && c->n < n && claim_one(m, c, ready[c->n], &c->jobs[c->n]))
+		c->n++;
+	free(ready);
+}
+
+/* ---- finishing ---- */
+
+static void finish_mine(struct mem *m, struct change *ch, struct mem_job *j)
+{
+	struct change_finish *f = &ch->finish;
+	struct str result = f->result.p ? arena_str(&j->row.text, f->result) : (struct str){};
+	struct str detail = f->error_detail.p ? arena_str(&j->row.text, f->error_detail) : (struct str){};
+	bool done = true;
+
+	if ((f->result.p && !result.p) || (f->error_detail.p && !detail.p)) {
+		no_memory(ch);
+		return;
+	}
+	if (f->started_at)
+		j->job.started_at = f->started_at;
+	if (j->cancel) {
+		done = end_cancelled(m, j, f->finished_at ? f->finished_at : j->job.started_at);
+	} else if (f->state == JOB_QUEUED) {
+		back_to_queue(m, j, f->error, detail);
+		if (f->give_back)
+			j->job.attempt--;
+		else
+			j->job.run_at = f->retry_at;
+	} else {
+		j->job.result = result;
+		done = mem_end(m, j, f->state, f->error, detail, f->finished_at);
+	}
+	if (!done)
+		no_memory(ch);
+}
+
+void mem_finish(struct mem *m, struct change *ch)
+{
+	struct change_finish *f = &ch->finish;
+	struct mem_row *row = mem_find(&m->jobs, f->job);
+	struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
+
+	if (j)
+		f->file = j->file->row.id;
+	if (!j || j->job.state != JOB_RUNNING || j->job.fence != f->fence || !uuid_eq(j->worker, f->worker)) {
+		change_refuse(ch, ERR_STALE, "another attempt holds the job, or it is final");
+		return;
+	}
+	finish_mine(m, ch, j);
+}
+
+/* ---- by hand ---- */
+
+static struct mem_job *find_own_job(struct mem *m, struct change *ch)
+{
+	struct change_job_ref *ref = &ch->job_ref;
+	struct mem_row *row = mem_find(&m->jobs, ref->id);
+	struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
+
+	ref->was_running = false;
+	if (!j || !str_eq(j->file->file.owner, ref->owner)) {
+		change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with this id");
+		return NULL;
+	}
+	ref->file = j->file->row.id;
+	return j;
+}
+
+void mem_cancel(struct mem *m, struct change *ch)
+{
+	struct mem_job *j = find_own_job(m, ch);
+
+	if (!j)
+		return;
+	if (job_state_final(j->job.state))
+		change_refuse(ch, ERR_JOB_STATE, "the job is %s already", job_state_name(j->job.state));
+	else if (j->job.state == JOB_RUNNING)
+		j->cancel = ch->job_ref.was_running = true;
+	else if (!end_cancelled(m, j, ch->job_ref.now))
+		no_memory(ch);
+}
+
+void mem_retry(struct mem *m, struct change *ch)
+{
+	struct mem_job *j = find_own_job(m, ch);
+
+	if (!j)
+		return;
+	if (!job_state_final(j->job.state) || !job_state_may(j->job.state, JOB_QUEUED)) {
+		change_refuse(ch, ERR_JOB_STATE, "the job is %s", job_state_name(j->job.state));
+		return;
+	}
+	if (j->file->deleted_at) {
+		change_refuse(ch, ERR_FILE_GONE, "the job's file was deleted");
+		return;
+	}
+	back_to_queue(m, j, 0, (struct str){});
+	j->job.attempt = j->job.losses = 0;
+	j->job.run_at = ch->job_ref.now;
+	j->job.finished_at = 0;
+	j->job.result = (struct str){};
+}
+
+/* ---- leases ---- */
+
+void mem_beat(struct mem *m, struct change *ch)
+{
+	struct change_beat *b = &ch->beat;
+	struct mem_worker *w = find_worker(m, b->worker);
+	int64_t expires_at = b->leaving ? b->now : b->expires_at;
+
+	if (w && w->expires_at > b->now) {
+		w->expires_at = expires_at;
+		return;
+	}
+	if (w || !b->first) {
+		change_refuse(ch, ERR_STALE, "the worker's lease is lost");
+		return;
+	}
+	if (!mem_grow(&m->workers, &m->cap_workers, m->n_workers, sizeof(*m->workers))) {
+		no_memory(ch);
+		return;
+	}
+	m->workers[m->n_workers++] = (struct mem_worker){b->worker, expires_at};
+}
+
+static bool lost(struct mem *m, const struct mem_job *j, const struct change_reclaim *r)
+{
+	const struct mem_worker *w = find_worker(m, j->worker);
+
+	return r->all || !w || w->expires_at <= r->now;
+}
+
+static bool take_back(struct mem *m, struct change_reclaim *r, struct mem_job *j)
+{
+	j->job.fence++;
+	j->job.losses++;
+	if (j->cancel)
+		return end_cancelled(m, j, r->now);
+	if (j->job.losses >= LOSSES_MAX) {
+		r->quarantined++;
+		return mem_end(m, j, JOB_QUARANTINED, ERR_WORKER_LOST, STR("the worker died over this job, time and again"), r->now);
+	}
+	r->reclaimed++;
+	back_to_queue(m, j, 0, (struct str){});
+	return true;
+}
+
+void mem_reclaim(struct mem *m, struct change *ch)
+{
+	struct change_reclaim *r = &ch->reclaim;
+
+	r->reclaimed = r->quarantined = 0;
+	for (size_t i = 0; i < m->jobs.n; i++) {
+		struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
+
+		if (j->job.state == JOB_RUNNING && lost(m, j, r) && !take_back(m, r, j))
+			no_memory(ch);
+	}
+}
+
+void mem_outbox_done(struct mem *m, struct change *ch)
+{
+	size_t gone = 0;
+
+	while (gone < m->n_outbox && m->outbox[gone].seq <= ch->outbox_done.upto)
+		gone++;
+	for (size_t i = gone; i < m->n_outbox; i++)
+		m->outbox[i - gone] = m->outbox[i];
+	m->n_outbox -= gone;
+}

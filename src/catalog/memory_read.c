@@ -1,0 +1,283 @@
+/* Reads. Everything handed out is copied into the caller's arena under the lock. */
+#include "catalog/memory.h"
+
+static struct mem *locked(struct catalog *c)
+{
+	struct mem *m = CONTAINER_OF(c, struct mem, base);
+
+	pthread_mutex_lock(&m->lock);
+	return m;
+}
+
+static int unlocked(struct mem *m, int r)
+{
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
+}
+
+static int copy_file(struct file *ret, const struct mem_file *f, struct arena *a, struct err *e)
+{
+	struct file out = f->file;
+
+	out.owner = arena_str(a, f->file.owner);
+	out.name = arena_str(a, f->file.name);
+	out.type = arena_str(a, f->file.type);
+	out.labels = arena_str(a, f->file.labels);
+	out.jobs = arena_alloc(a, (f->n_jobs + 1) * sizeof(*out.jobs));
+	if (!out.owner.p || !out.name.p || !out.type.p || !out.labels.p || !out.jobs)
+		return no_memory(e);
+	for (; out.n_jobs < f->n_jobs; out.n_jobs++)
+		if (!mem_copy_job(&out.jobs[out.n_jobs], &f->jobs[out.n_jobs]->job, a))
+			return no_memory(e);
+	*ret = out;
+	return 0;
+}
+
+int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+	struct mem_row *row = key.number > 0 ? mem_find_number(&m->files, key.number) : mem_find(&m->files, key.id);
+	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
+	int r;
+
+	if (!f || !str_eq(f->file.owner, owner))
+		r = err_set(e, ERR_FILE_NOT_FOUND, "there is no file with this id");
+	else if (f->deleted_at)
+		r = err_set(e, ERR_FILE_GONE, "the file was deleted");
+	else
+		r = copy_file(ret, f, a, e);
+	return unlocked(m, r);
+}
+
+int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e)
+{
+	struct mem *m = locked(c);
+	struct mem_row *row = mem_find(&m->files, file);
+	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
+
+	if (!f || !f->bytes.p)
+		return unlocked(m, err_set(e, ERR_FILE_NOT_FOUND, "there are no bytes of this file"));
+	buf_add_str(out, f->bytes);
+	return unlocked(m, buf_ok(out) ? 0 : no_memory(e));
+}
+
+int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+	struct mem_row *row = number > 0 ? mem_find_number(&m->jobs, number) : mem_find(&m->jobs, id);
+	const struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
+	struct job copy;
+
+	if (!j || !str_eq(j->file->file.owner, owner))
+		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id"));
+	if (j->file->deleted_at)
+		return unlocked(m, err_set(e, ERR_JOB_GONE, "the job was deleted with its file"));
+	if (!mem_copy_job(&copy, &j->job, a))
+		return unlocked(m, no_memory(e));
+	*ret = copy;
+	return unlocked(m, 0);
+}
+
+/* ---- lists ---- */
+
+int mem_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n, int64_t *ret_next,
+		   struct err *e)
+{
+	struct file *files = arena_alloc(a, page.limit * sizeof(*files));
+	struct file_match match;
+	struct mem *m;
+	int64_t last = 0;
+	size_t n = 0;
+	int r = file_match_init(&match, f, e);
+
+	if (r < 0)
+		return r;
+	if (!files)
+		return no_memory(e);
+	*ret_next = 0;
+	m = locked(c);
+	for (size_t i = m->files.n; i > 0; i--) {
+		const struct mem_file *row = CONTAINER_OF(m->files.rows[i - 1], struct mem_file, row);
+
+		if (row->row.number >= page.before || row->deleted_at || !str_eq(row->file.owner, f->owner))
+			continue;
+		if (n == page.limit) {
+			*ret_next = last;
+			break;
+		}
+		last = row->row.number;
+		if (!file_match_row(&match, row->file.name, row->file.labels))
+			continue;
+		r = copy_file(&files[n], row, a, e);
+		if (r < 0)
+			return unlocked(m, r);
+		n += file_match_jobs(&match, files[n].jobs, files[n].n_jobs);
+	}
+	*ret = files;
+	*ret_n = n;
+	return unlocked(m, 0);
+}
+
+static bool job_matches(const struct mem_job *j, const struct job_filter *f)
+{
+	if (j->file->deleted_at || !str_eq(j->file->file.owner, f->owner))
+		return false;
+	if (f->by_file && !uuid_eq(j->file->row.id, f->file))
+		return false;
+	return (f->state < 0 || (int)j->job.state == f->state) && (!f->op.p || str_eq(f->op, j->job.op));
+}
+
+int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n, int64_t *ret_next,
+		  struct err *e)
+{
+	struct job *jobs = arena_alloc(a, page.limit * sizeof(*jobs));
+	int64_t last = 0;
+	struct mem *m;
+	size_t n = 0;
+
+	if (!jobs)
+		return no_memory(e);
+	*ret_next = 0;
+	m = locked(c);
+	for (size_t i = m->jobs.n; i > 0; i--) {
+		const struct mem_job *row = CONTAINER_OF(m->jobs.rows[i - 1], struct mem_job, row);
+
+		if (row->row.number >= page.before)
+			continue;
+		if (n == page.limit) {
+			*ret_next = last;
+			break;
+		}
+		last = row->row.number;
+		if (!job_matches(row, f))
+			continue;
+		if (!mem_copy_job(&jobs[n++], &row->job, a))
+			return unlocked(m, no_memory(e));
+	}
+	*ret = jobs;
+	*ret_n = n;
+	return unlocked(m, 0);
+}
+
+/* ---- sums ---- */
+
+static int64_t least_run_at(const struct mem *m, int64_t not_after)
+{
+	int64_t least = INT64_MAX;
+
+	for (size_t i = 0; i < m->jobs.n; i++) {
+		const struct job *j = &CONTAINER_OF(m->jobs.rows[i], struct mem_job, row)->job;
+
+		if (j->state == JOB_QUEUED && j->run_at <= not_after && j->run_at < least)
+			least = j->run_at;
+	}
+	return least;
+}
+
+int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+	int64_t oldest = least_run_at(m, now);
+
+	*ret = (struct catalog_stats){.jobs_waiting = m->waiting, .jobs_running = m->running, .oldest_waiting_at = oldest == INT64_MAX ? 0 : oldest};
+	for (int s = 0; s < JOB_STATES; s++)
+		ret->jobs_final[s] = m->final[s];
+	for (size_t i = 0; i < m->files.n; i++) {
+		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+
+		ret->files += !f->deleted_at;
+		ret->file_bytes += f->deleted_at ? 0 : f->file.size;
+	}
+	return unlocked(m, 0);
+}
+
+int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+
+	*ret = m->waiting ? least_run_at(m, INT64_MAX) : INT64_MAX;
+	return unlocked(m, 0);
+}
+
+int mem_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+	struct mem_row *row = mem_find(&m->files, file);
+	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
+
+	*ret = f && !f->deleted_at && f->file.location != LOCATION_INLINE;
+	return unlocked(m, 0);
+}
+
+/* ---- work to be done ---- */
+
+static bool is_doomed(const struct mem_file *f, int64_t now)
+{
+	return f->doomed;
+}
+
+static bool is_expired(const struct mem_file *f, int64_t now)
+{
+	return !f->deleted_at && f->file.expires_at && f->file.expires_at <= now;
+}
+
+static int owned_ids(struct catalog *c, bool (*wanted)(const struct mem_file *f, int64_t now), int64_t now, uint32_t max, struct arena *a, struct doomed **ret,
+		     size_t *ret_n, struct err *e)
+{
+	struct doomed *list = arena_alloc(a, max * sizeof(*list));
+	struct mem *m;
+	size_t n = 0;
+
+	if (!list)
+		return no_memory(e);
+	m = locked(c);
+	for (size_t i = 0; i < m->files.n && n < max; i++) {
+		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+
+		if (!wanted(f, now))
+			continue;
+		list[n].file = f->row.id;
+		list[n].owner = arena_str(a, f->file.owner);
+		if (!list[n++].owner.p)
+			return unlocked(m, no_memory(e));
+	}
+	*ret = list;
+	*ret_n = n;
+	return unlocked(m, 0);
+}
+
+int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+{
+	return owned_ids(c, is_doomed, 0, max, a, ret, ret_n, e);
+}
+
+int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+{
+	return owned_ids(c, is_expired, now, max, a, ret, ret_n, e);
+}
+
+int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)
+{
+	struct outbox_entry *list = arena_alloc(a, max * sizeof(*list));
+	struct mem *m;
+	size_t n = 0;
+
+	if (!list)
+		return no_memory(e);
+	m = locked(c);
+	for (size_t i = 0; i < m->n_outbox && n < max; i++) {
+		if (m->outbox[i].seq <= after)
+			continue;
+		list[n].seq = m->outbox[i].seq;
+		if (!mem_copy_job(&list[n++].job, &m->outbox[i].job, a))
+			return unlocked(m, no_memory(e));
+	}
+	*ret = list;
+	*ret_n = n;
+	return unlocked(m, 0);
+}

@@ -1,0 +1,441 @@
+/* Changes of files, and jobs that come into being. Each builds its rows first, where memory may run out, and only then lets them in. */
+#include "catalog/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct mem_file *find_file(struct mem *m, struct uuid id, struct str owner)
+{
+	struct mem_row *row = mem_find(&m->files, id);
+	struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
+
+	return f && str_eq(f->file.owner, owner) ? f : NULL;
+}
+
+static struct mem_file *find_live_file(struct mem *m, struct change *ch, struct uuid id, struct str owner)
+{
+	struct mem_file *f = find_file(m, id, owner);
+
+	if (f && !f->deleted_at)
+		return f;
+	if (f)
+		change_refuse(ch, ERR_FILE_GONE, "the file was deleted");
+	else
+		change_refuse(ch, ERR_FILE_NOT_FOUND, "there is no file with this id");
+	return NULL;
+}
+
+static void no_memory(struct change *ch)
+{
+	change_refuse(ch, ERR_NO_MEMORY, "no memory for this change");
+}
+
+static struct mem_job *job_new(const struct job *job)
+{
+	struct mem_job *j = calloc(1, sizeof(*j));
+
+	if (j && mem_copy_job(&j->job, job, &j->row.text)) {
+		j->row.id = job->id;
+		return j;
+	}
+	mem_job_free(j);
+	return NULL;
+}
+
+/* Room was reserved. */
+static void job_in(struct mem *m, struct mem_file *f, struct mem_job *j)
+{
+	mem_insert(&m->jobs, &j->row);
+	j->file = f;
+	j->job.number = j->row.number;
+	j->job.file = f->row.id;
+	j->job.file_number = f->row.number;
+	f->jobs[f->n_jobs++] = j;
+	if (j->job.state == JOB_QUEUED)
+		m->waiting++;
+	else
+		mem_born_final(m, j);
+}
+
+static bool reserve_jobs_of(struct mem_file *f, size_t more)
+{
+	struct mem_job **jobs = reallocarray(f->jobs, f->n_jobs + more + 1, sizeof(struct mem_job *));
+
+	if (jobs)
+		f->jobs = jobs;
+	return jobs;
+}
+
+static bool reserve_outbox(struct mem *m, size_t more)
+{
+	return !m->base.options.outbox || mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox + more, sizeof(*m->outbox));
+}
+
+static bool over_limit(struct mem *m, struct change *ch, size_t queued)
+{
+	uint64_t limit = m->base.options.queue_max;
+
+	if (!limit || !queued || m->waiting + queued <= limit)
+		return false;
+	change_queue_full(ch, limit);
+	return true;
+}
+
+/* ---- idempotency ---- */
+
+static void key_remove(struct mem *m, size_t i)
+{
+	free(m->keys[i].text);
+	m->keys[i] = m->keys[--m->n_keys];
+}
+
+/* True: the change is answered by an earlier use of its key. */
+static bool key_settles(struct mem *m, struct change *ch)
+{
+	struct change_add_file *add = &ch->add_file;
+
+	for (size_t i = 0; i < m->n_keys; i++) {
+		struct mem_key *k = &m->keys[i];
+
+		if (!str_eq(k->owner, add->file->owner) || !str_eq(k->key, add->idempotency_key))
+			continue;
+		if (k->created_at <= add->file->created_at - IDEMPOTENCY_MS) {
+			key_remove(m, i);
+			return false;
+		}
+		if (memcmp(k->fingerprint, add->fingerprint, sizeof(k->fingerprint)) == 0) {
+			add->replayed = true;
+			add->replay_of = k->file;
+		} else {
+			change_refuse(ch, ERR_IDEMPOTENCY_CONFLICT, "the key was used for another request within the last 24 hours");
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool key_new(struct mem *m, const struct change_add_file *add, struct mem_key *ret)
+{
+	struct str owner = add->file->owner, key = add->idempotency_key;
+	char *text = malloc(owner.len + key.len);
+
+	if (!text || !mem_grow(&m->keys, &m->cap_keys, m->n_keys, sizeof(*m->keys))) {
+		free(text);
+		return false;
+	}
+	memcpy(text, owner.p, owner.len);
+	memcpy(text + owner.len, key.p, key.len);
+	*ret = (struct mem_key){.owner = {text, owner.len}, .key = {text + owner.len, key.len}, .file = add->file->id,
+				.created_at = add->file->created_at, .text = text};
+	memcpy(ret->fingerprint, add->fingerprint, sizeof(ret->fingerprint));
+	return true;
+}
+
+/* ---- adding ---- */
+
+static struct mem_file *file_new(const struct change_add_file *add)
+{
+	const struct file *file = add->file;
+	struct mem_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->row.id = file->id;
+	f->file = *file;
+	f->file.jobs = NULL;
+	f->file.n_jobs = 0;
+	f->file.owner = arena_str(&f->row.text, file->owner);
+	f->file.name = arena_str(&f->row.text, file->name);
+	f->file.type = arena_str(&f->row.text, file->type);
+	f->file.labels = arena_str(&f->row.text, file->labels);
+	if (file->location == LOCATION_INLINE)
+		f->bytes = arena_str(&f->row.text, (struct str){add->bytes.len ? add->bytes.p : "", add->bytes.len});
+	if (f->file.owner.p && f->file.name.p && f->file.type.p && f->file.labels.p && (f->bytes.p || file->location != LOCATION_INLINE) &&
+	    reserve_jobs_of(f, file->n_jobs))
+		return f;
+	mem_file_free(f);
+	return NULL;
+}
+
+/* An id that is there already, or twice in this change. */
+static bool ids_taken(struct mem *m, const struct job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (mem_find(&m->jobs, jobs[i].id))
+			return true;
+		for (size_t k = 0; k < i; k++)
+			if (uuid_eq(jobs[i].id, jobs[k].id))
+				return true;
+	}
+	return false;
+}
+
+/* Builds all rows or none. */
+static bool jobs_new(struct mem_job **rows, struct job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		jobs[i].fence = 0;
+		rows[i] = job_new(&jobs[i]);
+		if (rows[i])
+			continue;
+		while (i > 0)
+			mem_job_free(rows[--i]);
+		return false;
+	}
+	return true;
+}
+
+void mem_add_file(struct mem *m, struct change *ch)
+{
+	struct change_add_file *add = &ch->add_file;
+	struct file *file = add->file;
+	struct mem_job *jobs[OPS_MAX];
+	struct mem_key key = {};
+	struct mem_file *f;
+	size_t queued = 0;
+
+	add->replayed = false;
+	if (add->idempotency_key.p && key_settles(m, ch))
+		return;
+	for (size_t i = 0; i < file->n_jobs; i++)
+		queued += file->jobs[i].state == JOB_QUEUED;
+	if (over_limit(m, ch, queued))
+		return;
+	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
+		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
+		return;
+	}
+	f = file_new(add);
+	if (!f || !mem_reserve(&m->files, 1) || !mem_reserve(&m->jobs, file->n_jobs) || !reserve_outbox(m, file->n_jobs) ||
+	    (add->idempotency_key.p && !key_new(m, add, &key)) || !jobs_new(jobs, file->jobs, file->n_jobs)) {
+		free(key.text);
+		mem_file_free(f);
+		no_memory(ch);
+		return;
+	}
+	mem_insert(&m->files, &f->row);
+	f->file.number = file->number = f->row.number;
+	if (key.text)
+		m->keys[m->n_keys++] = key;
+	for (size_t i = 0; i < file->n_jobs; i++) {
+		job_in(m, f, jobs[i]);
+		file->jobs[i].number = jobs[i]->row.number;
+		file->jobs[i].file = file->id;
+		file->jobs[i].file_number = file->number;
+	}
+}
+
+/* The same work: on this file in any way, or on the same bytes of the same owner through the queue. */
+static const struct mem_job *done_before(struct mem *m, const struct mem_file *f, const struct job *job)
+{
+	for (size_t i = 0; i < m->jobs.n; i++) {
+		const struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
+
+		if (j->job.state != JOB_SUCCEEDED || memcmp(j->file->file.sha256, f->file.sha256, 32) != 0 || !str_eq(j->job.op, job->op) ||
+		    j->job.op_version != job->op_version || !str_eq(j->job.params, job->params))
+			continue;
+		if (j->file == f)
+			return j;
+		if (j->job.fence && j->job.result.p && !j->file->deleted_at && str_eq(j->file->file.owner, f->file.owner))
+			return j;
+	}
+	return NULL;
+}
+
+static void look_up(struct mem *m, struct change *ch, struct job *job, struct mem_file **ret)
+{
+	struct change_add_jobs *add = &ch->add_jobs;
+	struct mem_file *f = find_live_file(m, ch, job->file, add->owner);
+	const struct mem_job *earlier = f ? done_before(m, f, job) : NULL;
+
+	*ret = f;
+	job->state = earlier ? JOB_SUCCEEDED : JOB_QUEUED;
+	job->cached = earlier;
+	job->attempt = job->losses = 0;
+	job->fence = 0;
+	job->started_at = job->finished_at = earlier ? job->created_at : 0;
+	job->error = 0;
+	job->error_detail = (struct str){};
+	job->result = earlier ? earlier->job.result : (struct str){};
+	if (earlier && add->arena && job->result.p) {
+		job->result = arena_str(add->arena, job->result);
+		if (!job->result.p)
+			no_memory(ch);
+	}
+}
+
+static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **files)
+{
+	struct change_add_jobs *add = &ch->add_jobs;
+	size_t queued = 0;
+
+	for (size_t i = 0; i < add->n; i++) {
+		add->failed_index = i;
+		look_up(m, ch, &add->jobs[i], &files[i]);
+		if (ch->code)
+			return false;
+		queued += add->jobs[i].state == JOB_QUEUED;
+		if (over_limit(m, ch, queued))
+			return false;
+	}
+	if (ids_taken(m, add->jobs, add->n)) {
+		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
+		return false;
+	}
+	return true;
+}
+
+void mem_add_jobs(struct mem *m, struct change *ch)
+{
+	struct change_add_jobs *add = &ch->add_jobs;
+	struct mem_file **files = calloc(add->n, sizeof(struct mem_file *));
+	struct mem_job **rows = calloc(add->n, sizeof(struct mem_job *));
+	bool room = files && rows && mem_reserve(&m->jobs, add->n) && reserve_outbox(m, add->n);
+
+	if (!room)
+		no_memory(ch);
+	else if (add_jobs_check(m, ch, files)) {
+		for (size_t i = 0; i < add->n && room; i++)
+			room = reserve_jobs_of(files[i], add->n);
+		if (room && jobs_new(rows, add->jobs, add->n)) {
+			for (size_t i = 0; i < add->n; i++) {
+				job_in(m, files[i], rows[i]);
+				add->jobs[i].number = rows[i]->row.number;
+				add->jobs[i].file_number = files[i]->row.number;
+			}
+		} else {
+			no_memory(ch);
+		}
+	}
+	free(files);
+	free(rows);
+}
+
+/* ---- changing and deleting ---- */
+
+void mem_patch_file(struct mem *m, struct change *ch)
+{
+	struct change_patch_file *p = &ch->patch_file;
+	struct mem_file *f = find_live_file(m, ch, p->id, p->owner);
+	struct str name, labels;
+
+	if (!f)
+		return;
+	name = p->name.p ? arena_str(&f->row.text, p->name) : f->file.name;
+	labels = p->labels.p ? arena_str(&f->row.text, p->labels) : f->file.labels;
+	if (!name.p || !labels.p) {
+		no_memory(ch);
+		return;
+	}
+	f->file.name = name;
+	f->file.labels = labels;
+	if (p->set_expires)
+		f->file.expires_at = p->expires_at;
+}
+
+void mem_delete_file(struct mem *m, struct change *ch)
+{
+	struct change_delete_file *d = &ch->delete_file;
+	struct mem_file *f = find_live_file(m, ch, d->id, d->owner);
+
+	if (!f)
+		return;
+	if (!reserve_outbox(m, f->n_jobs)) {
+		no_memory(ch);
+		return;
+	}
+	for (size_t i = 0; i < f->n_jobs; i++) {
+		struct mem_job *j = f->jobs[i];
+
+		if (j->job.state == JOB_QUEUED)
+			mem_end(m, j, JOB_CANCELLED, ERR_CANCELLED, STR("the job was cancelled"), d->now);
+		else if (j->job.state == JOB_RUNNING)
+			j->cancel = true;
+	}
+	f->deleted_at = d->now;
+	f->bytes = (struct str){};
+	f->doomed = f->file.location != LOCATION_INLINE;
+	d->location = f->file.location;
+	d->blob_file = d->id;
+}
+
+void mem_blob_gone(struct mem *m, struct change *ch)
+{
+	struct mem_row *row = mem_find(&m->files, ch->blob_gone.file);
+
+	if (row)
+		CONTAINER_OF(row, struct mem_file, row)->doomed = false;
+}
+
+/* ---- purging ---- */
+
+static bool still_runs(const struct mem_file *f)
+{
+	for (size_t i = 0; i < f->n_jobs; i++)
+		if (!job_state_final(f->jobs[i]->job.state))
+			return true;
+	return false;
+}
+
+static void outbox_forget(struct mem *m, const struct mem_job *j)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->n_outbox; i++)
+		if (m->outbox[i].row != j)
+			m->outbox[kept++] = m->outbox[i];
+	m->n_outbox = kept;
+}
+
+static void purge_file(struct mem *m, struct mem_file *f)
+{
+	for (size_t i = 0; i < f->n_jobs; i++) {
+		outbox_forget(m, f->jobs[i]);
+		mem_remove(&m->jobs, &f->jobs[i]->row);
+		mem_job_free(f->jobs[i]);
+	}
+	mem_remove(&m->files, &f->row);
+	mem_file_free(f);
+}
+
+static bool holds_jobs(struct mem *m, struct uuid worker)
+{
+	for (size_t i = 0; i < m->jobs.n; i++) {
+		const struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
+
+		if (j->job.state == JOB_RUNNING && uuid_eq(j->worker, worker))
+			return true;
+	}
+	return false;
+}
+
+void mem_purge(struct mem *m, struct change *ch)
+{
+	const struct change_purge *p = &ch->purge;
+	uint32_t left = p->max;
+
+	for (size_t i = m->n_keys; i > 0 && left > 0; i--) {
+		if (m->keys[i - 1].created_at < p->idempotency_before) {
+			key_remove(m, i - 1);
+			left--;
+		}
+	}
+	left = p->max;
+	for (size_t i = 0; i < m->files.n && left > 0;) {
+		struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+
+		if (!f->deleted_at || f->deleted_at >= p->tombstones_before || f->doomed || still_runs(f)) {
+			i++;
+			continue;
+		}
+		purge_file(m, f);
+		left--;
+	}
+	left = p->max;
+	for (size_t i = m->n_workers; i > 0 && left > 0; i--) {
+		if (m->workers[i - 1].expires_at < p->workers_before && !holds_jobs(m, m->workers[i - 1].id)) {
+			m->workers[i - 1] = m->workers[--m->n_workers];
+			left--;
+		}
+	}
+}
