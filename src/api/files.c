@@ -50,7 +50,7 @@ static void stored(struct http_request *r, const struct file *f, bool replayed)
 
 static void not_stored(struct http_request *r, struct err *e)
 {
-	http_reply_problem(r, e);
+	front_problem(r, e->code, e);
 }
 
 static void start_store(struct http_request *r)

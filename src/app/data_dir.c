@@ -13,6 +13,8 @@
 
 #define MARKER "filemill.id"
 #define MARKER_NEW "filemill.id.new"
+#define FRESH "filemill.fresh" /* there until the first start has made the catalogue */
+#define CATALOGUE "catalog.db"
 #define LOCK "lock"
 
 const char *network_fs_name(long type)
@@ -50,7 +52,7 @@ static int refuse_network_fs(int fd, struct err *e)
 /* What a first start that was interrupted leaves, and what mkfs puts there, do not count. */
 static int is_empty(int fd, bool *ret, struct err *e)
 {
-	static const char *const harmless[] = {".", "..", LOCK, MARKER_NEW, "lost+found"};
+	static const char *const harmless[] = {".", "..", LOCK, MARKER_NEW, FRESH, "lost+found"};
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	bool empty = true;
@@ -97,6 +99,9 @@ static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
 
 	uuid_format(text, id);
 	text[UUID_TEXT_LEN] = '\n';
+	CLEANUP(fd_close) int fresh = openat(fd, FRESH, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fresh < 0)
+		return err_errno(e, errno, "creation of a file");
 	CLEANUP(fd_close) int file = openat(fd, MARKER_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, MARKER) != 0 ||
 	    fsync(fd) != 0)
@@ -117,6 +122,27 @@ static int take_lock(struct data_dir *d, struct err *e)
 	return err_errno(e, errno, "flock");
 }
 
+/* SQLite would make a new catalogue where one was lost, and the files would be gone without a word. */
+static int check_catalogue(struct data_dir *d, struct err *e)
+{
+	struct stat st;
+
+	d->fresh = fstatat(d->fd, FRESH, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (d->fresh || (fstatat(d->fd, CATALOGUE, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size > 0))
+		return 0;
+	return err_set(e, ERR_DAMAGED, "its catalogue %s is missing or empty; restore it, or start with another directory", CATALOGUE);
+}
+
+int data_dir_complete(struct data_dir *d, struct err *e)
+{
+	if (!d->fresh)
+		return 0;
+	if (unlinkat(d->fd, FRESH, 0) != 0 || fsync(d->fd) != 0)
+		return err_errno(e, errno, "removal of a file");
+	d->fresh = false;
+	return 0;
+}
+
 static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 {
 	bool marked, empty = false;
@@ -132,9 +158,11 @@ static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 	if ((rc = take_lock(d, e)) != 0)
 		return rc;
 	/* again, now that nobody else is at it */
-	if ((rc = read_marker(d->fd, &d->id, &marked, e)) != 0 || marked)
+	if ((rc = read_marker(d->fd, &d->id, &marked, e)) != 0)
 		return rc;
-	return make_marker(d->fd, env, &d->id, e);
+	if (!marked && (rc = make_marker(d->fd, env, &d->id, e)) != 0)
+		return rc;
+	return check_catalogue(d, e);
 }
 
 static int open_blobs(struct data_dir *d, struct err *e)

@@ -14,8 +14,7 @@
 #define UPLOADS_GRACE_MS 4000
 #define DRAIN_GRACE_MS 2000
 #define JOBS_GRACE_MS 2000
-#define FILES_RESERVE 100 /* descriptors kept for files, the catalogue, standard streams */
-#define CONNECTIONS_LEAST 16
+#define OWN_DESCRIPTORS 340 /* blob directories kept open (272), the catalogue's readers, the server's own */
 
 struct service {
 	struct data_dir data;
@@ -37,20 +36,29 @@ static void log_access(struct http_request *r, int status, int64_t us)
 		  LF_INT("status", status), LF_INT("us", us), LF_STR("peer", http_peer(r)), LF_STR("request_id", http_request_id(r)));
 }
 
-/* A connection costs a descriptor, a large upload another. */
-static unsigned connections_allowed(const struct settings *s)
+/* How many of the process's descriptors connections and large uploads may take: a large upload costs one beside its connection's. */
+struct share {
+	unsigned connections, uploads;
+};
+
+static struct share share_descriptors(const struct settings *s)
 {
 	unsigned limit = process_raise_descriptors();
-	unsigned allowed = limit > FILES_RESERVE + CONNECTIONS_LEAST ? limit - FILES_RESERVE : CONNECTIONS_LEAST;
+	unsigned rest = limit - (limit / 2 < OWN_DESCRIPTORS ? limit / 2 : OWN_DESCRIPTORS);
+	struct share share = {.connections = (unsigned)s->connections, .uploads = (unsigned)s->uploads_max};
 
-	if ((uint64_t)s->connections <= allowed)
-		return (unsigned)s->connections;
-	log_event(LOG_WARN, "connections_capped", LF_INT("wanted", s->connections), LF_INT("allowed", allowed),
-		  LF_INT("descriptors", limit));
-	return allowed;
+	if (share.connections > rest - rest / 3)
+		share.connections = rest - rest / 3;
+	if (share.uploads > rest - share.connections)
+		share.uploads = rest - share.connections;
+	if (share.connections < s->connections || share.uploads < s->uploads_max)
+		log_event(LOG_WARN, "descriptors_short", LF_INT("descriptors", limit), LF_INT("connections", share.connections),
+			  LF_INT("connections_wanted", s->connections), LF_INT("large_uploads", share.uploads),
+			  LF_INT("large_uploads_wanted", s->uploads_max));
+	return share;
 }
 
-static int open_engine(struct service *v, const struct settings *s, bool outbox, struct err *e)
+static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
 {
 	const struct catalog_options options = {.outbox = outbox, .queue_max = (uint64_t)s->queue_max};
 	const struct engine_config config = {
@@ -60,7 +68,7 @@ static int open_engine(struct service *v, const struct settings *s, bool outbox,
 		.space_fd = v->data.fd,
 		.io_threads = (unsigned)s->io_threads,
 		.job_threads = (unsigned)s->job_threads,
-		.uploads_max = (unsigned)s->uploads_max,
+		.uploads_max = share->uploads,
 		.default_ops = s->default_ops,
 		.lease_ms = s->lease_ms,
 		.beat_ms = s->beat_ms,
@@ -77,7 +85,9 @@ static int open_engine(struct service *v, const struct settings *s, bool outbox,
 
 	if ((rc = catalog_sqlite_open(&catalog, s->data_dir, &options, e)) != 0)
 		return rc;
-	rc = blobs_local_new(&blobs, &env_real, v->data.blobs_fd, e);
+	rc = data_dir_complete(&v->data, e);
+	if (rc == 0)
+		rc = blobs_local_new(&blobs, &env_real, v->data.blobs_fd, e);
 	if (rc == 0)
 		rc = engine_new(&v->engine, &config, &env_real, catalog, blobs, e);
 	if (rc == 0)
@@ -87,7 +97,7 @@ static int open_engine(struct service *v, const struct settings *s, bool outbox,
 	return rc;
 }
 
-static int open_http(struct service *v, const struct settings *s, const struct routes *routes, struct err *e)
+static int open_http(struct service *v, const struct settings *s, const struct share *share, const struct routes *routes, struct err *e)
 {
 	struct listen_address address;
 	int rc = listen_parse(&address, s->listen, e);
@@ -98,7 +108,7 @@ static int open_http(struct service *v, const struct settings *s, const struct r
 		.address = address.address,
 		.port = address.port,
 		.threads = (unsigned)s->http_threads,
-		.connections = connections_allowed(s),
+		.connections = share->connections,
 		.connections_per_address = (unsigned)s->connections_per_address,
 		.json_max = s->json_max,
 		.header_timeout_ms = s->header_timeout_ms,
@@ -115,16 +125,17 @@ static int open_http(struct service *v, const struct settings *s, const struct r
 
 static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
 {
+	struct share share = share_descriptors(s);
 	bool outbox = routes->hash_tasks && s->hash_tasks_log_file[0] != '\0';
 	int rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
 
 	if (rc == 0)
-		rc = open_engine(v, s, outbox, e);
+		rc = open_engine(v, s, &share, outbox, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
 	front_init(&v->front, v->engine, s->file_max, version);
 	v->has_front = true;
-	return open_http(v, s, routes, e);
+	return open_http(v, s, &share, routes, e);
 }
 
 /* Also for what was opened in part. */

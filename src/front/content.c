@@ -97,24 +97,31 @@ static void answer_unsatisfiable(const struct content *c)
 	front_problem(c->r, e.code, &e);
 }
 
+/* Markup can act when some program takes it at its word: it leaves as bytes. */
+static bool is_markup(struct str type)
+{
+	static const struct str xml = STR("xml");
+
+	if (magic_inline_safe(type))
+		return false;
+	return str_starts(type, STR("text/")) || (type.len >= xml.len && str_eq((struct str){type.p + type.len - xml.len, xml.len}, xml));
+}
+
 static void send_bytes(const struct content *c, int status, int *fd, struct buf *bytes)
 {
-	const char *type = str_eq(c->f->type, STR("text/plain")) ? "text/plain; charset=utf-8" : NULL;
-	char copy[TYPE_MAX_BYTES + 1];
+	struct str type = is_markup(c->f->type) ? STR("application/octet-stream") : c->f->type;
+	char text[TYPE_MAX_BYTES + 32];
 
-	if (type == NULL) {
-		snprintf(copy, sizeof(copy), "%.*s", STR_FMT(c->f->type));
-		type = copy;
-	}
+	snprintf(text, sizeof(text), "%.*s%s", STR_FMT(type), str_eq(type, STR("text/plain")) ? "; charset=utf-8" : "");
 	if (*fd >= 0) {
-		http_reply_fd(c->r, status, type, fd_steal(fd), c->first, c->length);
+		http_reply_fd(c->r, status, text, fd_steal(fd), c->first, c->length);
 		return;
 	}
 	if (c->range == RANGE_PART) {
 		memmove(bytes->p, bytes->p + c->first, c->length);
 		bytes->len = c->length;
 	}
-	http_reply_buf(c->r, status, type, bytes);
+	http_reply_buf(c->r, status, text, bytes);
 }
 
 /* The bytes are all there: a short blob must be told before a status is sent that promises more. */

@@ -97,10 +97,34 @@ int front_takes_work(struct http_request *r, struct err *e)
 	return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping and takes no new work");
 }
 
+/* When to try again, where nobody below knew better; 0 = nothing is said. */
+static int retry_after_s(int code)
+{
+	switch (code) {
+	case ERR_IDEMPOTENCY_RUNNING:
+	case ERR_QUEUE_FULL:
+	case ERR_OVERLOADED:
+	case ERR_NO_MEMORY:
+		return 1;
+	case ERR_SHUTTING_DOWN:
+	case ERR_CATALOG_UNAVAILABLE:
+	case ERR_IO:
+		return 5;
+	case ERR_STORAGE_FULL:
+	case ERR_STORAGE_READONLY:
+	case ERR_STORAGE_SEALED:
+		return 30;
+	default:
+		return 0;
+	}
+}
+
 void front_problem(struct http_request *r, int code, struct err *e)
 {
 	if (e->code == 0)
 		err_set(e, code != 0 ? code : ERR_INTERNAL, "%s", "");
+	if (e->retry_after_s == 0)
+		e->retry_after_s = retry_after_s(e->code);
 	http_reply_problem(r, e);
 }
 

@@ -36,7 +36,7 @@ static void path_in(char dst[160], const struct world *w, const char *name)
 
 static int free_world(void **state)
 {
-	static const char *const names[] = {"filemill.id", "filemill.id.new", "lock", "blobs", "strange"};
+	static const char *const names[] = {"filemill.id", "filemill.id.new", "filemill.fresh", "catalog.db", "lock", "blobs", "strange"};
 	struct world *w = *state;
 	char path[160];
 
@@ -124,6 +124,25 @@ static void a_first_start_that_was_interrupted_is_taken_up(void **state)
 	data_dir_close(&d);
 }
 
+static void a_catalogue_that_was_lost_is_not_replaced_by_a_new_one(void **state)
+{
+	struct world *w = *state;
+	struct data_dir d;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(open_in(&d, w, &e), 0);
+	data_dir_close(&d);
+	assert_int_equal(open_in(&d, w, &e), 0); /* interrupted before there was a catalogue */
+	assert_int_equal(data_dir_complete(&d, &e), 0);
+	data_dir_close(&d);
+	assert_int_equal(open_in(&d, w, &e), ERR_DAMAGED);
+	touch(w, "catalog.db", "");
+	assert_int_equal(open_in(&d, w, &e), ERR_DAMAGED);
+	touch(w, "catalog.db", "SQLite");
+	assert_int_equal(open_in(&d, w, &e), 0);
+	data_dir_close(&d);
+}
+
 static void a_damaged_marker_is_told(void **state)
 {
 	struct world *w = *state;
@@ -178,6 +197,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_directory_in_use_is_refused, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_directory_with_other_things_is_refused_and_left_alone, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_first_start_that_was_interrupted_is_taken_up, make_world, free_world),
+		cmocka_unit_test_setup_teardown(a_catalogue_that_was_lost_is_not_replaced_by_a_new_one, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_damaged_marker_is_told, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_blob_root_that_is_a_symbolic_link_is_refused, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_plain_file_is_no_directory, make_world, free_world),
