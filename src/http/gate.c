@@ -53,22 +53,26 @@ static int collect_headers(struct http_request *r, struct err *e)
 	return 0;
 }
 
-static void take_request_id(struct http_request *r)
+static enum MHD_Result take_id(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-	unsigned count;
-	struct str id = request_header(r, "X-Request-Id", &count);
+	struct http_request *r = cls;
+	size_t len = value ? strlen(value) : 0;
 
-	id = str_trim(id);
-	if (count != 1 || id.len == 0 || id.len > REQUEST_ID_MAX)
-		return;
-	for (size_t i = 0; i < id.len; i++) {
-		char c = id.p[i];
+	if (strcasecmp(key, "X-Request-Id") != 0 || len == 0 || len > REQUEST_ID_MAX)
+		return MHD_YES;
+	for (size_t i = 0; i < len; i++) {
+		char c = value[i];
 
 		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '_' || c == '-'))
-			return;
+			return MHD_YES;
 	}
-	memcpy(r->id, id.p, id.len);
-	r->id[id.len] = '\0';
+	memcpy(r->id, value, len + 1);
+	return MHD_YES;
+}
+
+void gate_take_id(struct http_request *r)
+{
+	MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_id, r);
 }
 
 static int check_fields(struct http_request *r, struct err *e)
@@ -213,17 +217,17 @@ int gate_check(struct http_request *r, const char *method, const char *version, 
 	int rc;
 
 	r->method = -1;
+	gate_take_id(r);
 	rc = collect_headers(r, e);
 	if (rc)
 		return rc;
-	take_request_id(r);
 	rc = check_raw(r, method, version, e);
+	if (!rc)
+		rc = check_method(r, method, e);
 	if (!rc)
 		rc = check_line(r, version, e);
 	if (!rc)
 		rc = check_fields(r, e);
-	if (!rc)
-		rc = check_method(r, method, e);
 	if (!rc)
 		rc = check_host(r, e);
 	if (!rc)

@@ -41,7 +41,9 @@ struct worker {
 	struct http_server *server;
 	struct MHD_Daemon *daemon;
 	unsigned connections; /* under server->lock */
-	uint64_t next_id; /* the worker's thread only: seed of request ids */
+	/* The worker's thread only. */
+	uint64_t next_id; /* seed of request ids */
+	struct http_request *exposed; /* see mhd_error.c */
 };
 
 /* What the keeper judges a connection by. */
@@ -155,6 +157,8 @@ struct http_request {
 	bool close_after; /* framing is not to be trusted any further */
 	bool expect_continue;
 	bool http10;
+	bool exposed; /* in the worker's list of that name */
+	struct http_request *exposed_prev, *exposed_next;
 	int64_t started_us;
 	int64_t dropped_since_ms; /* 0 = not dropping */
 	uint64_t dropped; /* bytes */
@@ -224,7 +228,16 @@ enum MHD_Result request_send(struct http_request *r);
 /* MHD has ended the request, well or badly. */
 void request_completed(struct http_request *r, enum MHD_RequestTerminationCode code);
 
+/* Refuses past MHD and shuts the sending side down, so that nothing of MHD's follows. */
+void request_refuse_raw(struct http_request *r, const struct err *e);
+
+/* ---- mhd_error.c: requests that MHD may refuse by itself ---- */
+void mhd_error_expose(struct http_request *r);
+void mhd_error_cover(struct http_request *r);
+[[gnu::format(printf, 2, 0)]] void mhd_error_log(void *cls, const char *format, va_list args); /* cls: the worker */
+
 /* ---- gate.c, gate_raw.c, framing.c, target.c ---- */
+void gate_take_id(struct http_request *r); /* X-Request-Id, when it is well-formed */
 [[nodiscard]] int gate_check(struct http_request *r, const char *method, const char *version, struct err *e);
 /* Line ends, folding and NUL, which MHD forgives, on the head as it still lies in MHD's memory. */
 [[nodiscard]] int gate_raw_head(struct http_request *r, const char *method, const char *version, size_t head_size, struct err *e);

@@ -46,6 +46,7 @@ struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, c
 	c->unclean = true;
 	conn_phase(c, CONN_HEAD);
 	atomic_fetch_add(&r->server->requests, 1);
+	mhd_error_expose(r);
 	return r;
 }
 
@@ -119,9 +120,12 @@ enum MHD_Result request_head(struct http_request *r, const char *method, const c
 {
 	struct err e = ERR_INIT;
 	const struct http_handler *handler;
+	bool refused = gate_check(r, method, version, &e) != 0;
 
 	r->started_us = http_now_us();
-	if (gate_check(r, method, version, &e)) {
+	if (!r->chunked)
+		mhd_error_cover(r);
+	if (refused) {
 		metric_add(METRIC_HTTP_GATE_REFUSED, 1);
 		r->close_after = true;
 		http_reply_problem(r, &e);
@@ -146,6 +150,7 @@ enum MHD_Result request_end(struct http_request *r)
 
 	if (r->stage == STAGE_BODY) {
 		r->stage = STAGE_ENDED;
+		mhd_error_cover(r);
 		conn_phase(r->conn, CONN_WAITING);
 		if (!park_has_reply(r) && r->chunked && framing_check_trailer(r, &e)) {
 			r->close_after = true;
@@ -169,13 +174,15 @@ static void count_answer(struct http_request *r)
 		metric_add(METRIC_HTTP_ERRORS_5XX, 1);
 	else if (status >= 400)
 		metric_add(METRIC_HTTP_ERRORS_4XX, 1);
-	metric_observe_us(METRIC_HTTP_SECONDS, http_now_us() - r->started_us);
+	if (r->started_us)
+		metric_observe_us(METRIC_HTTP_SECONDS, http_now_us() - r->started_us);
 }
 
 enum MHD_Result request_send(struct http_request *r)
 {
 	if (r->stage == STAGE_SENT)
 		return MHD_YES;
+	mhd_error_cover(r);
 	/* MHD 0.9.75 takes a bare LF for a line end inside the chunked framing, where we cannot always see it: what follows such a
 	 * body is not taken for a request. */
 	if (r->chunked || atomic_load(&r->server->draining))
@@ -205,10 +212,23 @@ static void answer_late(struct http_request *r)
 	send_raw(r);
 }
 
+void request_refuse_raw(struct http_request *r, const struct err *e)
+{
+	gate_take_id(r);
+	if (!park_has_reply(r))
+		http_reply_problem(r, e);
+	r->close_after = true;
+	r->stage = STAGE_SENT;
+	count_answer(r);
+	send_raw(r);
+	shutdown(r->conn->fd, SHUT_WR);
+}
+
 void request_completed(struct http_request *r, enum MHD_RequestTerminationCode code)
 {
 	struct http_server *s = r->server;
 
+	mhd_error_cover(r);
 	if (r->stage != STAGE_SENT && code != MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
 		answer_late(r);
 	if (s->config.access_log && r->started_us)

@@ -1,11 +1,8 @@
 /* The server's life and MHD's callbacks. MHD stays behind this folder. */
 #include "http/http_impl.h"
 
-#include "rt/log.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -65,18 +62,6 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum
 	*ctx = NULL;
 	if (r)
 		request_completed(r, code);
-}
-
-/* What MHD says is about single clients: of interest only when looking for something. */
-[[gnu::format(printf, 2, 0)]] static void on_log(void *cls, const char *format, va_list args)
-{
-	char line[256];
-
-	if (!log_enabled(LOG_DEBUG))
-		return;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = '\0';
-	log_event(LOG_DEBUG, "http_library", LF_CSTR("text", line));
 }
 
 /* ---- starting ---- */
@@ -140,7 +125,7 @@ static int worker_start(struct http_server *s, struct worker *w, struct err *e)
 	if (getrandom(&w->next_id, sizeof(w->next_id), 0) != sizeof(w->next_id))
 		return err_set(e, ERR_IO, "cannot start the HTTP server: no random bytes");
 	/* The logger comes first: what follows may use it. Limits and timeouts are the keeper's, so MHD gets none. */
-	w->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, w, MHD_OPTION_EXTERNAL_LOGGER, on_log, w,
+	w->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, w, MHD_OPTION_EXTERNAL_LOGGER, mhd_error_log, w,
 				     MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, w, MHD_OPTION_URI_LOG_CALLBACK, on_target, w,
 				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, w, MHD_OPTION_NOTIFY_CONNECTION, conn_notice, w,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, 1u << 20,
