@@ -9,25 +9,20 @@ static void write_id(struct json_out *j, const char *key, struct uuid id)
 	json_kstr(j, key, (struct str){text, UUID_TEXT_LEN});
 }
 
-static void write_null(struct json_out *j)
-{
-	json_raw(j, STR("null"));
-}
-
 static void write_raw(struct json_out *j, const char *key, struct str json)
 {
 	json_key(j, key);
 	if (json.p)
 		json_raw(j, json);
 	else
-		write_null(j);
+		json_put_null(j);
 }
 
 static void write_error(struct json_out *j, const struct job *job)
 {
 	json_key(j, "error");
 	if (job->error == 0) {
-		write_null(j);
+		json_put_null(j);
 		return;
 	}
 	json_obj_open(j);
@@ -53,7 +48,7 @@ void job_write_json(struct json_out *j, const struct job *job)
 	json_ktime(j, "started_at", job->started_at);
 	json_ktime(j, "finished_at", job->finished_at);
 	json_key(j, "progress");
-	write_null(j);
+	json_put_null(j);
 	write_raw(j, "result", job->result);
 	write_error(j, job);
 	json_key(j, "outputs");

@@ -1,10 +1,6 @@
 /* Labels: a few short pairs a client hangs on a file. Kept as canonical JSON text: keys sorted by their bytes, no blanks. */
 #include "model/model.h"
-
-/* jansson and base/json_out.h both declare a json_null(); neither is needed here. */
-#define json_null jansson_json_null
 #include "rt/json_in.h"
-#undef json_null
 
 #include <stdlib.h>
 #include <string.h>

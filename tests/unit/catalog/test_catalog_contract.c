@@ -1,0 +1,40 @@
+/* Runs the contract against every implementation: the same tests, a fresh catalogue each. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TESTS_MAX 200
+
+static const struct {
+	const char *name;
+	CMFixtureFunction begin;
+} BACKENDS[] = {{"memory", world_memory}, {"sqlite", world_sqlite}};
+
+static const struct named_test *const PARTS[] = {contract_files, contract_queue, contract_jobs, contract_lists};
+
+static int run_backend(const char *name, CMFixtureFunction begin)
+{
+	static char names[TESTS_MAX][120];
+	struct CMUnitTest tests[TESTS_MAX];
+	size_t n = 0;
+
+	for (size_t p = 0; p < ARRAY_LEN(PARTS); p++) {
+		for (const struct named_test *t = PARTS[p]; t->run; t++, n++) {
+			if (n == TESTS_MAX)
+				abort();
+			snprintf(names[n], sizeof(names[n]), "%s: %s", name, t->name);
+			tests[n] = (struct CMUnitTest){names[n], t->run, begin, world_end, NULL};
+		}
+	}
+	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+}
+
+int main(void)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(BACKENDS); i++)
+		failed += run_backend(BACKENDS[i].name, BACKENDS[i].begin);
+	return failed;
+}

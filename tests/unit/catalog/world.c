@@ -1,0 +1,351 @@
+#include "world.h"
+
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- directories and descriptors ---- */
+
+void temp_dir(char dir[DIR_MAX])
+{
+	snprintf(dir, DIR_MAX, "/tmp/filemill-catalog-XXXXXX");
+	if (!mkdtemp(dir))
+		abort();
+}
+
+void remove_dir(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(d), entry->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(dir);
+}
+
+unsigned open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* ---- the world ---- */
+
+static struct world *world_new(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		abort();
+	w->descriptors = open_descriptors();
+	w->err = ERR_INIT;
+	return w;
+}
+
+static void open_catalog(struct world *w)
+{
+	int r = w->dir[0] ? catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err) : catalog_memory_new(&w->c, &w->options, &w->err);
+
+	if (r < 0)
+		fail_msg("open: %s", w->err.detail);
+}
+
+int world_memory(void **state)
+{
+	struct world *w = world_new();
+
+	*state = w;
+	open_catalog(w);
+	return 0;
+}
+
+int world_sqlite(void **state)
+{
+	struct world *w = world_new();
+
+	*state = w;
+	temp_dir(w->dir);
+	open_catalog(w);
+	return 0;
+}
+
+void world_reopen(struct world *w)
+{
+	catalog_free(w->c);
+	w->c = NULL;
+	open_catalog(w);
+}
+
+void world_restart(struct world *w, struct catalog_options options)
+{
+	catalog_free(w->c);
+	w->c = NULL;
+	w->options = options;
+	if (w->dir[0]) {
+		remove_dir(w->dir);
+		temp_dir(w->dir);
+	}
+	open_catalog(w);
+}
+
+int64_t world_sql(const struct world *w, const char *sql)
+{
+	char path[DIR_MAX + 16];
+	sqlite3 *db;
+	sqlite3_stmt *s = NULL;
+	int64_t value = 0;
+
+	snprintf(path, sizeof(path), "%s/catalog.db", w->dir);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+	if (sqlite3_step(s) == SQLITE_ROW)
+		value = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	return value;
+}
+
+/* What must hold whatever was done: SQLite's own check, one task or one result for each job, and a tally that agrees with the tables. */
+void world_check_database(const struct world *w)
+{
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM job AS j WHERE (SELECT count(*) FROM task WHERE job = j.number)"
+				      " + (SELECT count(*) FROM result WHERE job = j.number) <> 1"),
+			 0);
+	assert_int_equal(world_sql(w, "SELECT (SELECT count(*) FROM task) + (SELECT count(*) FROM result) - (SELECT count(*) FROM job)"), 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM job WHERE file NOT IN (SELECT number FROM file)"), 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM blob WHERE file NOT IN (SELECT number FROM file WHERE deleted_at IS NULL AND location = 0)"), 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE (state = 1) <> (worker IS NOT NULL)"), 0);
+	assert_int_equal(world_sql(w, "SELECT waiting - (SELECT count(*) FROM task WHERE state = 0) FROM tally"), 0);
+	assert_int_equal(world_sql(w, "SELECT running - (SELECT count(*) FROM task WHERE state = 1) FROM tally"), 0);
+	assert_int_equal(world_sql(w, "SELECT files - (SELECT count(*) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
+	assert_int_equal(world_sql(w, "SELECT file_bytes - (SELECT coalesce(sum(size), 0) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
+}
+
+int world_end(void **state)
+{
+	struct world *w = *state;
+
+	catalog_free(w->c);
+	if (w->dir[0]) {
+		world_check_database(w);
+		remove_dir(w->dir);
+	}
+	arena_release(&w->arena);
+	assert_int_equal(open_descriptors(), w->descriptors);
+	free(w);
+	return 0;
+}
+
+/* ---- rows ---- */
+
+struct uuid test_id(unsigned n)
+{
+	struct uuid u = {{0x01, 0x90, 0, 0, 0, 0, 0x70, 0, 0x80}};
+
+	for (int i = 0; i < 4; i++)
+		u.b[12 + i] = (uint8_t)(n >> (24 - 8 * i));
+	return u;
+}
+
+unsigned job_id(unsigned file, unsigned job)
+{
+	return file * 100 + 1 + job;
+}
+
+void build_file(struct built *b, unsigned n)
+{
+	*b = (struct built){.n = n};
+	snprintf(b->name, sizeof(b->name), "file %u.bin", n);
+	snprintf(b->bytes, sizeof(b->bytes), "bytes of %u", n);
+	b->file = (struct file){.id = test_id(n), .owner = OWNER, .name = str_of(b->name), .size = strlen(b->bytes), .type = STR("text/plain"),
+				.labels = STR("{}"), .location = LOCATION_INLINE, .created_at = NOW, .jobs = b->jobs};
+	for (size_t i = 0; i < sizeof(b->file.sha256); i++)
+		b->file.sha256[i] = (uint8_t)(n * 7 + i);
+	b->change = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = &b->file, .bytes = str_of(b->bytes)}};
+}
+
+struct job *build_job(struct built *b, const char *op)
+{
+	size_t i = b->file.n_jobs++;
+
+	b->jobs[i] = (struct job){.id = test_id(job_id(b->n, (unsigned)i)), .op = str_of(op), .op_version = 1, .params = STR("{}"),
+				  .priority = PRIORITY_DEFAULT, .max_attempts = MAX_ATTEMPTS_DEFAULT, .run_at = NOW, .created_at = NOW};
+	return &b->jobs[i];
+}
+
+struct job *build_fused(struct built *b, const char *op, const char *result)
+{
+	struct job *job = build_job(b, op);
+
+	job->state = JOB_SUCCEEDED;
+	job->attempt = 1;
+	job->started_at = NOW - 5;
+	job->finished_at = NOW;
+	job->result = str_of(result);
+	return job;
+}
+
+/* ---- short ways to write ---- */
+
+int apply1(struct world *w, struct change *ch)
+{
+	struct change *batch[] = {ch};
+
+	if (catalog_apply(w->c, batch, 1, &w->err) < 0)
+		fail_msg("apply: %s", w->err.detail);
+	if (ch->code)
+		assert_int_equal(ch->code, ch->err.code);
+	return ch->code;
+}
+
+void must_apply(struct world *w, struct change *ch)
+{
+	if (apply1(w, ch) < 0)
+		fail_msg("refused: %s (%s)", ch->err.detail, ch->err.field);
+}
+
+void add_file(struct world *w, unsigned n)
+{
+	struct built b;
+
+	build_file(&b, n);
+	must_apply(w, &b.change);
+}
+
+void add_file_with_job(struct world *w, unsigned n, const char *op)
+{
+	struct built b;
+
+	build_file(&b, n);
+	build_job(&b, op);
+	must_apply(w, &b.change);
+}
+
+struct uuid first_beat(struct world *w, unsigned n, int64_t expires_at)
+{
+	struct change ch = {.kind = CHANGE_BEAT, .beat = {.worker = test_id(n), .now = NOW, .expires_at = expires_at, .first = true}};
+
+	must_apply(w, &ch);
+	return test_id(n);
+}
+
+struct change_claim claim(struct world *w, struct uuid worker, uint32_t max, int64_t now)
+{
+	struct change ch = {.kind = CHANGE_CLAIM, .claim = {.worker = worker, .max = max, .now = now, .arena = &w->arena}};
+
+	must_apply(w, &ch);
+	return ch.claim;
+}
+
+int finish(struct world *w, const struct job *job, struct uuid worker, enum job_state state)
+{
+	struct change ch = {.kind = CHANGE_FINISH,
+			    .finish = {.job = job->id, .fence = job->fence, .worker = worker, .state = state, .retry_at = NOW + 1000,
+				       .started_at = NOW + 10, .finished_at = NOW + 20}};
+
+	if (state == JOB_SUCCEEDED)
+		ch.finish.result = STR("{\"md5\":\"0123456789abcdef0123456789abcdef\"}");
+	if (state == JOB_FAILED || state == JOB_QUEUED) {
+		ch.finish.error = ERR_OP_FAILED;
+		ch.finish.error_detail = STR("it did not work");
+	}
+	return apply1(w, &ch);
+}
+
+int delete_file(struct world *w, unsigned n)
+{
+	struct change ch = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = test_id(n), .owner = OWNER, .now = NOW + 100}};
+
+	return apply1(w, &ch);
+}
+
+int cancel_job(struct world *w, unsigned id, bool *ret_was_running)
+{
+	struct change ch = {.kind = CHANGE_CANCEL_JOB, .job_ref = {.id = test_id(id), .owner = OWNER, .now = NOW + 50}};
+	int r = apply1(w, &ch);
+
+	if (ret_was_running)
+		*ret_was_running = ch.job_ref.was_running;
+	return r;
+}
+
+int retry_job(struct world *w, unsigned id)
+{
+	struct change ch = {.kind = CHANGE_RETRY_JOB, .job_ref = {.id = test_id(id), .owner = OWNER, .now = NOW + 60}};
+
+	return apply1(w, &ch);
+}
+
+struct change_reclaim reclaim(struct world *w, int64_t now, bool all)
+{
+	struct change ch = {.kind = CHANGE_RECLAIM, .reclaim = {.now = now, .all = all}};
+
+	must_apply(w, &ch);
+	return ch.reclaim;
+}
+
+int purge(struct world *w, int64_t before, uint32_t max)
+{
+	struct change ch = {.kind = CHANGE_PURGE,
+			    .purge = {.idempotency_before = before, .tombstones_before = before, .workers_before = before, .max = max}};
+
+	return apply1(w, &ch);
+}
+
+/* ---- short ways to read ---- */
+
+struct file read_file(struct world *w, unsigned n)
+{
+	struct file f = {};
+
+	if (catalog_file(w->c, (struct file_key){.id = test_id(n)}, OWNER, &w->arena, &f, &w->err) < 0)
+		fail_msg("file %u: %s", n, w->err.detail);
+	return f;
+}
+
+int file_code(struct world *w, unsigned n)
+{
+	struct file f;
+
+	return catalog_file(w->c, (struct file_key){.id = test_id(n)}, OWNER, &w->arena, &f, &w->err);
+}
+
+struct job read_job(struct world *w, unsigned id)
+{
+	struct job j = {};
+
+	if (catalog_job(w->c, test_id(id), 0, OWNER, &w->arena, &j, &w->err) < 0)
+		fail_msg("job %u: %s", id, w->err.detail);
+	return j;
+}
+
+int job_code(struct world *w, unsigned id)
+{
+	struct job j;
+
+	return catalog_job(w->c, test_id(id), 0, OWNER, &w->arena, &j, &w->err);
+}
+
+struct catalog_stats stats(struct world *w, int64_t now)
+{
+	struct catalog_stats s = {};
+
+	assert_int_equal(catalog_stats(w->c, now, &s, &w->err), 0);
+	return s;
+}

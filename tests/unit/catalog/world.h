@@ -1,0 +1,87 @@
+/* What the catalogue's tests share: a world with one catalogue in it, rows to put there, and short ways to ask. */
+#ifndef FILEMILL_TESTS_CATALOG_WORLD_H
+#define FILEMILL_TESTS_CATALOG_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "catalog/catalog.h"
+
+#define NOW INT64_C(1800000000000)
+#define OWNER STR(OWNER_PUBLIC)
+#define DIR_MAX 64
+
+struct world {
+	struct catalog *c;
+	struct catalog_options options;
+	char dir[DIR_MAX]; /* "" for the memory catalogue */
+	struct arena arena; /* for what is read */
+	struct err err;
+	unsigned descriptors; /* open before the world was made */
+};
+
+/* cmocka's set-up and tear-down; *state becomes the world. Tearing down checks a SQLite catalogue through and through. */
+int world_memory(void **state);
+int world_sqlite(void **state);
+int world_end(void **state);
+void world_reopen(struct world *w); /* closes and opens the SQLite catalogue again */
+void world_restart(struct world *w, struct catalog_options options); /* an empty one with other options */
+/* Runs SQL on the world's database and returns the first value, 0 when there is none. */
+int64_t world_sql(const struct world *w, const char *sql);
+void world_check_database(const struct world *w);
+void temp_dir(char dir[DIR_MAX]);
+void remove_dir(const char *dir);
+unsigned open_descriptors(void);
+
+struct uuid test_id(unsigned n);
+
+/* A file to be added: id test_id(n), inline bytes "bytes of n", its own SHA-256; jobs have the ids test_id(n * 100 + 1) and on. */
+struct built {
+	struct change change;
+	struct file file;
+	struct job jobs[OPS_MAX];
+	char name[32], bytes[32];
+	unsigned n;
+};
+void build_file(struct built *b, unsigned n);
+struct job *build_job(struct built *b, const char *op); /* queued */
+struct job *build_fused(struct built *b, const char *op, const char *result); /* succeeded */
+unsigned job_id(unsigned file, unsigned job); /* test_id() argument of a built file's job, from 0 */
+
+/* Applies one change, which must not fail as a batch; returns its code. */
+int apply1(struct world *w, struct change *ch);
+/* The same for what must succeed. */
+void must_apply(struct world *w, struct change *ch);
+void add_file(struct world *w, unsigned n); /* without jobs */
+void add_file_with_job(struct world *w, unsigned n, const char *op); /* one queued job */
+struct uuid first_beat(struct world *w, unsigned n, int64_t expires_at); /* worker test_id(n) */
+struct change_claim claim(struct world *w, struct uuid worker, uint32_t max, int64_t now);
+int finish(struct world *w, const struct job *job, struct uuid worker, enum job_state state);
+int delete_file(struct world *w, unsigned n);
+int cancel_job(struct world *w, unsigned id, bool *ret_was_running);
+int retry_job(struct world *w, unsigned id);
+struct change_reclaim reclaim(struct world *w, int64_t now, bool all);
+int purge(struct world *w, int64_t before, uint32_t max); /* everything older than that */
+
+struct file read_file(struct world *w, unsigned n);
+int file_code(struct world *w, unsigned n);
+struct job read_job(struct world *w, unsigned id);
+int job_code(struct world *w, unsigned id);
+struct catalog_stats stats(struct world *w, int64_t now);
+
+#define assert_str(s, text) assert_true(str_eq((s), str_of(text)))
+#define assert_id(id, n) assert_true(uuid_eq((id), test_id(n)))
+
+/* The contract, in parts; each ends with a row without a function. */
+struct named_test {
+	const char *name;
+	void (*run)(void **state);
+};
+#define NAMED(fn) {#fn, fn}
+extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[];
+
+#endif
