@@ -167,13 +167,13 @@ static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 
 static int open_blobs(struct data_dir *d, struct err *e)
 {
-	if (mkdirat(d->fd, "blobs", 0700) == 0) {
-		if (fsync(d->fd) != 0)
-			return err_errno(e, errno, "fsync");
-	} else if (errno != EEXIST) {
+	if (d->fresh && mkdirat(d->fd, "blobs", 0700) != 0 && errno != EEXIST)
 		return err_errno(e, errno, "mkdir of blobs");
-	}
+	if (d->fresh && fsync(d->fd) != 0)
+		return err_errno(e, errno, "fsync");
 	d->blobs_fd = openat(d->fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (d->blobs_fd < 0 && errno == ENOENT)
+		return err_set(e, ERR_DAMAGED, "its folder blobs is missing; restore it, or start with another directory");
 	return d->blobs_fd >= 0 ? 0 : err_errno(e, errno, "open of blobs");
 }
 

@@ -19,8 +19,8 @@ struct data_dir {
 #define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1})
 
 /* Creates what is missing: the directory (not its parents), the marker, blobs/. The catalogue is the caller's to open next; afterwards data_dir_complete(). ERR_IN_USE when another process holds the lock; ERR_BAD_CONFIG when it lies on a network file system, or
- * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none, and when the catalogue of a
- * directory that was complete is missing or empty: a new one must not be put in its place. */
+ * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none, and when the catalogue or the
+ * blobs of a directory that was complete are missing: new ones must not be put in their place. */
 [[nodiscard]] int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e);
 /* The catalogue is there: from now on its absence is damage. */
 [[nodiscard]] int data_dir_complete(struct data_dir *d, struct err *e);
