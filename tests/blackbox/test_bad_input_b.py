@@ -46,7 +46,7 @@ IDS = ["01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce-b302099a
 
 
 @pytest.mark.parametrize("what", ["files", "jobs"])
-@pytest.mark.parametrize("odd", IDS)
+@pytest.mark.parametrize("odd", IDS, ids=lambda x: x[:48])
 def test_b4_b5_odd_ids(server, base, odd, what):
 	check(server, Case("B5", head("GET", f"/v1/{what}/{odd}"), {400, 404}, {"bad_id", "bad_path", "file_not_found", "job_not_found"}))
 

@@ -89,6 +89,19 @@ def test_a25_a_body_that_drips(hasty):
 	assert hasty.newest_number() == before
 
 
+@pytest.mark.parametrize("target", ["/v1/files", "/uploadfile/", "/hashes/"])
+@pytest.mark.parametrize("kept", [5, 100, 60_000])
+def test_a32_a_body_cut_short_by_a_half_close(make_server, target, kept):
+	"""The end may come in one packet with the head, and then only the time for the body tells it."""
+	s = make_server(surfaces=["all"], settings={"http.body_grace": "1s", "http.idle_timeout": "3s"})
+	request = wire.post_raw(b"x" * 100_000, target) if target == "/v1/files" else wire.post_form(wire.form(wire.file_part(b"x" * 100_000)), target=target)
+	body = request.index(b"\r\n\r\n") + 4
+	r = wire.exchange(s, request[:body + kept], half_close=True)
+	assert r.status_code in (400, 408, None) or r.status_code == 200 and r.json()["success"] is False
+	eventually(lambda: not s.blobs(), message="bytes of half an upload stayed")
+	assert not s.all_files()
+
+
 def test_a_body_that_is_fast_enough_is_taken(hasty):
 	request = post_raw(b"x" * 60_000)
 	with wire.Wire(hasty) as w:

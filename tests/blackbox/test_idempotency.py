@@ -59,7 +59,7 @@ def begin(w, request, held=500):
 
 def test_a_repeat_while_the_first_is_running_is_told_so(server):
 	body = b"x" * 1000
-	request = wire.post_raw(body, headers=["Idempotency-Key: running"])
+	request = wire.post_raw(body, "/v1/files", headers=["Idempotency-Key: running"])
 	with wire.Wire(server) as w:
 		begin(w, request)
 		problem(post(server, "running", body), 409, "idempotency_running")
@@ -70,7 +70,7 @@ def test_a_repeat_while_the_first_is_running_is_told_so(server):
 
 
 def test_a_key_is_free_again_when_the_first_never_finished(server):
-	request = wire.post_raw(b"y" * 1000, headers=["Idempotency-Key: broken"])
+	request = wire.post_raw(b"y" * 1000, "/v1/files", headers=["Idempotency-Key: broken"])
 	with wire.Wire(server) as w:
 		begin(w, request)
 	eventually(lambda: post(server, "broken", b"y" * 1000).status_code == 201)

@@ -85,7 +85,8 @@ class Tour:
 
 	def __call__(self, method, path, status, **more):
 		r = self.server.request(method, path, **more)
-		assert r.status_code == status, (method, path, r.status_code, r.text[:300])
+		assert r.status_code in (status if isinstance(status, tuple) else (status,)), (method, path, r.status_code, r.text[:300])
+		status = r.status_code
 		template, operation = self.operation(method.lower(), path.split("?")[0])
 		self.seen.add((method, template))
 		responses = operation["responses"]
@@ -127,8 +128,8 @@ def test_the_answers_fit_the_document(server, document):
 	tour("POST", path + "/jobs", 422, json={"op": "sha1", "priority": 99})
 	delayed = tour("POST", "/v1/jobs", 202, json={"jobs": [{"file": f["id"], "op": "sha256", "run_at": "2099-01-01T00:00:00.000Z"}]}).json()["jobs"][0]
 	if delayed["state"] == "queued":
-		tour("POST", f"/v1/jobs/{delayed['id']}/cancel", 200)
-		tour("POST", f"/v1/jobs/{delayed['id']}/retry", 200)
+		tour("POST", f"/v1/jobs/{delayed['id']}/cancel", (200, 202))
+		tour("POST", f"/v1/jobs/{delayed['id']}/retry", (200, 202))
 	tour("POST", f"/v1/jobs/{job['id']}/retry", 409)
 	tour("GET", "/v1/jobs?limit=5", 200)
 	tour("GET", "/v1/jobs?state=x", 400)

@@ -233,7 +233,15 @@ class Server:
 		return self._status("VmHWM")
 
 	def fds(self):
-		return len(os.listdir(f"/proc/{self.pid}/fd"))
+		"""Open descriptors but those of blob folders, of which the store keeps a bounded number."""
+		count, folder = 0, f"/proc/{self.pid}/fd"
+		for name in os.listdir(folder):
+			try:
+				path = os.readlink(f"{folder}/{name}")
+			except FileNotFoundError:
+				continue
+			count += not (path.startswith(str(self.data.resolve() / "blobs")) and os.path.isdir(path))
+		return count
 
 	def cpu_seconds(self):
 		fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
