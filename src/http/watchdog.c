@@ -108,13 +108,26 @@ static void check_reply(struct conn *c, int64_t age_ms, int64_t now_ms)
 	shutdown(c->fd, SHUT_RDWR);
 }
 
+/* The end of what the client sends may arrive in one packet with its last bytes. MHD reads less than it has room for, takes that for all there
+ * is, and as its epoll events are edge-triggered it would learn of the end from the timeout only. Shutting down our reading side makes a new event. */
+static void repeat_end(struct conn *c)
+{
+	char byte;
+
+	if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		shutdown(c->fd, SHUT_RD);
+}
+
 static void check(struct conn *c, int64_t now_ms)
 {
 	int64_t since_ms = atomic_load_explicit(&c->since_ms, memory_order_relaxed);
+	int phase = atomic_load_explicit(&c->phase, memory_order_relaxed);
 
 	if (!c->mhd || atomic_load(&c->too_slow))
 		return;
-	switch (atomic_load_explicit(&c->phase, memory_order_relaxed)) {
+	if (phase != CONN_WAITING && phase != CONN_REPLY)
+		repeat_end(c);
+	switch (phase) {
 	case CONN_FRESH:
 		if (atomic_load(&c->server->draining))
 			shutdown(c->fd, SHUT_RD);
