@@ -30,6 +30,13 @@ void fault_plan(enum fault_call call, unsigned n, int rc, bool goes_on)
 	plan.left = n;
 }
 
+static atomic_uint calls[FAULT_CALLS];
+
+unsigned fault_calls(enum fault_call call)
+{
+	return calls[call];
+}
+
 unsigned fault_hits(void)
 {
 	return plan.hits;
@@ -37,6 +44,7 @@ unsigned fault_hits(void)
 
 static int fault(enum fault_call call)
 {
+	calls[call]++;
 	if (plan.left == 0 || plan.call != call)
 		return SQLITE_OK;
 	if (plan.left > 1) {

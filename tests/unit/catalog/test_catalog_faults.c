@@ -147,6 +147,18 @@ static void a_full_disk_is_said_clearly_and_passes(void **state)
 	assert_int_equal(stats(w, NOW).files, 2);
 }
 
+static void every_batch_is_flushed_before_it_is_acknowledged(void **state)
+{
+	struct world *w = *state;
+
+	for (unsigned i = 1; i <= 10; i++) {
+		unsigned before = fault_calls(FAULT_SYNC);
+
+		assert_int_equal(add_big(w, i), 0);
+		assert_true(fault_calls(FAULT_SYNC) > before);
+	}
+}
+
 static void a_failed_flush_seals_until_a_restart(void **state)
 {
 	struct world *w = *state;
@@ -234,6 +246,7 @@ int main(void)
 		TEST(no_flush_that_fails_loses_what_was_acknowledged),
 		TEST(no_file_that_cannot_be_opened_loses_what_was_acknowledged),
 		TEST(a_full_disk_is_said_clearly_and_passes),
+		TEST(every_batch_is_flushed_before_it_is_acknowledged),
 		TEST(a_failed_flush_seals_until_a_restart),
 		TEST(an_unwritable_commit_seals_too),
 		TEST(a_failed_flush_of_a_checkpoint_seals_too),

@@ -241,6 +241,30 @@ static void a_newer_schema_is_refused(void **state)
 	assert_int_equal(file_code(w, 1), 0);
 }
 
+/* As a newer version that was killed leaves it: its last commits stand in the log, and stay there. */
+static void a_newer_schema_in_the_log_is_refused(void **state)
+{
+	struct world *w = *state;
+	char path[DIR_MAX + 32];
+	struct stat before, after;
+	sqlite3 *db;
+
+	add_file(w, 1);
+	catalog_free(w->c);
+	w->c = NULL;
+	path_of(w, path, "catalog.db");
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	path_of(w, path, "catalog.db-wal");
+	assert_int_equal(stat(path, &before), 0);
+	expect_refused(w, ERR_SCHEMA_NEWER);
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(before.st_size, after.st_size);
+	start_anew(w);
+}
+
 static void a_file_that_is_no_database_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -521,6 +545,7 @@ int main(void)
 		TEST(md5_jobs_are_seen_as_a_table),
 		TEST(the_log_mode_is_wal),
 		TEST(a_newer_schema_is_refused),
+		TEST(a_newer_schema_in_the_log_is_refused),
 		TEST(a_file_that_is_no_database_is_refused),
 		TEST(another_programs_database_is_refused),
 		TEST(a_truncated_or_overwritten_catalogue_is_refused),
