@@ -99,7 +99,7 @@ void http_continue(struct http_request *r); /* after HTTP_WAIT; any thread, exac
 /* ---- answering: exactly one http_reply… a request ---- */
 /* Before the reply; name and value are copied. A value with control characters is dropped and logged: our own mistake. */
 void http_set_header(struct http_request *r, const char *name, const char *value);
-/* Takes the buffer (emptied). Content-Type as given. */
+/* Takes the buffer (emptied). Content-Type as given; it is copied, here and below. */
 void http_reply_buf(struct http_request *r, int status, const char *content_type, struct buf *body);
 void http_reply_json(struct http_request *r, int status, struct buf *body);
 void http_reply_static(struct http_request *r, int status, const char *content_type, const void *p, size_t n); /* memory that outlives the server */

@@ -54,6 +54,9 @@ static void give(struct http_request *r, struct reply *reply)
 		return;
 	}
 	r->reply = *reply;
+	/* the caller's memory may be gone before the worker sends the head */
+	if (reply->content_type)
+		r->reply.content_type = arena_strndup(&r->arena, reply->content_type, strlen(reply->content_type));
 	park_replied(r);
 }
 
