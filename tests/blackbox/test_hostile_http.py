@@ -20,6 +20,23 @@ def hasty(module_folder):
 		yield s
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stalled(module_folder):
+	"""Readers that ask for a large file and then read nothing."""
+	s = Server(module_folder / "stalled").start()
+	f = s.upload(random_bytes(30 * 2**20, 1))
+	s.http.close()
+	fds, readers = s.fds(), []
+	for _ in range(5):
+		w = wire.Wire(s, rcvbuf=4096)
+		w.send(head("GET", f"/v1/files/{f['id']}/content"))
+		w.socket.recv(100)
+		readers.append(w)
+	yield s, readers, fds
+	if s.running():
+		s.kill()
+
+
 def ended_after(w, at_most):
 	start = time.monotonic()
 	w.socket.settimeout(at_most)
@@ -119,21 +136,6 @@ def test_a_request_that_waits_is_not_taken_for_slow(hasty):
 	assert r.status_code == 200 and time.monotonic() - start > 5.5
 
 
-def test_a26_a_reader_that_stops_reading_is_let_go(hasty):
-	f = hasty.upload(random_bytes(30 * 2**20, 1))
-	hasty.http.close()
-	fds = hasty.fds()
-	readers = []
-	for _ in range(5):
-		w = wire.Wire(hasty, rcvbuf=4096)
-		w.send(head("GET", f"/v1/files/{f['id']}/content"))
-		w.socket.recv(100)
-		readers.append(w)
-	eventually(lambda: hasty.fds() <= fds + 1, timeout=25, message="stalled readers are kept")
-	[w.close() for w in readers]
-	hasty.alive()
-
-
 def test_a_slow_but_steady_reader_is_served(hasty):
 	f = hasty.upload(random_bytes(2 * 2**20, 2))
 	with wire.Wire(hasty, rcvbuf=16384) as w:
@@ -222,37 +224,46 @@ def test_clients_that_vanish_while_they_wait(server):
 	eventually(lambda: server.fds() <= fds + 3, timeout=15, message="their connections stay")
 
 
-def test_noise(server):
-	rng = random.Random(3)
-	for _ in range(60):
-		with wire.Wire(server) as w:
-			w.send(rng.randbytes(rng.randrange(1, 3000)))
+def shout(server, messages):
+	"""Many at a time: each is said, the end too, and the server has to end its side."""
+	for start in range(0, len(messages), 40):
+		wires = [wire.Wire(server, 5) for _ in messages[start:start + 40]]
+		for w, data in zip(wires, messages[start:start + 40]):
+			w.send(data)
 			w.half_close()
+		for w in wires:
 			w.closes(5)
-	server.alive()
+			assert w.ended, "it keeps a connection whose client has ended"
+			w.close()
+		assert server.running()
 
 
-def test_mutated_requests_never_harm(server):
+def test_noise(hasty):
+	rng = random.Random(3)
+	shout(hasty, [rng.randbytes(rng.randrange(1, 3000)) for _ in range(200)])
+	hasty.alive()
+
+
+def mutated(rng, seed):
+	data = bytearray(seed)
+	for _ in range(rng.randrange(1, 4)):
+		at, kind = rng.randrange(len(data)), rng.randrange(3)
+		if kind == 0:
+			data[at] = rng.randrange(256)
+		elif kind == 1:
+			del data[at]
+		else:
+			data[at:at] = data[at:at + rng.randrange(1, 20)]
+	return bytes(data)
+
+
+def test_mutated_requests_never_harm(hasty):
 	"""Bytes of good requests changed, dropped and doubled at random; the server answers or closes, and stays."""
 	rng = random.Random(11)
 	seeds = [head("GET", "/v1/files?limit=5"), post_raw(b"hello"), wire.post_form(wire.form(wire.field_part(b"ops", b"md5"), wire.file_part(b"data"))),
 		 head("POST", "/v1/files", ["Transfer-Encoding: chunked", "Content-Type: x/y"]) + wire.chunked(b"a", b"bc")]
-	for i in range(400):
-		data = bytearray(seeds[i % len(seeds)])
-		for _ in range(rng.randrange(1, 4)):
-			at, kind = rng.randrange(len(data)), rng.randrange(3)
-			if kind == 0:
-				data[at] = rng.randrange(256)
-			elif kind == 1:
-				del data[at]
-			else:
-				data[at:at] = data[at:at + rng.randrange(1, 20)]
-		with wire.Wire(server, 5) as w:
-			w.send(bytes(data))
-			w.half_close()
-			w.closes(5)
-		assert server.running(), bytes(data)
-	server.alive()
+	shout(hasty, [mutated(rng, seeds[i % len(seeds)]) for i in range(800)])
+	hasty.alive()
 
 
 def test_many_at_once_are_all_answered(server):
@@ -271,3 +282,12 @@ def test_many_at_once_are_all_answered(server):
 	[t.start() for t in threads]
 	[t.join() for t in threads]
 	assert not failures, failures[:3]
+
+
+def test_a26_readers_that_stopped_reading_were_let_go(stalled):
+	"""Last of this file: a stalled reader is let go after half a minute of not reading, and the others took that long."""
+	server, readers, fds = stalled
+	eventually(lambda: server.fds() <= fds, timeout=60, message="stalled readers are kept")
+	[w.close() for w in readers]
+	server.alive()
+	server.stop()
