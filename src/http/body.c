@@ -86,6 +86,8 @@ enum MHD_Result body_take(struct http_request *r, const char *data, size_t *n)
 	struct err e = ERR_INIT;
 	size_t size = *n;
 
+	if (r->chunked && framing_check_chunk(r, data, &e))
+		r->chunk_bad = true;
 	if (park_is_parked(r))
 		return MHD_YES; /* MHD offers the next chunk although we wait: it keeps it */
 	if (atomic_load(&r->conn->too_slow))
@@ -94,7 +96,8 @@ enum MHD_Result body_take(struct http_request *r, const char *data, size_t *n)
 	atomic_fetch_add_explicit(&r->conn->body_bytes, size, memory_order_relaxed);
 	r->received += size;
 	*n = 0;
-	if (r->chunked && framing_check_chunk(r, data, size, &e)) {
+	if (r->chunk_bad) {
+		err_set(&e, ERR_AMBIGUOUS_FRAMING, "the chunked body is malformed");
 		r->close_after = true;
 		http_reply_problem(r, &e);
 		return MHD_NO;

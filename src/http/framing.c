@@ -86,22 +86,18 @@ static int bad_chunk(struct err *e)
 	return err_set(e, ERR_AMBIGUOUS_FRAMING, "the chunked body is malformed");
 }
 
-static int hex_value(char c)
+static bool is_hex(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* chunk-size [ chunk-ext ] without its line end. */
-static int read_chunk_line(struct http_request *r, const char *p, const char *end, uint64_t *ret_size, struct err *e)
+static int check_chunk_line(struct http_request *r, const char *p, const char *end, struct err *e)
 {
 	const char *start = p;
-	uint64_t size = 0;
 
-	for (; p < end && hex_value(*p) >= 0; p++)
-		size = size << 4 | (uint64_t)hex_value(*p);
+	while (p < end && is_hex(*p))
+		p++;
 	if (p == start || p - start > CHUNK_DIGITS)
 		return bad_chunk(e);
 	if (p < end && *p != ';')
@@ -114,35 +110,22 @@ static int read_chunk_line(struct http_request *r, const char *p, const char *en
 	for (; p < end; p++)
 		if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
 			return bad_chunk(e);
-	*ret_size = size;
 	return 0;
 }
 
-/* MHD gives data out of its read buffer, which begins at body_base, and whatever stands between there and the data is as it
- * came. A chunk's line is always taken in one piece, so at a chunk's first byte it stands right before. The end of the chunk before may have been
- * taken earlier and is then not to be seen. */
-int framing_check_chunk(struct http_request *r, const char *data, size_t n, struct err *e)
+/* MHD gives data out of its read buffer, which begins at body_base, and what stands between there and the data is as it came: either the
+ * line of a chunk that begins here, or, at the buffer's very start, nothing, because the line was taken in an earlier round or the chunk goes on. */
+int framing_check_chunk(struct http_request *r, const char *data, struct err *e)
 {
 	const char *base = r->body_base, *line, *end = data - 2;
-	uint64_t size = 0;
-	int rc;
 
-	if (!base)
+	if (!base || data == base)
 		return 0;
-	if (r->chunk_left == 0) {
-		if (data < base + 3 || end[0] != '\r' || end[1] != '\n')
-			return bad_chunk(e);
-		for (line = end; line > base && line[-1] != '\n'; line--)
-			;
-		if (line > base && (line - base < 2 || line[-2] != '\r'))
-			return bad_chunk(e);
-		rc = read_chunk_line(r, line, end, &size, e);
-		if (rc)
-			return rc;
-		r->chunk_left = size;
-	}
-	if (n > r->chunk_left)
+	if (data < base + 3 || end[0] != '\r' || end[1] != '\n')
 		return bad_chunk(e);
-	r->chunk_left -= n;
-	return 0;
+	for (line = end; line > base && line[-1] != '\n'; line--)
+		;
+	if (line > base && (line - base < 2 || line[-2] != '\r'))
+		return bad_chunk(e);
+	return check_chunk_line(r, line, end, e);
 }

@@ -181,8 +181,8 @@ struct http_request {
 	uint64_t received;
 	struct buf body; /* HTTP_BODY_BUFFER */
 	const char *body_base; /* where MHD's read buffer begins; NULL when not known */
-	uint64_t chunk_left; /* bytes until the chunk that is being read ends */
 	uint64_t chunk_extensions; /* bytes of them so far */
+	bool chunk_bad;
 
 	/* The answer: filled by the one who claims it, read by the worker after PARK_REPLIED. */
 	_Atomic unsigned park; /* bits, see park.c */
@@ -245,7 +245,7 @@ void gate_take_id(struct http_request *r); /* X-Request-Id, when it is well-form
 /* Trailer fields that would have changed the meaning of the head. */
 [[nodiscard]] int framing_check_trailer(struct http_request *r, struct err *e);
 /* The chunk line in front of `data`, as far as it can be seen. */
-[[nodiscard]] int framing_check_chunk(struct http_request *r, const char *data, size_t n, struct err *e);
+[[nodiscard]] int framing_check_chunk(struct http_request *r, const char *data, struct err *e);
 [[nodiscard]] int target_parse(struct http_request *r, struct err *e);
 [[nodiscard]] int target_check_query(struct http_request *r, const struct http_route *route, struct err *e);
 struct str request_header(const struct http_request *r, const char *name, unsigned *ret_count); /* the first of them */

@@ -144,7 +144,7 @@ static void configure(struct http_server *s, const struct http_config *config)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_condattr_t attr;
-	int64_t tick = 1000;
+	int64_t tick = 250;
 
 	s->config = *config;
 	s->n_workers = config->threads ? config->threads : cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;

@@ -9,6 +9,8 @@
 
 #include <netinet/tcp.h>
 
+#define LOST_END_MS 2000
+
 /* glibc's struct tcp_info lacks the newer members: this is the head of the kernel's (linux/tcp.h), up to what is used. */
 static bool tcp_counters(int fd, uint64_t *ret_acked, uint64_t *ret_received)
 {

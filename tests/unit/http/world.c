@@ -403,6 +403,7 @@ void client_send_str(int fd, const char *s)
 
 struct reader {
 	struct answer a;
+	char *all;
 	size_t len, cap;
 };
 
@@ -414,18 +415,18 @@ static bool read_some(int fd, struct reader *r)
 
 	if (r->cap - r->len < 65536) {
 		r->cap = r->cap * 2 + 131072;
-		r->a.all = realloc(r->a.all, r->cap);
-		assert_non_null(r->a.all);
+		r->all = realloc(r->all, r->cap);
+		assert_non_null(r->all);
 	}
 	if (poll(&p, 1, 5000) <= 0)
 		return false;
-	n = recv(fd, r->a.all + r->len, r->cap - r->len - 1, 0);
+	n = recv(fd, r->all + r->len, r->cap - r->len - 1, 0);
 	if (n <= 0) {
 		r->a.closed = true;
 		return false;
 	}
 	r->len += (size_t)n;
-	r->a.all[r->len] = '\0';
+	r->all[r->len] = '\0';
 	return true;
 }
 
@@ -445,43 +446,45 @@ const char *answer_header(const struct answer *a, const char *name)
 	return NULL;
 }
 
+static char *copy_of(const char *p, size_t n)
+{
+	char *copy = malloc(n + 1);
+
+	assert_non_null(copy);
+	memcpy(copy, p, n);
+	copy[n] = '\0';
+	return copy;
+}
+
 static void split_answer(struct reader *r, bool head_only)
 {
-	char *end = memmem(r->a.all, r->len, "\r\n\r\n", 4), *copy;
-	const char *length;
+	const char *end = memmem(r->all, r->len, "\r\n\r\n", 4), *length;
 	size_t head_len;
 
 	assert_non_null(end);
-	head_len = (size_t)(end - r->a.all) + 4;
-	copy = malloc(r->len + head_len + 2); /* the head with its own NUL in front, the rest behind */
-	assert_non_null(copy);
-	memcpy(copy, r->a.all, head_len);
-	copy[head_len] = '\0';
-	memcpy(copy + head_len + 1, r->a.all + head_len, r->len - head_len);
-	copy[r->len + 1] = '\0';
-	free(r->a.all);
-	r->a.all = r->a.head = copy;
-	r->a.body = copy + head_len + 1;
-	assert_int_equal(sscanf(copy, "HTTP/1.%*d %d", &r->a.status), 1);
+	head_len = (size_t)(end - r->all) + 4;
+	r->a.head = copy_of(r->all, head_len);
+	assert_int_equal(sscanf(r->a.head, "HTTP/1.%*d %d", &r->a.status), 1);
 	length = answer_header(&r->a, "Content-Length");
 	r->a.body_len = head_only || !length ? 0 : strtoul(length, NULL, 10);
 	if (r->a.body_len > r->len - head_len)
 		r->a.body_len = r->len - head_len;
-	r->a.rest = r->a.body + r->a.body_len;
+	r->a.body = copy_of(r->all + head_len, r->a.body_len);
 	r->a.rest_len = r->len - head_len - r->a.body_len;
+	r->a.rest = copy_of(r->all + head_len + r->a.body_len, r->a.rest_len);
 }
 
 static bool complete(struct reader *r, bool head_only)
 {
-	char *end = r->len ? memmem(r->a.all, r->len, "\r\n\r\n", 4) : NULL, *length;
+	char *end = r->len ? memmem(r->all, r->len, "\r\n\r\n", 4) : NULL, *length;
 	size_t body = 0;
 
 	if (!end)
 		return false;
-	length = strcasestr(r->a.all, "\r\nContent-Length:");
+	length = strcasestr(r->all, "\r\nContent-Length:");
 	if (length && length < end && !head_only)
 		body = strtoul(length + 17, NULL, 10);
-	return r->len >= (size_t)(end - r->a.all) + 4 + body;
+	return r->len >= (size_t)(end - r->all) + 4 + body;
 }
 
 static struct answer read_answer(int fd, bool until_close, bool head_only)
@@ -492,6 +495,7 @@ static struct answer read_answer(int fd, bool until_close, bool head_only)
 		;
 	if (r.len)
 		split_answer(&r, head_only);
+	free(r.all);
 	return r.a;
 }
 
@@ -523,6 +527,8 @@ struct answer exchange_str(const struct world *w, const char *request)
 
 void answer_free(struct answer *a)
 {
-	free(a->all);
+	free(a->head);
+	free(a->body);
+	free(a->rest);
 	*a = (struct answer){};
 }

@@ -44,7 +44,6 @@ struct answer {
 	size_t body_len;
 	char *rest; /* what came behind the first answer */
 	size_t rest_len;
-	char *all; /* owns the above */
 };
 
 int client_connect(const struct world *w);
