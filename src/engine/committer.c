@@ -135,11 +135,18 @@ static void tell_parts(struct engine *g, const struct change *c)
 	case CHANGE_RECLAIM:
 		if (c->reclaim.reclaimed > 0)
 			scheduler_kick(g);
+		if (c->reclaim.quarantined > 0) {
+			waits_look_again(g);
+			if (g->config.outbox != NULL)
+				outbox_kick(g);
+		}
 		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
 		break;
 	case CHANGE_DELETE_FILE:
 		waits_signal(g, c->delete_file.id);
 		engine_kick_doomed(g);
+		if (g->config.outbox != NULL) /* its waiting jobs were cancelled */
+			outbox_kick(g);
 		break;
 	default:
 		break;

@@ -113,7 +113,7 @@ void engine_quiesce(struct engine *g)
 {
 	atomic_store(&g->stopping, true);
 	if (g->waits.sleeper.running)
-		waits_wake_all(g);
+		waits_look_again(g);
 }
 
 void engine_stop(struct engine *g, int64_t grace_ms)
@@ -195,6 +195,16 @@ void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const s
 	};
 }
 
+/* There are no bytes: the file was deleted after the caller read its row, or something is wrong. */
+static int no_bytes(struct engine *g, const struct file *f, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct file now;
+	int rc = catalog_file(g->catalog, (struct file_key){.id = f->id}, f->owner, &a, &now, e);
+
+	return rc != 0 ? rc : err_set(e, ERR_DAMAGED, "the stored bytes of this file are missing");
+}
+
 int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, struct buf *ret_bytes, struct err *e)
 {
 	char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
@@ -210,7 +220,7 @@ int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, str
 	blob_name_for_file(name, f->owner, id);
 	int fd, rc = blob_open(g->blobs, str_of(name), &fd, &size, e);
 	if (rc != 0)
-		return rc == ERR_NOT_FOUND ? err_set(e, ERR_DAMAGED, "the stored bytes of this file are missing") : rc;
+		return rc == ERR_NOT_FOUND ? no_bytes(g, f, e) : rc;
 	if (size != f->size) {
 		fd_close(&fd);
 		return err_set(e, ERR_DAMAGED, "the stored bytes of this file have another length");

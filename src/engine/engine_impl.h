@@ -152,7 +152,7 @@ void work_free(struct work *w);
 /* waits.c */
 [[nodiscard]] int waits_start(struct engine *g, struct err *e);
 void waits_signal(struct engine *g, struct uuid file); /* a job of the file became final */
-void waits_wake_all(struct engine *g);
+void waits_look_again(struct engine *g); /* at every waiter: jobs of any file may have become final, or the engine stops */
 void waits_stop(struct engine *g);
 
 /* janitor.c */

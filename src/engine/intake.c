@@ -33,7 +33,7 @@ static int claim_key(struct intake *in, struct str key, struct err *e)
 	return 0;
 }
 
-static void release_key(struct intake *in)
+void intake_release_key(struct intake *in)
 {
 	struct uploads *u = &in->g->uploads;
 
@@ -111,7 +111,7 @@ static void count_open(struct engine *g, int change)
 
 void intake_free(struct intake *in)
 {
-	release_key(in);
+	intake_release_key(in);
 	give_digests(in);
 	buf_release(&in->small);
 	buf_release(&in->filling);
@@ -263,7 +263,7 @@ void intake_fail(struct intake *in, int code, const struct err *e)
 	struct intake_result result = {.code = code, .err = *e};
 
 	metric_add(METRIC_UPLOADS_FAILED, 1);
-	release_key(in); /* the caller may try again from inside the callback */
+	intake_release_key(in); /* the caller may try again from inside the callback */
 	in->done(in->done_arg, &result);
 	if (in->stored)
 		intake_drop_blob(in);

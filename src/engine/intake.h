@@ -53,6 +53,7 @@ struct intake {
 
 /* intake.c */
 void intake_free(struct intake *in);
+void intake_release_key(struct intake *in); /* its Idempotency-Key is not `running` any more */
 /* Ends the upload with a failure: tells the caller, removes what was stored, frees. */
 void intake_fail(struct intake *in, int code, const struct err *e);
 

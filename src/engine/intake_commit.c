@@ -99,6 +99,7 @@ static void answer(struct intake *in, const struct file *f, bool replayed)
 	struct intake_result result = {.file = f, .replayed = replayed, .err = ERR_INIT};
 
 	intake_big_forget(in);
+	intake_release_key(in); /* the catalogue knows the key from here on: who repeats the moment the answer comes must find it there */
 	in->done(in->done_arg, &result);
 }
 

@@ -113,6 +113,8 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	}
 	if (referenced)
 		return 0;
+	if (catalog_sealed(g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload have left the list */
+		return 1;
 	if (blob_remove(g->blobs, name, &e) != 0)
 		log_err(LOG_WARN, "blob_not_swept", &e);
 	else

@@ -11,7 +11,12 @@
 #include <time.h>
 
 #define CLAIM_RETRY_MS 200 /* after a claim that failed */
-#define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends */
+#define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends; a quarter of a short lease */
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
 
 static void beat(struct engine *g)
 {
@@ -25,7 +30,7 @@ static void beat(struct engine *g)
 
 	if (rc == 0) {
 		s->registered = true;
-		atomic_store(&s->lease_until, mono + g->config.lease_ms - LEASE_MARGIN_MS);
+		atomic_store(&s->lease_until, mono + g->config.lease_ms - least(LEASE_MARGIN_MS, g->config.lease_ms / 4));
 		return;
 	}
 	log_err(LOG_ERROR, "heartbeat_failed", &c.err);
@@ -115,7 +120,7 @@ static int64_t claim(struct engine *g)
 	pthread_mutex_lock(&s->lock);
 	unsigned room = s->inhand >= INHAND_MAX ? 0 : INHAND_MAX - s->inhand;
 	pthread_mutex_unlock(&s->lock);
-	if (room == 0 || atomic_load(&s->lease_until) <= engine_mono(g))
+	if (room == 0)
 		return INT64_MAX;
 	struct batch *b = calloc(1, sizeof(*b));
 	if (b == NULL)
@@ -161,15 +166,12 @@ static bool has_room(struct engine *g)
 	return room;
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Claims if it can; how long until another look makes sense, INT64_MAX = until a kick. */
 static int64_t claim_ready(struct engine *g)
 {
-	if (!g->scheduler.registered || !has_room(g))
+	if (!g->scheduler.registered || atomic_load(&g->scheduler.lease_until) <= engine_mono(g))
+		return INT64_MAX; /* nothing is claimed without a lease; the next beat looks again */
+	if (!has_room(g))
 		return INT64_MAX; /* a finished job kicks when there is room again */
 	int64_t pause = until_ready(g);
 	if (pause == 0)
@@ -240,6 +242,11 @@ static void wait_none(struct engine *g, int64_t ms)
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
 	pthread_mutex_lock(&s->lock);
 	while (s->inhand > 0 && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&s->none, &s->lock, &until);
@@ -256,6 +263,7 @@ void scheduler_stop(struct engine *g, int64_t grace_ms)
 	sleeper_kick(&s->sleeper); /* hands in what waited for another try */
 	wait_none(g, grace_ms);
 	sleeper_stop(&s->sleeper);
+	work_finish_again(g); /* what came onto the list after the thread's last look: one more try, and its memory goes */
 	if (!s->registered)
 		return;
 	int64_t now = engine_now(g);

@@ -66,7 +66,7 @@ void waits_signal(struct engine *g, struct uuid file)
 		sleeper_kick(&w->sleeper);
 }
 
-void waits_wake_all(struct engine *g)
+void waits_look_again(struct engine *g)
 {
 	struct waits *w = &g->waits;
 
@@ -158,7 +158,7 @@ static void *waits_run(void *arg)
 		look_at_poked(g);
 		pause = poke_late(g);
 	} while (sleeper_wait(&g->waits.sleeper, pause));
-	waits_wake_all(g);
+	waits_look_again(g);
 	look_at_poked(g); /* stopping: wakes everybody */
 	return NULL;
 }

@@ -69,8 +69,10 @@ static void finished(void *arg, struct change *c)
 		pthread_mutex_unlock(&s->lock);
 		return; /* the scheduler thread hands it in again at its next beat */
 	}
-	if (c->code == ERR_STALE)
+	if (c->code == ERR_STALE) {
 		metric_add(METRIC_JOBS_STALE, 1);
+		waits_signal(g, c->finish.file); /* it may have become final in other hands */
+	}
 	else if (c->code != 0)
 		log_err(LOG_ERROR, "finish_failed", &c->err);
 	else if (c->finish.state == JOB_SUCCEEDED)
@@ -251,7 +253,8 @@ static void conclude(struct work *w, int rc, const struct err *e, const struct d
 
 	if (rc == 0)
 		succeed_all(w, d, started);
-	else if (rc == ERR_SHUTTING_DOWN)
+	else if (rc == ERR_SHUTTING_DOWN || rc == ERR_STALE)
+		/* neither says anything about the job; if another worker holds it by now, the fence refuses this */
 		work_give_back(w);
 	else if (rc == ERR_CANCELLED || rc == ERR_INPUT_GONE)
 		for (size_t i = 0; i < n; i++)

@@ -25,13 +25,13 @@ void world_open(struct world *w, const struct engine_config *config)
 	struct err e = ERR_INIT;
 	struct blobs_fault_plan plan = w->plan;
 
-	*w = (struct world){.config = config != NULL ? *config : world_config(), .plan = plan};
+	*w = (struct world){.config = config != NULL ? *config : world_config(), .plan = plan, .env = w->env != NULL ? w->env : &env_real};
 	struct catalog_options options = {.outbox = w->config.outbox != NULL, .queue_max = 10000};
 	struct blobs *inner;
 	assert_int_equal(catalog_memory_new(&w->catalog, &options, &e), 0);
 	assert_int_equal(blobs_memory_new(&inner, &e), 0);
 	assert_int_equal(blobs_fault_new(&w->blobs, inner, &w->plan, &e), 0);
-	assert_int_equal(engine_new(&w->g, &w->config, &env_real, w->catalog, w->blobs, &e), 0);
+	assert_int_equal(engine_new(&w->g, &w->config, w->env, w->catalog, w->blobs, &e), 0);
 	assert_int_equal(engine_start(w->g, &e), 0);
 }
 
@@ -181,7 +181,7 @@ bool wait_final(struct world *w, struct uuid file, int64_t ms)
 	struct arena a = ARENA_INIT;
 	bool final = true;
 
-	x.w.deadline_ms = env_real.mono_ms(&env_real) + ms;
+	x.w.deadline_ms = w->env->mono_ms(w->env) + ms;
 	engine_wait(w->g, &x.w);
 	sync_wait(&x.s);
 	struct file f = read_file(w, file, &a);

@@ -18,6 +18,7 @@ struct world {
 	struct blobs *blobs;
 	struct engine_config config;
 	struct blobs_fault_plan plan;
+	struct env *env; /* NULL before world_open() = the real one */
 };
 
 /* config NULL = world_config(). Catalogue and blobs are reachable for checks; the engine owns them. */

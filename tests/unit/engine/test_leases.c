@@ -1,0 +1,234 @@
+/* What becomes of jobs when leases end, workers are given up and files vanish. Time and reads are in the test's hand. */
+#include "world.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The real world, but its clock can be put forward and its reads can be held up. */
+struct hands {
+	struct env env;
+	_Atomic int64_t ahead_ms; /* of the monotonic clock */
+	_Atomic unsigned looks; /* at that clock */
+	_Atomic int64_t leap_ms; /* by which the next read puts the clock forward */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool hold; /* reads wait while set */
+	unsigned reads; /* begun */
+};
+
+static int64_t mono_ahead(struct env *e)
+{
+	struct hands *h = CONTAINER_OF(e, struct hands, env);
+
+	atomic_fetch_add(&h->looks, 1);
+	return env_real.mono_ms(&env_real) + atomic_load(&h->ahead_ms);
+}
+
+static ssize_t held_pread(struct env *e, int fd, void *p, size_t n, off_t at)
+{
+	struct hands *h = CONTAINER_OF(e, struct hands, env);
+
+	atomic_fetch_add(&h->ahead_ms, atomic_exchange(&h->leap_ms, 0));
+	pthread_mutex_lock(&h->lock);
+	h->reads++;
+	pthread_cond_broadcast(&h->cond);
+	while (h->hold)
+		pthread_cond_wait(&h->cond, &h->lock);
+	pthread_mutex_unlock(&h->lock);
+	return pread(fd, p, n, at);
+}
+
+static void hands_init(struct hands *h)
+{
+	*h = (struct hands){.env = env_real, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+	h->env.mono_ms = mono_ahead;
+	h->env.pread = held_pread;
+}
+
+static void hold_reads(struct hands *h, bool hold)
+{
+	pthread_mutex_lock(&h->lock);
+	h->hold = hold;
+	pthread_cond_broadcast(&h->cond);
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void wait_reads(struct hands *h, unsigned n)
+{
+	pthread_mutex_lock(&h->lock);
+	while (h->reads < n)
+		pthread_cond_wait(&h->cond, &h->lock);
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void store_large(struct world *w, struct upload *u)
+{
+	char *data = calloc(1, 100000);
+
+	upload_bytes(w, &PUBLIC_SPEC, data, 100000, 10000, u);
+	assert_int_equal(u->code, 0);
+	free(data);
+}
+
+static struct uuid add_job(struct world *w, struct uuid file, const char *op)
+{
+	struct arena a = ARENA_INIT;
+	struct op_request r;
+	struct job job;
+
+	assert_int_equal(op_request_from_json(&r, str_of(op), STR(""), &a, NULL), 0);
+	engine_new_job(w->g, &job, file, &r);
+	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = STR(OWNER_PUBLIC), .jobs = &job, .n = 1}};
+	assert_int_equal(apply(w, &c), 0);
+	arena_release(&a);
+	return job.id;
+}
+
+static struct job read_job(struct world *w, struct uuid id)
+{
+	struct arena a = ARENA_INIT;
+	struct job j;
+
+	assert_int_equal(catalog_job(w->catalog, id, 0, STR(OWNER_PUBLIC), &a, &j, NULL), 0);
+	arena_release(&a);
+	return j; /* numbers only */
+}
+
+static void a_job_whose_lease_ends_under_it_is_tried_again(void **state)
+{
+	struct engine_config c = world_config();
+	struct hands h;
+	struct upload u;
+
+	hands_init(&h);
+	c.beat_ms = c.reclaim_ms = 50;
+	struct world w = {.env = &h.env};
+	world_open(&w, &c);
+	store_large(&w, &u);
+	atomic_store(&h.leap_ms, 60000); /* as when the machine slept */
+	struct uuid id = add_job(&w, u.id, "sha1");
+	assert_true(wait_final(&w, u.id, 70000));
+	struct job j = read_job(&w, id);
+	assert_int_equal(j.state, JOB_SUCCEEDED);
+	assert_int_equal(j.attempt, 1);
+	world_close(&w);
+}
+
+static void without_a_lease_nothing_is_claimed_and_nothing_spins(void **state)
+{
+	struct engine_config c = world_config();
+	struct hands h;
+	struct upload u;
+
+	hands_init(&h);
+	c.lease_ms = 1; /* over before it is used */
+	c.beat_ms = c.reclaim_ms = 60000;
+	struct world w = {.env = &h.env};
+	world_open(&w, &c);
+	store_large(&w, &u);
+	struct uuid id = add_job(&w, u.id, "sha1");
+	unsigned before = atomic_load(&h.looks);
+	assert_false(wait_final(&w, u.id, 300));
+	assert_in_range(atomic_load(&h.looks) - before, 0, 100);
+	assert_int_equal(read_job(&w, id).state, JOB_QUEUED);
+	world_close(&w);
+}
+
+struct woken {
+	struct engine_waiter waiter;
+	struct hands *h;
+	bool woken;
+};
+
+static void wake(struct engine_waiter *x)
+{
+	struct woken *k = CONTAINER_OF(x, struct woken, waiter);
+
+	pthread_mutex_lock(&k->h->lock);
+	k->woken = true;
+	pthread_cond_broadcast(&k->h->cond);
+	pthread_mutex_unlock(&k->h->lock);
+}
+
+static void who_waits_learns_at_once_that_a_job_was_set_aside(void **state)
+{
+	struct engine_config c = world_config();
+	struct hands h;
+	struct upload u;
+
+	hands_init(&h);
+	c.job_threads = LOSSES_MAX + 1;
+	struct world w = {.env = &h.env};
+	world_open(&w, &c);
+	store_large(&w, &u);
+	hold_reads(&h, true);
+	struct uuid id = add_job(&w, u.id, "sha1");
+	int64_t begun = w.env->mono_ms(w.env);
+	struct woken k = {.waiter = {.file = u.id, .owner = STR(OWNER_PUBLIC), .deadline_ms = begun + 20000, .wake = wake}, .h = &h};
+	engine_wait(w.g, &k.waiter);
+	for (unsigned i = 1; i <= LOSSES_MAX; i++) {
+		wait_reads(&h, i);
+		assert_false(wait_final(&w, u.id, 0));
+		struct change r = {.kind = CHANGE_RECLAIM, .reclaim = {.all = true, .now = w.env->wall_ms(w.env)}};
+		assert_int_equal(apply(&w, &r), 0);
+	}
+	assert_int_equal(read_job(&w, id).state, JOB_QUARANTINED);
+	pthread_mutex_lock(&h.lock);
+	while (!k.woken)
+		pthread_cond_wait(&h.cond, &h.lock);
+	pthread_mutex_unlock(&h.lock);
+	assert_in_range(w.env->mono_ms(w.env) - begun, 0, 15000);
+	hold_reads(&h, false);
+	world_close(&w);
+}
+
+static void bytes_that_went_with_their_file_are_gone_not_damaged(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct buf bytes = BUF_INIT;
+	struct world w = {};
+	struct upload u;
+	struct err e = ERR_INIT;
+	int fd = -1;
+
+	world_open(&w, NULL);
+	store_large(&w, &u);
+	struct file f = read_file(&w, u.id, &a); /* as a download does before it opens the bytes */
+	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = env_real.wall_ms(&env_real)}};
+	assert_int_equal(apply(&w, &c), 0);
+	engine_kick_doomed(w.g);
+	while (count_blobs(&w) > 0)
+		usleep(1000);
+	assert_int_equal(engine_open_content(w.g, &f, &fd, &bytes, &e), ERR_FILE_GONE);
+	assert_int_equal(fd, -1);
+	arena_release(&a);
+	world_close(&w);
+}
+
+static void a_short_lease_is_long_enough_to_work(void **state)
+{
+	struct engine_config c = world_config();
+	struct world w = {};
+	struct upload u;
+
+	c.lease_ms = 1000; /* the least that can be configured */
+	c.beat_ms = c.reclaim_ms = 100;
+	world_open(&w, &c);
+	store_large(&w, &u);
+	add_job(&w, u.id, "sha1");
+	assert_true(wait_final(&w, u.id, 10000));
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_job_whose_lease_ends_under_it_is_tried_again),
+		cmocka_unit_test(without_a_lease_nothing_is_claimed_and_nothing_spins),
+		cmocka_unit_test(who_waits_learns_at_once_that_a_job_was_set_aside),
+		cmocka_unit_test(bytes_that_went_with_their_file_are_gone_not_damaged),
+		cmocka_unit_test(a_short_lease_is_long_enough_to_work),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
