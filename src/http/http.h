@@ -54,6 +54,7 @@ struct http_route {
 	const char *summary;
 	const char *const *query; /* NULL-terminated names of known parameters; others and duplicates are ERR_BAD_PARAMETER. NULL = none known */
 	bool any_slash; /* the same with a trailing slash */
+	bool any_query; /* parameters not in `query` are ignored: what a surface stands in for ignored them */
 };
 
 struct http_config {

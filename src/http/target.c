@@ -178,8 +178,11 @@ int target_check_query(struct http_request *r, const struct http_route *route, s
 	for (unsigned i = 0; i < r->n_query; i++) {
 		struct str name = r->query[i].name;
 
-		if (!is_known(name, route->query))
+		if (!is_known(name, route->query)) {
+			if (route->any_query)
+				continue;
 			return wrong_parameter(name, "the query has a parameter that is not known here", e);
+		}
 		for (unsigned k = 0; k < i; k++)
 			if (str_eq(r->query[k].name, name))
 				return wrong_parameter(name, "the query has a parameter twice", e);

@@ -203,8 +203,8 @@ static const struct http_handler post_page = {
 static const char *const page_query[] = {"task_id", NULL};
 
 static const struct http_route routes[] = {
-	{HTTP_POST, "/hashes", &upload, HTTP_CALLER, "hashTasksStore", "hash-tasks: store a file", NULL, true},
-	{HTTP_GET, "/hashes/{task_id}", &get_task, HTTP_CALLER, "hashTasksGet", "hash-tasks: a task's result", NULL, true},
+	{HTTP_POST, "/hashes", &upload, HTTP_CALLER, "hashTasksStore", "hash-tasks: store a file", NULL, true, true},
+	{HTTP_GET, "/hashes/{task_id}", &get_task, HTTP_CALLER, "hashTasksGet", "hash-tasks: a task's result", NULL, true, true},
 	{},
 };
 

@@ -72,6 +72,13 @@ def assert_422(r):
 		assert isinstance(item["loc"], list) and item["loc"] and isinstance(item["msg"], str) and item["msg"] and isinstance(item["type"], str) and item["type"]
 
 
+def test_unknown_parameters_are_ignored_as_the_original_did(server):
+	number = send(server, b"with a parameter").json()["id"]
+	for path in (f"/gethash/{number}?utm=1&utm=2", f"/gethash/?file_id={number}&x"):
+		answer = server.get(path)
+		assert answer.status_code == 200 and answer.json()["status"] == "SUCCESS"
+
+
 def test_a_missing_file_part(server):
 	before = server.newest_number()
 	r = server.post("/uploadfile/", files={"other": ("a", b"x")})
