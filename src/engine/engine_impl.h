@@ -72,6 +72,7 @@ struct scheduler {
 	struct uuid worker; /* this incarnation; scheduler thread only */
 	_Atomic int64_t lease_until; /* mono ms; 0 = none. Running jobs stop at it. */
 	bool registered; /* scheduler thread only */
+	int64_t beat_wall, beat_mono; /* both clocks at the last beat that was taken; scheduler thread only */
 	_Atomic bool maybe_ready; /* something was queued since the last empty claim */
 	_Atomic bool draining;
 };

@@ -1,7 +1,10 @@
 /* The scheduler: keeps this worker incarnation's lease, takes back what lost workers held, claims ready jobs and hands them to the job threads.
  *
  * The lease is measured on the monotonic clock from before the beat was sent. Jobs look at `lease_until` as they go and stop when it is over,
- * so that nobody works on what another worker may hold by then; the fence refuses the rest. */
+ * so that nobody works on what another worker may hold by then; the fence refuses the rest.
+ *
+ * The catalogue keeps leases in wall time, which may be set anew at any moment. So whether a lease has ended is asked in the wall time of the last beat
+ * plus what the monotonic clock says has passed since; and when the two clocks have come apart, a beat writes the lease in the new time at once. */
 #include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
@@ -10,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define CLOCK_APART_MS 1000 /* how far the wall clock may have moved against the monotonic one since a beat */
 #define CLAIM_RETRY_MS 200 /* after a claim that failed */
 #define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends; a quarter of a short lease */
 
@@ -18,33 +22,52 @@ static int64_t least(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static void beat(struct engine *g)
+/* The time in which the lease was written. */
+static int64_t lease_now(struct engine *g)
+{
+	const struct scheduler *s = &g->scheduler;
+
+	return s->registered ? s->beat_wall + (engine_mono(g) - s->beat_mono) : engine_now(g);
+}
+
+static bool clock_was_set(struct engine *g)
+{
+	int64_t apart = engine_now(g) - lease_now(g);
+
+	return apart > CLOCK_APART_MS || apart < -CLOCK_APART_MS;
+}
+
+/* Returns how long until the next one. */
+static int64_t beat(struct engine *g)
 {
 	struct scheduler *s = &g->scheduler;
 	int64_t mono = engine_mono(g), wall = engine_now(g);
 	struct change c = {
 		.kind = CHANGE_BEAT,
-		.beat = {.worker = s->worker, .now = wall, .expires_at = wall + g->config.lease_ms, .first = !s->registered},
+		.beat = {.worker = s->worker, .now = lease_now(g), .expires_at = wall + g->config.lease_ms, .first = !s->registered},
 	};
 	int rc = engine_apply(g, &c);
 
 	if (rc == 0) {
 		s->registered = true;
+		s->beat_wall = wall;
+		s->beat_mono = mono;
 		atomic_store(&s->lease_until, mono + g->config.lease_ms - least(LEASE_MARGIN_MS, g->config.lease_ms / 4));
-		return;
+		return g->config.beat_ms;
 	}
 	log_err(LOG_ERROR, "heartbeat_failed", &c.err);
-	if (rc == ERR_STALE) {
-		/* the lease was lost: what runs belongs to somebody else now; begin anew under another name */
-		atomic_store(&s->lease_until, 0);
-		s->worker = engine_new_id(g);
-		s->registered = false;
-	}
+	if (rc != ERR_STALE)
+		return g->config.beat_ms;
+	/* the lease was lost: what runs belongs to somebody else now; begin anew under another name, which cannot be stale */
+	atomic_store(&s->lease_until, 0);
+	s->worker = engine_new_id(g);
+	s->registered = false;
+	return 0;
 }
 
 static void reclaim(struct engine *g)
 {
-	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = engine_now(g)}};
+	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = lease_now(g)}};
 
 	if (engine_apply(g, &c) != 0)
 		log_err(LOG_WARN, "reclaim_failed", &c.err);
@@ -183,13 +206,13 @@ static void *scheduler_run(void *arg)
 {
 	struct engine *g = arg;
 	struct scheduler *s = &g->scheduler;
-	int64_t next_beat = engine_mono(g), next_reclaim = next_beat + g->config.reclaim_ms, pause;
+	int64_t next_beat = engine_mono(g), last_beat = next_beat, next_reclaim = next_beat + g->config.reclaim_ms, pause;
 
 	do {
 		int64_t now = engine_mono(g);
-		if (now >= next_beat) {
-			beat(g);
-			next_beat = now + g->config.beat_ms;
+		if (now >= next_beat || (clock_was_set(g) && now >= last_beat + CLAIM_RETRY_MS)) {
+			last_beat = now;
+			next_beat = now + beat(g);
 		}
 		if (now >= next_reclaim) {
 			reclaim(g);
@@ -197,9 +220,8 @@ static void *scheduler_run(void *arg)
 		}
 		work_finish_again(g);
 		pause = least(next_beat, next_reclaim) - engine_mono(g);
-		if (atomic_load(&s->draining))
-			continue;
-		pause = least(pause, claim_ready(g));
+		if (!atomic_load(&s->draining))
+			pause = least(pause, claim_ready(g));
 		if (pause < 0)
 			pause = 0;
 	} while (sleeper_wait(&s->sleeper, pause));

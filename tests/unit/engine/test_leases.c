@@ -9,6 +9,7 @@
 struct hands {
 	struct env env;
 	_Atomic int64_t ahead_ms; /* of the monotonic clock */
+	_Atomic int64_t wall_ahead_ms; /* of the wall clock alone */
 	_Atomic unsigned looks; /* at that clock */
 	_Atomic int64_t leap_ms; /* by which the next read puts the clock forward */
 	pthread_mutex_t lock;
@@ -23,6 +24,11 @@ static int64_t mono_ahead(struct env *e)
 
 	atomic_fetch_add(&h->looks, 1);
 	return env_real.mono_ms(&env_real) + atomic_load(&h->ahead_ms);
+}
+
+static int64_t wall_ahead(struct env *e)
+{
+	return env_real.wall_ms(&env_real) + atomic_load(&CONTAINER_OF(e, struct hands, env)->wall_ahead_ms);
 }
 
 static ssize_t held_pread(struct env *e, int fd, void *p, size_t n, off_t at)
@@ -43,6 +49,7 @@ static void hands_init(struct hands *h)
 {
 	*h = (struct hands){.env = env_real, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 	h->env.mono_ms = mono_ahead;
+	h->env.wall_ms = wall_ahead;
 	h->env.pread = held_pread;
 }
 
@@ -133,6 +140,39 @@ static void without_a_lease_nothing_is_claimed_and_nothing_spins(void **state)
 	assert_in_range(atomic_load(&h.looks) - before, 0, 100);
 	assert_int_equal(read_job(&w, id).state, JOB_QUEUED);
 	world_close(&w);
+}
+
+static void a_clock_that_is_set_costs_no_job_its_lease(void **state)
+{
+	static const int64_t by_ms[] = {86400000, -86400000};
+
+	for (size_t i = 0; i < ARRAY_LEN(by_ms); i++) {
+		struct engine_config c = world_config();
+		struct hands h;
+		struct upload u[2];
+
+		hands_init(&h);
+		c.reclaim_ms = 50;
+		struct world w = {.env = &h.env};
+		world_open(&w, &c);
+		store_large(&w, &u[0]);
+		store_large(&w, &u[1]);
+		hold_reads(&h, true);
+		struct uuid before = add_job(&w, u[0].id, "sha1");
+		wait_reads(&h, 1);
+		atomic_store(&h.wall_ahead_ms, by_ms[i]);
+		int64_t begun = h.env.mono_ms(&h.env);
+		add_job(&w, u[1].id, "sha1");
+		wait_reads(&h, 2);
+		assert_in_range(h.env.mono_ms(&h.env) - begun, 0, 3000);
+		hold_reads(&h, false);
+		assert_true(wait_final(&w, u[0].id, 10000) && wait_final(&w, u[1].id, 10000));
+		struct job j = read_job(&w, before);
+		assert_int_equal(j.state, JOB_SUCCEEDED);
+		assert_int_equal(j.attempt, 1);
+		assert_int_equal(j.losses, 0);
+		world_close(&w);
+	}
 }
 
 struct woken {
@@ -226,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_job_whose_lease_ends_under_it_is_tried_again),
 		cmocka_unit_test(without_a_lease_nothing_is_claimed_and_nothing_spins),
+		cmocka_unit_test(a_clock_that_is_set_costs_no_job_its_lease),
 		cmocka_unit_test(who_waits_learns_at_once_that_a_job_was_set_aside),
 		cmocka_unit_test(bytes_that_went_with_their_file_are_gone_not_damaged),
 		cmocka_unit_test(a_short_lease_is_long_enough_to_work),
