@@ -138,6 +138,10 @@ static int set_wal(sqlite3 *db, bool *ret_took)
 	if (rc == SQLITE_OK)
 		rc = first(s, &row);
 	*ret_took = row && str_eq(col_str(s, 0), STR("wal"));
+	/* The row comes before the change is flushed: only the step behind it tells whether that worked, and after a failure SQLite goes on
+	 * with a rollback journal although it says "wal". */
+	if (rc == SQLITE_OK && row)
+		rc = first(s, &row);
 	sqlite3_finalize(s);
 	return rc;
 }
@@ -241,7 +245,7 @@ static void sq_free(struct catalog *c)
 		sqlite3_finalize(q->stmt[i]);
 	sqlite3_close(q->db);
 	pthread_mutex_destroy(&q->readers.lock);
-	pthread_cond_destroy(&q->readers.freed);
+	pthread_cond_destroy(&q->readers.changed);
 	pthread_mutex_destroy(&q->tally_lock);
 	arena_release(&q->scratch);
 	free(q->path);
@@ -268,6 +272,7 @@ static const struct catalog_ops OPS = {
 static struct sq *sq_new(const char *dir, const struct catalog_options *options)
 {
 	struct sq *q = calloc(1, sizeof(*q));
+	pthread_condattr_t monotonic;
 
 	if (!q)
 		return NULL;
@@ -278,7 +283,10 @@ static struct sq *sq_new(const char *dir, const struct catalog_options *options)
 	q->base.ops = &OPS;
 	q->base.options = *options;
 	pthread_mutex_init(&q->readers.lock, NULL);
-	pthread_cond_init(&q->readers.freed, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->readers.changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&q->tally_lock, NULL);
 	return q;
 }
