@@ -1,6 +1,7 @@
 #include "engine/engine_impl.h"
 #include "base/fd.h"
 #include "rt/log.h"
+#include "rt/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,14 @@ int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, str
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int engine_takes_writes(const struct engine *g, struct err *e)
+{
+	if (!blobs_sealed(g->blobs) && !catalog_sealed(g->catalog))
+		return 0;
+	metric_set(METRIC_STORAGE_SEALED, 1);
+	return err_set(e, ERR_STORAGE_SEALED, "the storage failed; it takes no writes until the server is restarted");
 }
 
 int engine_ready(struct engine *g, struct err *e)

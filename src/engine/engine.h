@@ -99,6 +99,10 @@ void intake_cancel(struct intake *in);
 typedef void change_done_fn(void *arg, struct change *c);
 void engine_submit(struct engine *g, struct change *c, change_done_fn *done, void *arg);
 
+/* Asked before anything is begun for a client. ERR_STORAGE_SEALED: a flush of the catalogue or the store failed; both lie under one promise, so
+ * neither takes a client's write until a restart. Any thread. */
+[[nodiscard]] int engine_takes_writes(const struct engine *g, struct err *e);
+
 /* ---- reads: may block on the catalogue's disk; see catalog.h for errors ---- */
 struct catalog *engine_catalog(struct engine *g); /* for its read functions only */
 /* Point reads may be done on an HTTP thread (a mapped, local catalogue: microseconds); everything else goes to the pool. */

@@ -128,8 +128,9 @@ static int may_take(struct engine *g, const struct intake_spec *spec, struct err
 {
 	if (atomic_load(&g->stopping))
 		return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping");
-	if (blobs_sealed(g->blobs) || catalog_sealed(g->catalog))
-		return err_set(e, ERR_STORAGE_SEALED, "the storage failed; it takes no writes until the server is restarted");
+	int rc = engine_takes_writes(g, e);
+	if (rc != 0)
+		return rc;
 	if (spec->length > 0 && (uint64_t)spec->length > g->config.file_max)
 		return err_limit((err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)g->config.file_max), e),
 				 (int64_t)g->config.file_max);

@@ -40,12 +40,14 @@ struct front_write *front_write_new(struct http_request *r, enum change_kind kin
 	struct err e = ERR_INIT;
 	int rc = front_takes_work(r, &e);
 
+	if (rc == 0)
+		rc = engine_takes_writes(front_engine(r), &e);
 	if (rc == 0) {
 		w = arena_alloc(http_arena(r), sizeof(*w));
 		if (w == NULL)
 			rc = err_set(&e, ERR_NO_MEMORY, "no memory for a change");
 	}
-	if (rc != 0) {
+	if (w == NULL) {
 		front_problem(r, rc, &e);
 		return NULL;
 	}
