@@ -5,7 +5,7 @@ import pytest
 import requests
 
 from harness.data import random_bytes
-from harness.server import eventually, problem
+from harness.server import StartFailed, eventually, problem
 
 RAW = {"Content-Type": "application/octet-stream"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + b"IHDR"
@@ -97,3 +97,10 @@ def test_deleting_what_is_being_loaded_is_gone_or_whole(server):
 				else:
 					problem(r, 410, "file_gone")
 		together(5, act)
+
+
+def test_a_file_size_limit_at_the_start_is_an_error_not_a_signal(make_server):
+	"""SIGXFSZ killed the main thread without a word."""
+	with pytest.raises(StartFailed) as failure:
+		make_server(fsize=20_000)
+	assert failure.value.code > 0 and "start_failed" in failure.value.stderr

@@ -54,7 +54,9 @@ class Run:
 		return [line.split() for line in self.calls() if line.endswith(" FAIL")]
 
 	def flush_failed(self):
-		return [f for f in self.failed() if f[1] in FLUSHES]
+		"""SQLite flushes the directory for its journals with fdatasync and ignores the outcome; the catalogue does it again, with fsync, before anything
+		is acknowledged, and minds."""
+		return [f for f in self.failed() if f[1] in FLUSHES and f[1:3] != ["fdatasync", "."]]
 
 	def start(self):
 		self.server.env = self.env
@@ -161,14 +163,14 @@ def one(folder, shim, n, plan, recovers):
 			run.scenario()
 			if run.flush_failed() and not plan.get("short"):
 				run.check_sealed()
-			elif run.failed() and recovers:
+			elif run.failed() and recovers and not run.flush_failed():
 				run.check_recovers()
 		failed = run.failed()
 		run.check_after()
 		return bool(failed)
 	except BaseException as e:
 		failed = run.failed()
-		raise AssertionError(f"call {n} ({' '.join(failed[0]) if failed else 'none failed'}), answers {run.answers[-8:]}: {e}\n{run.server.log()[-2000:]}") from e
+		raise AssertionError(f"call {n} ({' '.join(failed[0]) if failed else 'none failed'}), answers {run.answers[-8:]}: {str(e)[:600]}\n{run.server.log()[-600:]}") from e
 	finally:
 		if run.server.running():
 			run.server.kill()
@@ -231,7 +233,7 @@ def test_a_flush_that_failed_once_is_never_forgiven(folder, shim, data, error, c
 		assert call == "fsync" or data is LARGE, "an inline upload is flushed by nothing"
 		run.check_after()
 		return
-	assert r.status_code in (500, 503), "acknowledged although its flush failed"
+	assert r.status_code in (500, 503, 507), "acknowledged although its flush failed"
 	run.check_sealed()
 	run.server.kill()
 	run.server.env = {}
