@@ -16,6 +16,7 @@ void process_init(void)
 			_exit(1);
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails with EFBIG instead */
 }
 
 unsigned process_raise_descriptors(void)
