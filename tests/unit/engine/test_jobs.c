@@ -1,8 +1,10 @@
 #include "world.h"
+#include "catalog/catalog_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int add_job(struct world *w, struct uuid file, const char *op, struct job *ret)
 {
@@ -261,6 +263,46 @@ static void every_final_job_is_told_in_order_also_after_refusals(void **state)
 	engine_free(w.g);
 }
 
+/* Striking out what was told fails once, as on a disk that is full for a while. */
+static const struct catalog_ops *real_ops;
+static struct catalog_ops failing_ops;
+static _Atomic unsigned strikes;
+
+static int fail_first_strike(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (changes[i]->kind == CHANGE_OUTBOX_DONE && atomic_fetch_add(&strikes, 1) == 0)
+			return err_set(e, ERR_STORAGE_FULL, "injected");
+	return real_ops->apply(c, changes, n, e);
+}
+
+static void let_first_strike_fail(struct catalog *c)
+{
+	atomic_store(&strikes, 0);
+	real_ops = c->ops;
+	failing_ops = *c->ops;
+	failing_ops.apply = fail_first_strike;
+	c->ops = &failing_ops;
+}
+
+static void what_was_told_is_not_told_again_because_striking_it_out_failed(void **state)
+{
+	struct told t = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct engine_config c = world_config();
+	struct world w = {.prepare = let_first_strike_fail};
+	struct upload u;
+
+	c.outbox = tell;
+	c.outbox_arg = &t;
+	world_open(&w, &c);
+	upload_bytes(&w, &PUBLIC_SPEC, "abc", 3, 3, &u);
+	while (atomic_load(&strikes) < 2)
+		usleep(1000);
+	engine_stop(w.g, 5000);
+	assert_int_equal(t.n, 1);
+	engine_free(w.g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +314,7 @@ int main(void)
 		cmocka_unit_test(a_waiting_job_can_be_cancelled_and_tried_again),
 		cmocka_unit_test(a_deleted_files_bytes_go),
 		cmocka_unit_test(damaged_bytes_make_a_failed_job_not_a_wrong_result),
+		cmocka_unit_test(what_was_told_is_not_told_again_because_striking_it_out_failed),
 		cmocka_unit_test(every_final_job_is_told_in_order_also_after_refusals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,10 +25,13 @@ void world_open(struct world *w, const struct engine_config *config)
 	struct err e = ERR_INIT;
 	struct blobs_fault_plan plan = w->plan;
 
-	*w = (struct world){.config = config != NULL ? *config : world_config(), .plan = plan, .env = w->env != NULL ? w->env : &env_real};
+	*w = (struct world){.config = config != NULL ? *config : world_config(), .plan = plan, .env = w->env != NULL ? w->env : &env_real,
+			    .prepare = w->prepare};
 	struct catalog_options options = {.outbox = w->config.outbox != NULL, .queue_max = 10000};
 	struct blobs *inner;
 	assert_int_equal(catalog_memory_new(&w->catalog, &options, &e), 0);
+	if (w->prepare != NULL)
+		w->prepare(w->catalog);
 	assert_int_equal(blobs_memory_new(&inner, &e), 0);
 	assert_int_equal(blobs_fault_new(&w->blobs, inner, &w->plan, &e), 0);
 	assert_int_equal(engine_new(&w->g, &w->config, w->env, w->catalog, w->blobs, &e), 0);

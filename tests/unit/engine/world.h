@@ -19,6 +19,7 @@ struct world {
 	struct engine_config config;
 	struct blobs_fault_plan plan;
 	struct env *env; /* NULL before world_open() = the real one */
+	void (*prepare)(struct catalog *c); /* NULL, or is given the catalogue before the engine has it */
 };
 
 /* config NULL = world_config(). Catalogue and blobs are reachable for checks; the engine owns them. */
