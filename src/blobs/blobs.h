@@ -66,10 +66,11 @@ bool blobs_sealed(const struct blobs *b);
 /* A wrapper that fails chosen calls; takes `inner`, borrows `plan`. Calls are counted over create, append, commit, open, remove, visit together.
  * A commit failed with ERR_IO seals the wrapper, as a failed flush would. */
 struct blobs_fault_plan {
-	unsigned fail_at; /* 1 = the first call; 0 = none */
-	bool sticky; /* every call from there on */
-	int code; /* ERR_… to answer */
-	unsigned calls; /* out: how many calls were made */
+	/* may be changed while calls come in */
+	_Atomic unsigned fail_at; /* 1 = the first call; 0 = none */
+	_Atomic bool sticky; /* every call from there on */
+	_Atomic int code; /* ERR_… to answer */
+	_Atomic unsigned calls; /* out: how many calls were made */
 };
 [[nodiscard]] int blobs_fault_new(struct blobs **ret, struct blobs *inner, struct blobs_fault_plan *plan, struct err *e);
 

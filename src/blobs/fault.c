@@ -1,6 +1,7 @@
 /* A wrapper that fails the calls it is told to; everything else goes to the store inside. */
 #include "blobs/blobs_impl.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct fault {
@@ -22,9 +23,9 @@ static struct fault *fault_of(struct blobs *b)
 static int next_call(struct fault *f, struct err *e)
 {
 	struct blobs_fault_plan *plan = f->plan;
-	unsigned call = __atomic_add_fetch(&plan->calls, 1, __ATOMIC_RELAXED);
+	unsigned call = atomic_fetch_add(&plan->calls, 1) + 1, fail_at = atomic_load(&plan->fail_at);
 
-	if (plan->fail_at == 0 || call < plan->fail_at || (call > plan->fail_at && !plan->sticky))
+	if (fail_at == 0 || call < fail_at || (call > fail_at && !plan->sticky))
 		return 0;
 	return err_set(e, plan->code, "injected failure of call %u", call);
 }

@@ -240,7 +240,9 @@ static void a_failing_store_call_never_leads_to_an_acknowledgement(void **state)
 			/* the start sweep makes calls of its own: begin to count behind it */
 			upload_bytes(&w, &PUBLIC_SPEC, "x", 1, 1, &u);
 			unsigned before = w.plan.calls;
-			w.plan = (struct blobs_fault_plan){.fail_at = before + n, .sticky = sticky, .code = ERR_IO, .calls = before};
+			w.plan.sticky = sticky;
+			w.plan.code = ERR_IO;
+			w.plan.fail_at = before + n;
 			upload_bytes(&w, &PUBLIC_SPEC, data, 300000, 9000, &u);
 			bool hit = w.plan.calls >= before + n;
 			w.plan.fail_at = 0;
