@@ -18,8 +18,10 @@
 #define HOT_PAGES 10
 #define FRESH_DUE 256 /* different pages: a stall of a few milliseconds */
 #define LOG_DUE 4096 /* pages in the log, 16 MiB, however few different ones */
-#define LOG_RESTART 16384 /* 64 MiB: readers are waited for, a moment, and the log starts anew */
-#define RESTART_WAIT_MS 50
+#define LOG_LONG 2048 /* 8 MiB: readers are held for a moment, so that the log can begin anew */
+#define LOG_TOO_LONG 16384 /* 64 MiB: for a longer one */
+#define HOLD_MS 5
+#define HOLD_LONGER_MS 100
 
 int sq_tally_load(struct sq *q)
 {
@@ -132,6 +134,7 @@ static int commit(struct sq *q)
 		atomic_store(&q->base.sealed, true);
 	if (rc != SQLITE_OK)
 		return rc;
+	atomic_fetch_add(&q->readers.epoch, 1);
 	pthread_mutex_lock(&q->tally_lock);
 	q->committed = q->now;
 	pthread_mutex_unlock(&q->tally_lock);
@@ -169,16 +172,26 @@ int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages)
  * flush here means as little trust in the disk as in a commit. */
 static void checkpoint(struct sq *q, int mode)
 {
-	int rc;
+	int rc = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, NULL, NULL);
 
-	if (mode != SQLITE_CHECKPOINT_PASSIVE)
-		sqlite3_busy_timeout(q->db, RESTART_WAIT_MS);
-	rc = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, NULL, NULL);
-	if (mode != SQLITE_CHECKPOINT_PASSIVE)
-		sqlite3_busy_timeout(q->db, SQ_BUSY_MS);
 	if (sq_flush_failed(rc))
 		atomic_store(&q->base.sealed, true);
+	if (rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_RESTART)
+		q->wal_pages = 0;
 	q->wal_unsaved = q->wal_fresh = 0;
+	atomic_fetch_add(&q->readers.epoch, 1);
+}
+
+/* The log begins anew by itself when all of it was brought home and nobody reads from it; under steady reading that instant may never come. All was
+ * brought home a moment ago, so that this is no work, only an instant without readers; a program from outside that reads is not waited for. */
+static void begin_log_anew(struct sq *q)
+{
+	if (q->wal_pages < LOG_LONG || !readers_hold(q, q->wal_pages < LOG_TOO_LONG ? HOLD_MS : HOLD_LONGER_MS))
+		return;
+	sqlite3_busy_timeout(q->db, 0);
+	checkpoint(q, SQLITE_CHECKPOINT_RESTART);
+	sqlite3_busy_timeout(q->db, SQ_BUSY_MS);
+	readers_release(q);
 }
 
 /* share: 1 when a batch waits, 2 when nobody does. */
@@ -186,10 +199,9 @@ static void checkpoint_if_due(struct sq *q, int share)
 {
 	if (q->wal_fresh < FRESH_DUE / share && q->wal_unsaved < LOG_DUE / share)
 		return;
-	if (q->wal_pages < LOG_RESTART)
-		checkpoint(q, SQLITE_CHECKPOINT_PASSIVE);
-	else
-		checkpoint(q, share == 1 ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_TRUNCATE);
+	readers_unpin(q);
+	checkpoint(q, SQLITE_CHECKPOINT_PASSIVE);
+	begin_log_anew(q);
 }
 
 void sq_idle(struct catalog *c)
@@ -206,6 +218,7 @@ int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct 
 	checkpoint_if_due(q, 1);
 	if (atomic_load(&c->sealed))
 		return err_set(e, ERR_STORAGE_SEALED, "a flush of the catalogue failed; a restart recovers what is on disk");
+	readers_unpin(q);
 	rc = apply_batch(q, changes, n, false);
 	if (constraint(rc)) {
 		roll_back(q);

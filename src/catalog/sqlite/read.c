@@ -1,4 +1,4 @@
-/* Point reads. Two statements see one state of the database while the first of them is not reset: no BEGIN is needed. */
+/* Point reads. What happens between reader_get() and reader_put() sees one state of the database. */
 #include "catalog/sqlite/sq.h"
 
 static int no_memory(struct err *e)

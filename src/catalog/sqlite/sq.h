@@ -37,14 +37,18 @@ enum read_stmt {
 struct reader {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[R_COUNT];
+	bool pinned; /* R_PIN stands on its row and so holds the read transaction */
+	unsigned pinned_at; /* the epoch it began in, or one before */
 	struct reader *next; /* in the free list */
 };
 
 struct readers {
 	pthread_mutex_t lock; /* guards the members below; never held over I/O */
-	pthread_cond_t freed;
+	pthread_cond_t changed; /* on CLOCK_MONOTONIC */
 	struct reader *free;
-	unsigned open; /* connections in all */
+	unsigned open, in_use; /* connections in all; handed out */
+	bool held; /* the writer wants all of them back: none is handed out */
+	atomic_uint epoch; /* a read transaction that began in an earlier one is renewed; the writer counts */
 };
 
 /* What stands in the table tally. */
@@ -157,6 +161,11 @@ int readers_open(struct sq *q, struct err *e);
 void readers_close(struct sq *q);
 int reader_get(struct sq *q, struct reader **ret, struct err *e);
 void reader_put(struct sq *q, struct reader *r);
+/* Waits, at most so long, until no reader is in use, and lets none begin until readers_release(). False: it took too long, and they go on. */
+bool readers_hold(struct sq *q, int64_t at_most_ms);
+void readers_release(struct sq *q);
+/* The writer, before it adds to the log or clears it: no idle reader keeps an old part of it in use. */
+void readers_unpin(struct sq *q);
 int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n);
 
 /* ---- read.c, list.c ---- */

@@ -90,6 +90,7 @@ W_ROW(JOB_DELETE, "DELETE FROM job WHERE number = ?1")
 W_ROW(FILE_PURGE, "DELETE FROM file WHERE number = ?1")
 
 /* ---- point reads ---- */
+R_ROW(PIN, "SELECT value FROM meta WHERE key = 'probe'")
 R_ROW(FILE_BY_ID, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.id = ?1")
 R_ROW(FILE_BY_NUMBER, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.number = ?1")
 R_ROW(JOBS_OF_FILE, "SELECT " JOB_COLUMNS JOB_FROM "WHERE j.file = ?1 ORDER BY j.number")

@@ -2,10 +2,12 @@
  * Prints wall-clock rates and the CPU time a unit took; DIR must be an empty directory on the disk to be measured. */
 #include "catalog/catalog.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define NOW INT64_C(1800000000000)
@@ -209,6 +211,49 @@ static void bench_reads(size_t total)
 	report("catalog_file(), one of the newest 100", total, w);
 }
 
+static atomic_bool reading;
+static size_t n_readable;
+
+static void *read_along(void *arg)
+{
+	uint64_t at = 12345;
+	size_t *n = arg;
+
+	while (atomic_load(&reading)) {
+		struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct file f;
+
+		at = at * UINT64_C(6364136223846793005) + 1;
+		must(catalog_file(cat, (struct file_key){.id = stored[(at >> 33) % n_readable]}, STR(OWNER_PUBLIC), &a, &f, &e), "read", &e);
+		arena_release(&a);
+		++*n;
+	}
+	return NULL;
+}
+
+/* Uploads while another thread reads without a pause: the log must still be begun anew now and then. */
+static void bench_both(const char *dir)
+{
+	char path[200];
+	pthread_t thread;
+	struct stat st = {};
+	size_t n = 0;
+	double t = seconds(CLOCK_MONOTONIC);
+
+	n_readable = n_stored;
+	atomic_store(&reading, true);
+	if (pthread_create(&thread, NULL, read_along, &n) != 0)
+		abort();
+	bench_uploads(64 * 1500, 64, BYTES, true, "uploads of 4 KiB while another thread reads");
+	atomic_store(&reading, false);
+	pthread_join(thread, NULL);
+	printf("    meanwhile %.0f reads/s\n", (double)n / (seconds(CLOCK_MONOTONIC) - t));
+	snprintf(path, sizeof(path), "%s/catalog.db-wal", dir);
+	stat(path, &st);
+	printf("    log of %.1f MiB\n", (double)st.st_size / 1048576);
+}
+
 /* The ids of an existing catalogue, in random order of reading later. */
 static void load_ids(void)
 {
@@ -254,6 +299,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	bench_uploads(3000, 1, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_both(argv[1]);
 	bench_uploads(64 * 1500, 64, BYTES, true, "uploads of 4 KiB with a fused job");
 	bench_uploads(256 * 400, 256, BYTES, true, "uploads of 4 KiB with a fused job");
 	bench_uploads(256 * 200, 256, 64, false, "uploads of 64 B with a queued job");
