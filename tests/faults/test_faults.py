@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import requests
-
 from harness.data import md5, random_bytes
 from harness.server import REPOSITORY, SLOW, Server, StartFailed, binary, eventually
 
@@ -70,7 +68,7 @@ class Run:
 
 	def request(self, method, path, **more):
 		"""Any answer of the server; one that is no success must be a clear problem."""
-		r = requests.request(method, self.server.base + path, timeout=30, **more)
+		r = self.server.request(method, path, **more)
 		self.answers.append((method, path, r.status_code))
 		if r.status_code >= 400:
 			assert r.headers["Content-Type"].startswith("application/problem+json"), r.text
@@ -106,15 +104,15 @@ class Run:
 		for i, data in self.files.items():
 			if i in self.gone | self.unclear:
 				continue
-			r = requests.get(self.server.base + f"/v1/files/{i}", timeout=20)
+			r = self.server.get(f"/v1/files/{i}")
 			assert r.status_code == 200, r.text
 			assert next(j for j in r.json()["jobs"] if j["op"] == "md5")["result"]["md5"] == md5(data)
-			got = requests.get(self.server.base + f"/v1/files/{i}/content", timeout=20)
+			got = self.server.get(f"/v1/files/{i}/content")
 			assert got.status_code == 200 and md5(got.content) == md5(data)
 
 	def check_sealed(self):
 		"""A flush failed: no write is acknowledged any more, whatever the kernel says now; reads go on."""
-		eventually(lambda: requests.get(self.server.base + "/readyz", timeout=20).status_code == 503, message="a flush failed and it says it is ready")
+		eventually(lambda: self.server.get("/readyz").status_code == 503, message="a flush failed and it says it is ready")
 		some = next((i for i in self.files if i not in self.gone), None)
 		tries = [("POST", "/v1/files", {"data": SMALL, "headers": {"Content-Type": "x/y"}}), ("POST", "/v1/files", {"data": LARGE, "headers": {"Content-Type": "x/y"}}),
 			 ("POST", "/v1/files", {"files": {"file": ("a", LARGE)}})]
@@ -125,12 +123,12 @@ class Run:
 				r = self.request(method, path, **more)
 				assert r.status_code == 503 and r.json()["code"] == "storage_sealed", f"{method} {path} after a failed flush: {r.status_code} {r.text}"
 		self.check_reads()
-		assert "filemill_storage_sealed 1" in requests.get(self.server.base + "/metrics", timeout=20).text
-		assert requests.get(self.server.base + "/healthz", timeout=20).status_code == 200
+		assert "filemill_storage_sealed 1" in self.server.get("/metrics").text
+		assert self.server.get("/healthz").status_code == 200
 
 	def check_recovers(self):
 		"""A full disk is no failed flush: service comes back by itself."""
-		eventually(lambda: requests.post(self.server.base + "/v1/files", data=LARGE, headers={"Content-Type": "x/y"}, timeout=30).status_code == 201, message="it did not recover")
+		eventually(lambda: self.server.post("/v1/files", data=LARGE, headers={"Content-Type": "x/y"}).status_code == 201, message="it did not recover")
 		eventually(lambda: self.upload(SMALL), message="it did not recover")
 
 	def check_after(self):
@@ -141,15 +139,15 @@ class Run:
 		self.server.start()
 		self.check_reads()
 		for i in self.gone:
-			assert requests.get(self.server.base + f"/v1/files/{i}", timeout=20).status_code == 410
+			assert self.server.get(f"/v1/files/{i}").status_code == 410
 		for i in self.jobs:
-			job = requests.get(self.server.base + f"/v1/jobs/{i}?wait=20", timeout=30)
+			job = self.server.get(f"/v1/jobs/{i}?wait=20")
 			assert job.status_code == 410 or job.json()["state"] in ("succeeded", "cancelled"), job.text
 		rows = self.server.all_files()
 		want = {f["id"] for f in rows if f["size"] > 32 * 1024}
 		eventually(lambda: set(self.server.blobs()) == want, message="bytes and rows differ after the sweep")
 		for f in rows: # also those that were never acknowledged: whole, or not there
-			assert len(requests.get(self.server.base + f"/v1/files/{f['id']}/content", timeout=20).content) == f["size"]
+			assert len(self.server.get(f"/v1/files/{f['id']}/content").content) == f["size"]
 		assert self.server.get("/readyz").status_code == 200
 		assert self.server.upload(LARGE)
 		self.server.stop()

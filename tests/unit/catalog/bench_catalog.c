@@ -90,7 +90,13 @@ static size_t n_stored;
 
 static void fill_upload(struct upload *u, char *bytes, size_t n_bytes, bool fused)
 {
-	u->job = (struct job){.id = new_id(), .op = STR("md5"), .op_version = 1, .params = STR("{}"), .priority = 3, .max_attempts = 3, .run_at = NOW,
+	u->job = (struct job){.id = new_id(),
+			      .op = STR("md5"),
+			      .op_version = 1,
+			      .params = STR("{}"),
+			      .priority = 3,
+			      .max_attempts = 3,
+			      .run_at = NOW,
 			      .created_at = NOW};
 	if (fused) {
 		u->job.state = JOB_SUCCEEDED;
@@ -98,8 +104,15 @@ static void fill_upload(struct upload *u, char *bytes, size_t n_bytes, bool fuse
 		u->job.started_at = u->job.finished_at = NOW;
 		u->job.result = STR("{\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\"}");
 	}
-	u->file = (struct file){.id = new_id(), .owner = STR(OWNER_PUBLIC), .name = STR("photo of something.jpg"), .size = n_bytes,
-				.type = STR("image/jpeg"), .labels = STR("{}"), .created_at = NOW, .jobs = &u->job, .n_jobs = 1};
+	u->file = (struct file){.id = new_id(),
+				.owner = STR(OWNER_PUBLIC),
+				.name = STR("photo of something.jpg"),
+				.size = n_bytes,
+				.type = STR("image/jpeg"),
+				.labels = STR("{}"),
+				.created_at = NOW,
+				.jobs = &u->job,
+				.n_jobs = 1};
 	for (int i = 0; i < 4; i++) {
 		uint64_t r = next_random();
 
@@ -141,7 +154,8 @@ static void bench_uploads(size_t total, size_t size, size_t n_bytes, bool fused,
 	snprintf(label, sizeof(label), "%s, batches of %zu", what, size);
 	report(label, total, w);
 	qsort(took, rounds, sizeof(*took), compare);
-	printf("    a batch: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n", took[rounds / 2] * 1e3, took[rounds * 99 / 100] * 1e3, took[rounds - 1] * 1e3);
+	printf("    a batch: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n", took[rounds / 2] * 1e3, took[rounds * 99 / 100] * 1e3,
+	       took[rounds - 1] * 1e3);
 	free(took);
 }
 
@@ -193,7 +207,8 @@ static void bench_reads(size_t total)
 		struct err e = ERR_INIT;
 		struct file f;
 
-		must(catalog_file(cat, (struct file_key){.id = stored[next_random() % n_stored]}, STR(OWNER_PUBLIC), &a, &f, &e), "read", &e);
+		must(catalog_file(cat, (struct file_key){.id = stored[next_random() % n_stored]}, STR(OWNER_PUBLIC), &a, &f, &e), "read",
+		     &e);
 		if (f.n_jobs != 1)
 			abort();
 		arena_release(&a);
@@ -205,7 +220,8 @@ static void bench_reads(size_t total)
 		struct err e = ERR_INIT;
 		struct file f;
 
-		must(catalog_file(cat, (struct file_key){.id = stored[n_stored - 1 - next_random() % 100]}, STR(OWNER_PUBLIC), &a, &f, &e), "read", &e);
+		must(catalog_file(cat, (struct file_key){.id = stored[n_stored - 1 - next_random() % 100]}, STR(OWNER_PUBLIC), &a, &f, &e),
+		     "read", &e);
 		arena_release(&a);
 	}
 	report("catalog_file(), one of the newest 100", total, w);
@@ -225,7 +241,8 @@ static void *read_along(void *arg)
 		struct file f;
 
 		at = at * UINT64_C(6364136223846793005) + 1;
-		must(catalog_file(cat, (struct file_key){.id = stored[(at >> 33) % n_readable]}, STR(OWNER_PUBLIC), &a, &f, &e), "read", &e);
+		must(catalog_file(cat, (struct file_key){.id = stored[(at >> 33) % n_readable]}, STR(OWNER_PUBLIC), &a, &f, &e), "read",
+		     &e);
 		arena_release(&a);
 		++*n;
 	}

@@ -372,9 +372,14 @@ static void a_patch_changes_what_it_names_and_keeps_the_rest(void **state)
 	struct world *w = *state;
 	struct change name = {.kind = CHANGE_PATCH_FILE, .patch_file = {.id = test_id(1), .owner = OWNER, .name = STR("new"), .now = NOW}};
 	struct change labels = {.kind = CHANGE_PATCH_FILE,
-				.patch_file = {.id = test_id(1), .owner = OWNER, .labels = STR("{\"k\":\"v\"}"), .set_expires = true,
-					       .expires_at = NOW + 9, .now = NOW}};
-	struct change never = {.kind = CHANGE_PATCH_FILE, .patch_file = {.id = test_id(1), .owner = OWNER, .set_expires = true, .now = NOW}};
+				.patch_file = {.id = test_id(1),
+					       .owner = OWNER,
+					       .labels = STR("{\"k\":\"v\"}"),
+					       .set_expires = true,
+					       .expires_at = NOW + 9,
+					       .now = NOW}};
+	struct change never = {.kind = CHANGE_PATCH_FILE,
+			       .patch_file = {.id = test_id(1), .owner = OWNER, .set_expires = true, .now = NOW}};
 	struct file f;
 
 	add_file(w, 1);
@@ -466,8 +471,14 @@ static void a_file_with_many_jobs_is_deleted_with_all_of_them(void **state)
 
 	add_file(w, 1);
 	for (unsigned i = 0; i < MANY; i++)
-		jobs[i] = (struct job){.id = test_id(1000 + i), .file = test_id(1), .op = STR("md5"), .op_version = i + 1, .params = STR("{}"),
-				       .max_attempts = 1, .run_at = NOW, .created_at = NOW};
+		jobs[i] = (struct job){.id = test_id(1000 + i),
+				       .file = test_id(1),
+				       .op = STR("md5"),
+				       .op_version = i + 1,
+				       .params = STR("{}"),
+				       .max_attempts = 1,
+				       .run_at = NOW,
+				       .created_at = NOW};
 	must_apply(w, &more);
 	assert_int_equal(claim(w, worker, 70, NOW).n, 70);
 	assert_int_equal(delete_file(w, 1), 0);

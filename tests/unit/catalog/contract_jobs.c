@@ -3,8 +3,15 @@
 
 static struct job new_job(unsigned id, unsigned file, const char *op)
 {
-	return (struct job){.id = test_id(id), .file = test_id(file), .op = str_of(op), .op_version = 1, .params = STR("{}"), .priority = PRIORITY_DEFAULT,
-			    .max_attempts = MAX_ATTEMPTS_DEFAULT, .run_at = NOW, .created_at = NOW + 200};
+	return (struct job){.id = test_id(id),
+			    .file = test_id(file),
+			    .op = str_of(op),
+			    .op_version = 1,
+			    .params = STR("{}"),
+			    .priority = PRIORITY_DEFAULT,
+			    .max_attempts = MAX_ATTEMPTS_DEFAULT,
+			    .run_at = NOW,
+			    .created_at = NOW + 200};
 }
 
 static int add_jobs(struct world *w, struct job *jobs, size_t n, size_t *ret_failed)
@@ -271,7 +278,8 @@ static void a_job_to_be_cancelled_does_not_come_back_from_a_lost_worker(void **s
 static void only_ones_own_jobs_can_be_cancelled_or_retried(void **state)
 {
 	struct world *w = *state;
-	struct change cancel = {.kind = CHANGE_CANCEL_JOB, .job_ref = {.id = test_id(job_id(1, 0)), .owner = STR("somebody else"), .now = NOW}};
+	struct change cancel = {.kind = CHANGE_CANCEL_JOB,
+				.job_ref = {.id = test_id(job_id(1, 0)), .owner = STR("somebody else"), .now = NOW}};
 	struct change retry = cancel;
 
 	retry.kind = CHANGE_RETRY_JOB;

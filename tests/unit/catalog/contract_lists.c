@@ -125,8 +125,12 @@ static void files_are_filtered_by_a_part_of_their_name(void **state)
 
 static void files_are_filtered_by_a_label(void **state)
 {
-	static const char *const LABELS[] = {"{\"kind\":\"photo\",\"year\":\"2026\"}", "{\"kind\":\"photos\"}", "{\"x\":\"\\\"kind\\\":\\\"photo\\\"\"}", "{}",
-					     "{\"a.kind\":\"photo\"}", "{\"kind\":\"a \\\"b\\\"\"}"};
+	static const char *const LABELS[] = {"{\"kind\":\"photo\",\"year\":\"2026\"}",
+					     "{\"kind\":\"photos\"}",
+					     "{\"x\":\"\\\"kind\\\":\\\"photo\\\"\"}",
+					     "{}",
+					     "{\"a.kind\":\"photo\"}",
+					     "{\"kind\":\"a \\\"b\\\"\"}"};
 	struct world *w = *state;
 	struct file_filter f = ALL_FILES;
 	struct file *files;

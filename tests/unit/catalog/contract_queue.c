@@ -116,7 +116,11 @@ static void a_finished_job_has_its_result(void **state)
 	struct world *w = *state;
 	struct uuid worker = first_beat(w, 500, NOW + 15000);
 	struct change ch = {.kind = CHANGE_FINISH,
-			    .finish = {.worker = worker, .state = JOB_SUCCEEDED, .result = STR("{\"x\":1}"), .started_at = NOW + 1, .finished_at = NOW + 2}};
+			    .finish = {.worker = worker,
+				       .state = JOB_SUCCEEDED,
+				       .result = STR("{\"x\":1}"),
+				       .started_at = NOW + 1,
+				       .finished_at = NOW + 2}};
 	struct change_claim c;
 	struct job j;
 

@@ -133,10 +133,13 @@ static void md5_jobs_are_seen_as_a_table(void **state)
 	assert_int_equal(finish(w, &c.jobs[0].job, worker, JOB_FAILED), 0);
 	add_file_with_job(w, 3, "md5");
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM md5_tasks"), 3);
-	assert_int_equal(world_sql(w, "SELECT task_id FROM md5_tasks WHERE status = 'SUCCESS' AND result = 'aa' AND typeof(task_id) = 'integer'"), 2);
+	assert_int_equal(
+		world_sql(w, "SELECT task_id FROM md5_tasks WHERE status = 'SUCCESS' AND result = 'aa' AND typeof(task_id) = 'integer'"),
+		2);
 	assert_int_equal(world_sql(w, "SELECT task_id FROM md5_tasks WHERE status = 'ERROR' AND result = 'it did not work'"), 3);
 	assert_int_equal(world_sql(w, "SELECT task_id FROM md5_tasks WHERE status = 'PENDING' AND result IS NULL"), 4);
-	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_table_info('md5_tasks') WHERE name = 'task_id' AND type = 'INTEGER'"), 1);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_table_info('md5_tasks') WHERE name = 'task_id' AND type = 'INTEGER'"),
+			 1);
 }
 
 static void the_log_mode_is_wal(void **state)

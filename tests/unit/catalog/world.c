@@ -127,14 +127,20 @@ void world_check_database(const struct world *w)
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM job AS j WHERE (SELECT count(*) FROM task WHERE job = j.number)"
 				      " + (SELECT count(*) FROM result WHERE job = j.number) <> 1"),
 			 0);
-	assert_int_equal(world_sql(w, "SELECT (SELECT count(*) FROM task) + (SELECT count(*) FROM result) - (SELECT count(*) FROM job)"), 0);
+	assert_int_equal(world_sql(w, "SELECT (SELECT count(*) FROM task) + (SELECT count(*) FROM result) - (SELECT count(*) FROM job)"),
+			 0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM job WHERE file NOT IN (SELECT number FROM file)"), 0);
-	assert_int_equal(world_sql(w, "SELECT count(*) FROM blob WHERE file NOT IN (SELECT number FROM file WHERE deleted_at IS NULL AND location = 0)"), 0);
+	assert_int_equal(
+		world_sql(
+			w,
+			"SELECT count(*) FROM blob WHERE file NOT IN (SELECT number FROM file WHERE deleted_at IS NULL AND location = 0)"),
+		0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE (state = 1) <> (worker IS NOT NULL)"), 0);
 	assert_int_equal(world_sql(w, "SELECT waiting - (SELECT count(*) FROM task WHERE state = 0) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT running - (SELECT count(*) FROM task WHERE state = 1) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT files - (SELECT count(*) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
-	assert_int_equal(world_sql(w, "SELECT file_bytes - (SELECT coalesce(sum(size), 0) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
+	assert_int_equal(world_sql(w, "SELECT file_bytes - (SELECT coalesce(sum(size), 0) FROM file WHERE deleted_at IS NULL) FROM tally"),
+			 0);
 }
 
 int world_end(void **state)
@@ -173,8 +179,15 @@ void build_file(struct built *b, unsigned n)
 	*b = (struct built){.n = n};
 	snprintf(b->name, sizeof(b->name), "file %u.bin", n);
 	snprintf(b->bytes, sizeof(b->bytes), "bytes of %u", n);
-	b->file = (struct file){.id = test_id(n), .owner = OWNER, .name = str_of(b->name), .size = strlen(b->bytes), .type = STR("text/plain"),
-				.labels = STR("{}"), .location = LOCATION_INLINE, .created_at = NOW, .jobs = b->jobs};
+	b->file = (struct file){.id = test_id(n),
+				.owner = OWNER,
+				.name = str_of(b->name),
+				.size = strlen(b->bytes),
+				.type = STR("text/plain"),
+				.labels = STR("{}"),
+				.location = LOCATION_INLINE,
+				.created_at = NOW,
+				.jobs = b->jobs};
 	for (size_t i = 0; i < sizeof(b->file.sha256); i++)
 		b->file.sha256[i] = (uint8_t)(n * 7 + i);
 	b->change = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = &b->file, .bytes = str_of(b->bytes)}};
@@ -184,8 +197,14 @@ struct job *build_job(struct built *b, const char *op)
 {
 	size_t i = b->file.n_jobs++;
 
-	b->jobs[i] = (struct job){.id = test_id(job_id(b->n, (unsigned)i)), .op = str_of(op), .op_version = 1, .params = STR("{}"),
-				  .priority = PRIORITY_DEFAULT, .max_attempts = MAX_ATTEMPTS_DEFAULT, .run_at = NOW, .created_at = NOW};
+	b->jobs[i] = (struct job){.id = test_id(job_id(b->n, (unsigned)i)),
+				  .op = str_of(op),
+				  .op_version = 1,
+				  .params = STR("{}"),
+				  .priority = PRIORITY_DEFAULT,
+				  .max_attempts = MAX_ATTEMPTS_DEFAULT,
+				  .run_at = NOW,
+				  .created_at = NOW};
 	return &b->jobs[i];
 }
 
@@ -256,8 +275,13 @@ struct change_claim claim(struct world *w, struct uuid worker, uint32_t max, int
 int finish(struct world *w, const struct job *job, struct uuid worker, enum job_state state)
 {
 	struct change ch = {.kind = CHANGE_FINISH,
-			    .finish = {.job = job->id, .fence = job->fence, .worker = worker, .state = state, .retry_at = NOW + 1000,
-				       .started_at = NOW + 10, .finished_at = NOW + 20}};
+			    .finish = {.job = job->id,
+				       .fence = job->fence,
+				       .worker = worker,
+				       .state = state,
+				       .retry_at = NOW + 1000,
+				       .started_at = NOW + 10,
+				       .finished_at = NOW + 20}};
 
 	if (state == JOB_SUCCEEDED)
 		ch.finish.result = STR("{\"md5\":\"0123456789abcdef0123456789abcdef\"}");

@@ -81,7 +81,10 @@ struct named_test {
 	const char *name;
 	void (*run)(void **state);
 };
-#define NAMED(fn) {#fn, fn}
+#define NAMED(fn)                                                                                                                          \
+	{                                                                                                                                  \
+#fn, fn                                                                                                                    \
+	}
 extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[];
 
 #endif

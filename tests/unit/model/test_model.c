@@ -19,12 +19,8 @@
 static void only_the_moves_of_the_drawing_are_allowed(void **state)
 {
 	static const char *const MOVES[JOB_STATES] = {
-		[JOB_QUEUED] = ".R..C.",
-		[JOB_RUNNING] = "Q.SFCX",
-		[JOB_SUCCEEDED] = "......",
-		[JOB_FAILED] = "Q.....",
-		[JOB_CANCELLED] = "Q.....",
-		[JOB_QUARANTINED] = "Q.....",
+		[JOB_QUEUED] = ".R..C.", [JOB_RUNNING] = "Q.SFCX",   [JOB_SUCCEEDED] = "......",
+		[JOB_FAILED] = "Q.....", [JOB_CANCELLED] = "Q.....", [JOB_QUARANTINED] = "Q.....",
 	};
 
 	for (unsigned from = 0; from < JOB_STATES; from++)
@@ -167,8 +163,19 @@ static void labels_become_canonical_json(void **state)
 
 static void labels_that_are_not_allowed_are_refused(void **state)
 {
-	static const char *const JSON[] = {"", "[]", "\"a\"", "{\"a\":1}", "{\"a\":null}", "{\"A\":\"x\"}", "{\"\":\"x\"}", "{\"a b\":\"x\"}",
-					   "{\"a\":\"x\",\"a\":\"y\"}", "{\"a\":\"\\u0001\"}", "{\"a\":\"\\u0085\"}", "{\"a\":\"x\"} x", "{\"a\":\"\xff\"}",
+	static const char *const JSON[] = {"",
+					   "[]",
+					   "\"a\"",
+					   "{\"a\":1}",
+					   "{\"a\":null}",
+					   "{\"A\":\"x\"}",
+					   "{\"\":\"x\"}",
+					   "{\"a b\":\"x\"}",
+					   "{\"a\":\"x\",\"a\":\"y\"}",
+					   "{\"a\":\"\\u0001\"}",
+					   "{\"a\":\"\\u0085\"}",
+					   "{\"a\":\"x\"} x",
+					   "{\"a\":\"\xff\"}",
 					   "{\"a\":{\"b\":\"c\"}}"};
 	static const char *const LISTS[] = {"a", "a:1,", ",a:1", "A:1", ":1", "a:1,a:2", "a b:1", "a:\x01", "a:\xff", "a:\x7f"};
 	CLEANUP(arena_release) struct arena a = ARENA_INIT;
@@ -231,33 +238,59 @@ static void a_file_is_written_as_the_api_says(void **state)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT;
 	struct json_out j = json_out(&out);
-	struct job job = {.id = id_of("01900000-0000-7000-8000-000000000002"), .number = 5, .file = id_of("01900000-0000-7000-8000-000000000001"),
-			  .op = STR("md5"), .params = STR("{}"), .state = JOB_SUCCEEDED, .priority = 3, .attempt = 1, .max_attempts = 3, .run_at = 1000,
-			  .created_at = 1000, .started_at = 1001, .finished_at = 1002, .result = STR("{\"md5\":\"aa\"}")};
-	struct file f = {.id = id_of("01900000-0000-7000-8000-000000000001"), .number = 7, .owner = STR("public"), .name = STR("a\"b\n"), .size = 10,
-			 .type = STR("text/plain"), .labels = STR("{\"k\":\"v\"}"), .created_at = 1000, .jobs = &job, .n_jobs = 1};
+	struct job job = {.id = id_of("01900000-0000-7000-8000-000000000002"),
+			  .number = 5,
+			  .file = id_of("01900000-0000-7000-8000-000000000001"),
+			  .op = STR("md5"),
+			  .params = STR("{}"),
+			  .state = JOB_SUCCEEDED,
+			  .priority = 3,
+			  .attempt = 1,
+			  .max_attempts = 3,
+			  .run_at = 1000,
+			  .created_at = 1000,
+			  .started_at = 1001,
+			  .finished_at = 1002,
+			  .result = STR("{\"md5\":\"aa\"}")};
+	struct file f = {.id = id_of("01900000-0000-7000-8000-000000000001"),
+			 .number = 7,
+			 .owner = STR("public"),
+			 .name = STR("a\"b\n"),
+			 .size = 10,
+			 .type = STR("text/plain"),
+			 .labels = STR("{\"k\":\"v\"}"),
+			 .created_at = 1000,
+			 .jobs = &job,
+			 .n_jobs = 1};
 
 	file_write_json(&j, &f);
 	assert_true(buf_ok(&out));
-	assert_str(buf_str(&out),
-		   "{\"id\":\"01900000-0000-7000-8000-000000000001\",\"number\":7,\"name\":\"a\\\"b\\n\",\"size\":10,\"type\":\"text/plain\","
-		   "\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"labels\":{\"k\":\"v\"},\"owner\":\"public\","
-		   "\"created_at\":\"1970-01-01T00:00:01.000Z\",\"expires_at\":null,\"jobs\":[{\"id\":\"01900000-0000-7000-8000-000000000002\",\"number\":5,"
-		   "\"file\":\"01900000-0000-7000-8000-000000000001\",\"op\":\"md5\",\"params\":{},\"state\":\"succeeded\",\"priority\":3,\"attempt\":1,"
-		   "\"max_attempts\":3,\"run_at\":\"1970-01-01T00:00:01.000Z\",\"created_at\":\"1970-01-01T00:00:01.000Z\","
-		   "\"started_at\":\"1970-01-01T00:00:01.001Z\",\"finished_at\":\"1970-01-01T00:00:01.002Z\",\"progress\":null,"
-		   "\"result\":{\"md5\":\"aa\"},\"error\":null,\"outputs\":[]}]}");
+	assert_str(
+		buf_str(&out),
+		"{\"id\":\"01900000-0000-7000-8000-000000000001\",\"number\":7,\"name\":\"a\\\"b\\n\",\"size\":10,\"type\":\"text/plain\","
+		"\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"labels\":{\"k\":\"v\"},\"owner\":\"public\","
+		"\"created_at\":\"1970-01-01T00:00:01.000Z\",\"expires_at\":null,\"jobs\":[{\"id\":\"01900000-0000-7000-8000-000000000002\",\"number\":5,"
+		"\"file\":\"01900000-0000-7000-8000-000000000001\",\"op\":\"md5\",\"params\":{},\"state\":\"succeeded\",\"priority\":3,\"attempt\":1,"
+		"\"max_attempts\":3,\"run_at\":\"1970-01-01T00:00:01.000Z\",\"created_at\":\"1970-01-01T00:00:01.000Z\","
+		"\"started_at\":\"1970-01-01T00:00:01.001Z\",\"finished_at\":\"1970-01-01T00:00:01.002Z\",\"progress\":null,"
+		"\"result\":{\"md5\":\"aa\"},\"error\":null,\"outputs\":[]}]}");
 }
 
 static void a_failed_job_shows_code_and_detail_and_a_cached_one_says_so(void **state)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT;
 	struct json_out j = json_out(&out);
-	struct job job = {.op = STR("md5"), .params = STR("{}"), .state = JOB_FAILED, .error = ERR_OP_FAILED, .error_detail = STR("why"), .cached = true};
+	struct job job = {.op = STR("md5"),
+			  .params = STR("{}"),
+			  .state = JOB_FAILED,
+			  .error = ERR_OP_FAILED,
+			  .error_detail = STR("why"),
+			  .cached = true};
 
 	job_write_json(&j, &job);
 	assert_true(buf_ok(&out));
-	assert_non_null(strstr(out.p, "\"result\":null,\"error\":{\"code\":\"op_failed\",\"detail\":\"why\"},\"outputs\":[],\"cached\":true}"));
+	assert_non_null(
+		strstr(out.p, "\"result\":null,\"error\":{\"code\":\"op_failed\",\"detail\":\"why\"},\"outputs\":[],\"cached\":true}"));
 	assert_non_null(strstr(out.p, "\"started_at\":null,\"finished_at\":null"));
 }
 
