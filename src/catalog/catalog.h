@@ -7,7 +7,7 @@
  *
  * Reads are separate functions on read-only connections; any thread may call them, and they may block on disk.
  * catalog_apply() is called by one thread only (the committer). All times are Unix milliseconds and come from the caller.
- * Results live in the arena given. Contract suite: tests/unit/test_catalog_contract.c, run against every backend. */
+ * Results live in the arena given. Contract suite: tests/unit/catalog/, run against every backend. */
 #ifndef FILEMILL_CATALOG_CATALOG_H
 #define FILEMILL_CATALOG_CATALOG_H
 
@@ -49,7 +49,8 @@ struct change_add_file {
 	uint8_t fingerprint[32]; /* in: SHA-256 over what the first request was */
 	bool replayed; /* out: this key was used with the same fingerprint: nothing was added; replay_of names the first file */
 	struct uuid replay_of; /* out */
-	/* ERR_IDEMPOTENCY_CONFLICT: same owner and key with another fingerprint. Records older than 24 h do not count. */
+	/* ERR_IDEMPOTENCY_CONFLICT: same owner and key with another fingerprint. Records older than 24 h do not count.
+	 * ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already. */
 };
 
 /* Jobs on stored files, all or nothing. */
@@ -60,7 +61,7 @@ struct change_add_jobs {
 	size_t n;
 	struct arena *arena; /* in: for the results of cached jobs; NULL: they are valid until the next catalog_apply() */
 	size_t failed_index; /* out: which job was refused */
-	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in) */
+	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already */
 };
 
 /* Takes up to max ready jobs, highest priority first, then by run_at, then by age. Each one's fence and attempt grow by one. */
@@ -75,7 +76,7 @@ struct change_claim {
 		uint64_t size;
 		enum location location;
 		uint8_t sha256[32];
-	} *jobs; /* out */
+	} * jobs; /* out */
 	size_t n; /* out */
 };
 
@@ -114,7 +115,7 @@ struct change_job_ref { /* CANCEL_JOB, RETRY_JOB */
 	struct str owner;
 	int64_t now;
 	bool was_running; /* out, cancel: the worker must be told; the job becomes CANCELLED when its attempt ends */
-	/* ERR_JOB_NOT_FOUND, ERR_JOB_STATE; retry also ERR_FILE_GONE */
+	/* ERR_JOB_NOT_FOUND, ERR_JOB_STATE; retry also ERR_FILE_GONE. After a retry attempts and losses count anew; the fence goes on growing. */
 	struct uuid file; /* out */
 };
 
@@ -154,7 +155,7 @@ struct change_purge {
 
 struct change {
 	enum change_kind kind;
-	int code; /* out: 0 or ERR_… */
+	int code; /* out: 0 or ERR_…; ERR_INVALID_VALUE with the field when the caller asked for what cannot be stored */
 	struct err err; /* out: details when code != 0 */
 	/* the committer's, untouched by catalogues */
 	struct change *next;
@@ -219,13 +220,15 @@ struct job_filter {
 [[nodiscard]] int catalog_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 /* The bytes of an inline file, appended to out. ERR_FILE_NOT_FOUND when there are none (deleted meanwhile). */
 [[nodiscard]] int catalog_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
-/* number > 0 looks up by row number. ERR_JOB_NOT_FOUND. */
-[[nodiscard]] int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
-/* Newest first, at most page.limit; *ret_next is the cursor number for the next page, 0 = no more. */
-[[nodiscard]] int catalog_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
-				     int64_t *ret_next, struct err *e);
-[[nodiscard]] int catalog_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
-				    int64_t *ret_next, struct err *e);
+/* number > 0 looks up by row number. ERR_JOB_NOT_FOUND; ERR_JOB_GONE when its file was deleted. */
+[[nodiscard]] int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret,
+			      struct err *e);
+/* Newest first, at most page.limit; *ret_next is the cursor number for the next page, 0 = no more. A call looks at a bounded number of rows, so a
+ * page may be short, even empty, and still have a next one. */
+[[nodiscard]] int catalog_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret,
+				     size_t *ret_n, int64_t *ret_next, struct err *e);
+[[nodiscard]] int catalog_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret,
+				    size_t *ret_n, int64_t *ret_next, struct err *e);
 
 struct catalog_stats {
 	uint64_t files, file_bytes; /* not deleted */
@@ -247,12 +250,14 @@ struct doomed {
 };
 [[nodiscard]] int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
 /* Files past their expiry, to be deleted by the engine. */
-[[nodiscard]] int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+[[nodiscard]] int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n,
+				  struct err *e);
 
 struct outbox_entry {
 	int64_t seq;
 	struct job job; /* final */
 };
-[[nodiscard]] int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
+[[nodiscard]] int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n,
+				 struct err *e);
 
 #endif

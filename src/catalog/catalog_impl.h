@@ -21,8 +21,8 @@ struct catalog_ops {
 	int (*file)(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 	int (*inline_bytes)(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 	int (*job)(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
-	int (*list_files)(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
-			  int64_t *ret_next, struct err *e);
+	int (*list_files)(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret,
+			  size_t *ret_n, int64_t *ret_next, struct err *e);
 	int (*list_jobs)(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 			 int64_t *ret_next, struct err *e);
 	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
@@ -30,7 +30,8 @@ struct catalog_ops {
 	int (*blob_referenced)(struct catalog *c, struct uuid file, bool *ret, struct err *e);
 	int (*doomed)(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
 	int (*expired)(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
-	int (*outbox)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
+	int (*outbox)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n,
+		      struct err *e);
 };
 
 /* The part every implementation begins with. */

@@ -85,8 +85,8 @@ int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner,
 
 /* ---- lists ---- */
 
-int mem_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n, int64_t *ret_next,
-		   struct err *e)
+int mem_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
+		   int64_t *ret_next, struct err *e)
 {
 	struct file *files = arena_alloc(a, page.limit * sizeof(*files));
 	struct file_match match;
@@ -132,8 +132,8 @@ static bool job_matches(const struct mem_job *j, const struct job_filter *f)
 	return (f->state < 0 || (int)j->job.state == f->state) && (!f->op.p || str_eq(f->op, j->job.op));
 }
 
-int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n, int64_t *ret_next,
-		  struct err *e)
+int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
+		  int64_t *ret_next, struct err *e)
 {
 	struct job *jobs = arena_alloc(a, page.limit * sizeof(*jobs));
 	int64_t last = 0;
@@ -184,7 +184,8 @@ int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct 
 	struct mem *m = locked(c);
 	int64_t oldest = least_run_at(m, now);
 
-	*ret = (struct catalog_stats){.jobs_waiting = m->waiting, .jobs_running = m->running, .oldest_waiting_at = oldest == INT64_MAX ? 0 : oldest};
+	*ret = (struct catalog_stats){
+		.jobs_waiting = m->waiting, .jobs_running = m->running, .oldest_waiting_at = oldest == INT64_MAX ? 0 : oldest};
 	for (int s = 0; s < JOB_STATES; s++)
 		ret->jobs_final[s] = m->final[s];
 	for (size_t i = 0; i < m->files.n; i++) {
@@ -226,8 +227,8 @@ static bool is_expired(const struct mem_file *f, int64_t now)
 	return !f->deleted_at && f->file.expires_at && f->file.expires_at <= now;
 }
 
-static int owned_ids(struct catalog *c, bool (*wanted)(const struct mem_file *f, int64_t now), int64_t now, uint32_t max, struct arena *a, struct doomed **ret,
-		     size_t *ret_n, struct err *e)
+static int owned_ids(struct catalog *c, bool (*wanted)(const struct mem_file *f, int64_t now), int64_t now, uint32_t max, struct arena *a,
+		     struct doomed **ret, size_t *ret_n, struct err *e)
 {
 	struct doomed *list = arena_alloc(a, max * sizeof(*list));
 	struct mem *m;

@@ -125,8 +125,11 @@ static bool key_new(struct mem *m, const struct change_add_file *add, struct mem
 	}
 	memcpy(text, owner.p, owner.len);
 	memcpy(text + owner.len, key.p, key.len);
-	*ret = (struct mem_key){.owner = {text, owner.len}, .key = {text + owner.len, key.len}, .file = add->file->id,
-				.created_at = add->file->created_at, .text = text};
+	*ret = (struct mem_key){.owner = {text, owner.len},
+				.key = {text + owner.len, key.len},
+				.file = add->file->id,
+				.created_at = add->file->created_at,
+				.text = text};
 	memcpy(ret->fingerprint, add->fingerprint, sizeof(ret->fingerprint));
 	return true;
 }

@@ -123,7 +123,7 @@ int labels_parse_json(struct str *ret, struct str json, struct arena *a, struct 
 		return r;
 	if (!json_is_object(object))
 		return refuse(e, "labels are a JSON object");
-	json_object_foreach (object, key, value) {
+	json_object_foreach(object, key, value) {
 		if (!json_is_string(value))
 			return refuse(e, "a label's value is a string");
 		r = pairs_add(&pairs, str_of(key), (struct str){json_string_value(value), json_string_length(value)}, e);

@@ -21,8 +21,8 @@ static bool enough(struct progress *p, uint32_t limit)
 	return p->full;
 }
 
-static int files_page(struct reader *r, sqlite3_stmt *s, const struct file_match *m, uint32_t limit, struct arena *a, struct file *files, struct progress *p,
-		      struct err *e)
+static int files_page(struct reader *r, sqlite3_stmt *s, const struct file_match *m, uint32_t limit, struct arena *a, struct file *files,
+		      struct progress *p, struct err *e)
 {
 	int rc;
 
@@ -43,8 +43,8 @@ static int files_page(struct reader *r, sqlite3_stmt *s, const struct file_match
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
 }
 
-int sq_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n, int64_t *ret_next,
-		  struct err *e)
+int sq_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
+		  int64_t *ret_next, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	struct file *files = arena_alloc(a, page.limit * sizeof(*files));
@@ -85,8 +85,8 @@ static bool job_matches(sqlite3_stmt *s, const struct job_filter *f)
 	return (f->state < 0 || f->state == state) && (!f->op.p || str_eq(col_str(s, 3), f->op));
 }
 
-static int jobs_page(struct reader *r, sqlite3_stmt *s, const struct job_filter *f, uint32_t limit, struct arena *a, struct job *jobs, struct progress *p,
-		     struct err *e)
+static int jobs_page(struct reader *r, sqlite3_stmt *s, const struct job_filter *f, uint32_t limit, struct arena *a, struct job *jobs,
+		     struct progress *p, struct err *e)
 {
 	int rc;
 
@@ -102,8 +102,8 @@ static int jobs_page(struct reader *r, sqlite3_stmt *s, const struct job_filter 
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
 }
 
-int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n, int64_t *ret_next,
-		 struct err *e)
+int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
+		 int64_t *ret_next, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	struct job *jobs = arena_alloc(a, page.limit * sizeof(*jobs));
@@ -183,7 +183,8 @@ int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, st
 	return rc;
 }
 
-static int outbox_page(struct reader *r, sqlite3_stmt *s, uint32_t max, struct arena *a, struct outbox_entry *list, size_t *ret_n, struct err *e)
+static int outbox_page(struct reader *r, sqlite3_stmt *s, uint32_t max, struct arena *a, struct outbox_entry *list, size_t *ret_n,
+		       struct err *e)
 {
 	size_t n = 0;
 	int rc;

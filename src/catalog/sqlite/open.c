@@ -124,7 +124,8 @@ static int identify(struct sq *q, int64_t *ret_version, struct err *e)
 	if (id == APPLICATION_ID && (version < 1 || objects == 0))
 		return refuse_foreign(e, "is damaged");
 	if (version > schema_latest)
-		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version, schema_latest);
+		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
+			       schema_latest);
 	*ret_version = version;
 	return 0;
 }

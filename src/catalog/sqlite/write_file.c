@@ -127,7 +127,11 @@ static int put_bytes(struct sq *q, int64_t file_number, struct str bytes)
 
 static int put_file_job(struct sq *q, const struct file *f, struct job *job)
 {
-	struct ending end = {.state = job->state, .error = job->error, .detail = job->error_detail, .result = job->result, .finished_at = job->finished_at};
+	struct ending end = {.state = job->state,
+			     .error = job->error,
+			     .detail = job->error_detail,
+			     .result = job->result,
+			     .finished_at = job->finished_at};
 
 	job->file = f->id;
 	job->fence = 0;

@@ -184,7 +184,8 @@ static int remember_artifact(struct sq *q, int64_t job, int64_t key)
 /* A job that somebody wanted cancelled ends as cancelled, however its attempt went. */
 static int finish_found(struct sq *q, const struct change_finish *f, struct found *job, int64_t key)
 {
-	struct ending end = {.state = f->state, .error = f->error, .detail = f->error_detail, .result = f->result, .finished_at = f->finished_at};
+	struct ending end = {
+		.state = f->state, .error = f->error, .detail = f->error_detail, .result = f->result, .finished_at = f->finished_at};
 	int rc;
 
 	if (f->started_at)

@@ -153,7 +153,9 @@ static int put_back(struct sq *q, const struct task *t)
 /* The worker is gone. A job that was to be cancelled is; one that took its third worker along is set aside; the others are tried again. */
 static int take_back(struct sq *q, struct change_reclaim *r, struct task *t)
 {
-	struct ending end = {.state = JOB_QUARANTINED, .error = ERR_WORKER_LOST, .detail = STR("the worker died over this job, time and again"),
+	struct ending end = {.state = JOB_QUARANTINED,
+			     .error = ERR_WORKER_LOST,
+			     .detail = STR("the worker died over this job, time and again"),
 			     .finished_at = r->now};
 
 	t->fence++;

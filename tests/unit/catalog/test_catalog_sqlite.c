@@ -152,6 +152,43 @@ static void the_log_mode_is_wal(void **state)
 	assert_int_equal(world_sql(w, "PRAGMA application_id"), 0x464d494c);
 }
 
+static const char *const STATEMENTS[] = {
+#define W_ROW(id, sql) "EXPLAIN QUERY PLAN " sql,
+#define R_ROW(id, sql) "EXPLAIN QUERY PLAN " sql,
+#include "catalog/sqlite/statements.h"
+#undef W_ROW
+#undef R_ROW
+};
+
+/* No statement reads a table that can grow from end to end, or sorts it: only worker (w) and doomed (d), which stay small, are scanned. */
+static void every_statement_finds_its_rows_by_an_index(void **state)
+{
+	struct world *w = *state;
+	char path[DIR_MAX + 32];
+	unsigned explained = 0;
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/catalog.db", w->dir);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	for (size_t i = 0; i < ARRAY_LEN(STATEMENTS); i++) {
+		sqlite3_stmt *s = NULL;
+
+		if (sqlite3_prepare_v2(db, STATEMENTS[i], -1, &s, NULL) != SQLITE_OK)
+			fail_msg("%s: %s", STATEMENTS[i], sqlite3_errmsg(db));
+		while (sqlite3_step(s) == SQLITE_ROW) {
+			const char *step = (const char *)sqlite3_column_text(s, 3);
+
+			explained++;
+			if (strstr(step, "TEMP B-TREE") ||
+			    (strstr(step, "SCAN ") && strcmp(step, "SCAN w") != 0 && strcmp(step, "SCAN d") != 0))
+				fail_msg("%s: %s", STATEMENTS[i], step);
+		}
+		sqlite3_finalize(s);
+	}
+	sqlite3_close(db);
+	assert_true(explained > ARRAY_LEN(STATEMENTS) / 2);
+}
+
 /* ---- what is refused ---- */
 
 static void path_of(const struct world *w, char path[DIR_MAX + 32], const char *name)
@@ -566,6 +603,7 @@ int main(void)
 		TEST(the_log_does_not_grow_without_end),
 		TEST(md5_jobs_are_seen_as_a_table),
 		TEST(the_log_mode_is_wal),
+		TEST(every_statement_finds_its_rows_by_an_index),
 		TEST(a_newer_schema_is_refused),
 		TEST(a_newer_schema_in_the_log_is_refused),
 		TEST(a_file_that_is_no_database_is_refused),
