@@ -6,6 +6,7 @@
 #   make bench     the measurements of bench/
 #   make format    put all C code into the house's format
 #   make asan      build into build-asan/ with the address and undefined-behaviour sanitizers, and run the unit tests
+#   make fuzz      every fuzz target for a minute each; FUZZ_SECONDS=N for longer
 #   make docs      write the reference pages of docs/ anew from the program
 #   make clean     remove what was built
 #
@@ -16,7 +17,9 @@ LISTEN ?= 127.0.0.1:8080
 DATA ?= filemill-data
 STEPS ?=
 
-.PHONY: all build run check bench format asan docs clean help setup-run setup-check
+FUZZ_SECONDS ?= 60
+
+.PHONY: all build run check bench format asan fuzz docs clean help setup-run setup-check
 
 all: build
 
@@ -39,6 +42,9 @@ format: setup-check
 
 asan: setup-check
 	@scripts/check build-asan unit-asan
+
+fuzz: setup-check
+	@scripts/fuzz $(FUZZ_SECONDS)
 
 docs: build
 	@scripts/check-docs --write
