@@ -10,10 +10,8 @@ enum range_result range_parse(struct str header, uint64_t size, uint64_t *ret_fi
 	if (spec.len <= unit.len || !str_eq_nocase((struct str){spec.p, unit.len}, unit))
 		return RANGE_WHOLE;
 	left = str_split((struct str){spec.p + unit.len, spec.len - unit.len}, '-', &right);
-	left = str_trim(left);
 	if (!right.p)
 		return RANGE_WHOLE;
-	right = str_trim(right);
 	if (left.len == 0) {
 		if (!str_to_u64(right, &last))
 			return RANGE_WHOLE;
