@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STOP_MAX_S 10 /* whatever is stuck */
+
 void process_init(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
@@ -69,6 +71,11 @@ static void end_now(int number)
 	_exit(1);
 }
 
+void process_end_now(void)
+{
+	_exit(1);
+}
+
 void process_stop_hard(void)
 {
 	struct sigaction action = {.sa_handler = end_now};
@@ -77,6 +84,8 @@ void process_stop_hard(void)
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGALRM, &action, NULL);
+	alarm(STOP_MAX_S);
 	sigdelset(&set, SIGHUP);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }

@@ -12,7 +12,9 @@ unsigned process_raise_descriptors(void);
 void process_block_signals(void);
 /* Returns the number of the signal that asks for an end: SIGTERM or SIGINT. SIGHUP, with nothing to read anew, is passed over. */
 int process_wait_stop(void);
-/* From now on SIGTERM and SIGINT end the process at once, with status 1. */
+/* From now on SIGTERM, SIGINT and the end of ten seconds end the process at once, with status 1. */
 void process_stop_hard(void);
+/* The same without a signal: nothing that was acknowledged depends on an orderly end. */
+void process_end_now(void);
 
 #endif

@@ -1,7 +1,8 @@
 /* Start: data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
  *
  * Stop, in at most 10 s: new work is refused and waits end (the address still answers, with 503); uploads under way get some time; the HTTP server drains and closes what is left, which cancels
- * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it. */
+ * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it.
+ * The same happens when a reply is still owed at the end, because the disk below does not come back from a flush: what waits for it cannot be taken down in order. */
 #include "app/serve.h"
 #include "app/data_dir.h"
 #include "app/process.h"
@@ -12,8 +13,9 @@
 #include <stdio.h>
 
 #define UPLOADS_GRACE_MS 4000
-#define DRAIN_GRACE_MS 2000
-#define JOBS_GRACE_MS 2000
+#define DRAIN_GRACE_MS 1500
+#define OWED_GRACE_MS 1500
+#define JOBS_GRACE_MS 1500
 #define OWN_DESCRIPTORS 340 /* blob directories kept open (272), the catalogue's readers, the server's own */
 
 struct service {
@@ -172,6 +174,10 @@ static void stop_gently(struct service *v)
 	bool uploads = front_wait_uploads(&v->front, UPLOADS_GRACE_MS);
 	bool answered = http_server_drain(v->http, DRAIN_GRACE_MS);
 	log_event(LOG_INFO, "stopping", LF_BOOL("uploads_ended", uploads), LF_BOOL("all_answered", answered));
+	if (!http_server_end(v->http, OWED_GRACE_MS)) {
+		log_event(LOG_ERROR, "stopped_stuck", LF_INT("status", 1));
+		process_end_now();
+	}
 }
 
 int serve(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)

@@ -74,6 +74,9 @@ struct http_config {
 [[nodiscard]] int http_server_start(struct http_server **ret, const struct http_config *config, uint16_t *ret_port, struct err *e);
 /* No new connections; idle ones are closed, running requests go on, for at most grace_ms; true when all were answered. Then http_server_free(). */
 bool http_server_drain(struct http_server *s, int64_t grace_ms);
+/* After http_server_drain(): ends every connection that nobody owes a reply, such as a slow upload, and waits up to grace_ms for the replies that are owed. False: one is owed
+ * still, by something below that is stuck. Then http_server_free() must not be called: only the process can end. */
+[[nodiscard]] bool http_server_end(struct http_server *s, int64_t grace_ms);
 /* All requests that are waiting for a reply must have got one. NULL is fine. */
 void http_server_free(struct http_server *s);
 /* The routes in service, for tests and documentation: a JSON array of method, path, operation, summary, access. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define THREADS_MAX 64
+#define END_LOOK_MS 20 /* between two looks at who is left */
 #define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
 int64_t http_now_us(void)
@@ -200,18 +201,25 @@ int http_server_start(struct http_server **ret, const struct http_config *config
 
 /* ---- stopping ---- */
 
-bool http_server_drain(struct http_server *s, int64_t grace_ms)
+static struct timespec from_now(int64_t ms)
 {
 	struct timespec until;
-	int rc = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += grace_ms / 1000;
-	until.tv_nsec += grace_ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
+	return until;
+}
+
+bool http_server_drain(struct http_server *s, int64_t grace_ms)
+{
+	struct timespec until = from_now(grace_ms);
+	int rc = 0;
+
 	atomic_store(&s->draining, true);
 	keeper_wake(s);
 	pthread_mutex_lock(&s->lock);
@@ -219,6 +227,41 @@ bool http_server_drain(struct http_server *s, int64_t grace_ms)
 		rc = pthread_cond_timedwait(&s->changed, &s->lock, &until);
 	pthread_mutex_unlock(&s->lock);
 	return atomic_load(&s->requests) == 0;
+}
+
+/* Called with the lock held. Where we wait for the client, it is heard no more, and MHD ends the request; again and again, because one end of stream may get lost
+ * (see repeat_end() in watchdog.c). False when no request is under way but answers being sent, which MHD may cut off. */
+static bool end_clients(struct http_server *s, bool *ret_owed)
+{
+	bool any = false;
+
+	*ret_owed = false;
+	for (struct conn *c = s->conns; c; c = c->next) {
+		int phase = atomic_load(&c->phase);
+
+		if (!c->mhd)
+			continue;
+		if (phase == CONN_WAITING)
+			*ret_owed = true;
+		else
+			shutdown(c->fd, SHUT_RD);
+		any |= phase != CONN_REPLY;
+	}
+	return any;
+}
+
+bool http_server_end(struct http_server *s, int64_t grace_ms)
+{
+	int64_t end_ms = http_now_ms() + grace_ms;
+	bool owed;
+
+	pthread_mutex_lock(&s->lock);
+	while (end_clients(s, &owed) && http_now_ms() < end_ms) {
+		struct timespec until = from_now(END_LOOK_MS);
+		pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return !owed;
 }
 
 void http_server_free(struct http_server *s)

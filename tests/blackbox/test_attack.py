@@ -1,5 +1,8 @@
 """What a hostile user tries, and what two reviewers' suspicions turned out to be: each test failed before the mend it names."""
+import subprocess
 import threading
+import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -104,3 +107,43 @@ def test_a_file_size_limit_at_the_start_is_an_error_not_a_signal(make_server):
 	with pytest.raises(StartFailed) as failure:
 		make_server(fsize=20_000)
 	assert failure.value.code > 0 and "start_failed" in failure.value.stderr
+
+
+@pytest.fixture
+def slow_flushes(folder):
+	"""Environment under which every flush takes 15 s once the file `slow` is there."""
+	source, library = Path(__file__).parent / "harness/slow_flush.c", folder / "slow_flush.so"
+	subprocess.run(["cc", "-std=gnu2x", "-O1", "-fPIC", "-shared", "-o", library, source], check=True)
+	return {"LD_PRELOAD": str(library), "SLOW_FILE": str(folder / "slow"), "SLOW_SECONDS": "15",
+		"ASAN_OPTIONS": "exitcode=99:verify_asan_link_order=0"}
+
+
+def test_a_stop_while_the_disk_is_stuck_ends_in_time_and_loses_nothing(make_server, folder, slow_flushes):
+	"""The HTTP library was taken down under requests that waited for their commit: it aborted."""
+	s = make_server(env=slow_flushes)
+	kept = [s.upload(random_bytes(n, n)) for n in (10, 200_000)]
+	(folder / "slow").touch()
+	acknowledged = []
+
+	def upload(i):
+		try:
+			r = requests.post(s.base + "/v1/files", data=random_bytes(10 if i % 2 else 300_000, i), headers=RAW, timeout=60)
+			if r.status_code == 201:
+				acknowledged.append(r.json())
+		except requests.RequestException:
+			pass
+	threads = [threading.Thread(target=upload, args=(i,)) for i in range(6)]
+	for t in threads:
+		t.start()
+	eventually(lambda: "filemill_uploads_open 6" in s.get("/metrics").text, message="the uploads did not begin")
+	begun = time.monotonic()
+	s.process.terminate()
+	assert s.wait() == 1
+	assert time.monotonic() - begun < 11
+	for t in threads:
+		t.join()
+	s.check_log()
+	(folder / "slow").unlink()
+	s.start()
+	for file in kept + acknowledged:
+		assert s.get(f"/v1/files/{file['id']}").json() == file
