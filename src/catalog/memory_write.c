@@ -1,6 +1,7 @@
 /* Changes of files, and jobs that come into being. Each builds its rows first, where memory may run out, and only then lets them in. */
 #include "catalog/memory.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ static struct mem_job *job_new(const struct job *job)
 /* Room was reserved. */
 static void job_in(struct mem *m, struct mem_file *f, struct mem_job *j)
 {
+	assert(f && j);
 	mem_insert(&m->jobs, &j->row);
 	j->file = f;
 	j->job.number = j->row.number;
@@ -59,8 +61,10 @@ static void job_in(struct mem *m, struct mem_file *f, struct mem_job *j)
 
 static bool reserve_jobs_of(struct mem_file *f, size_t more)
 {
-	struct mem_job **jobs = reallocarray(f->jobs, f->n_jobs + more + 1, sizeof(struct mem_job *));
+	struct mem_job **jobs;
 
+	assert(f);
+	jobs = reallocarray(f->jobs, f->n_jobs + more + 1, sizeof(struct mem_job *));
 	if (jobs)
 		f->jobs = jobs;
 	return jobs;

@@ -6,6 +6,7 @@
  * before each batch and each checkpoint. */
 #include "catalog/sqlite/sq.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -57,6 +58,7 @@ static int reader_new(struct sq *q, struct reader **ret, struct err *e)
 		rc = sq_prepare(r->db, r->stmt, SQL, R_COUNT);
 	if (rc != SQLITE_OK) {
 		rc = sq_error(r->db, rc, e);
+		assert(rc < 0);
 		reader_free(r);
 		return rc;
 	}
@@ -66,7 +68,7 @@ static int reader_new(struct sq *q, struct reader **ret, struct err *e)
 
 int readers_open(struct sq *q, struct err *e)
 {
-	struct reader *r;
+	struct reader *r = NULL;
 
 	for (unsigned i = 0; i < READERS_AT_START; i++) {
 		int rc = reader_new(q, &r, e);

@@ -41,7 +41,7 @@ static void col_bytes(sqlite3_stmt *s, int i, void *dst, size_t n)
 
 struct uuid col_uuid(sqlite3_stmt *s, int i)
 {
-	struct uuid u;
+	struct uuid u = {};
 
 	col_bytes(s, i, u.b, sizeof(u.b));
 	return u;

@@ -246,7 +246,7 @@ int sq_cancel(struct sq *q, struct change *ch)
 {
 	struct change_job_ref *ref = &ch->job_ref;
 	sqlite3_stmt *s = q->stmt[W_TASK_CANCEL];
-	struct found job;
+	struct found job = {};
 	int rc = find_own_job(q, ch, &job);
 
 	ref->was_running = false;
@@ -266,7 +266,7 @@ int sq_retry(struct sq *q, struct change *ch)
 {
 	struct change_job_ref *ref = &ch->job_ref;
 	sqlite3_stmt *drop = q->stmt[W_RESULT_DELETE], *add = q->stmt[W_TASK_ADD];
-	struct found job;
+	struct found job = {};
 	int rc = find_own_job(q, ch, &job);
 
 	ref->was_running = false;
