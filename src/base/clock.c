@@ -136,7 +136,8 @@ static bool take_time_of_day(struct str *s, int *ret_seconds)
 {
 	int hour, minute, second;
 
-	if (!take_digits(s, 2, &hour) || !take_char(s, ":") || !take_digits(s, 2, &minute) || !take_char(s, ":") || !take_digits(s, 2, &second))
+	if (!take_digits(s, 2, &hour) || !take_char(s, ":") || !take_digits(s, 2, &minute) || !take_char(s, ":") ||
+	    !take_digits(s, 2, &second))
 		return false;
 	if (hour > 23 || minute > 59 || second > 60)
 		return false;

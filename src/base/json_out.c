@@ -96,7 +96,10 @@ void json_arr_close(struct json_out *j)
 
 /* 1 for bytes that stand for themselves: ASCII from space on but '"' and '\'. */
 static const unsigned char plain[256] = {
-	[' '] = 1, ['!'] = 1, ['#' ... '['] = 1, [']' ... 0x7f] = 1,
+	[' '] = 1,
+	['!'] = 1,
+	['#' ... '['] = 1,
+	[']' ... 0x7f] = 1,
 };
 
 #define ONES UINT64_C(0x0101010101010101)

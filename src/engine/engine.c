@@ -1,5 +1,5 @@
-#include "engine/engine_impl.h"
 #include "base/fd.h"
+#include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
@@ -49,7 +49,8 @@ static int copy_config(struct engine *g, const struct engine_config *config, str
 	return ops_parse_list(&g->default_ops, &g->n_default_ops, text, &g->strings, e);
 }
 
-int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog, struct blobs *blobs, struct err *e)
+int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog, struct blobs *blobs,
+	       struct err *e)
 {
 	struct engine *g = calloc(1, sizeof(*g));
 	int rc;

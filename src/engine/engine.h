@@ -41,8 +41,8 @@ struct engine_config {
 };
 
 /* Takes catalogue and blobs on success. env is borrowed. No thread is started yet. ERR_BAD_OPS, ERR_UNKNOWN_OP for default_ops. */
-[[nodiscard]] int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog, struct blobs *blobs,
-			     struct err *e);
+[[nodiscard]] int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog,
+			     struct blobs *blobs, struct err *e);
 /* Takes back what an earlier boot left running, finishes interrupted deletes, starts the threads and the first sweep. */
 [[nodiscard]] int engine_start(struct engine *g, struct err *e);
 /* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits wake at once, so that the HTTP server can drain. Uploads under way go on. */

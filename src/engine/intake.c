@@ -132,8 +132,9 @@ static int may_take(struct engine *g, const struct intake_spec *spec, struct err
 	if (rc != 0)
 		return rc;
 	if (spec->length > 0 && (uint64_t)spec->length > g->config.file_max)
-		return err_limit((err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)g->config.file_max), e),
-				 (int64_t)g->config.file_max);
+		return err_limit(
+			(err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)g->config.file_max), e),
+			(int64_t)g->config.file_max);
 	if (atomic_load(&g->space_low))
 		return err_set(e, ERR_STORAGE_FULL, "the storage has no free space left above its reserve");
 	return 0;
@@ -225,7 +226,8 @@ static int check_growth(struct intake *in, size_t n, struct err *e)
 	uint64_t max = in->g->config.file_max;
 
 	if (n > max || in->size > max - n)
-		return err_limit((err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)max), e), (int64_t)max);
+		return err_limit((err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)max), e),
+				 (int64_t)max);
 	if (in->spec.length >= 0 && in->size + n > (uint64_t)in->spec.length)
 		return err_set(e, ERR_LENGTH_MISMATCH, "more bytes came than were announced");
 	return 0;

@@ -1,7 +1,7 @@
 /* Digest jobs on a job thread: one pass over the file's bytes, then one finish a job. The bytes are checked against the file's SHA-256 on the way, so a result is
  * never made from damaged ones. */
-#include "engine/engine_impl.h"
 #include "base/fd.h"
+#include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
@@ -72,8 +72,7 @@ static void finished(void *arg, struct change *c)
 	if (c->code == ERR_STALE) {
 		metric_add(METRIC_JOBS_STALE, 1);
 		waits_signal(g, c->finish.file); /* it may have become final in other hands */
-	}
-	else if (c->code != 0)
+	} else if (c->code != 0)
 		log_err(LOG_ERROR, "finish_failed", &c->err);
 	else if (c->finish.state == JOB_SUCCEEDED)
 		metric_add(METRIC_JOBS_SUCCEEDED, 1);
@@ -240,9 +239,13 @@ static void succeed_all(struct work *w, const struct digest_set *d, int64_t star
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (buf_ok(&w->results[i]))
-			finish_job(w, i, (struct change_finish){.state = JOB_SUCCEEDED, .result = buf_str(&w->results[i]), .started_at = started});
+			finish_job(
+				w, i,
+				(struct change_finish){.state = JOB_SUCCEEDED, .result = buf_str(&w->results[i]), .started_at = started});
 		else
-			finish_job(w, i, (struct change_finish){.state = JOB_QUEUED, .error = ERR_NO_MEMORY, .retry_at = engine_now(w->g) + BACKOFF_BASE_MS});
+			finish_job(w, i,
+				   (struct change_finish){
+					   .state = JOB_QUEUED, .error = ERR_NO_MEMORY, .retry_at = engine_now(w->g) + BACKOFF_BASE_MS});
 	}
 }
 

@@ -24,7 +24,9 @@ static int find_names(struct str value, struct param *plain, struct param *ext, 
 	if (params_begin(&params, value).len == 0)
 		return malformed(e);
 	while ((rc = params_next(&params, &one)) > 0) {
-		struct param *slot = str_eq_nocase(one.name, STR("filename")) ? plain : str_eq_nocase(one.name, STR("filename*")) ? ext : NULL;
+		struct param *slot = str_eq_nocase(one.name, STR("filename"))    ? plain
+				     : str_eq_nocase(one.name, STR("filename*")) ? ext
+										 : NULL;
 
 		if (!slot)
 			continue;

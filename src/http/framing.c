@@ -54,8 +54,10 @@ struct trailer_check {
 /* RFC 9110 §6.5.1: what would change framing, routing or authority must not come late. */
 static enum MHD_Result check_trailer_field(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-	static const char *const forbidden[] = {"Content-Length", "Transfer-Encoding", "Host", "Authorization", "Content-Type", "Content-Encoding",
-						"Content-Range", "Content-Disposition", "Cookie", "Expect", "Idempotency-Key", "Range", "Trailer"};
+	static const char *const forbidden[] = {
+		"Content-Length", "Transfer-Encoding",   "Host",   "Authorization", "Content-Type",    "Content-Encoding",
+		"Content-Range",  "Content-Disposition", "Cookie", "Expect",        "Idempotency-Key", "Range",
+		"Trailer"};
 	struct trailer_check *check = cls;
 
 	for (unsigned i = 0; i < ARRAY_LEN(forbidden); i++)

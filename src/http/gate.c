@@ -99,8 +99,8 @@ static int check_fields(struct http_request *r, struct err *e)
 /* Fields of which a second one would make the request mean two things. */
 static int check_single(struct http_request *r, struct err *e)
 {
-	static const char *const single[] = {"Authorization", "Content-Disposition", "Content-MD5", "Content-Type", "Expect", "Idempotency-Key",
-					     "If-Range", "Range"};
+	static const char *const single[] = {"Authorization", "Content-Disposition", "Content-MD5", "Content-Type",
+					     "Expect",        "Idempotency-Key",     "If-Range",    "Range"};
 	unsigned count;
 
 	for (unsigned i = 0; i < ARRAY_LEN(single); i++) {
@@ -178,7 +178,10 @@ static int check_host(struct http_request *r, struct err *e)
 		return 0;
 	if (count == 1 && is_host(host))
 		return 0;
-	err_set(e, ERR_BAD_HEADER, count == 0 ? "the header field Host is missing" : count > 1 ? "there are two Hosts" : "Host is malformed");
+	err_set(e, ERR_BAD_HEADER,
+		count == 0  ? "the header field Host is missing"
+		: count > 1 ? "there are two Hosts"
+			    : "Host is malformed");
 	return err_field(e, "Host");
 }
 

@@ -26,7 +26,7 @@ struct http_request;
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS };
 
 enum http_body {
-	HTTP_BODY_NONE,   /* a body is refused unless empty */
+	HTTP_BODY_NONE, /* a body is refused unless empty */
 	HTTP_BODY_BUFFER, /* collected up to max_body (or the server's json_max when 0), handed over with http_body() in end() */
 	HTTP_BODY_STREAM, /* goes to body() as it arrives */
 };
@@ -52,7 +52,8 @@ struct http_route {
 	enum http_access access;
 	const char *operation; /* operationId in the OpenAPI document, "" when the route is not part of it */
 	const char *summary;
-	const char *const *query; /* NULL-terminated names of known parameters; others and duplicates are ERR_BAD_PARAMETER. NULL = none known */
+	const char *const
+		*query; /* NULL-terminated names of known parameters; others and duplicates are ERR_BAD_PARAMETER. NULL = none known */
 	bool any_slash; /* the same with a trailing slash */
 	bool any_query; /* parameters not in `query` are ignored: what a surface stands in for ignored them */
 };
@@ -106,7 +107,8 @@ void http_set_header(struct http_request *r, const char *name, const char *value
 /* Takes the buffer (emptied). Content-Type as given; it is copied, here and below. */
 void http_reply_buf(struct http_request *r, int status, const char *content_type, struct buf *body);
 void http_reply_json(struct http_request *r, int status, struct buf *body);
-void http_reply_static(struct http_request *r, int status, const char *content_type, const void *p, size_t n); /* memory that outlives the server */
+void http_reply_static(struct http_request *r, int status, const char *content_type, const void *p,
+		       size_t n); /* memory that outlives the server */
 void http_reply_empty(struct http_request *r, int status);
 /* Takes fd; sends len bytes from offset. */
 void http_reply_fd(struct http_request *r, int status, const char *content_type, int fd, uint64_t offset, uint64_t len);

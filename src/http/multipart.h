@@ -30,7 +30,8 @@ struct multipart_events {
 struct multipart;
 
 /* content_type: the request's header value. ERR_BAD_MULTIPART (boundary missing, empty, too long, characters outside RFC 2046, given twice); ERR_UNSUPPORTED_TYPE when it is no multipart/form-data. */
-[[nodiscard]] int multipart_new(struct multipart **ret, struct str content_type, const struct multipart_events *events, void *arg, struct err *e);
+[[nodiscard]] int multipart_new(struct multipart **ret, struct str content_type, const struct multipart_events *events, void *arg,
+				struct err *e);
 /* ERR_BAD_MULTIPART, ERR_TOO_LARGE (parts), or what a callback returned. After an error only multipart_free(). */
 [[nodiscard]] int multipart_feed(struct multipart *m, const void *data, size_t n, struct err *e);
 /* End of body: ERR_BAD_MULTIPART when the closing boundary was not seen. */

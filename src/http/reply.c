@@ -122,7 +122,8 @@ static void write_problem(struct buf *b, const struct err *e)
 	struct json_out j = json_out(b);
 	char type[ERR_WORD_MAX + 16];
 
-	snprintf(type, sizeof(type), "/problems/%s", info->name); /* RFC 9457 §3.1.1: a relative reference names it, nothing need be there */
+	snprintf(type, sizeof(type), "/problems/%s",
+		 info->name); /* RFC 9457 §3.1.1: a relative reference names it, nothing need be there */
 	json_obj_open(&j);
 	json_kcstr(&j, "type", type);
 	json_kcstr(&j, "title", info->title);
@@ -169,4 +170,3 @@ void http_reply_problem(struct http_request *r, const struct err *e)
 	buf_release(&b);
 	http_reply_static(r, 503, "application/problem+json", no_memory, sizeof(no_memory) - 1);
 }
-

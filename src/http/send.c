@@ -125,8 +125,8 @@ void send_raw_problem(int fd, int code)
 {
 	const struct err_info *info = err_info(code);
 	char body[256], all[768];
-	int n = snprintf(body, sizeof(body), "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}", info->name, info->title,
-			 info->http_status, info->name);
+	int n = snprintf(body, sizeof(body), "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}", info->name,
+			 info->title, info->http_status, info->name);
 
 	n = snprintf(all, sizeof(all),
 		     "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"

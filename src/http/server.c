@@ -113,7 +113,7 @@ static int listen_start(struct http_server *s, uint16_t *ret_port, struct err *e
 	if (getsockname(s->listen_fd, (struct sockaddr *)&address, &len))
 		return listen_fail(e, &s->config, strerrordesc_np(errno));
 	*ret_port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&address)->sin6_port
-							 : ((struct sockaddr_in *)(void *)&address)->sin_port);
+							: ((struct sockaddr_in *)(void *)&address)->sin_port);
 	return 0;
 }
 

@@ -12,13 +12,13 @@
 #include <stdint.h>
 
 enum config_kind {
-	CONFIG_BOOL,     /* bool; true false */
-	CONFIG_INT,      /* int64_t */
-	CONFIG_SIZE,     /* uint64_t bytes; needs a unit unless 0: B KiB MiB GiB TiB (powers of 1024) kB MB GB (of 1000) */
+	CONFIG_BOOL, /* bool; true false */
+	CONFIG_INT, /* int64_t */
+	CONFIG_SIZE, /* uint64_t bytes; needs a unit unless 0: B KiB MiB GiB TiB (powers of 1024) kB MB GB (of 1000) */
 	CONFIG_DURATION, /* int64_t milliseconds; needs a unit unless 0: ms s m h d */
-	CONFIG_STRING,   /* const char * in the arena, never NULL after load ("" when unset) */
-	CONFIG_LIST,     /* struct config_list; YAML list, comma list in environment and flag; a repeated flag appends */
-	CONFIG_ENUM,     /* int: index into `words` */
+	CONFIG_STRING, /* const char * in the arena, never NULL after load ("" when unset) */
+	CONFIG_LIST, /* struct config_list; YAML list, comma list in environment and flag; a repeated flag appends */
+	CONFIG_ENUM, /* int: index into `words` */
 };
 
 struct config_list {
@@ -27,7 +27,8 @@ struct config_list {
 };
 
 struct config_option {
-	const char *section, *key; /* YAML section.key (section may have a dot: surfaces.hash_tasks), flag --section-key, environment FILEMILL_SECTION_KEY */
+	const char *section,
+		*key; /* YAML section.key (section may have a dot: surfaces.hash_tasks), flag --section-key, environment FILEMILL_SECTION_KEY */
 	const char *flag; /* an extra short spelling such as "data" for --data, or NULL */
 	enum config_kind kind;
 	size_t offset; /* in the settings struct */

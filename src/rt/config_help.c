@@ -10,8 +10,10 @@
 static const struct {
 	const char *word, *placeholder;
 } kinds[] = {
-	[CONFIG_BOOL] = {"bool", ""}, [CONFIG_INT] = {"integer", " N"}, [CONFIG_SIZE] = {"size", " SIZE"}, [CONFIG_DURATION] = {"duration", " TIME"},
-	[CONFIG_STRING] = {"string", " TEXT"}, [CONFIG_LIST] = {"list", " A,B"}, [CONFIG_ENUM] = {"enum", " WORD"},
+	[CONFIG_BOOL] = {"bool", ""},          [CONFIG_INT] = {"integer", " N"},
+	[CONFIG_SIZE] = {"size", " SIZE"},     [CONFIG_DURATION] = {"duration", " TIME"},
+	[CONFIG_STRING] = {"string", " TEXT"}, [CONFIG_LIST] = {"list", " A,B"},
+	[CONFIG_ENUM] = {"enum", " WORD"},
 };
 
 /* The left column of an option. */

@@ -14,8 +14,14 @@ struct unit {
 
 /* Both ordered so that the last unit that divides a number writes it shortest. */
 static const struct unit size_units[] = {
-	{"B", 1}, {"kB", 1000}, {"KiB", 1024}, {"MB", 1000000}, {"MiB", 1024 * 1024},
-	{"GB", 1000000000}, {"GiB", UINT64_C(1) << 30}, {"TiB", UINT64_C(1) << 40},
+	{"B", 1},
+	{"kB", 1000},
+	{"KiB", 1024},
+	{"MB", 1000000},
+	{"MiB", 1024 * 1024},
+	{"GB", 1000000000},
+	{"GiB", UINT64_C(1) << 30},
+	{"TiB", UINT64_C(1) << 40},
 };
 static const struct unit duration_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 
@@ -237,8 +243,9 @@ static int set_enum(const struct config_load *l, const struct config_option *o, 
 void config_clear(const struct config_load *l, const struct config_option *o)
 {
 	static const size_t sizes[] = {
-		[CONFIG_BOOL] = sizeof(bool), [CONFIG_INT] = sizeof(int64_t), [CONFIG_SIZE] = sizeof(uint64_t), [CONFIG_DURATION] = sizeof(int64_t),
-		[CONFIG_STRING] = sizeof(const char *), [CONFIG_LIST] = sizeof(struct config_list), [CONFIG_ENUM] = sizeof(int),
+		[CONFIG_BOOL] = sizeof(bool),        [CONFIG_INT] = sizeof(int64_t),         [CONFIG_SIZE] = sizeof(uint64_t),
+		[CONFIG_DURATION] = sizeof(int64_t), [CONFIG_STRING] = sizeof(const char *), [CONFIG_LIST] = sizeof(struct config_list),
+		[CONFIG_ENUM] = sizeof(int),
 	};
 
 	memset(place_of(l, o), 0, sizes[o->kind]);

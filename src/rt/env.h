@@ -25,7 +25,8 @@ struct env {
 	int (*unlinkat)(struct env *e, int dir, const char *name, int flags);
 	int (*renameat)(struct env *e, int dir, const char *from, const char *to);
 	int (*fstat)(struct env *e, int fd, struct stat *st);
-	int (*start_writeback)(struct env *e, int fd, off_t at, off_t len); /* sync_file_range(WRITE): a hint: errors are ignored by callers */
+	int (*start_writeback)(struct env *e, int fd, off_t at,
+			       off_t len); /* sync_file_range(WRITE): a hint: errors are ignored by callers */
 	int (*fallocate)(struct env *e, int fd, off_t at, off_t len); /* FALLOC_FL_KEEP_SIZE; a hint: errors are ignored by callers */
 };
 

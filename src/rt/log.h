@@ -31,8 +31,8 @@ bool log_enabled(enum log_level level);
 void log_event_n(enum log_level level, const char *event, const struct log_field *fields, unsigned n);
 
 /* log_event(LOG_INFO, "ready", LF_CSTR("listen", addr), LF_INT("port", port)); at least one field */
-#define log_event(level, event, ...)                                                          \
-	log_event_n(level, event, (const struct log_field[]){__VA_ARGS__},                    \
+#define log_event(level, event, ...)                                                                                                       \
+	log_event_n(level, event, (const struct log_field[]){__VA_ARGS__},                                                                 \
 		    sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
 /* The one report of a failure at the top: code, detail and field of e. */

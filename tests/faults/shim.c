@@ -135,10 +135,10 @@ static bool strikes(const char *call, int fd, const char *name)
 	return fails;
 }
 
-#define REAL(name) \
-	static __typeof__(name) *real; \
-	if (real == NULL) \
-		real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+#define REAL(name)                                                                                                                         \
+	static __typeof__(name) *real;                                                                                                     \
+	if (real == NULL)                                                                                                                  \
+	real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
 static size_t half(size_t n)
 {
@@ -267,14 +267,14 @@ static bool open_strikes(int dir, const char *name, int flags)
 	return (flags & O_CREAT) != 0 && strikes("create", dir, name) && !plan.short_writes;
 }
 
-#define WITH_MODE(flags, mode) \
-	do { \
-		if (((flags) & O_CREAT) != 0 || ((flags) & O_TMPFILE) == O_TMPFILE) { \
-			va_list ap; \
-			va_start(ap, flags); \
-			mode = va_arg(ap, mode_t); \
-			va_end(ap); \
-		} \
+#define WITH_MODE(flags, mode)                                                                                                             \
+	do {                                                                                                                               \
+		if (((flags)&O_CREAT) != 0 || ((flags)&O_TMPFILE) == O_TMPFILE) {                                                          \
+			va_list ap;                                                                                                        \
+			va_start(ap, flags);                                                                                               \
+			mode = va_arg(ap, mode_t);                                                                                         \
+			va_end(ap);                                                                                                        \
+		}                                                                                                                          \
 	} while (0)
 
 int open(const char *name, int flags, ...)

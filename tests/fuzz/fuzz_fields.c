@@ -52,14 +52,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	const struct str field = {(const char *)data + 1, size - 1};
 	switch (data[0] % 7) {
-	case 0: (void)etag_list_has(field, STR("abc"), true); break;
-	case 1: (void)if_range_holds(field, STR("abc")); break;
-	case 2: digests(field, false); break;
-	case 3: digests(field, true); break;
-	case 4: require(prefer_wait_s(field) >= -1); break;
-	case 5: (void)media_type_is(field, "application/json"); break;
-	case 6: disposition(field); break;
-	default: break;
+	case 0:
+		(void)etag_list_has(field, STR("abc"), true);
+		break;
+	case 1:
+		(void)if_range_holds(field, STR("abc"));
+		break;
+	case 2:
+		digests(field, false);
+		break;
+	case 3:
+		digests(field, true);
+		break;
+	case 4:
+		require(prefer_wait_s(field) >= -1);
+		break;
+	case 5:
+		(void)media_type_is(field, "application/json");
+		break;
+	case 6:
+		disposition(field);
+		break;
+	default:
+		break;
 	}
 	return 0;
 }

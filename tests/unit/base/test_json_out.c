@@ -68,7 +68,9 @@ static void what_rfc_8259_wants_escaped_is_escaped(void **state)
 		struct str in;
 		const char *out;
 	} cases[] = {
-		{{"\"\\/", 3}, "\"\\\"\\\\/\""}, {{"\b\f\n\r\t", 5}, "\"\\b\\f\\n\\r\\t\""}, {{"\0\x1f\x7f", 3}, "\"\\u0000\\u001f\x7f\""},
+		{{"\"\\/", 3}, "\"\\\"\\\\/\""},
+		{{"\b\f\n\r\t", 5}, "\"\\b\\f\\n\\r\\t\""},
+		{{"\0\x1f\x7f", 3}, "\"\\u0000\\u001f\x7f\""},
 		{{"plain text, long enough for a word", 34}, "\"plain text, long enough for a word\""},
 		{{"plain text\nthen more text\x01", 26}, "\"plain text\\nthen more text\\u0001\""},
 		{{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9}, "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\""},
@@ -86,8 +88,11 @@ static void what_rfc_8259_wants_escaped_is_escaped(void **state)
 static void each_broken_byte_becomes_a_replacement_character(void **state)
 {
 	static const char *const cases[][2] = {
-		{"\xff", "\"\xef\xbf\xbd\""}, {"a\xc3", "\"a\xef\xbf\xbd\""}, {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-		{"\xe2\x82z", "\"\xef\xbf\xbd\xef\xbf\xbdz\""}, {"\xc3\xa4\x80", "\"\xc3\xa4\xef\xbf\xbd\""},
+		{"\xff", "\"\xef\xbf\xbd\""},
+		{"a\xc3", "\"a\xef\xbf\xbd\""},
+		{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+		{"\xe2\x82z", "\"\xef\xbf\xbd\xef\xbf\xbdz\""},
+		{"\xc3\xa4\x80", "\"\xc3\xa4\xef\xbf\xbd\""},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -152,9 +152,10 @@ static void a_string_without_escapes_may_be_longer(void **state)
 static void what_is_malformed_or_not_supported_is_refused(void **state)
 {
 	static const char *const wrong[] = {
-		",", "a,", "a, ", "a,,b", ",a", "a b", "\t a", "\"a", "\"a\\\"", "\"a\\", "\"a\\x\"", "\"a\x01\"", "\"\xc3\xa4\"", "\x80", "?", "?2",
-		"?true", "-", "-a", "1.5", "1.", "()", "(a b)", ":YWJj:", ";a", "a;", "a;A=1", "a;1=1", "a;q=", "a;q= 1", "a ;q=1", "a;q =1",
-		"a=1", "@1", "!a", "a\"b\"", "\"a\"b", "5a",
+		",",        "a,",        "a, ",          "a,,b",   ",a", "a b",    "\t a",   "\"a",   "\"a\\\"", "\"a\\",
+		"\"a\\x\"", "\"a\x01\"", "\"\xc3\xa4\"", "\x80",   "?",  "?2",     "?true",  "-",     "-a",      "1.5",
+		"1.",       "()",        "(a b)",        ":YWJj:", ";a", "a;",     "a;A=1",  "a;1=1", "a;q=",    "a;q= 1",
+		"a ;q=1",   "a;q =1",    "a=1",          "@1",     "!a", "a\"b\"", "\"a\"b", "5a",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)

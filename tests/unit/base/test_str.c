@@ -68,7 +68,8 @@ static void splitting_tells_an_empty_rest_from_none(void **state)
 
 static void numbers_are_digits_and_nothing_else(void **state)
 {
-	static const char *const wrong[] = {"", " 1", "1 ", "+1", "-1", "0x1", "1.", "1_0", "a", "18446744073709551616", "99999999999999999999"};
+	static const char *const wrong[] = {
+		"", " 1", "1 ", "+1", "-1", "0x1", "1.", "1_0", "a", "18446744073709551616", "99999999999999999999"};
 	uint64_t v = 77;
 
 	assert_true(str_to_u64(STR("18446744073709551615"), &v));
@@ -96,11 +97,36 @@ static void sums_beyond_64_bits_are_refused(void **state)
 
 static void utf8_follows_rfc_3629(void **state)
 {
-	static const char *const right[] = {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-					    "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "abcdefgh\xc3\xa4ijklmnop"};
-	static const char *const wrong[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xe0\xa0", "\xed\xa0\x80",
-					    "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf0\x90\x80", "\xff", "abcdefgh\xff",
-					    "abcdefg\xc3", "\xe2\x82\x41", "\xf0\x9f\x98\x41"};
+	static const char *const right[] = {"",
+					    "a",
+					    "\x7f",
+					    "\xc2\x80",
+					    "\xdf\xbf",
+					    "\xe0\xa0\x80",
+					    "\xed\x9f\xbf",
+					    "\xee\x80\x80",
+					    "\xef\xbf\xbf",
+					    "\xf0\x90\x80\x80",
+					    "\xf4\x8f\xbf\xbf",
+					    "abcdefgh\xc3\xa4ijklmnop"};
+	static const char *const wrong[] = {"\x80",
+					    "\xbf",
+					    "\xc0\x80",
+					    "\xc1\xbf",
+					    "\xc2",
+					    "\xc2\x41",
+					    "\xe0\x9f\xbf",
+					    "\xe0\xa0",
+					    "\xed\xa0\x80",
+					    "\xf0\x8f\xbf\xbf",
+					    "\xf4\x90\x80\x80",
+					    "\xf5\x80\x80\x80",
+					    "\xf0\x90\x80",
+					    "\xff",
+					    "abcdefgh\xff",
+					    "abcdefg\xc3",
+					    "\xe2\x82\x41",
+					    "\xf0\x9f\x98\x41"};
 
 	for (size_t i = 0; i < ARRAY_LEN(right); i++)
 		assert_true(utf8_valid(str_of(right[i])));
@@ -164,8 +190,14 @@ static void hex_goes_both_ways(void **state)
 
 static void base64_matches_the_vectors_of_rfc_4648(void **state)
 {
-	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-					       {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfd\xfb", "//79+w=="}};
+	static const char *const pairs[][2] = {{"", ""},
+					       {"f", "Zg=="},
+					       {"fo", "Zm8="},
+					       {"foo", "Zm9v"},
+					       {"foob", "Zm9vYg=="},
+					       {"fooba", "Zm9vYmE="},
+					       {"foobar", "Zm9vYmFy"},
+					       {"\xff\xfe\xfd\xfb", "//79+w=="}};
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
 		char text[16], back[16];
@@ -182,7 +214,8 @@ static void base64_matches_the_vectors_of_rfc_4648(void **state)
 
 static void base64_refuses_other_spellings(void **state)
 {
-	static const char *const wrong[] = {"Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 8", "Zm9v\n", "Zm9-", "Z===", "====", "Zg==Zg==", "Zm=v"};
+	static const char *const wrong[] = {"Zg",     "Zg=",  "Zg===", "Zh==", "Zm9=",     "Zm 8",
+					    "Zm9v\n", "Zm9-", "Z===",  "====", "Zg==Zg==", "Zm=v"};
 	char back[16];
 
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)

@@ -129,9 +129,16 @@ static void text_and_bytes_go_both_ways(void **state)
 static void an_id_has_one_spelling(void **state)
 {
 	static const char *const wrong[] = {
-		"", "0190a1b2-c3d4-7e5f-8a9b-0123456789a", "0190a1b2-c3d4-7e5f-8a9b-0123456789abc", "0190A1b2-c3d4-7e5f-8a9b-0123456789ab",
-		"0190a1b2c3d47e5f8a9b0123456789ab", "0190a1b2-c3d4-7e5f-8a9b+0123456789ab", "0190a1b-2c3d4-7e5f-8a9b-0123456789ab",
-		"0190a1b2-c3d4-7e5f-8a9b-0123456789ag", "{190a1b2-c3d4-7e5f-8a9b-0123456789a}", "0190a1b2-c3d4-7e5f-8a9b-012345678 ab",
+		"",
+		"0190a1b2-c3d4-7e5f-8a9b-0123456789a",
+		"0190a1b2-c3d4-7e5f-8a9b-0123456789abc",
+		"0190A1b2-c3d4-7e5f-8a9b-0123456789ab",
+		"0190a1b2c3d47e5f8a9b0123456789ab",
+		"0190a1b2-c3d4-7e5f-8a9b+0123456789ab",
+		"0190a1b-2c3d4-7e5f-8a9b-0123456789ab",
+		"0190a1b2-c3d4-7e5f-8a9b-0123456789ag",
+		"{190a1b2-c3d4-7e5f-8a9b-0123456789a}",
+		"0190a1b2-c3d4-7e5f-8a9b-012345678 ab",
 	};
 	struct uuid u = {.b = {9}};
 

@@ -37,7 +37,8 @@ static void an_empty_file_is_a_file(void **state)
 
 static void sizes_around_the_inline_limit_and_the_chunk_have_the_right_digest(void **state)
 {
-	static const size_t sizes[] = {(32 << 10) - 1, 32 << 10, (32 << 10) + 1, 128 << 10, (128 << 10) + 1, (256 << 10) + 7, (1 << 20) + 3};
+	static const size_t sizes[] = {(32 << 10) - 1,  32 << 10,        (32 << 10) + 1, 128 << 10,
+				       (128 << 10) + 1, (256 << 10) + 7, (1 << 20) + 3};
 	struct world w = {};
 	char *data = malloc(2 << 20), want[80], hex[40];
 

@@ -1,5 +1,5 @@
-#include "world.h"
 #include "catalog/catalog_impl.h"
+#include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,7 +186,8 @@ static void a_deleted_files_bytes_go(void **state)
 	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = 1}};
 	assert_int_equal(apply(&w, &c), 0);
 	for (int i = 0; i < 10000 && count_blobs(&w) > 0; i++)
-		assert_int_equal(engine_ready(w.g, &(struct err){}), 0); /* passes through the committer: time for the janitor without a sleep */
+		assert_int_equal(engine_ready(w.g, &(struct err){}),
+				 0); /* passes through the committer: time for the janitor without a sleep */
 	assert_int_equal(count_blobs(&w), 0);
 	world_close(&w);
 	free(data);

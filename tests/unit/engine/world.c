@@ -25,7 +25,9 @@ void world_open(struct world *w, const struct engine_config *config)
 	struct err e = ERR_INIT;
 	struct blobs_fault_plan plan = w->plan;
 
-	*w = (struct world){.config = config != NULL ? *config : world_config(), .plan = plan, .env = w->env != NULL ? w->env : &env_real,
+	*w = (struct world){.config = config != NULL ? *config : world_config(),
+			    .plan = plan,
+			    .env = w->env != NULL ? w->env : &env_real,
 			    .prepare = w->prepare};
 	struct catalog_options options = {.outbox = w->config.outbox != NULL, .queue_max = 10000};
 	struct blobs *inner;

@@ -31,7 +31,10 @@ struct gate_case {
 	int status, other; /* another status that is right too, 0 = none; -1 = closed without an answer */
 };
 
-#define C(name, request, ...) {name, request, sizeof(request) - 1, __VA_ARGS__}
+#define C(name, request, ...)                                                                                                              \
+	{                                                                                                                                  \
+		name, request, sizeof(request) - 1, __VA_ARGS__                                                                            \
+	}
 #define H "Host: a\r\n"
 #define POST "POST /echo HTTP/1.1\r\n" H
 
@@ -94,7 +97,9 @@ static const struct gate_case cases[] = {
 	C("A13 no CRLF behind the data", POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n", 400),
 	C("A13 LF behind the data", POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\n5\r\nhello\r\n0\r\n\r\n", 400),
 	C("A13 size line ended by LF", POST "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", 400),
-	C("A14 extension of 65 bytes", POST "Transfer-Encoding: chunked\r\n\r\n5;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nhello\r\n0\r\n\r\n", 400),
+	C("A14 extension of 65 bytes",
+	  POST "Transfer-Encoding: chunked\r\n\r\n5;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nhello\r\n0\r\n\r\n",
+	  400),
 	C("A16 length in the trailer", POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 3\r\n\r\n", 400),
 	C("A16 Host in the trailer", POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHost: b\r\n\r\n", 400),
 	C("A16 Authorization in the trailer", POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nAuthorization: b\r\n\r\n", 400),
@@ -285,12 +290,45 @@ static void targets_are_decoded_once_and_strictly(void **state)
 		const char *target;
 		int status;
 	} targets[] = {
-		{"/hello", 200}, {"/%68ello", 200}, {"/items/a%20b", 200}, {"/items/%C3%A9", 200}, {"http://a/hello", 200}, {"HTTP://A/hello", 200},
-		{"/items/..%2f..%2fetc", 400}, {"/items/../hello", 400}, {"/./hello", 400}, {"/hello/..", 400}, {"/%2e%2e/hello", 400}, {"/..%5chello", 400},
-		{"/a\\b", 400}, {"//hello", 400}, {"/items//x", 400}, {"/%00", 400}, {"/%", 400}, {"/%4", 400}, {"/%g1", 400}, {"/%C0%AF", 400}, {"/%ED%A0%80", 400},
-		{"/%0a", 400}, {"/%252e%252e", 404}, {"/hello#x", 400}, {"/h\xc3\xa9", 400}, {"hello", 400}, {"*", 400}, {"http://a", 400}, {"/hello/", 404}, {"/slash/", 200},
-		{"/query?a=1", 200}, {"/query?a=1&a=2", 400}, {"/query?c=1", 400}, {"/query?a=%00", 400}, {"/query?a=%", 400}, {"/query?a=%FF", 400}, {"/query?", 200},
-		{"/query?a=1&&b", 200}, {"/query?a=1;b=2", 200},
+		{"/hello", 200},
+		{"/%68ello", 200},
+		{"/items/a%20b", 200},
+		{"/items/%C3%A9", 200},
+		{"http://a/hello", 200},
+		{"HTTP://A/hello", 200},
+		{"/items/..%2f..%2fetc", 400},
+		{"/items/../hello", 400},
+		{"/./hello", 400},
+		{"/hello/..", 400},
+		{"/%2e%2e/hello", 400},
+		{"/..%5chello", 400},
+		{"/a\\b", 400},
+		{"//hello", 400},
+		{"/items//x", 400},
+		{"/%00", 400},
+		{"/%", 400},
+		{"/%4", 400},
+		{"/%g1", 400},
+		{"/%C0%AF", 400},
+		{"/%ED%A0%80", 400},
+		{"/%0a", 400},
+		{"/%252e%252e", 404},
+		{"/hello#x", 400},
+		{"/h\xc3\xa9", 400},
+		{"hello", 400},
+		{"*", 400},
+		{"http://a", 400},
+		{"/hello/", 404},
+		{"/slash/", 200},
+		{"/query?a=1", 200},
+		{"/query?a=1&a=2", 400},
+		{"/query?c=1", 400},
+		{"/query?a=%00", 400},
+		{"/query?a=%", 400},
+		{"/query?a=%FF", 400},
+		{"/query?", 200},
+		{"/query?a=1&&b", 200},
+		{"/query?a=1;b=2", 200},
 		{"/query?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30&31&32&33", 400},
 	};
 

@@ -3,13 +3,13 @@
 
 #include "rt/metrics.h"
 
+#include <arpa/inet.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -49,12 +49,12 @@ static int64_t now_ms(void)
 }
 
 /* Until the condition holds, at most 5 s. */
-#define EVENTUALLY(condition)                                                             \
-	do {                                                                              \
-		int64_t until_ = now_ms() + 5000;                                         \
-		while (!(condition) && now_ms() < until_)                                 \
-			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);          \
-		assert_true(condition);                                                   \
+#define EVENTUALLY(condition)                                                                                                              \
+	do {                                                                                                                               \
+		int64_t until_ = now_ms() + 5000;                                                                                          \
+		while (!(condition) && now_ms() < until_)                                                                                  \
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);                                                           \
+		assert_true(condition);                                                                                                    \
 	} while (0)
 
 static void check(const char *request, int status, const char *body)
@@ -116,7 +116,8 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	int fd = client_connect(&world);
 	struct answer a;
 
-	client_send_str(fd, GET("/later") GET("/items/1") "POST /echo-later HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz" GET_CLOSE("/items/2"));
+	client_send_str(fd, GET("/later") GET("/items/1") "POST /echo-later HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz" GET_CLOSE(
+				    "/items/2"));
 	a = client_read(fd, true);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(a.body, "hello");
@@ -214,8 +215,10 @@ static void a_problem_tells_all_that_is_known(void **state)
 	assert_string_equal(answer_header(&a, "Content-Type"), "application/problem+json");
 	assert_string_equal(answer_header(&a, "Retry-After"), "7");
 	assert_string_equal(answer_header(&a, "Cache-Control"), "no-store");
-	assert_string_equal(a.body, "{\"type\":\"/problems/overloaded\",\"title\":\"The server is at its limit\",\"status\":503,\"detail\":\"too much to do\","
-				    "\"code\":\"overloaded\",\"field\":\"field\",\"limit\":12}");
+	assert_string_equal(
+		a.body,
+		"{\"type\":\"/problems/overloaded\",\"title\":\"The server is at its limit\",\"status\":503,\"detail\":\"too much to do\","
+		"\"code\":\"overloaded\",\"field\":\"field\",\"limit\":12}");
 	answer_free(&a);
 }
 
@@ -235,7 +238,8 @@ static void bodies_are_collected_up_to_their_limit(void **state)
 {
 	check("POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\n0123456789", 200, "0123456789");
 	check("POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\nConnection: close\r\n\r\n0123456789a", 413, NULL);
-	check("POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n5;x=y\r\n56789\r\n0\r\n\r\n", 200, "0123456789");
+	check("POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n5;x=y\r\n56789\r\n0\r\n\r\n", 200,
+	      "0123456789");
 	check("POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n", 413, NULL);
 	check("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 200, "hello");
 	check("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx", 400, NULL);

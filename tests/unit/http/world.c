@@ -257,19 +257,26 @@ static const struct http_handler special = {.start = seen, .end = reply_special,
 static const struct http_handler query = {.start = seen, .end = reply_query, .release = released};
 static const struct http_handler headers = {.start = seen, .end = reply_headers, .release = released};
 static const struct http_handler echo = {.body_kind = HTTP_BODY_BUFFER, .start = seen, .end = reply_echo, .release = released};
-static const struct http_handler small = {.body_kind = HTTP_BODY_BUFFER, .max_body = 10, .start = seen, .end = reply_echo, .release = released};
+static const struct http_handler small = {
+	.body_kind = HTTP_BODY_BUFFER, .max_body = 10, .start = seen, .end = reply_echo, .release = released};
 static const struct http_handler echo_later = {.body_kind = HTTP_BODY_BUFFER, .start = seen, .end = end_echo_later, .release = released};
 static const struct http_handler file = {.start = seen, .end = reply_file, .release = released};
 static const struct http_handler empty_file = {.start = seen, .end = reply_empty_file, .release = released};
 static const struct http_handler nothing = {.start = seen, .end = reply_nothing, .release = released};
 static const struct http_handler broken = {.start = seen, .end = reply_broken, .release = released};
 static const struct http_handler early = {.start = start_refuse, .end = end_never, .release = released};
-static const struct http_handler stream_early = {.body_kind = HTTP_BODY_STREAM, .start = start_refuse, .body = body_count, .end = end_never, .release = released};
-static const struct http_handler stream = {.body_kind = HTTP_BODY_STREAM, .start = start_count, .body = body_count, .end = end_count, .release = released};
-static const struct http_handler waits = {.body_kind = HTTP_BODY_STREAM, .start = start_count, .body = body_wait, .end = end_count, .release = released};
-static const struct http_handler waits_at_once = {.body_kind = HTTP_BODY_STREAM, .start = start_count, .body = body_wait_at_once, .end = end_count, .release = released};
-static const struct http_handler midway = {.body_kind = HTTP_BODY_STREAM, .start = seen, .body = body_answer, .end = end_never, .release = released};
-static const struct http_handler midway_later = {.body_kind = HTTP_BODY_STREAM, .start = seen, .body = body_answer_later, .end = end_never, .release = released};
+static const struct http_handler stream_early = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_refuse, .body = body_count, .end = end_never, .release = released};
+static const struct http_handler stream = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_count, .body = body_count, .end = end_count, .release = released};
+static const struct http_handler waits = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_count, .body = body_wait, .end = end_count, .release = released};
+static const struct http_handler waits_at_once = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_count, .body = body_wait_at_once, .end = end_count, .release = released};
+static const struct http_handler midway = {
+	.body_kind = HTTP_BODY_STREAM, .start = seen, .body = body_answer, .end = end_never, .release = released};
+static const struct http_handler midway_later = {
+	.body_kind = HTTP_BODY_STREAM, .start = seen, .body = body_answer_later, .end = end_never, .release = released};
 
 static const char *const query_names[] = {"a", "b", NULL};
 

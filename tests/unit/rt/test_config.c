@@ -278,7 +278,8 @@ static void mistakes_in_the_file_are_named_with_their_place(void **state)
 	} cases[] = {
 		{"http:\n  prot: 80\n", "f.yaml:2:3: http.prot: no such setting; did you mean http.port?"},
 		{"htpt:\n  port: 80\n", "f.yaml:1:1: htpt: no such setting; did you mean http?"},
-		{"surfaces:\n  hash_task:\n    on: true\n", "f.yaml:2:3: surfaces.hash_task: no such setting; did you mean surfaces.hash_tasks?"},
+		{"surfaces:\n  hash_task:\n    on: true\n",
+		 "f.yaml:2:3: surfaces.hash_task: no such setting; did you mean surfaces.hash_tasks?"},
 		{"jobs:\n  max_body: 1 MiB\n", "f.yaml:2:3: jobs.max_body: no such setting; did you mean http.max_body?"},
 		{"http:\n  zzzzzzzzzz: 80\n", "f.yaml:2:3: http.zzzzzzzzzz: no such setting"},
 		{"<<: {a: 1}\n", "f.yaml:1:1: <<: no such setting"},
@@ -305,7 +306,8 @@ static void mistakes_in_the_file_are_named_with_their_place(void **state)
 		{"log:\n  format: yaml\n", "f.yaml:2:11: log.format: expected one of auto, text, json, not \"yaml\""},
 		{"http: 3\n", "f.yaml:1:7: http: is a section: expected its settings, indented below it"},
 		{"http: [a]\n", "f.yaml:1:7: http: is a section: expected its settings, indented below it"},
-		{"http.port: 3\n", "f.yaml:1:1: http.port: a key must not have a dot in it: write the section, and its keys indented below it"},
+		{"http.port: 3\n",
+		 "f.yaml:1:1: http.port: a key must not have a dot in it: write the section, and its keys indented below it"},
 		{"http:\n  port: 1\n  port: 2\n", "f.yaml:3:3: http.port: stands here a second time; the first is in line 2"},
 		{"http:\n  port: 1\nlog:\nhttp:\n", "f.yaml:4:1: http: stands here a second time; the first is in line 1"},
 		{"? [a]\n: 3\n", "f.yaml:1:3: a key must be a plain word"},
@@ -332,7 +334,8 @@ static void a_nul_byte_does_not_end_the_file_early(void **state)
 {
 	static const char yaml[] = "log:\n\0bad: 1\n";
 
-	check_error(&(struct load){.yaml = yaml, .yaml_len = sizeof(yaml) - 1}, ERR_BAD_CONFIG, "f.yaml:2:1: a control character is not allowed");
+	check_error(&(struct load){.yaml = yaml, .yaml_len = sizeof(yaml) - 1}, ERR_BAD_CONFIG,
+		    "f.yaml:2:1: a control character is not allowed");
 }
 
 static void mistakes_in_the_environment_are_named(void **state)
@@ -443,11 +446,33 @@ static void sizes_have_units(void **state)
 		const char *text;
 		uint64_t bytes;
 	} cases[] = {
-		{"0", 0}, {"0 B", 0}, {"1B", 1}, {"1 kB", 1000}, {"1KiB", 1024}, {"3 MB", 3000000}, {"3MiB", 3 << 20}, {"1 GB", 1000000000},
-		{"1  GiB", 1 << 30}, {"2TiB", UINT64_C(2) << 40}, {"16777215 TiB", UINT64_C(16777215) << 40}, {"18446744073709551615B", UINT64_MAX},
+		{"0", 0},
+		{"0 B", 0},
+		{"1B", 1},
+		{"1 kB", 1000},
+		{"1KiB", 1024},
+		{"3 MB", 3000000},
+		{"3MiB", 3 << 20},
+		{"1 GB", 1000000000},
+		{"1  GiB", 1 << 30},
+		{"2TiB", UINT64_C(2) << 40},
+		{"16777215 TiB", UINT64_C(16777215) << 40},
+		{"18446744073709551615B", UINT64_MAX},
 	};
-	static const char *const wrong[] = {"", "1", "B", "1 kb", "1 KB", "1K", "-1 B", "1.5 MiB", "1 B B", "0x1 B", "1 PiB", "16777216 TiB",
-					    "18446744073709551616B", " 1 B"};
+	static const char *const wrong[] = {"",
+					    "1",
+					    "B",
+					    "1 kb",
+					    "1 KB",
+					    "1K",
+					    "-1 B",
+					    "1.5 MiB",
+					    "1 B B",
+					    "0x1 B",
+					    "1 PiB",
+					    "16777216 TiB",
+					    "18446744073709551616B",
+					    " 1 B"};
 	uint64_t v = 77;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -466,7 +491,13 @@ static void durations_have_units(void **state)
 		const char *text;
 		int64_t ms;
 	} cases[] = {
-		{"0", 0}, {"5ms", 5}, {"5 s", 5000}, {"5m", 300000}, {"5h", 18000000}, {"5d", 432000000}, {"9223372036854775807ms", INT64_MAX},
+		{"0", 0},
+		{"5ms", 5},
+		{"5 s", 5000},
+		{"5m", 300000},
+		{"5h", 18000000},
+		{"5d", 432000000},
+		{"9223372036854775807ms", INT64_MAX},
 		{"106751991167d", INT64_C(106751991167) * 86400000},
 	};
 	static const char *const wrong[] = {"", "5", "s", "5S", "5min", "-5s", "1.5s", "9223372036854775808ms", "106751991168d", "5s5s"};

@@ -23,8 +23,17 @@ static void check_bad(struct str text, const char *detail)
 
 static void values_of_every_kind_are_read(void **state)
 {
-	static const char *const right[] = {"{}", "[]", "null", "true", "5", "-1.5e3", "\"x\"", " {\"a\":[1,{\"b\":\"\\u00e4\"}]} \n", "\"\\ud83d\\ude00\"",
-					    "9223372036854775807", "-9223372036854775808"};
+	static const char *const right[] = {"{}",
+					    "[]",
+					    "null",
+					    "true",
+					    "5",
+					    "-1.5e3",
+					    "\"x\"",
+					    " {\"a\":[1,{\"b\":\"\\u00e4\"}]} \n",
+					    "\"\\ud83d\\ude00\"",
+					    "9223372036854775807",
+					    "-9223372036854775808"};
 
 	for (size_t i = 0; i < ARRAY_LEN(right); i++) {
 		json_t *json = NULL;

@@ -65,8 +65,9 @@ static void a_json_line_has_time_level_event_and_fields(void **state)
 	log_event(LOG_WARN, "disk_slow", LF_CSTR("call", "fsync"), LF_INT("ms", -12), LF_BOOL("sealed", true), LF_STR("name", STR("a b")));
 	sink_read(&s);
 	assert_memory_equal(s.text, "{\"time\":\"", 9);
-	assert_string_equal(s.text + 9 + TIME_TEXT_LEN,
-			    "\",\"level\":\"warn\",\"event\":\"disk_slow\",\"call\":\"fsync\",\"ms\":-12,\"sealed\":true,\"name\":\"a b\"}\n");
+	assert_string_equal(
+		s.text + 9 + TIME_TEXT_LEN,
+		"\",\"level\":\"warn\",\"event\":\"disk_slow\",\"call\":\"fsync\",\"ms\":-12,\"sealed\":true,\"name\":\"a b\"}\n");
 	line = only_line(&s);
 	assert_true(time_parse(&ms, str_of(json_string_value(json_object_get(line, "time")))));
 	json_decref(line);
@@ -77,11 +78,12 @@ static void a_text_line_quotes_only_what_needs_it(void **state)
 	struct sink s;
 
 	sink_open(&s, LOG_TEXT, LOG_DEBUG);
-	log_event(LOG_DEBUG, "got", LF_CSTR("a", "x/y:1"), LF_CSTR("b", ""), LF_CSTR("c", "k=v"), LF_CSTR("d", "say \"hi\""), LF_INT("e", INT64_MIN),
-		  LF_BOOL("f", false), LF_CSTR("g", "M\xc3\xbcller"));
+	log_event(LOG_DEBUG, "got", LF_CSTR("a", "x/y:1"), LF_CSTR("b", ""), LF_CSTR("c", "k=v"), LF_CSTR("d", "say \"hi\""),
+		  LF_INT("e", INT64_MIN), LF_BOOL("f", false), LF_CSTR("g", "M\xc3\xbcller"));
 	sink_read(&s);
-	assert_string_equal(s.text + TIME_TEXT_LEN,
-			    " debug got a=x/y:1 b=\"\" c=\"k=v\" d=\"say \\\"hi\\\"\" e=-9223372036854775808 f=false g=\"M\xc3\xbcller\"\n");
+	assert_string_equal(
+		s.text + TIME_TEXT_LEN,
+		" debug got a=x/y:1 b=\"\" c=\"k=v\" d=\"say \\\"hi\\\"\" e=-9223372036854775808 f=false g=\"M\xc3\xbcller\"\n");
 }
 
 static void automatic_is_json_unless_it_is_a_terminal(void **state)
@@ -110,7 +112,8 @@ static void lines_below_the_level_are_not_written(void **state)
 /* Every byte value and every character that acts on a terminal, in both forms. */
 static void a_value_can_neither_start_a_line_nor_act_on_a_terminal(void **state)
 {
-	static const char evil[] = "\n\r\x1b[31m\x07\x7f\xc2\x9b" "2J\xe2\x80\xae\xe2\x80\xa8\xe2\x81\xa6\xd8\x9c\xff\xc0\x80\xe2\x80\x8f\"\\=";
+	static const char evil[] = "\n\r\x1b[31m\x07\x7f\xc2\x9b"
+				   "2J\xe2\x80\xae\xe2\x80\xa8\xe2\x81\xa6\xd8\x9c\xff\xc0\x80\xe2\x80\x8f\"\\=";
 	static const enum log_format formats[] = {LOG_TEXT, LOG_JSON};
 
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
