@@ -10,9 +10,10 @@
 #include <sys/statvfs.h>
 
 #define LOOK_MS 500 /* free space, and everything else that is due */
-#define PURGE_EVERY_MS 60000
+#define PURGE_EVERY_MS 2000
+#define PURGE_MAX 1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
 #define DOOMED_BATCH 256
-#define PURGE_MAX 1000
+#define DOOMED_AGAIN_MS 60000 /* a removal that failed is tried again */
 
 static void look_at_space(struct engine *g)
 {
@@ -49,6 +50,8 @@ static void remove_doomed(struct engine *g)
 			struct change c = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.file = list[i].file}};
 			if (engine_apply(g, &c) == 0)
 				gone++;
+			else
+				log_err(LOG_WARN, "doomed_not_struck", &c.err);
 		}
 		arena_release(&a);
 		more = n == DOOMED_BATCH && gone > 0;
@@ -136,7 +139,7 @@ static void sweep(struct engine *g)
 static void *janitor_run(void *arg)
 {
 	struct engine *g = arg;
-	int64_t next_purge = engine_mono(g) + PURGE_EVERY_MS, next_sweep;
+	int64_t next_purge = engine_mono(g) + PURGE_EVERY_MS, next_doomed = engine_mono(g) + DOOMED_AGAIN_MS, next_sweep;
 
 	remove_doomed(g);
 	sweep(g);
@@ -145,8 +148,10 @@ static void *janitor_run(void *arg)
 		int64_t now = engine_mono(g);
 		look_at_space(g);
 		delete_expired(g);
-		if (atomic_exchange(&g->doomed_waiting, false))
+		if (atomic_exchange(&g->doomed_waiting, false) || now >= next_doomed) {
 			remove_doomed(g);
+			next_doomed = now + DOOMED_AGAIN_MS;
+		}
 		if (now >= next_purge) {
 			purge(g);
 			next_purge = now + PURGE_EVERY_MS;

@@ -1,4 +1,4 @@
-/* What becomes of jobs when leases end, workers are given up and files vanish. Time and reads are in the test's hand. */
+/* What becomes of jobs when leases end, workers are given up, and of bytes when files vanish. Time and reads are in the test's hand. */
 #include "world.h"
 
 #include <stdatomic.h>
@@ -246,6 +246,32 @@ static void bytes_that_went_with_their_file_are_gone_not_damaged(void **state)
 	world_close(&w);
 }
 
+static void bytes_that_could_not_be_removed_are_removed_later(void **state)
+{
+	struct hands h;
+	struct upload u;
+
+	hands_init(&h);
+	struct world w = {.env = &h.env};
+	world_open(&w, NULL);
+	store_large(&w, &u);
+	unsigned calls = w.plan.calls;
+	w.plan.code = ERR_IO;
+	w.plan.sticky = true;
+	w.plan.fail_at = 1;
+	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = env_real.wall_ms(&env_real)}};
+	assert_int_equal(apply(&w, &c), 0);
+	engine_kick_doomed(w.g);
+	while (w.plan.calls == calls)
+		usleep(1000);
+	w.plan.fail_at = 0;
+	atomic_store(&h.ahead_ms, 61000);
+	for (int i = 0; i < 5000 && count_blobs(&w) > 0; i++)
+		usleep(1000);
+	assert_int_equal(count_blobs(&w), 0);
+	world_close(&w);
+}
+
 static void a_short_lease_is_long_enough_to_work(void **state)
 {
 	struct engine_config c = world_config();
@@ -269,6 +295,7 @@ int main(void)
 		cmocka_unit_test(a_clock_that_is_set_costs_no_job_its_lease),
 		cmocka_unit_test(who_waits_learns_at_once_that_a_job_was_set_aside),
 		cmocka_unit_test(bytes_that_went_with_their_file_are_gone_not_damaged),
+		cmocka_unit_test(bytes_that_could_not_be_removed_are_removed_later),
 		cmocka_unit_test(a_short_lease_is_long_enough_to_work),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
