@@ -13,7 +13,7 @@
 #define PURGE_EVERY_MS 2000
 #define PURGE_MAX 1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
 #define DOOMED_BATCH 256
-#define DOOMED_AGAIN_MS 60000 /* a removal that failed is tried again */
+#define AGAIN_MS 60000 /* what failed is tried again */
 
 static void look_at_space(struct engine *g)
 {
@@ -69,13 +69,16 @@ static void delete_expired(struct engine *g)
 		log_err(LOG_WARN, "expired_unreadable", &e);
 	for (size_t i = 0; i < n; i++) {
 		struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = list[i].file, .owner = list[i].owner, .now = engine_now(g)}};
-		if (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE)
+		if (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE) {
 			log_err(LOG_WARN, "expired_not_deleted", &c.err);
+			break; /* the others would fare no better now */
+		}
 	}
 	arena_release(&a);
 }
 
-static void purge(struct engine *g)
+/* False when it failed. */
+static bool purge(struct engine *g)
 {
 	int64_t now = engine_now(g);
 	struct change c = {
@@ -88,6 +91,7 @@ static void purge(struct engine *g)
 
 	if (engine_apply(g, &c) != 0)
 		log_err(LOG_WARN, "purge_failed", &c.err);
+	return c.code == 0;
 }
 
 struct sweep {
@@ -136,30 +140,39 @@ static void sweep(struct engine *g)
 	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));
 }
 
+struct janitor_times { /* when each is due, monotonic ms */
+	int64_t purge, doomed, sweep;
+};
+
+/* What changes the catalogue; not after its flush failed, for then it takes no change until a restart. */
+static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
+{
+	delete_expired(g);
+	if (atomic_exchange(&g->doomed_waiting, false) || now >= due->doomed) {
+		remove_doomed(g);
+		due->doomed = now + AGAIN_MS;
+	}
+	if (now >= due->purge)
+		due->purge = now + (purge(g) ? PURGE_EVERY_MS : AGAIN_MS);
+	if (g->config.sweep_every_ms > 0 && now >= due->sweep) {
+		sweep(g);
+		due->sweep = engine_mono(g) + g->config.sweep_every_ms;
+	}
+}
+
 static void *janitor_run(void *arg)
 {
 	struct engine *g = arg;
-	int64_t next_purge = engine_mono(g) + PURGE_EVERY_MS, next_doomed = engine_mono(g) + DOOMED_AGAIN_MS, next_sweep;
+	struct janitor_times due;
 
 	remove_doomed(g);
 	sweep(g);
-	next_sweep = engine_mono(g) + g->config.sweep_every_ms;
+	int64_t now = engine_mono(g);
+	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS, .doomed = now + AGAIN_MS, .sweep = now + g->config.sweep_every_ms};
 	do {
-		int64_t now = engine_mono(g);
 		look_at_space(g);
-		delete_expired(g);
-		if (atomic_exchange(&g->doomed_waiting, false) || now >= next_doomed) {
-			remove_doomed(g);
-			next_doomed = now + DOOMED_AGAIN_MS;
-		}
-		if (now >= next_purge) {
-			purge(g);
-			next_purge = now + PURGE_EVERY_MS;
-		}
-		if (g->config.sweep_every_ms > 0 && now >= next_sweep) {
-			sweep(g);
-			next_sweep = engine_mono(g) + g->config.sweep_every_ms;
-		}
+		if (!catalog_sealed(g->catalog))
+			tidy(g, &due, engine_mono(g));
 		metric_set(METRIC_STORAGE_SEALED, blobs_sealed(g->blobs) || catalog_sealed(g->catalog));
 	} while (sleeper_wait(&g->janitor, LOOK_MS));
 	return NULL;

@@ -215,7 +215,8 @@ static void *scheduler_run(void *arg)
 			next_beat = now + beat(g);
 		}
 		if (now >= next_reclaim) {
-			reclaim(g);
+			if (!catalog_sealed(g->catalog))
+				reclaim(g);
 			next_reclaim = now + g->config.reclaim_ms;
 		}
 		work_finish_again(g);
