@@ -1,4 +1,4 @@
-/* Measures the SQLite catalogue by itself: bench_catalog DIR [FILES]; or, on what an earlier run left there, bench_catalog DIR read. Not a test: it is built and never run by the suite.
+/* Measures the SQLite catalogue by itself: bench_catalog DIR [FILES [WAITING-JOBS]]; or, on what an earlier run left there, bench_catalog DIR read. Not a test: it is built and never run by the suite.
  * Prints wall-clock rates and the CPU time a unit took; DIR must be an empty directory on the disk to be measured. */
 #include "catalog/catalog.h"
 
@@ -294,6 +294,7 @@ int main(int argc, char **argv)
 {
 	struct catalog_options options = {};
 	size_t files = argc > 2 && strcmp(argv[2], "read") != 0 ? strtoul(argv[2], NULL, 10) : 100000;
+	size_t waiting = argc > 3 ? strtoul(argv[3], NULL, 10) : 51200;
 	struct err e = ERR_INIT;
 	struct watch w;
 
@@ -302,7 +303,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < BATCH_MAX; i++)
 		for (size_t k = 0; k < BYTES; k++)
 			content[i][k] = (char)next_random();
-	stored = calloc(files + 3000000, sizeof(*stored));
+	stored = calloc(files + waiting + 500000, sizeof(*stored));
 	if (!stored)
 		return 1;
 	must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
@@ -319,7 +320,7 @@ int main(int argc, char **argv)
 	bench_both(argv[1]);
 	bench_uploads(64 * 1500, 64, BYTES, true, "uploads of 4 KiB with a fused job");
 	bench_uploads(256 * 400, 256, BYTES, true, "uploads of 4 KiB with a fused job");
-	bench_uploads(256 * 200, 256, 64, false, "uploads of 64 B with a queued job");
+	bench_uploads(waiting / 256 * 256, 256, 64, false, "uploads of 64 B with a queued job");
 	bench_queue(256 * 200);
 	bench_uploads(files / 256 * 256, 256, 64, true, "filling: uploads of 64 B with a fused job");
 	bench_reads(300000);
