@@ -55,8 +55,10 @@ static void park(struct http_request *r, unsigned how, unsigned wakes)
 	do {
 		new = old & wakes ? old & ~PARK_GO : old | how;
 	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
-	if (old & wakes)
-		MHD_resume_connection(r->mhd);
+	if (!(old & wakes))
+		return;
+	conn_phase(r->conn, CONN_BODY);
+	MHD_resume_connection(r->mhd);
 }
 
 void park_until_reply(struct http_request *r)
@@ -72,11 +74,14 @@ void park_until_continue(struct http_request *r)
 void http_continue(struct http_request *r)
 {
 	struct MHD_Connection *mhd = r->mhd;
+	struct conn *c = r->conn;
 	unsigned old = atomic_load(&r->park), new;
 
 	do {
 		new = old & PARK_CONTINUE ? old & ~PARK_CONTINUE : old | PARK_GO;
 	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
-	if (old & PARK_CONTINUE)
-		MHD_resume_connection(mhd);
+	if (!(old & PARK_CONTINUE))
+		return;
+	conn_phase(c, CONN_BODY); /* from here the client is waited for, not we */
+	MHD_resume_connection(mhd);
 }

@@ -112,10 +112,14 @@ static void check_reply(struct conn *c, int64_t age_ms, int64_t now_ms)
 
 /* The end of what the client sends may arrive in one packet with its last bytes. MHD reads less than it has room for, takes that for all there
  * is, and as its epoll events are edge-triggered it would learn of the end from the timeout only. Shutting down our reading side makes a new event. */
-static void repeat_end(struct conn *c)
+static void repeat_end(struct conn *c, int phase, int64_t age_ms)
 {
 	char byte;
 
+	if (phase == CONN_WAITING || phase == CONN_REPLY)
+		return;
+	if (phase == CONN_IDLE && age_ms > LOST_END_MS)
+		return; /* it has heard nothing since, so nothing can be lost: thousands of these need not be asked */
 	if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
 		shutdown(c->fd, SHUT_RD);
 }
@@ -125,10 +129,13 @@ static void check(struct conn *c, int64_t now_ms)
 	int64_t since_ms = atomic_load_explicit(&c->since_ms, memory_order_relaxed);
 	int phase = atomic_load_explicit(&c->phase, memory_order_relaxed);
 
-	if (!c->mhd || atomic_load(&c->too_slow))
+	if (!c->mhd)
 		return;
-	if (phase != CONN_WAITING && phase != CONN_REPLY)
-		repeat_end(c);
+	if (atomic_load(&c->too_slow)) {
+		shutdown(c->fd, SHUT_RD); /* again: the first may have been lost in the same way */
+		return;
+	}
+	repeat_end(c, phase, now_ms - since_ms);
 	switch (phase) {
 	case CONN_FRESH:
 		if (atomic_load(&c->server->draining))

@@ -745,13 +745,12 @@ static void two_servers_live_in_one_process(void **state)
 	struct answer a;
 
 	start_with(world_config());
-	check(GET_CLOSE("/hello"), 200, "hello");
-	EVENTUALLY(metric_value(METRIC_HTTP_CONNECTIONS) == 0);
 	world_start(&other, world_config());
 	a = exchange_str(&other, GET_CLOSE("/later"));
 	assert_int_equal(a.status, 200);
 	answer_free(&a);
 	world_stop(&other);
+	check(GET_CLOSE("/hello"), 200, "hello");
 	world_stop(&world);
 }
 
