@@ -21,7 +21,7 @@ static int find_names(struct str value, struct param *plain, struct param *ext, 
 	struct param one;
 	int rc;
 
-	if (params_begin(&params, value).len == 0)
+	if (!is_token(params_begin(&params, value)))
 		return malformed(e);
 	while ((rc = params_next(&params, &one)) > 0) {
 		struct param *slot = str_eq_nocase(one.name, STR("filename"))    ? plain

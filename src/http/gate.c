@@ -8,14 +8,6 @@
 
 #define METHOD_MAX 32 /* letters */
 
-static bool is_token(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (!is_token_char((unsigned char)s.p[i]))
-			return false;
-	return s.len > 0;
-}
-
 /* field-value of RFC 9110 §5.5: no control characters but the tab. */
 static bool is_value(struct str s)
 {

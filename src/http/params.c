@@ -9,6 +9,14 @@ bool is_token_char(unsigned char c)
 	return c && strchr("!#$%&'*+-.^_`|~", c);
 }
 
+bool is_token(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_token_char((unsigned char)s.p[i]))
+			return false;
+	return s.len > 0;
+}
+
 static struct str skip(struct str s, size_t n)
 {
 	return (struct str){s.p + n, s.len - n};

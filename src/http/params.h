@@ -30,5 +30,6 @@ size_t param_unquote(char *dst, const struct param *p, enum unquote how);
 long param_decode_ext(char *dst, struct str raw);
 
 bool is_token_char(unsigned char c); /* tchar of RFC 9110 §5.6.2 */
+bool is_token(struct str s);
 
 #endif

@@ -53,7 +53,7 @@ static void park(struct http_request *r, unsigned how, unsigned wakes)
 	conn_phase(r->conn, CONN_WAITING);
 	MHD_suspend_connection(r->mhd);
 	do {
-		new = old & wakes ? old & ~PARK_GO : old | how;
+		new = old &wakes ? old & ~PARK_GO : old | how;
 	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
 	if (!(old & wakes))
 		return;
@@ -78,7 +78,7 @@ void http_continue(struct http_request *r)
 	unsigned old = atomic_load(&r->park), new;
 
 	do {
-		new = old & PARK_CONTINUE ? old & ~PARK_CONTINUE : old | PARK_GO;
+		new = old &PARK_CONTINUE ? old & ~PARK_CONTINUE : old | PARK_GO;
 	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
 	if (!(old & PARK_CONTINUE))
 		return;
