@@ -29,6 +29,22 @@ int change_queue_full(struct change *ch, uint64_t limit)
 	return 0;
 }
 
+int change_file_full(struct change *ch)
+{
+	change_refuse(ch, ERR_CONFLICT, "a file has %d jobs at most", JOBS_A_FILE_MAX);
+	ch->err.limit = JOBS_A_FILE_MAX;
+	return 0;
+}
+
+size_t change_jobs_before(const struct change_add_jobs *add, size_t i)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < i; k++)
+		n += add->jobs[k].file_number == add->jobs[i].file_number;
+	return n;
+}
+
 /* Refuses what a caller should have checked: the field says what. */
 static bool invalid(struct change *ch, const char *field)
 {

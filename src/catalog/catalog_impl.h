@@ -47,6 +47,9 @@ bool change_allowed(struct change *ch);
 ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt, ...);
 /* The refusals that several implementations word alike. */
 int change_queue_full(struct change *ch, uint64_t limit);
+int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
+/* Earlier jobs of the change for the same file as its job i; their file numbers are known. */
+size_t change_jobs_before(const struct change_add_jobs *add, size_t i);
 
 /* Where the same work on the same bytes of the same owner is looked for. A collision only costs a miss: compare before use. */
 int64_t artifact_key(struct str owner, struct str op, uint32_t version, struct str params, const uint8_t sha256[32]);

@@ -281,6 +281,11 @@ static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **f
 		look_up(m, ch, &add->jobs[i], &files[i]);
 		if (ch->code)
 			return false;
+		add->jobs[i].file_number = files[i]->row.number;
+		if (files[i]->n_jobs + change_jobs_before(add, i) >= JOBS_A_FILE_MAX) {
+			change_file_full(ch);
+			return false;
+		}
 		queued += add->jobs[i].state == JOB_QUEUED;
 		if (over_limit(m, ch, queued))
 			return false;

@@ -18,6 +18,7 @@
 #define LABEL_KEY_MAX 63 /* bytes: a-z 0-9 _ - . */
 #define LABEL_VALUE_MAX 255 /* bytes of UTF-8 without control characters */
 #define OPS_MAX 32 /* ops one upload may ask for */
+#define JOBS_A_FILE_MAX 1100 /* a file is told with all its jobs, so they are bounded: those that came with it and a request's thousand */
 #define PRIORITY_MAX 7
 #define PRIORITY_DEFAULT 3
 #define MAX_ATTEMPTS_DEFAULT 3

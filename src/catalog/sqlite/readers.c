@@ -21,7 +21,7 @@ static const char *const SQL[R_COUNT] = {
 };
 
 /* The file is mapped: a page that a checkpoint has brought home is read without a copy. Little cache is needed beside that, and a commit empties it. */
-static const char SETUP[] = "PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096; PRAGMA mmap_size = 2147418112";
+static const char SETUP[] = "PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096; PRAGMA mmap_size = 0";
 
 int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n)
 {

@@ -62,6 +62,7 @@ W_ROW(JOB_FIND,
       "SELECT j.number, j.op, j.version, j.params, j.priority, f.id, f.owner, f.sha256, f.deleted_at, r.state, r.fence, " TASK_COLUMNS
       " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number"
       " WHERE j.id = ?1")
+W_ROW(FILE_JOB_COUNT, "SELECT count(*) FROM job WHERE file = ?1")
 W_ROW(RESULT_ADD, "INSERT INTO result " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")
 W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1")
 W_ROW(OUTBOX_ADD, "INSERT INTO outbox " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")

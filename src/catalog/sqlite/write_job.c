@@ -81,6 +81,21 @@ static int put_cached(struct sq *q, struct job *job)
 	return put_job(q, job, job->file_number, &end);
 }
 
+static int check_room_at_file(struct sq *q, struct change *ch, size_t i)
+{
+	const struct change_add_jobs *add = &ch->add_jobs;
+	sqlite3_stmt *s = q->stmt[W_FILE_JOB_COUNT];
+	size_t n = change_jobs_before(add, i);
+	bool row;
+
+	sqlite3_bind_int64(s, 1, add->jobs[i].file_number);
+	int rc = first(s, &row);
+	if (rc == SQLITE_OK && row)
+		n += (size_t)sqlite3_column_int64(s, 0);
+	sqlite3_reset(s);
+	return rc == SQLITE_OK && n >= JOBS_A_FILE_MAX ? change_file_full(ch) : rc;
+}
+
 /* All or nothing: every job is looked up before the first is written. */
 int sq_add_jobs(struct sq *q, struct change *ch)
 {
@@ -90,6 +105,8 @@ int sq_add_jobs(struct sq *q, struct change *ch)
 
 	for (size_t i = 0; i < add->n; i++) {
 		rc = look_up(q, ch, &add->jobs[i]);
+		if (rc == SQLITE_OK && !ch->code)
+			rc = check_room_at_file(q, ch, i);
 		if (rc != SQLITE_OK || ch->code) {
 			add->failed_index = i;
 			return rc;

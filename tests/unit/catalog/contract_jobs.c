@@ -412,6 +412,25 @@ static void a_full_queue_still_takes_what_need_not_wait(void **state)
 	assert_true(job.cached);
 }
 
+static void a_file_takes_a_bounded_number_of_jobs(void **state)
+{
+	struct world *w = *state;
+	static struct job jobs[JOBS_A_FILE_MAX];
+
+	add_file(w, 1);
+	add_file(w, 2);
+	for (int i = 0; i < JOBS_A_FILE_MAX; i++)
+		jobs[i] = new_job(1000 + i, 1, "sha1");
+	assert_int_equal(add_jobs(w, jobs, 600, NULL), 0);
+	assert_int_equal(add_jobs(w, jobs + 600, JOBS_A_FILE_MAX - 601, NULL), 0);
+	struct job over[] = {new_job(3000, 2, "sha1"), new_job(3001, 1, "sha1"), new_job(3002, 1, "sha1")};
+	assert_int_equal(add_jobs(w, over, 3, NULL), ERR_CONFLICT); /* all or nothing */
+	assert_int_equal(add_jobs(w, over, 2, NULL), 0); /* the last there is room for */
+	assert_int_equal(add_jobs(w, &over[2], 1, NULL), ERR_CONFLICT);
+	struct job other = new_job(3003, 2, "sha1");
+	assert_int_equal(add_jobs(w, &other, 1, NULL), 0);
+}
+
 /* ---- the outbox ---- */
 
 static size_t outbox(struct world *w, int64_t after, uint32_t max, struct outbox_entry **ret)
@@ -532,6 +551,7 @@ const struct named_test contract_jobs[] = {
 	NAMED(a_job_whose_file_is_gone_is_not_retried),
 	NAMED(the_queue_takes_as_many_jobs_as_its_limit),
 	NAMED(a_full_queue_still_takes_what_need_not_wait),
+	NAMED(a_file_takes_a_bounded_number_of_jobs),
 	NAMED(every_job_that_ends_is_told_in_order),
 	NAMED(what_was_told_is_told_no_more),
 	NAMED(an_end_is_told_even_when_the_job_was_retried_meanwhile),
