@@ -20,7 +20,7 @@ static const char *const SQL[R_COUNT] = {
 #undef R_ROW
 };
 
-/* The file is mapped: a page that a checkpoint has brought home is read without a copy. Little cache is needed beside that, and a commit empties it. */
+/* The file is not mapped: a page that the disk cannot give would be a SIGBUS for the whole server, and its pages would count as our memory (docs/adr/0009). */
 static const char SETUP[] = "PRAGMA query_only = 1; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096; PRAGMA mmap_size = 0";
 
 int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n)

@@ -308,6 +308,12 @@ int main(int argc, char **argv)
 		return 1;
 	must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
 	if (argc > 2 && strcmp(argv[2], "read") == 0) {
+		struct catalog_stats st;
+		must(catalog_stats(cat, 0, &st, &e), "stats", &e);
+		free(stored);
+		stored = calloc(st.files + 1, sizeof(*stored));
+		if (!stored)
+			return 1;
 		w = start();
 		load_ids();
 		report("listing, pages of 200", n_stored, w);
