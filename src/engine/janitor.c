@@ -11,7 +11,8 @@
 
 #define LOOK_MS 500 /* free space, and everything else that is due */
 #define PURGE_EVERY_MS 2000
-#define PURGE_MAX 1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
+#define PURGE_MAX                                                                                                                          \
+	1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
 #define DOOMED_BATCH 256
 #define AGAIN_MS 60000 /* what failed is tried again */
 
@@ -23,7 +24,8 @@ static void look_at_space(struct engine *g)
 		return;
 	bool low = (uint64_t)v.f_bavail * v.f_frsize < g->config.free_reserve;
 	if (atomic_exchange(&g->space_low, low) != low)
-		log_event(low ? LOG_ERROR : LOG_INFO, low ? "free_space_low" : "free_space_back", LF_INT("free_bytes", v.f_bavail * v.f_frsize));
+		log_event(low ? LOG_ERROR : LOG_INFO, low ? "free_space_low" : "free_space_back",
+			  LF_INT("free_bytes", v.f_bavail * v.f_frsize));
 }
 
 /* The second step of a delete: the row is marked, now the bytes go, then the mark. */
@@ -68,7 +70,8 @@ static void delete_expired(struct engine *g)
 	if (catalog_expired(g->catalog, engine_now(g), DOOMED_BATCH, &a, &list, &n, &e) != 0)
 		log_err(LOG_WARN, "expired_unreadable", &e);
 	for (size_t i = 0; i < n; i++) {
-		struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = list[i].file, .owner = list[i].owner, .now = engine_now(g)}};
+		struct change c = {.kind = CHANGE_DELETE_FILE,
+				   .delete_file = {.id = list[i].file, .owner = list[i].owner, .now = engine_now(g)}};
 		if (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE) {
 			log_err(LOG_WARN, "expired_not_deleted", &c.err);
 			break; /* the others would fare no better now */
@@ -120,7 +123,8 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	}
 	if (referenced)
 		return 0;
-	if (catalog_sealed(g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload have left the list */
+	if (catalog_sealed(
+		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload have left the list */
 		return 1;
 	if (blob_remove(g->blobs, name, &e) != 0)
 		log_err(LOG_WARN, "blob_not_swept", &e);

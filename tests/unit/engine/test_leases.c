@@ -235,7 +235,8 @@ static void bytes_that_went_with_their_file_are_gone_not_damaged(void **state)
 	world_open(&w, NULL);
 	store_large(&w, &u);
 	struct file f = read_file(&w, u.id, &a); /* as a download does before it opens the bytes */
-	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = env_real.wall_ms(&env_real)}};
+	struct change c = {.kind = CHANGE_DELETE_FILE,
+			   .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = env_real.wall_ms(&env_real)}};
 	assert_int_equal(apply(&w, &c), 0);
 	engine_kick_doomed(w.g);
 	while (count_blobs(&w) > 0)
@@ -259,7 +260,8 @@ static void bytes_that_could_not_be_removed_are_removed_later(void **state)
 	w.plan.code = ERR_IO;
 	w.plan.sticky = true;
 	w.plan.fail_at = 1;
-	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = env_real.wall_ms(&env_real)}};
+	struct change c = {.kind = CHANGE_DELETE_FILE,
+			   .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = env_real.wall_ms(&env_real)}};
 	assert_int_equal(apply(&w, &c), 0);
 	engine_kick_doomed(w.g);
 	while (w.plan.calls == calls)
