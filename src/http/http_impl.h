@@ -24,7 +24,7 @@
 #define HEADER_LINE_MAX 8192 /* bytes of one name and value */
 #define HEADER_BLOCK_MAX 16384
 #define REQUEST_LINE_MAX 8192
-#define CONNECTION_MEMORY (24 * 1024) /* MHD's pool: head and read buffer of one connection */
+#define CONNECTION_MEMORY (16 * 1024) /* MHD's pool for head and read buffer of one connection, and most of what an idle one costs */
 #define QUERY_MAX 32 /* parameters */
 #define REQUEST_ID_MAX 128
 #define SMALL_BODY 65536 /* a refused body up to this is read and dropped, so that the connection can go on */
