@@ -5,6 +5,7 @@
  *  - A reply may be given in any of them, or later from any one thread: when end() returns without one the connection is suspended until http_reply…().
  *  - body() may return HTTP_WAIT: all data was taken, but no more must come until http_continue(), from any thread.
  *  - release() is called exactly once, after the reply was sent or the client went away; between the last callback and the reply the request stays valid.
+ *    While the body arrives the client may leave between any two callbacks, so what works for the request on another thread then must be under HTTP_WAIT.
  *  - A reply given before the whole body arrived: the rest is read and dropped up to a limit, then the connection is closed. With `Expect: 100-continue` a reply in
  *    start() means the body is never asked for.
  * HEAD is served by the GET route's handler; the layer drops the body. OPTIONS and 405 with Allow are answered by the layer. */

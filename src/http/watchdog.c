@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 
 #define LOST_END_MS 2000
+#define SEND_LOOK_MS 1000 /* most answers are gone by then, and are not looked at */
 
 /* glibc's struct tcp_info lacks the newer members: this is the head of the kernel's (linux/tcp.h), up to what is used. */
 static bool tcp_counters(int fd, uint64_t *ret_acked, uint64_t *ret_received)
@@ -102,7 +103,7 @@ static void check_reply(struct conn *c, int64_t age_ms, int64_t now_ms)
 {
 	uint64_t acked, received;
 
-	if (age_ms < SEND_STALL_MS / 2 || !tcp_counters(c->fd, &acked, &received))
+	if (age_ms < SEND_LOOK_MS || !tcp_counters(c->fd, &acked, &received))
 		return;
 	if (moves(c, now_ms, SEND_STALL_MS, acked, c->window.waited_ms))
 		return;
