@@ -10,7 +10,7 @@ import requests
 from harness import wire
 from harness.data import md5
 from harness.server import Server, eventually
-from harness.swarm import Swarm
+from harness.swarm import Acknowledged, Swarm
 
 ROUNDS = int(os.environ.get("FILEMILL_KILL_ROUNDS", "200"))
 ROUNDS_A_DIRECTORY = 25
@@ -125,7 +125,7 @@ def test_kill_at_random_moments(folder, directory):
 		restarts += 1
 		one.check(fresh)
 	one.check_end()
-	assert acknowledged > restarts * 5, "the rounds did hardly anything"
+	assert acknowledged > restarts * 20, f"the rounds did hardly anything: {acknowledged} files in {restarts} rounds"
 	server.stop()
 
 
@@ -172,3 +172,21 @@ def test_kill_while_files_are_deleted(folder):
 		want = {f["id"] for f in server.all_files()}
 		eventually(lambda: set(server.blobs()) == want, message="bytes and rows differ")
 	server.stop()
+
+
+def test_the_check_notices_what_is_lost(folder):
+	"""A test of the tests above: bytes or rows that are missing do not pass."""
+	server = Server(folder / "s", settings={"http.connections_per_address": "200"}).start()
+	one, fresh = Round(server, random.Random(1)), []
+	while not any(a.size == LARGE for a in fresh):
+		fresh += one.load_and_kill()
+		server.start()
+	lost = next(a for a in fresh if a.size == LARGE)
+	next((server.data / "blobs").rglob(lost.id)).unlink()
+	with pytest.raises(AssertionError, match="rows without bytes|acknowledged and wrong|500"):
+		one.check(fresh)
+		one.check_one(lost, content=True)
+	never = Acknowledged("file", "01890a5d-ac96-774b-bcce-b302099a8057", 1, 1, "0" * 32, b"")
+	with pytest.raises(AssertionError, match="acknowledged and lost"):
+		one.check_one(never)
+	server.kill()

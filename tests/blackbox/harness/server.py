@@ -149,6 +149,7 @@ class Server:
 		if self._session:
 			self._session.close()
 			self._session = None
+		self.check_sanitizer()
 
 	def stop(self):
 		"""Graceful end with every check."""
@@ -201,9 +202,12 @@ class Server:
 				events.append(event)
 		return events
 
+	def check_sanitizer(self):
+		assert not SANITIZER.search(self.log_bytes()), "sanitizer report:\n" + self.log()[-8000:]
+
 	def check_log(self):
+		self.check_sanitizer()
 		log = self.log_bytes()
-		assert not SANITIZER.search(log), "sanitizer report:\n" + self.log()[-8000:]
 		bad = CONTROL.search(log)
 		assert not bad, f"raw control byte in the log near {log[max(0, bad.start() - 100):bad.end() + 20]!r}"
 		self.log_events()
