@@ -539,3 +539,36 @@ void answer_free(struct answer *a)
 	free(a->rest);
 	*a = (struct answer){};
 }
+
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void check(const struct world *w, const char *request, int status, const char *body)
+{
+	struct answer a = exchange_str(w, request);
+
+	if (a.status != status)
+		fail_msg("%.40s…: %d instead of %d", request, a.status, status);
+	if (body)
+		assert_string_equal(a.body, body);
+	assert_int_equal(a.rest_len, 0);
+	answer_free(&a);
+}
+
+void check_open(int fd, const char *request, int status, const char *body)
+{
+	struct answer a;
+
+	client_send_str(fd, request);
+	a = client_read(fd, false);
+	assert_int_equal(a.status, status);
+	if (body)
+		assert_string_equal(a.body, body);
+	assert_int_equal(a.rest_len, 0);
+	answer_free(&a);
+}

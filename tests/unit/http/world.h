@@ -59,4 +59,22 @@ void answer_free(struct answer *a);
 /* The value of a header field, or NULL; valid until the next call on this thread. */
 const char *answer_header(const struct answer *a, const char *name);
 
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define GET_CLOSE(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+int64_t now_ms(void); /* monotonic */
+
+/* Until the condition holds, at most 5 s. */
+#define EVENTUALLY(condition)                                                                                                              \
+	do {                                                                                                                               \
+		int64_t until_ = now_ms() + 5000;                                                                                          \
+		while (!(condition) && now_ms() < until_)                                                                                  \
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);                                                           \
+		assert_true(condition);                                                                                                    \
+	} while (0)
+
+/* One exchange on a connection of its own (check) or an open one (check_open): the status, and the body unless NULL; nothing may follow it. */
+void check(const struct world *w, const char *request, int status, const char *body);
+void check_open(int fd, const char *request, int status, const char *body);
+
 #endif

@@ -1,0 +1,358 @@
+/* The server with settings of its own: slow clients, limits, stopping. */
+#include "world.h"
+
+#include "rt/metrics.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct world world;
+
+/* For tests that start the server with other settings. */
+static void start_with(struct http_config config)
+{
+	world_start(&world, config);
+}
+
+static struct http_config quick(void)
+{
+	struct http_config config = world_config();
+
+	config.header_timeout_ms = 200;
+	config.idle_timeout_ms = 300;
+	config.body_grace_ms = 200;
+	config.body_min_rate = 10000;
+	return config;
+}
+
+/* A byte every 20 ms until the server has had enough. */
+static struct answer drip(const char *prefix, size_t first)
+{
+	int fd = client_connect(&world);
+	struct answer a;
+	int64_t until = now_ms() + 5000;
+
+	client_send(fd, prefix, first);
+	while (now_ms() < until && send(fd, "a", 1, MSG_NOSIGNAL) == 1) {
+		char byte;
+
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+		if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+			break;
+	}
+	a = client_read(fd, true);
+	close(fd);
+	return a;
+}
+
+static void check_drip(const char *prefix, int status)
+{
+	struct answer a = drip(prefix, strlen(prefix));
+
+	assert_int_equal(a.status, status);
+	assert_true(a.closed);
+	answer_free(&a);
+}
+
+static void dripping_clients_are_told_and_closed(void **state)
+{
+	start_with(quick());
+	check_drip("GET /", 408);
+	check_drip("GET /hello HTTP/1.1\r\nHost: a\r\nX-A: ", 408);
+	check_drip("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", 408);
+	check_drip("POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", 408);
+	check_drip("POST /waits HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", 408);
+	world_stop(&world);
+}
+
+static void a_second_head_that_drips_is_closed_too(void **state)
+{
+	struct http_config config = quick();
+	struct answer a;
+	int fd;
+
+	config.idle_timeout_ms = 60000;
+	start_with(config);
+	fd = client_connect(&world);
+	check_open(fd, GET("/hello"), 200, "hello");
+	for (int i = 0; i < 200; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+		if (send(fd, "G", 1, MSG_NOSIGNAL) != 1 || recv(fd, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+			break;
+	}
+	a = client_read(fd, true);
+	assert_int_equal(a.status, 408);
+	answer_free(&a);
+	close(fd);
+	world_stop(&world);
+}
+
+static void idle_and_silent_connections_are_closed_without_a_word(void **state)
+{
+	struct answer a;
+	int fd, silent;
+
+	start_with(quick());
+	fd = client_connect(&world);
+	silent = client_connect(&world);
+	check_open(fd, GET("/hello"), 200, "hello");
+	a = client_read(fd, true);
+	assert_true(a.closed);
+	assert_int_equal(a.status, 0);
+	answer_free(&a);
+	a = client_read(silent, true);
+	assert_true(a.closed);
+	assert_int_equal(a.status, 0);
+	answer_free(&a);
+	close(fd);
+	close(silent);
+	world_stop(&world);
+}
+
+static void a_request_that_waits_for_us_is_never_closed(void **state)
+{
+	struct answer a;
+	int fd;
+
+	start_with(quick());
+	world_hold(&world, true);
+	fd = client_connect(&world);
+	client_send_str(fd, "POST /echo-later HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+	nanosleep(&(struct timespec){.tv_nsec = 800000000}, NULL); /* several times every limit */
+	world_hold(&world, false);
+	a = client_read(fd, false);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.body, "abc");
+	answer_free(&a);
+	close(fd);
+	world_stop(&world);
+}
+
+static void connections_above_the_limit_wait_at_the_door(void **state)
+{
+	struct http_config config = world_config();
+	int fds[4];
+	struct answer a;
+
+	config.connections = 3;
+	start_with(config);
+	for (int i = 0; i < 4; i++) {
+		fds[i] = client_connect(&world);
+		client_send_str(fds[i], GET("/hello"));
+	}
+	for (int i = 0; i < 3; i++) {
+		a = client_read(fds[i], false);
+		assert_int_equal(a.status, 200);
+		answer_free(&a);
+	}
+	assert_int_equal(metric_value(METRIC_HTTP_CONNECTIONS), 3);
+	assert_int_equal(recv(fds[3], &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+	close(fds[0]);
+	a = client_read(fds[3], false);
+	assert_int_equal(a.status, 200);
+	answer_free(&a);
+	for (int i = 1; i < 4; i++)
+		close(fds[i]);
+	world_stop(&world);
+}
+
+static void connections_of_one_address_are_limited(void **state)
+{
+	struct http_config config = world_config();
+	struct answer a;
+	int fds[3];
+
+	config.connections_per_address = 2;
+	start_with(config);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = client_connect(&world);
+		check_open(fds[i], GET("/hello"), 200, "hello");
+	}
+	fds[2] = client_connect(&world);
+	a = client_read(fds[2], true);
+	assert_int_equal(a.status, 429);
+	assert_true(a.closed);
+	answer_free(&a);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	EVENTUALLY(metric_value(METRIC_HTTP_CONNECTIONS) == 0);
+	check(&world, GET_CLOSE("/hello"), 200, "hello");
+	world_stop(&world);
+}
+
+static void exhausted_descriptors_pause_accepting_without_spinning(void **state)
+{
+	struct rlimit old, tight;
+	struct rusage before, after;
+	int fds[8];
+	struct answer a;
+
+	start_with(world_config());
+	check(&world, GET_CLOSE("/hello"), 200, "hello");
+	EVENTUALLY(metric_value(METRIC_HTTP_CONNECTIONS) == 0);
+	for (int i = 0; i < 8; i++)
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	getrlimit(RLIMIT_NOFILE, &old);
+	tight = old;
+	tight.rlim_cur = (rlim_t)fds[7] + 1; /* nothing is left for the server */
+	setrlimit(RLIMIT_NOFILE, &tight);
+	for (int i = 0; i < 8; i++) {
+		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(world.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
+		client_send_str(fds[i], GET("/hello"));
+	}
+	getrusage(RUSAGE_SELF, &before);
+	nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+	getrusage(RUSAGE_SELF, &after);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_true((after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
+			    (after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec - before.ru_stime.tv_usec) <
+		    100000);
+	for (int i = 0; i < 8; i++) {
+		a = client_read(fds[i], false);
+		assert_int_equal(a.status, 200);
+		answer_free(&a);
+		close(fds[i]);
+	}
+	world_stop(&world);
+}
+
+struct drainer {
+	pthread_t thread;
+	bool all_answered;
+	int64_t grace_ms;
+	_Atomic bool done;
+};
+
+static void *drain(void *arg)
+{
+	struct drainer *d = arg;
+
+	d->all_answered = http_server_drain(world.server, d->grace_ms);
+	atomic_store(&d->done, true);
+	return NULL;
+}
+
+static void draining_ends_idle_connections_and_waits_for_requests(void **state)
+{
+	struct drainer d = {.grace_ms = 5000};
+	int idle, waiting;
+	struct answer a;
+
+	start_with(world_config());
+	idle = client_connect(&world);
+	check_open(idle, GET("/hello"), 200, "hello");
+	world_hold(&world, true);
+	waiting = client_connect(&world);
+	client_send_str(waiting, GET("/later"));
+	EVENTUALLY(atomic_load(&world.handed) == 2);
+	pthread_create(&d.thread, NULL, drain, &d);
+	a = client_read(idle, true);
+	assert_true(a.closed);
+	answer_free(&a);
+	assert_false(atomic_load(&d.done));
+	world_hold(&world, false);
+	a = client_read(waiting, true);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_header(&a, "Connection"), "close");
+	answer_free(&a);
+	pthread_join(d.thread, NULL);
+	assert_true(d.all_answered);
+	close(idle);
+	close(waiting);
+	world_stop(&world);
+}
+
+static void draining_gives_up_after_its_grace(void **state)
+{
+	struct drainer d = {.grace_ms = 50};
+	int fd;
+
+	start_with(world_config());
+	world_hold(&world, true);
+	fd = client_connect(&world);
+	client_send_str(fd, GET("/later"));
+	EVENTUALLY(atomic_load(&world.handed) == 1);
+	drain(&d);
+	assert_false(d.all_answered);
+	close(fd);
+	world_stop(&world);
+}
+
+static void a_server_that_cannot_listen_says_why(void **state)
+{
+	struct http_config config = world_config();
+	struct http_server *s = NULL;
+	struct err e = ERR_INIT;
+	uint16_t port;
+	int before = count_descriptors();
+
+	config.address = "localhost";
+	assert_int_equal(http_server_start(&s, &config, &port, &e), ERR_IO);
+	assert_non_null(strstr(e.detail, "localhost"));
+	config.address = "192.0.2.1";
+	assert_int_equal(http_server_start(&s, &config, &port, &e), ERR_IO);
+	assert_int_equal(count_descriptors(), before);
+	start_with(world_config());
+	config.address = "127.0.0.1";
+	config.port = world.port;
+	assert_int_equal(http_server_start(&s, &config, &port, &e), ERR_IO);
+	world_stop(&world);
+}
+
+static void two_servers_live_in_one_process(void **state)
+{
+	static struct world other;
+	struct answer a;
+
+	start_with(world_config());
+	world_start(&other, world_config());
+	a = exchange_str(&other, GET_CLOSE("/later"));
+	assert_int_equal(a.status, 200);
+	answer_free(&a);
+	world_stop(&other);
+	check(&world, GET_CLOSE("/hello"), 200, "hello");
+	world_stop(&world);
+}
+
+static void ipv6_is_served(void **state)
+{
+	struct http_config config = world_config();
+
+	config.address = "::"; /* IPv4 clients come in by it too */
+	start_with(config);
+	check(&world, GET_CLOSE("/hello"), 200, "hello");
+	world_stop(&world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dripping_clients_are_told_and_closed),
+		cmocka_unit_test(a_second_head_that_drips_is_closed_too),
+		cmocka_unit_test(idle_and_silent_connections_are_closed_without_a_word),
+		cmocka_unit_test(a_request_that_waits_for_us_is_never_closed),
+		cmocka_unit_test(connections_above_the_limit_wait_at_the_door),
+		cmocka_unit_test(connections_of_one_address_are_limited),
+		cmocka_unit_test(exhausted_descriptors_pause_accepting_without_spinning),
+		cmocka_unit_test(draining_ends_idle_connections_and_waits_for_requests),
+		cmocka_unit_test(draining_gives_up_after_its_grace),
+		cmocka_unit_test(a_server_that_cannot_listen_says_why),
+		cmocka_unit_test(two_servers_live_in_one_process),
+		cmocka_unit_test(ipv6_is_served),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
