@@ -135,7 +135,7 @@ static int check_line(struct http_request *r, const char *version, struct err *e
 /* uri-host [ ":" port ] of RFC 9110 §7.2, without user information. */
 static bool is_host(struct str s)
 {
-	struct str host = s, port = {};
+	struct str host, port = {};
 	uint64_t number;
 
 	if (s.len && s.p[0] == '[') {
