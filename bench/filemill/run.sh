@@ -6,7 +6,7 @@ FILEMILL=${FILEMILL:?path of the binary}
 case ${1:-} in
 start)
     mkdir -p "$RUN"
-    spawn filemill "$FILEMILL" serve --listen "127.0.0.1:$PORT" --data "$VAR/data" --log-level warn ${FILEMILL_ARGS:-}
+    spawn filemill "$FILEMILL" serve --listen "127.0.0.1:$PORT" --data "$VAR/data" --log-level warn ${SERVE_ARGS:-}
     wait_port "$PORT" 20;;
 stop) stop_one filemill TERM;;
 pids) pids;;
