@@ -90,18 +90,7 @@ static int read_filter(struct http_request *r, struct file_filter *ret, struct e
 	return 0;
 }
 
-static void write_scope(struct buf *b, struct http_request *r)
-{
-	static const char *const names[] = {"state", "label", "name"};
-
-	buf_add_cstr(b, "files\n");
-	buf_add_str(b, front_owner(r));
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		struct str value = http_query(r, names[i]);
-		buf_addf(b, "\n%c%zu ", value.p == NULL ? '-' : '+', value.len);
-		buf_add(b, value.p, value.len);
-	}
-}
+static const char *const filters[] = {"state", "label", "name"};
 
 static void list_files(struct http_request *r)
 {
@@ -113,7 +102,7 @@ static void list_files(struct http_request *r)
 	size_t n = 0;
 	int64_t next = 0;
 
-	write_scope(&scope, r);
+	list_scope(&scope, r, "files", filters, ARRAY_LEN(filters));
 	int rc = read_filter(r, &filter, &e);
 	if (rc == 0)
 		rc = list_page(r, buf_str(&scope), &page, &e);

@@ -145,18 +145,7 @@ static int read_filter(struct http_request *r, struct job_filter *ret, struct er
 	return 0;
 }
 
-static void write_scope(struct buf *b, struct http_request *r)
-{
-	static const char *const names[] = {"state", "op", "file"};
-
-	buf_add_cstr(b, "jobs\n");
-	buf_add_str(b, front_owner(r));
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		struct str value = http_query(r, names[i]);
-		buf_addf(b, "\n%c%zu ", value.p == NULL ? '-' : '+', value.len);
-		buf_add(b, value.p, value.len);
-	}
-}
+static const char *const filters[] = {"state", "op", "file"};
 
 static void list_jobs(struct http_request *r)
 {
@@ -168,7 +157,7 @@ static void list_jobs(struct http_request *r)
 	size_t n = 0;
 	int64_t next = 0;
 
-	write_scope(&scope, r);
+	list_scope(&scope, r, "jobs", filters, ARRAY_LEN(filters));
 	int rc = read_filter(r, &filter, &e);
 	if (rc == 0)
 		rc = list_page(r, buf_str(&scope), &page, &e);

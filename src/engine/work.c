@@ -49,8 +49,6 @@ void work_free(struct work *w)
 
 /* ---- handing the end of an attempt in ---- */
 
-static void finished(void *arg, struct change *c);
-
 static bool worth_another_try(int code)
 {
 	return code == ERR_STORAGE_FULL || code == ERR_NO_MEMORY || code == ERR_IO || code == ERR_STORAGE_READONLY;

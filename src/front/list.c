@@ -1,5 +1,16 @@
 #include "front/list.h"
 
+void list_scope(struct buf *ret, struct http_request *r, const char *list, const char *const *filters, size_t n)
+{
+	buf_addf(ret, "%s\n", list);
+	buf_add_str(ret, front_owner(r));
+	for (size_t i = 0; i < n; i++) {
+		struct str value = http_query(r, filters[i]);
+		buf_addf(ret, "\n%c%zu ", value.p == NULL ? '-' : '+', value.len);
+		buf_add(ret, value.p, value.len);
+	}
+}
+
 int list_page(struct http_request *r, struct str scope, struct page *ret, struct err *e)
 {
 	struct str limit = http_query(r, "limit"), cursor = http_query(r, "cursor");

@@ -96,6 +96,22 @@ void fastapi_no_integer(struct http_request *r, const char *place, const char *n
 	refuse(r, place, name, "value is not a valid integer", "type_error.integer");
 }
 
+void fastapi_status(struct http_request *r, const char *status, const char *key, struct str value)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+
+	json_obj_open(&j);
+	json_kcstr(&j, "status", status);
+	json_key(&j, key);
+	if (value.p != NULL)
+		json_str(&j, value);
+	else
+		json_put_null(&j);
+	json_obj_close(&j);
+	http_reply_json(r, 200, &b);
+}
+
 void fastapi_detail(struct http_request *r, int status, struct str text)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;

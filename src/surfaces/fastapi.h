@@ -13,6 +13,8 @@ enum whole_number whole_number_parse(struct str text, int64_t *ret, char *canoni
 /* 422 {"detail":[{"loc":[place,name],"msg":…,"type":…}]} */
 void fastapi_missing(struct http_request *r, const char *place, const char *name);
 void fastapi_no_integer(struct http_request *r, const char *place, const char *name);
+/* 200 {"status":"…","<key>":"…"|null}; p NULL gives null */
+void fastapi_status(struct http_request *r, const char *status, const char *key, struct str value);
 /* {"detail":"…"} */
 void fastapi_detail(struct http_request *r, int status, struct str text);
 /* The refusals such a client knows of an upload: the part is missing (422), the form cannot be read (400). False: neither, nothing was answered. */

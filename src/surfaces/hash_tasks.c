@@ -93,17 +93,7 @@ static void answer_task(struct http_request *r)
 		fastapi_detail(r, err_info(rc)->http_status, str_of(err_info(rc)->title));
 		return;
 	}
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_kcstr(&j, "status", task.status);
-	json_key(&j, "result");
-	if (task.result.p != NULL)
-		json_str(&j, task.result);
-	else
-		json_put_null(&j);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+	fastapi_status(r, task.status, "result", task.result);
 }
 
 static void end_task(struct http_request *r)

@@ -119,17 +119,7 @@ static void answer_hash(struct http_request *r)
 		fastapi_detail(r, err_info(rc)->http_status, str_of(err_info(rc)->title));
 		return;
 	}
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_kcstr(&j, "status", a.status);
-	json_key(&j, "hash");
-	if (a.hash.p != NULL)
-		json_str(&j, a.hash);
-	else
-		json_put_null(&j);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+	fastapi_status(r, a.status, "hash", a.hash);
 }
 
 static void end_hash(struct http_request *r)
