@@ -3,14 +3,14 @@
 
 #include <stdio.h>
 
-static int read_op(const struct json_place *p, struct arena *a, struct op_request *ret, struct err *e)
+static int read_op(const struct op_table *t, const struct json_place *p, struct arena *a, struct op_request *ret, struct err *e)
 {
 	struct str op = {}, params = {};
 	int rc;
 
 	if ((rc = json_member_str(p, "op", true, &op, e)) != 0 || (rc = json_member_object(p, "params", a, &params, e)) != 0)
 		return rc;
-	rc = op_request_from_json(ret, op, params, a, e);
+	rc = op_table_request_from_json(t, ret, op, params, a, e);
 	if (rc == 0)
 		return 0;
 	if (e->field[0] == '\0')
@@ -24,7 +24,8 @@ static int read_job(struct http_request *r, const struct json_place *p, struct u
 	struct op_request op;
 	int rc;
 
-	if ((rc = read_op(p, http_arena(r), &op, e)) != 0 || (rc = json_member_int(p, "priority", 0, PRIORITY_MAX, &priority, e)) != 0 ||
+	if ((rc = read_op(engine_ops(front_engine(r)), p, http_arena(r), &op, e)) != 0 ||
+	    (rc = json_member_int(p, "priority", 0, PRIORITY_MAX, &priority, e)) != 0 ||
 	    (rc = json_member_int(p, "max_attempts", 1, MAX_ATTEMPTS_MAX, &attempts, e)) != 0 ||
 	    (rc = json_member_time(p, "run_at", false, &run_at, e)) != 0)
 		return rc;

@@ -131,7 +131,7 @@ static int read_filter(struct http_request *r, struct job_filter *ret, struct er
 		}
 		ret->state = (int)s;
 	}
-	if (ret->op.p != NULL && op_find(ret->op) == NULL) {
+	if (ret->op.p != NULL && op_table_find(engine_ops(front_engine(r)), ret->op) == NULL) {
 		err_set(e, ERR_BAD_PARAMETER, "there is no such op");
 		return err_field(e, "op");
 	}

@@ -11,7 +11,7 @@ static void end_ops(struct http_request *r)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 
-	ops_write_json(&b);
+	op_table_write_json(engine_ops(front_engine(r)), &b);
 	if (buf_ok(&b) && b.len > 0)
 		b.len--; /* the closing brace */
 	buf_add_cstr(&b, ",\"next\":null}");

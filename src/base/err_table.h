@@ -45,6 +45,7 @@ ERR_ROW(CONFLICT, 54, "conflict", 409, false, "The request conflicts with what i
 ERR_ROW(EXPECTATION_FAILED, 55, "expectation_failed", 417, false, "The expectation cannot be met")
 ERR_ROW(UNSUPPORTED_TYPE, 56, "unsupported_type", 415, false, "The content type is not supported here")
 ERR_ROW(MISDIRECTED, 57, "misdirected", 421, false, "This server does not answer for that host")
+ERR_ROW(UNKNOWN_PIPELINE, 58, "unknown_pipeline", 422, false, "There is no such pipeline")
 
 /* Limits */
 ERR_ROW(TOO_LARGE, 70, "too_large", 413, false, "The body is larger than allowed")
@@ -74,8 +75,25 @@ ERR_ROW(WORKER_LOST, 113, "worker_lost", 500, false, "The worker died three time
 ERR_ROW(OP_FAILED, 114, "op_failed", 500, false, "The op failed")
 ERR_ROW(INPUT_GONE, 115, "input_gone", 410, false, "The file the job was to work on is gone")
 
+/* What became of a job inside the sealed runner; a client sees them only as the error of a job */
+ERR_ROW(IMAGE_TOO_LARGE, 130, "image_too_large", 422, false, "The image has more pixels than allowed")
+ERR_ROW(TRUNCATED, 131, "truncated", 422, false, "The file ends too early")
+ERR_ROW(UNSUPPORTED_FORMAT, 132, "unsupported_format", 422, false, "The op does not work on files of this kind")
+ERR_ROW(INVALID_CONTENT, 133, "invalid_content", 422, false, "The file is not what its first bytes say")
+ERR_ROW(LIMIT_MEMORY, 134, "limit_memory", 422, false, "The op needed more memory than allowed")
+ERR_ROW(LIMIT_TIME, 135, "limit_time", 422, false, "The op took more time than allowed")
+ERR_ROW(LIMIT_OUTPUT, 136, "limit_output", 422, false, "The op made a larger output than allowed")
+ERR_ROW(SEAL_VIOLATION, 137, "seal_violation", 422, false, "The op tried what is not allowed inside the seal")
+ERR_ROW(RUNNER_CRASHED, 138, "runner_crashed", 500, true, "The process of the op crashed")
+ERR_ROW(RUNNER_LOST, 139, "runner_lost", 500, true, "The process of the op was killed from outside")
+ERR_ROW(RUNNER_MISBEHAVED, 140, "runner_misbehaved", 500, false, "The process of the op gave an answer that cannot be right")
+ERR_ROW(COMMAND_FAILED, 141, "command_failed", 422, false, "The command ended with another status than 0")
+ERR_ROW(INPUT_FAILED, 142, "input_failed", 422, false, "The job whose output was to be the input did not succeed")
+ERR_ROW(RUNNER_UNAVAILABLE, 143, "runner_unavailable", 503, true, "The sealed runner cannot be started now")
+
 /* Starting up */
 ERR_ROW(BAD_CONFIG, 120, "bad_config", 500, false, "The configuration is wrong")
 ERR_ROW(IN_USE, 121, "in_use", 500, false, "The data directory is in use")
 ERR_ROW(SCHEMA_NEWER, 122, "schema_newer", 500, false, "The catalogue was written by a newer version")
 ERR_ROW(USAGE, 123, "usage", 500, false, "The command line is wrong")
+ERR_ROW(SEAL_INCOMPLETE, 124, "seal_incomplete", 500, false, "The kernel lacks something that the sealed runner needs")

@@ -29,6 +29,9 @@ bool blob_name_valid(struct str name);
 /* `<owner>/<last two hex digits of id>/<id>` for an upload; an empty owner is "public"; dst is NUL-terminated. */
 void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *file_id_text);
 
+/* `<owner>/<last two hex digits of the job's id>/<job id>.<fence>.<n>` for output n of an attempt. */
+void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *job_id_text, int64_t fence, unsigned n);
+
 /* ---- life ---- */
 void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
 

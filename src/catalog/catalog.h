@@ -40,8 +40,9 @@ enum change_kind {
 };
 
 /* A file with its jobs, its inline bytes and its idempotency record, all or nothing.
- * Of file->jobs the caller sets id, op, op_version, params, priority, max_attempts, run_at, created_at and either state JOB_QUEUED or, for a fused
- * job, a final state with result, attempt 1, started_at, finished_at. */
+ * Of file->jobs the caller sets id, op, op_version, params, priority, max_attempts, run_at, created_at, after (zero, or the id of a job further up in the list) and
+ * either state JOB_QUEUED or, for a fused job, a final state with result, attempt 1, started_at, finished_at. A queued job on the file itself whose work was done before
+ * comes back SUCCEEDED with cached true, result and outputs, as with ADD_JOBS; a job that comes after one that has not succeeded yet gets run_at RUN_AT_HELD. */
 struct change_add_file {
 	struct file *file; /* in: all but number; out: number, jobs[].number, .file, .file_number */
 	struct str bytes; /* in: LOCATION_INLINE only */
@@ -56,8 +57,10 @@ struct change_add_file {
 /* Jobs on stored files, all or nothing. */
 struct change_add_jobs {
 	struct str owner;
-	struct job *jobs; /* in: id, file, op, op_version, params, priority, max_attempts, run_at, created_at; out: the whole job.
-			     A job whose op, version and params already succeeded on the same bytes of the same owner comes back SUCCEEDED with cached true and the earlier result. */
+	struct job *jobs; /* in: id, file, op, op_version, params, priority, max_attempts, run_at, created_at, after; out: the whole job.
+			     A job whose op, version and params already succeeded on the same bytes of the same owner comes back SUCCEEDED with cached true and the earlier result and outputs.
+			     after: zero, a job further up in the list, or a job of the same file that has succeeded or still may (else ERR_JOB_STATE; ERR_JOB_NOT_FOUND for a foreign one).
+			     A job after one that succeeded without an output is refused with ERR_JOB_STATE; one that is to follow a job still waiting gets run_at RUN_AT_HELD. */
 	size_t n;
 	struct arena *arena; /* in: for the results of cached jobs; NULL: they are valid until the next catalog_apply() */
 	size_t failed_index; /* out: which job was refused */
@@ -73,14 +76,21 @@ struct change_claim {
 	struct claimed {
 		struct job job;
 		struct str owner;
+		/* What it works on: the file, or the first output of the job it comes after. */
+		struct str name, type;
 		uint64_t size;
-		enum location location;
 		uint8_t sha256[32];
+		enum location location; /* INLINE: catalog_inline_bytes() of the file; FILE: blob */
+		struct str blob; /* name in the store; p NULL when inline */
 	} * jobs; /* out */
 	size_t n; /* out */
 };
 
-/* The end of an attempt. Matches (job, fence, worker); no such row: ERR_STALE and nothing happens. */
+/* The end of an attempt. Matches (job, fence, worker); no such row: ERR_STALE and nothing happens.
+ * In the same transaction, jobs that come after this one become ready when it succeeded with an output; when it ended otherwise they end too: CANCELLED after a cancelled
+ * one, else FAILED with ERR_INPUT_FAILED, and so on along the chain. That holds however a job ends: finish, cancel, quarantine.
+ * The blobs of `outputs` are durable before this is submitted. When the change is refused they are the caller's to remove.
+ * A job that somebody wanted cancelled ends CANCELLED even when it succeeded; its outputs are then doomed in the same transaction. */
 struct change_finish {
 	struct uuid job;
 	int64_t fence;
@@ -92,7 +102,13 @@ struct change_finish {
 	int error; /* ERR_…, 0 = none */
 	struct str error_detail;
 	int64_t started_at, finished_at;
+	const struct output *outputs; /* with SUCCEEDED */
+	size_t n_outputs;
+	struct uuid
+		same_as; /* with SUCCEEDED: the work was done by this job: its result and outputs are taken over and cached is true. zero = no.
+				ERR_CONFLICT, and nothing happens, when that job's result or outputs are not there any more or are of another owner, op, version, params or input */
 	struct uuid file; /* out: the job's file, for those who wait on it */
+	uint32_t ready; /* out: jobs that became ready by this */
 };
 
 /* First beat registers the worker incarnation. Later ones: ERR_STALE when the lease was already lost. */
@@ -130,7 +146,7 @@ struct change_patch_file {
 };
 
 /* The file answers ERR_FILE_GONE from now on (its row stays as the tombstone); waiting jobs become CANCELLED, inline bytes go,
- * a stored blob is marked doomed. */
+ * a stored blob is marked doomed, and so is every output of its jobs that no job of another file refers to. */
 struct change_delete_file {
 	struct uuid id;
 	struct str owner;
@@ -240,6 +256,10 @@ struct catalog_stats {
 
 /* When the next waiting job becomes ready: a time <= now means one is ready, INT64_MAX none waits. */
 [[nodiscard]] int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+
+/* The job that did this work before and whose result and outputs are still there: *ret is its id, or zero when there is none. */
+[[nodiscard]] int catalog_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,
+				   const uint8_t sha256[32], struct uuid *ret, struct err *e);
 
 /* Does a row refer to the stored blob of this file id (deleted files do not)? For the sweep. */
 [[nodiscard]] int catalog_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);

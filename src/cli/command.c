@@ -157,12 +157,17 @@ static void describe_options(struct buf *out)
 	config_json(out, options, n);
 }
 
+static void describe_ops(struct buf *out)
+{
+	op_table_write_json(op_builtin_table(), out);
+}
+
 int command_describe(struct buf *out, const char *topic, struct err *e)
 {
 	static const struct {
 		const char *name;
 		void (*write)(struct buf *out);
-	} topics[] = {{"errors", describe_errors}, {"options", describe_options}, {"ops", ops_write_json}, {"metrics", describe_metrics}};
+	} topics[] = {{"errors", describe_errors}, {"options", describe_options}, {"ops", describe_ops}, {"metrics", describe_metrics}};
 
 	for (size_t i = 0; i < ARRAY_LEN(topics); i++)
 		if (strcmp(topic, topics[i].name) == 0) {

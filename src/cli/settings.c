@@ -94,7 +94,7 @@ static int check_default_ops(const char *text, struct err *e)
 	struct op_request *ops;
 	struct err why = ERR_INIT;
 	size_t n;
-	int rc = ops_parse_list(&ops, &n, str_of(text), &a, &why);
+	int rc = op_table_parse_list(op_builtin_table(), &ops, &n, str_of(text), &a, &why);
 
 	arena_release(&a);
 	if (rc == 0)

@@ -42,11 +42,13 @@ static int copy_config(struct engine *g, const struct engine_config *config, str
 	struct str text = str_of(config->default_ops);
 
 	g->config = *config;
+	if (g->config.ops == NULL)
+		g->config.ops = op_builtin_table();
 	g->default_ops_text = arena_strndup(&g->strings, text.p, text.len);
 	if (g->default_ops_text == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for the engine");
 	g->config.default_ops = g->default_ops_text;
-	return ops_parse_list(&g->default_ops, &g->n_default_ops, text, &g->strings, e);
+	return op_table_parse_list(g->config.ops, &g->default_ops, &g->n_default_ops, text, &g->strings, e);
 }
 
 int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog, struct blobs *blobs,
@@ -254,4 +256,9 @@ int engine_ready(struct engine *g, struct err *e)
 	if (rc != 0 && e != NULL)
 		*e = c.err;
 	return rc;
+}
+
+const struct op_table *engine_ops(const struct engine *g)
+{
+	return g->config.ops;
 }

@@ -14,6 +14,7 @@
 #include "ops/ops.h"
 #include "rt/env.h"
 #include "rt/pool.h"
+#include "runner/runner.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +33,8 @@ struct engine_config {
 	unsigned io_threads; /* pool for blob writes and reads that block */
 	unsigned job_threads; /* threads that run digest jobs */
 	unsigned uploads_max; /* uploads at once */
+	const struct op_table *ops; /* borrowed; NULL = the built-in ones */
+	struct runner *runner; /* borrowed; runs the jobs */
 	const char *default_ops; /* structured-field list */
 	int64_t lease_ms, beat_ms, reclaim_ms; /* 15,000 / 4,000 / 2,000 */
 	int64_t sweep_every_ms; /* 0 = only at start */
@@ -60,6 +63,9 @@ struct intake_spec {
 	struct str name; /* raw, as the client wrote it; p NULL = none yet */
 	struct str ops; /* structured-field list; p NULL = none given (yet) */
 	struct str labels; /* `k:v,…`; p NULL = none given (yet) */
+	struct str pipeline; /* name of a configured pipeline; p NULL = none. With ops too: ERR_BAD_OPS */
+	const char *const *types; /* media types that are taken, NULL-terminated; another: ERR_UNSUPPORTED_TYPE, nothing kept. NULL = all */
+	struct uuid id; /* the file's id; zero = the engine makes one. One that is taken: ERR_CONFLICT */
 	struct str type_hint; /* unused for the type, which is told from the bytes */
 	struct str idempotency_key; /* p NULL = none; 1…255 visible ASCII bytes, else ERR_BAD_HEADER */
 	bool want_md5, want_sha256, want_sha512; /* the body is checked against these: ERR_DIGEST_MISMATCH */
@@ -74,6 +80,7 @@ struct intake_spec {
 /* What a multipart form tells later than the open; each before intake_finish(). Ops told after the first byte cannot ride along and are queued. */
 [[nodiscard]] int intake_set_name(struct intake *in, struct str raw, struct err *e);
 [[nodiscard]] int intake_set_ops(struct intake *in, struct str list, struct err *e);
+[[nodiscard]] int intake_set_pipeline(struct intake *in, struct str name, struct err *e);
 [[nodiscard]] int intake_set_labels(struct intake *in, struct str text, struct err *e); /* JSON object or list */
 
 enum intake_step { INTAKE_MORE, INTAKE_WAIT, INTAKE_FAILED };
@@ -110,6 +117,9 @@ bool engine_reads_are_local(const struct engine *g);
 struct pool *engine_pool(struct engine *g);
 /* Content of a file: bytes for inline files appended to *ret_bytes (fd -1), else a descriptor the caller closes. */
 [[nodiscard]] int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, struct buf *ret_bytes, struct err *e);
+/* An output's bytes: a descriptor the caller closes. ERR_OUTPUT_NOT_FOUND when they went meanwhile. */
+[[nodiscard]] int engine_open_output(struct engine *g, const struct output *o, int *ret_fd, struct err *e);
+const struct op_table *engine_ops(const struct engine *g);
 /* Validated ops for a stored file → the change that adds the job; fills ids and times. */
 void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const struct op_request *op);
 struct env *engine_env(struct engine *g);

@@ -199,7 +199,7 @@ int intake_set_ops(struct intake *in, struct str list, struct err *e)
 {
 	struct op_request *ops;
 	size_t n;
-	int rc = ops_parse_list(&ops, &n, list, &in->arena, e);
+	int rc = op_table_parse_list(in->g->config.ops, &ops, &n, list, &in->arena, e);
 
 	if (rc != 0)
 		return rc;

@@ -218,7 +218,7 @@ static int wanted(const struct work *w, unsigned *ret_mask, struct err *e)
 	unsigned mask = 1u << DIGEST_SHA256; /* checks the bytes */
 
 	for (size_t i = 0; i < w->n; i++) {
-		const struct op *op = op_find(w->jobs[i]->job.op);
+		const struct op *op = op_table_find(w->g->config.ops, w->jobs[i]->job.op);
 		if (op == NULL || op->kind != OP_STREAMING)
 			return err_set(e, ERR_UNKNOWN_OP, "this server has no such op");
 		mask |= 1u << op->algo;
@@ -232,7 +232,7 @@ static void succeed_all(struct work *w, const struct digest_set *d, int64_t star
 	size_t n = w->n, len;
 
 	for (size_t i = 0; i < n; i++) {
-		enum digest_algo algo = op_find(w->jobs[i]->job.op)->algo;
+		enum digest_algo algo = op_table_find(w->g->config.ops, w->jobs[i]->job.op)->algo;
 		digest_write_result(&w->results[i], algo, digest_set_get(d, algo, &len));
 	}
 	for (size_t i = 0; i < n; i++) {

@@ -43,6 +43,19 @@ bool job_state_parse(enum job_state *ret, struct str name);
 /* Where a file's bytes are. Kept as numbers in the catalogue. */
 enum location { LOCATION_INLINE = 0, LOCATION_FILE = 1, LOCATION_OBJECT = 2 };
 
+/* One file that a job made. Its bytes are a blob of their own; jobs answered from an earlier one name the earlier one's blob. */
+#define OUTPUTS_MAX 16 /* a job */
+struct output {
+	struct str name; /* for display, made from the input's name */
+	struct str type; /* media type told from the bytes */
+	uint64_t size;
+	uint8_t sha256[32];
+	struct str blob; /* its name in the store */
+};
+
+/* run_at of a job that waits for the job it comes after */
+#define RUN_AT_HELD INT64_MAX
+
 struct job {
 	struct uuid id;
 	int64_t number; /* row number, 1… */
@@ -57,11 +70,15 @@ struct job {
 	uint32_t max_attempts;
 	uint32_t losses;
 	int64_t fence;
-	int64_t run_at, created_at, started_at, finished_at; /* Unix ms; 0 = not yet */
+	int64_t run_at, created_at, started_at,
+		finished_at; /* Unix ms; 0 = not yet; run_at RUN_AT_HELD = when the job before it has succeeded */
 	struct str result; /* JSON object text such as {"md5":"…"}; p NULL when none */
 	int error; /* ERR_… code, 0 when none */
 	struct str error_detail;
 	bool cached; /* answered from an earlier identical job */
+	struct uuid after; /* the job whose first output this one works on; zero = it works on the file */
+	struct output *outputs; /* what it made, by n */
+	size_t n_outputs;
 };
 
 struct file {

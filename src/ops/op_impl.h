@@ -6,23 +6,14 @@
 
 #define OP_PARAMS_MAX 16 /* parameters one op may declare */
 
-/* A table of ops, sorted by name; each op's params sorted by name too, which makes their JSON canonical. */
+/* Sorted by name; each op's params sorted by name too, which makes their JSON canonical. */
 struct op_table {
 	const struct op *ops;
 	size_t n;
 };
-extern const struct op_table op_builtin;
 
-const struct op *op_table_find(const struct op_table *t, struct str name);
 /* ERR_UNKNOWN_OP with the nearest name; `field` is where the name stood. */
 [[nodiscard]] int op_table_require(const struct op_table *t, struct str name, const char *field, const struct op **ret, struct err *e);
-
-/* ops_parse_list() and op_request_from_json() over any table. */
-[[nodiscard]] int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_t *ret_n, struct str text, struct arena *a,
-				      struct err *e);
-[[nodiscard]] int op_table_request_from_json(const struct op_table *t, struct op_request *ret, struct str op, struct str params_json,
-					     struct arena *a, struct err *e);
-void op_table_write_json(const struct op_table *t, struct buf *out);
 
 /* One parameter as it was given, whatever the syntax was. */
 struct op_given {

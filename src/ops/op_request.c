@@ -94,7 +94,7 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 	if (r < 0)
 		return r;
 	while ((r = sf_next_item(&sf, &item, e)) > 0) {
-		struct op_request next = {};
+		struct op_request next = {.after = -1};
 
 		if (n == OPS_MAX)
 			return too_many(e);
@@ -120,11 +120,6 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 	*ret = kept;
 	*ret_n = n;
 	return 0;
-}
-
-int ops_parse_list(struct op_request **ret, size_t *ret_n, struct str text, struct arena *a, struct err *e)
-{
-	return op_table_parse_list(&op_builtin, ret, ret_n, text, a, e);
 }
 
 /* ---- JSON ---- */
@@ -180,11 +175,6 @@ int op_table_request_from_json(const struct op_table *t, struct op_request *ret,
 		r = op_values_write(&values, &params, a, e);
 	if (r < 0)
 		return r;
-	*ret = (struct op_request){.op = values.op, .params = params};
+	*ret = (struct op_request){.op = values.op, .params = params, .after = -1};
 	return 0;
-}
-
-int op_request_from_json(struct op_request *ret, struct str op, struct str params_json, struct arena *a, struct err *e)
-{
-	return op_table_request_from_json(&op_builtin, ret, op, params_json, a, e);
 }

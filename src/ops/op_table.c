@@ -16,17 +16,17 @@ static const struct op builtin[] = {
 	{.name = "sha512", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA512, .summary = "SHA-512 of the bytes, 128 hex digits"},
 };
 
-const struct op_table op_builtin = {builtin, ARRAY_LEN(builtin)};
-
-const struct op *op_all(size_t *ret_n)
+const struct op_table *op_builtin_table(void)
 {
-	*ret_n = op_builtin.n;
-	return op_builtin.ops;
+	static const struct op_table table = {builtin, ARRAY_LEN(builtin)};
+
+	return &table;
 }
 
-const struct op *op_find(struct str name)
+const struct op *op_table_all(const struct op_table *t, size_t *ret_n)
 {
-	return op_table_find(&op_builtin, name);
+	*ret_n = t->n;
+	return t->ops;
 }
 
 const struct op *op_table_find(const struct op_table *t, struct str name)
@@ -149,9 +149,4 @@ void op_table_write_json(const struct op_table *t, struct buf *out)
 	}
 	json_arr_close(&j);
 	json_obj_close(&j);
-}
-
-void ops_write_json(struct buf *out)
-{
-	op_table_write_json(&op_builtin, out);
 }

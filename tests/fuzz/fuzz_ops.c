@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct str text = {(const char *)data, size};
 
-	parse(&op_builtin, text);
+	parse(op_builtin_table(), text);
 	parse(&fuzz_ops_table, text);
 	return 0;
 }

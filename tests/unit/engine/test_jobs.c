@@ -12,7 +12,7 @@ static int add_job(struct world *w, struct uuid file, const char *op, struct job
 	struct op_request r;
 	struct err e = ERR_INIT;
 
-	assert_int_equal(op_request_from_json(&r, str_of(op), STR(""), &a, &e), 0);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &r, str_of(op), STR(""), &a, &e), 0);
 	engine_new_job(w->g, ret, file, &r);
 	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = STR(OWNER_PUBLIC), .jobs = ret, .n = 1}};
 	int rc = apply(w, &c);
@@ -132,7 +132,7 @@ static void a_wait_ends_at_its_deadline_and_at_a_stop(void **state)
 
 	world_open(&w, NULL);
 	upload_bytes(&w, &PUBLIC_SPEC, "abc", 3, 3, &u);
-	assert_int_equal(op_request_from_json(&r, STR("sha1"), STR(""), &a, &e), 0);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &r, STR("sha1"), STR(""), &a, &e), 0);
 	engine_new_job(w.g, &job, u.id, &r);
 	job.run_at += 3600000;
 	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = STR(OWNER_PUBLIC), .jobs = &job, .n = 1}};
@@ -155,7 +155,7 @@ static void a_waiting_job_can_be_cancelled_and_tried_again(void **state)
 
 	world_open(&w, NULL);
 	upload_bytes(&w, &PUBLIC_SPEC, "abc", 3, 3, &u);
-	assert_int_equal(op_request_from_json(&r, STR("sha1"), STR(""), &a, &e), 0);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &r, STR("sha1"), STR(""), &a, &e), 0);
 	engine_new_job(w.g, &job, u.id, &r);
 	job.run_at += 3600000;
 	struct uuid id = job.id;

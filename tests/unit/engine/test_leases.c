@@ -84,7 +84,7 @@ static struct uuid add_job(struct world *w, struct uuid file, const char *op)
 	struct op_request r;
 	struct job job;
 
-	assert_int_equal(op_request_from_json(&r, str_of(op), STR(""), &a, NULL), 0);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &r, str_of(op), STR(""), &a, NULL), 0);
 	engine_new_job(w->g, &job, file, &r);
 	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = STR(OWNER_PUBLIC), .jobs = &job, .n = 1}};
 	assert_int_equal(apply(w, &c), 0);

@@ -42,20 +42,20 @@ static void assert_str(struct str got, const char *want)
 static void names_are_sorted_and_found(void **state)
 {
 	size_t n;
-	const struct op *ops = op_all(&n);
+	const struct op *ops = op_table_all(op_builtin_table(), &n);
 
 	assert_true(n >= 5);
 	for (size_t i = 0; i < n; i++) {
-		assert_ptr_equal(op_find(str_of(ops[i].name)), &ops[i]);
+		assert_ptr_equal(op_table_find(op_builtin_table(), str_of(ops[i].name)), &ops[i]);
 		assert_true(ops[i].version > 0);
 		assert_true(i == 0 || strcmp(ops[i - 1].name, ops[i].name) < 0);
 		assert_true(ops[i].n_params <= OP_PARAMS_MAX);
 		for (size_t k = 1; k < ops[i].n_params; k++)
 			assert_true(strcmp(ops[i].params[k - 1].name, ops[i].params[k].name) < 0);
 	}
-	assert_null(op_find(STR("md")));
-	assert_null(op_find(STR("")));
-	assert_null(op_find(STR("md5\0")));
+	assert_null(op_table_find(op_builtin_table(), STR("md")));
+	assert_null(op_table_find(op_builtin_table(), STR("")));
+	assert_null(op_table_find(op_builtin_table(), STR("md5\0")));
 }
 
 static void a_list_of_words_is_read_in_order(void **state)
@@ -64,13 +64,13 @@ static void a_list_of_words_is_read_in_order(void **state)
 	struct op_request *list;
 	size_t n;
 
-	assert_int_equal(ops_parse_list(&list, &n, STR("sha256, md5 ,crc32c"), &a, NULL), 0);
+	assert_int_equal(op_table_parse_list(op_builtin_table(), &list, &n, STR("sha256, md5 ,crc32c"), &a, NULL), 0);
 	assert_int_equal(n, 3);
 	assert_string_equal(list[0].op->name, "sha256");
 	assert_string_equal(list[1].op->name, "md5");
 	assert_string_equal(list[2].op->name, "crc32c");
 	assert_str(list[1].params, "{}");
-	assert_int_equal(ops_parse_list(&list, &n, STR(""), &a, NULL), 0);
+	assert_int_equal(op_table_parse_list(op_builtin_table(), &list, &n, STR(""), &a, NULL), 0);
 	assert_int_equal(n, 0);
 	arena_release(&a);
 }
@@ -230,9 +230,9 @@ static void json_params_and_list_params_become_the_same(void **state)
 	assert_int_equal(op_table_parse_list(&table, &list, &n, STR("resize;width=800;format=webp"), &a, NULL), 0);
 	assert_ptr_equal(from_json.op, list[0].op);
 	assert_true(str_eq(from_json.params, list[0].params));
-	assert_int_equal(op_request_from_json(&from_json, STR("md5"), STR(""), &a, NULL), 0);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &from_json, STR("md5"), STR(""), &a, NULL), 0);
 	assert_str(from_json.params, "{}");
-	assert_int_equal(op_request_from_json(&from_json, STR("md5"), STR("{}"), &a, NULL), 0);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &from_json, STR("md5"), STR("{}"), &a, NULL), 0);
 	assert_str(from_json.params, "{}");
 	arena_release(&a);
 }
@@ -278,10 +278,10 @@ static void an_unknown_op_in_json_names_the_nearest(void **state)
 	struct err e = ERR_INIT;
 	struct op_request request = {};
 
-	assert_int_equal(op_request_from_json(&request, STR("sha265"), STR("{}"), &a, &e), ERR_UNKNOWN_OP);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &request, STR("sha265"), STR("{}"), &a, &e), ERR_UNKNOWN_OP);
 	assert_string_equal(e.field, "op");
 	assert_string_equal(e.expected, "sha256");
-	assert_int_equal(op_request_from_json(&request, STR(""), STR("{}"), &a, &e), ERR_UNKNOWN_OP);
+	assert_int_equal(op_table_request_from_json(op_builtin_table(), &request, STR(""), STR("{}"), &a, &e), ERR_UNKNOWN_OP);
 	arena_release(&a);
 }
 
@@ -323,8 +323,8 @@ static void the_built_in_table_as_json_lists_every_op(void **state)
 	json_t *json;
 	size_t n;
 
-	op_all(&n);
-	ops_write_json(&b);
+	op_table_all(op_builtin_table(), &n);
+	op_table_write_json(op_builtin_table(), &b);
 	json = assert_reads(&b);
 	assert_int_equal(json_array_size(json_object_get(json, "ops")), n);
 	json_decref(json);

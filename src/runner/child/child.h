@@ -1,0 +1,96 @@
+/* Inside filemill-runner: the zygote, the seal, the loop that serves, and what a sealed op looks like.
+ * Nothing here knows the catalogue, the store, HTTP or a secret; a test reads the program's symbols.
+ *
+ *	main ─► zygote_run: prepares the ops, then forks a child for every request
+ *	             └─ child: seal_apply() ─► loop_run(): takes batches, runs ops, answers
+ *	             └─ child of a command: seal_apply(POLICY_COMMAND) ─► command_run(): executes one program */
+#ifndef FILEMILL_RUNNER_CHILD_H
+#define FILEMILL_RUNNER_CHILD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "runner/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- one job, as its op sees it ---- */
+
+struct sealed_job {
+	struct str params; /* canonical JSON, valid by the op's table */
+	struct str name; /* of the input, for display */
+	int input_fd;
+	uint64_t offset, size;
+	uint8_t sha256[32];
+	int output_fd; /* a pipe; -1 = none. Written by sealed_write() only */
+	uint64_t written; /* bytes */
+	struct runner_limits limits;
+	struct buf result; /* the op writes a JSON object */
+	/* io.c's */
+	uint64_t at;
+	void *piece, *map;
+	size_t map_size, map_skip;
+	struct digest_set *check;
+};
+
+/* Gives the input piece by piece (at most SEALED_PIECE bytes, valid until the next call): 1 and a piece, 0 at the end, after the SHA-256 was checked, or ERR_DAMAGED, ERR_IO.
+ * The check rides along: what is given before the end is not proven yet, but no job succeeds without it. */
+#define SEALED_PIECE (256u << 10)
+[[nodiscard]] int sealed_next(struct sealed_job *j, const void **ret, size_t *ret_n, struct err *e);
+/* The whole input in memory, checked, valid until the job ends; mapped, not copied. ERR_LIMIT_MEMORY when it is more than a quarter of the limit, ERR_DAMAGED. */
+[[nodiscard]] int sealed_all(struct sealed_job *j, const void **ret, struct err *e);
+/* The first up to `max` bytes, unchecked: to decide what it is. */
+[[nodiscard]] int sealed_first(struct sealed_job *j, void *dst, size_t max, size_t *ret_n, struct err *e);
+/* Writes all to the output. ERR_LIMIT_OUTPUT beyond the limit; ERR_IO when the server hung up. */
+[[nodiscard]] int sealed_write(struct sealed_job *j, const void *data, size_t n, struct err *e);
+
+/* Params: the op's table has checked them, so a missing or wrong one is our own mistake (assert). */
+struct sealed_params; /* parsed; in params.c */
+[[nodiscard]] int sealed_params_parse(struct sealed_params **ret, struct str json, struct err *e);
+void sealed_params_free(struct sealed_params *p);
+bool sealed_params_has(const struct sealed_params *p, const char *name);
+int64_t sealed_params_int(const struct sealed_params *p, const char *name);
+struct str sealed_params_text(const struct sealed_params *p, const char *name);
+
+struct sealed_op {
+	const char *name; /* as in the op table */
+	enum seal_policy policy; /* which child serves it: POLICY_MANY or POLICY_ONCE */
+	/* In the zygote, before the first fork, with nothing decoded: loads tables and libraries. NULL = nothing. */
+	int (*prepare)(struct err *e);
+	int (*run)(struct sealed_job *j, struct err *e);
+};
+
+/* ---- the program ---- */
+
+/* Ends with the server's end of RUNNER_ZYGOTE_FD. `ops` is borrowed; tests bring ops of their own. Digests (OP_STREAMING) are the loop's own and need no row.
+ * Returns the process's exit status. */
+int zygote_run(const struct sealed_op *ops, size_t n);
+
+/* ---- the seal ---- */
+
+struct seal { /* filters and rule sets built once in the zygote, so that a child only applies them */
+	struct sealed_filter *filters[POLICIES];
+};
+[[nodiscard]] int seal_prepare(struct seal *s, struct err *e);
+/* Seals the calling process, for good; fills the report. A feature that cannot be enforced and is not in may_lack: ERR_SEAL_INCOMPLETE. POLICY_COMMAND: called by the supervisor
+ * that is about to fork the program; its namespaces were made by the zygote. `channel`: where a refusal is told. */
+[[nodiscard]] int seal_apply(const struct seal *s, enum seal_policy policy, const struct runner_limits *limits, unsigned may_lack,
+			     int channel, struct seal_report *ret, struct err *e);
+/* clone3 flags for a child of this policy: CLONE_NEW… for commands. */
+uint64_t seal_clone_flags(enum seal_policy policy, unsigned may_lack);
+
+/* ---- the child ---- */
+
+/* Serves batches until the channel ends (POLICY_ONCE: one). Never returns. */
+_Noreturn void loop_run(int channel, enum seal_policy policy, const struct sealed_op *ops, size_t n);
+/* Receives its one request, then namespaces, limits, exec; answers with {"exit_code":…,"stderr":"…"}; code 0 or ERR_COMMAND_FAILED. Never returns. command.c */
+_Noreturn void command_run(int channel, const struct seal *s, unsigned may_lack, const struct runner_limits *limits);
+/* Sends one answer. message.h says what is bounded; too much is cut (detail) or an error (result). */
+[[nodiscard]] int answer_send(int channel, uint64_t serial, int code, uint64_t output_size, struct str result, struct str detail);
+
+/* ops_*.c */
+extern const struct sealed_op op_gzip, op_zstd, op_zip, op_resize, op_probe;
+
+#endif
