@@ -26,7 +26,8 @@ struct blobs;
 struct blob_writer; /* one blob being written; one thread at a time */
 
 bool blob_name_valid(struct str name);
-/* `<owner>/<last two hex digits of id>/<id>` for an upload; an empty owner is "public"; dst is NUL-terminated. */
+/* `<owner>/<last two hex digits of id>/<id>` for an upload; an empty owner is "public"; dst is NUL-terminated. The catalogue tells doomed and referenced
+ * blobs of files by the same rule (file_blob_name() in catalog/catalog_impl.h). */
 void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *file_id_text);
 
 /* `<owner>/<last two hex digits of the job's id>/<job id>.<fence>.<n>` for output n of an attempt. */

@@ -265,17 +265,17 @@ int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 	return c->ops->next_run_at(c, ret, e);
 }
 
-int catalog_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e)
+int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e)
 {
-	return c->ops->blob_referenced(c, file, ret, e);
+	return c->ops->blob_referenced(c, blob, ret, e);
 }
 
-int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->doomed(c, max_within(max), a, ret, ret_n, e);
 }
 
-int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->expired(c, now, max_within(max), a, ret, ret_n, e);
 }

@@ -152,11 +152,11 @@ struct change_delete_file {
 	struct str owner;
 	int64_t now;
 	enum location location; /* out */
-	struct uuid blob_file; /* out: id of the file whose blob is doomed */
+	bool doomed; /* out: there are bytes to remove from the store */
 };
 
 struct change_blob_gone { /* the doomed blob's bytes are gone: forget the mark */
-	struct uuid file;
+	struct str blob;
 };
 
 struct change_outbox_done {
@@ -261,16 +261,16 @@ struct catalog_stats {
 [[nodiscard]] int catalog_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,
 				   const uint8_t sha256[32], struct uuid *ret, struct err *e);
 
-/* Does a row refer to the stored blob of this file id (deleted files do not)? For the sweep. */
-[[nodiscard]] int catalog_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);
-/* Up to max doomed blobs whose bytes still have to go. */
-struct doomed {
+/* Does a row refer to the blob of this name (deleted files and doomed outputs do not)? For the sweep. A name that is neither a file's nor an output's is not referred to. */
+[[nodiscard]] int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
+/* Names of up to max doomed blobs whose bytes still have to go. */
+[[nodiscard]] int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+/* Files past their expiry, to be deleted by the engine. */
+struct expired {
 	struct uuid file;
 	struct str owner;
 };
-[[nodiscard]] int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
-/* Files past their expiry, to be deleted by the engine. */
-[[nodiscard]] int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n,
+[[nodiscard]] int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n,
 				  struct err *e);
 
 struct outbox_entry {

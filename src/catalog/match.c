@@ -2,6 +2,7 @@
 #include "catalog/catalog_impl.h"
 #include "model/siphash.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Canonical JSON escapes every quote inside keys and values, so `"key":"value"` with bare quotes occurs only where that pair stands. */
@@ -45,6 +46,31 @@ bool file_match_jobs(const struct file_match *m, const struct job *jobs, size_t 
 		if ((int)jobs[i].state == m->state)
 			return true;
 	return false;
+}
+
+struct str file_blob_name(char dst[FILE_BLOB_NAME_MAX + 1], struct str owner, struct uuid file)
+{
+	char id[UUID_TEXT_LEN + 1];
+	int n;
+
+	uuid_format(id, file);
+	n = snprintf(dst, FILE_BLOB_NAME_MAX + 1, "%.*s/%s/%s", STR_FMT(owner), id + UUID_TEXT_LEN - 2, id);
+	return (struct str){dst, n > 0 ? (size_t)n : 0};
+}
+
+bool file_of_blob_name(struct uuid *ret, struct str *ret_owner, struct str blob)
+{
+	char name[FILE_BLOB_NAME_MAX + 1];
+	struct str owner, id;
+
+	if (blob.len < UUID_TEXT_LEN + 4 || blob.len > FILE_BLOB_NAME_MAX)
+		return false;
+	owner = (struct str){blob.p, blob.len - UUID_TEXT_LEN - 4};
+	id = (struct str){blob.p + blob.len - UUID_TEXT_LEN, UUID_TEXT_LEN};
+	if (!uuid_parse(ret, id) || !str_eq(file_blob_name(name, owner, *ret), blob))
+		return false;
+	*ret_owner = owner;
+	return true;
 }
 
 /* Each part is hashed under a key made of the hash so far and the part's place: no part can run into the next. */

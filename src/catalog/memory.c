@@ -152,6 +152,19 @@ bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a)
 	       copy(&ret->error_detail, job->error_detail, a);
 }
 
+struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob)
+{
+	struct mem_file *f;
+	struct mem_row *row;
+	struct uuid id;
+	struct str owner;
+
+	if (!file_of_blob_name(&id, &owner, blob) || !(row = mem_find(&m->files, id)))
+		return NULL;
+	f = CONTAINER_OF(row, struct mem_file, row);
+	return f->file.location != LOCATION_INLINE && str_eq(f->file.owner, owner) ? f : NULL;
+}
+
 /* ---- changes ---- */
 
 static void probe(struct mem *m, struct change *ch)

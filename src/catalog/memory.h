@@ -82,6 +82,8 @@ void mem_remove(struct mem_table *t, struct mem_row *row); /* out of the table; 
 bool mem_grow(void *array, size_t *cap, size_t n, size_t element_size);
 void mem_file_free(struct mem_file *f);
 void mem_job_free(struct mem_job *j);
+/* The file whose stored bytes are the blob of this name; NULL: none. */
+struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob);
 bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a);
 
 /* memory_write.c */
@@ -115,9 +117,9 @@ int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page pag
 		  int64_t *ret_next, struct err *e);
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
-int mem_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);
-int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
-int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+int mem_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
+int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
 
 #endif

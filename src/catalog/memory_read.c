@@ -205,32 +205,44 @@ int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 	return unlocked(m, 0);
 }
 
-int mem_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e)
+int mem_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e)
 {
 	struct mem *m = locked(c);
-	struct mem_row *row = mem_find(&m->files, file);
-	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
+	const struct mem_file *f = mem_file_of_blob(m, blob);
 
-	*ret = f && !f->deleted_at && f->file.location != LOCATION_INLINE;
+	*ret = f && !f->deleted_at;
 	return unlocked(m, 0);
 }
 
 /* ---- work to be done ---- */
 
-static bool is_doomed(const struct mem_file *f, int64_t now)
+int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
-	return f->doomed;
+	struct str *list = arena_alloc(a, max * sizeof(*list));
+	struct mem *m;
+	size_t n = 0;
+
+	if (!list)
+		return no_memory(e);
+	m = locked(c);
+	for (size_t i = 0; i < m->files.n && n < max; i++) {
+		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+		char name[FILE_BLOB_NAME_MAX + 1];
+
+		if (!f->doomed)
+			continue;
+		list[n] = arena_str(a, file_blob_name(name, f->file.owner, f->row.id));
+		if (!list[n++].p)
+			return unlocked(m, no_memory(e));
+	}
+	*ret = list;
+	*ret_n = n;
+	return unlocked(m, 0);
 }
 
-static bool is_expired(const struct mem_file *f, int64_t now)
+int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)
 {
-	return !f->deleted_at && f->file.expires_at && f->file.expires_at <= now;
-}
-
-static int owned_ids(struct catalog *c, bool (*wanted)(const struct mem_file *f, int64_t now), int64_t now, uint32_t max, struct arena *a,
-		     struct doomed **ret, size_t *ret_n, struct err *e)
-{
-	struct doomed *list = arena_alloc(a, max * sizeof(*list));
+	struct expired *list = arena_alloc(a, max * sizeof(*list));
 	struct mem *m;
 	size_t n = 0;
 
@@ -240,7 +252,7 @@ static int owned_ids(struct catalog *c, bool (*wanted)(const struct mem_file *f,
 	for (size_t i = 0; i < m->files.n && n < max; i++) {
 		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
 
-		if (!wanted(f, now))
+		if (f->deleted_at || !f->file.expires_at || f->file.expires_at > now)
 			continue;
 		list[n].file = f->row.id;
 		list[n].owner = arena_str(a, f->file.owner);
@@ -250,16 +262,6 @@ static int owned_ids(struct catalog *c, bool (*wanted)(const struct mem_file *f,
 	*ret = list;
 	*ret_n = n;
 	return unlocked(m, 0);
-}
-
-int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
-{
-	return owned_ids(c, is_doomed, 0, max, a, ret, ret_n, e);
-}
-
-int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
-{
-	return owned_ids(c, is_expired, now, max, a, ret, ret_n, e);
 }
 
 int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)

@@ -368,15 +368,15 @@ void mem_delete_file(struct mem *m, struct change *ch)
 	f->bytes = (struct str){};
 	f->doomed = f->file.location != LOCATION_INLINE;
 	d->location = f->file.location;
-	d->blob_file = d->id;
+	d->doomed = f->doomed;
 }
 
 void mem_blob_gone(struct mem *m, struct change *ch)
 {
-	struct mem_row *row = mem_find(&m->files, ch->blob_gone.file);
+	struct mem_file *f = mem_file_of_blob(m, ch->blob_gone.blob);
 
-	if (row)
-		CONTAINER_OF(row, struct mem_file, row)->doomed = false;
+	if (f)
+		f->doomed = false;
 }
 
 /* ---- purging ---- */

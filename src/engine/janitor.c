@@ -35,21 +35,18 @@ static void remove_doomed(struct engine *g)
 
 	while (more && !atomic_load(&g->stopping)) {
 		struct arena a = ARENA_INIT;
-		struct doomed *list;
+		struct str *list;
 		struct err e = ERR_INIT;
 		size_t n = 0, gone = 0;
 
 		if (catalog_doomed(g->catalog, DOOMED_BATCH, &a, &list, &n, &e) != 0)
 			log_err(LOG_WARN, "doomed_unreadable", &e);
 		for (size_t i = 0; i < n; i++) {
-			char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
-			uuid_format(id, list[i].file);
-			blob_name_for_file(name, list[i].owner, id);
-			if (blob_remove(g->blobs, str_of(name), &e) != 0) {
+			if (blob_remove(g->blobs, list[i], &e) != 0) {
 				log_err(LOG_WARN, "blob_not_removed", &e);
 				continue;
 			}
-			struct change c = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.file = list[i].file}};
+			struct change c = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = list[i]}};
 			if (engine_apply(g, &c) == 0)
 				gone++;
 			else
@@ -63,7 +60,7 @@ static void remove_doomed(struct engine *g)
 static void delete_expired(struct engine *g)
 {
 	struct arena a = ARENA_INIT;
-	struct doomed *list;
+	struct expired *list;
 	struct err e = ERR_INIT;
 	size_t n = 0;
 
@@ -117,7 +114,7 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 		return 0;
 	if (uploads_inflight(g, file)) /* before the catalogue is asked, see above */
 		return 0;
-	if (catalog_blob_referenced(g->catalog, file, &referenced, &e) != 0) {
+	if (catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0) {
 		log_err(LOG_WARN, "sweep_stopped", &e);
 		return 1;
 	}

@@ -133,9 +133,9 @@ int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page
 }
 
 /* Runs a statement that gives ids and owners. */
-static int owned_ids(struct reader *r, sqlite3_stmt *s, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+static int owned_ids(struct reader *r, sqlite3_stmt *s, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)
 {
-	struct doomed *list = arena_alloc(a, max * sizeof(*list));
+	struct expired *list = arena_alloc(a, max * sizeof(*list));
 	bool oom = !list;
 	size_t n = 0;
 	int rc = SQLITE_DONE;
@@ -154,21 +154,35 @@ static int owned_ids(struct reader *r, sqlite3_stmt *s, uint32_t max, struct are
 	return 0;
 }
 
-int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct expired *files;
+	struct str *list = arena_alloc(a, max * sizeof(*list));
 	struct reader *r;
-	int rc = reader_get(q, &r, e);
+	size_t n = 0;
+	int rc = list ? reader_get(q, &r, e) : no_memory(e);
 
 	if (rc < 0)
 		return rc;
 	sqlite3_bind_int64(r->stmt[R_DOOMED], 1, max);
-	rc = owned_ids(r, r->stmt[R_DOOMED], max, a, ret, ret_n, e);
+	rc = owned_ids(r, r->stmt[R_DOOMED], max, a, &files, &n, e);
 	reader_put(q, r);
-	return rc;
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		char name[FILE_BLOB_NAME_MAX + 1];
+
+		list[i] = arena_str(a, file_blob_name(name, files[i].owner, files[i].file));
+		if (!list[i].p)
+			return no_memory(e);
+	}
+	*ret = list;
+	*ret_n = n;
+	return 0;
 }
 
-int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e)
+int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	struct reader *r;

@@ -157,18 +157,25 @@ int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, 
 	return rc;
 }
 
-int sq_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e)
+int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	struct reader *r;
 	sqlite3_stmt *s;
+	struct uuid file;
+	struct str owner;
 	bool row;
-	int rc = reader_get(q, &r, e);
+	int rc;
 
+	*ret = false;
+	if (!file_of_blob_name(&file, &owner, blob))
+		return 0;
+	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
 	s = r->stmt[R_REFERENCED];
 	bind_uuid(s, 1, &file);
+	bind_str(s, 2, owner);
 	rc = first(s, &row);
 	sqlite3_reset(s);
 	if (rc != SQLITE_OK)

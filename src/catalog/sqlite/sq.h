@@ -174,14 +174,14 @@ int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct
 int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
 int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
-int sq_blob_referenced(struct catalog *c, struct uuid file, bool *ret, struct err *e);
+int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
 int sq_jobs_of_file(struct reader *r, struct arena *a, struct file *f, struct err *e);
 int sq_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
 		  int64_t *ret_next, struct err *e);
 int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 		 int64_t *ret_next, struct err *e);
-int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
-int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct doomed **ret, size_t *ret_n, struct err *e);
+int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 int sq_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
 
 #endif

@@ -106,7 +106,7 @@ R_ROW(JOB_BY_ID, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM 
 R_ROW(JOB_BY_NUMBER,
       "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
 R_ROW(BYTES, "SELECT b.bytes FROM file AS f CROSS JOIN blob AS b ON b.file = f.number WHERE f.id = ?1")
-R_ROW(REFERENCED, "SELECT 1 FROM file WHERE id = ?1 AND deleted_at IS NULL AND location <> 0")
+R_ROW(REFERENCED, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location <> 0")
 R_ROW(READY_AT, "SELECT min(run_at) FROM task WHERE state = 0 AND priority = ?1")
 
 /* ---- lists ---- */

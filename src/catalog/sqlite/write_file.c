@@ -241,7 +241,7 @@ int sq_delete_file(struct sq *q, struct change *ch)
 		rc = run(doom);
 	}
 	d->location = f.location;
-	d->blob_file = d->id;
+	d->doomed = f.location != LOCATION_INLINE;
 	q->now.files--;
 	q->now.file_bytes -= (int64_t)f.size;
 	q->now_changed = true;
@@ -251,7 +251,11 @@ int sq_delete_file(struct sq *q, struct change *ch)
 int sq_blob_gone(struct sq *q, struct change *ch)
 {
 	sqlite3_stmt *s = q->stmt[W_DOOM_DONE];
+	struct uuid file;
+	struct str owner;
 
-	bind_uuid(s, 1, &ch->blob_gone.file);
+	if (!file_of_blob_name(&file, &owner, ch->blob_gone.blob))
+		return SQLITE_OK;
+	bind_uuid(s, 1, &file);
 	return run(s);
 }

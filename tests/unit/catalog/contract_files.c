@@ -500,6 +500,7 @@ static void build_stored(struct built *b, unsigned n, enum location location)
 static void a_stored_blob_is_referenced_until_its_file_is_deleted(void **state)
 {
 	struct world *w = *state;
+	char name[BLOB_MAX];
 	struct built b;
 	bool referenced = false;
 
@@ -508,14 +509,14 @@ static void a_stored_blob_is_referenced_until_its_file_is_deleted(void **state)
 	add_file(w, 2);
 	assert_int_equal(read_file(w, 1).size, UINT64_C(5000000000));
 	assert_int_equal(read_file(w, 1).location, LOCATION_FILE);
-	assert_int_equal(catalog_blob_referenced(w->c, test_id(1), &referenced, &w->err), 0);
+	assert_int_equal(catalog_blob_referenced(w->c, blob_of(1, name), &referenced, &w->err), 0);
 	assert_true(referenced);
-	assert_int_equal(catalog_blob_referenced(w->c, test_id(2), &referenced, &w->err), 0);
+	assert_int_equal(catalog_blob_referenced(w->c, blob_of(2, name), &referenced, &w->err), 0);
 	assert_false(referenced);
 	assert_int_equal(delete_file(w, 1), 0);
-	assert_int_equal(catalog_blob_referenced(w->c, test_id(1), &referenced, &w->err), 0);
+	assert_int_equal(catalog_blob_referenced(w->c, blob_of(1, name), &referenced, &w->err), 0);
 	assert_false(referenced);
-	assert_int_equal(catalog_blob_referenced(w->c, test_id(77), &referenced, &w->err), 0);
+	assert_int_equal(catalog_blob_referenced(w->c, blob_of(77, name), &referenced, &w->err), 0);
 	assert_false(referenced);
 }
 
@@ -523,8 +524,9 @@ static void a_deleted_files_blob_is_doomed_until_its_bytes_are_gone(void **state
 {
 	struct world *w = *state;
 	struct change drop = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = test_id(1), .owner = OWNER, .now = NOW}};
-	struct change gone = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.file = test_id(1)}};
-	struct doomed *list;
+	char name[BLOB_MAX];
+	struct change gone = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = blob_of(1, name)}};
+	struct str *list;
 	struct built b;
 	size_t n;
 
@@ -532,11 +534,10 @@ static void a_deleted_files_blob_is_doomed_until_its_bytes_are_gone(void **state
 	must_apply(w, &b.change);
 	must_apply(w, &drop);
 	assert_int_equal(drop.delete_file.location, LOCATION_OBJECT);
-	assert_id(drop.delete_file.blob_file, 1);
+	assert_true(drop.delete_file.doomed);
 	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 1);
-	assert_id(list[0].file, 1);
-	assert_str(list[0].owner, OWNER_PUBLIC);
+	assert_true(str_eq(list[0], blob_of(1, name)));
 	must_apply(w, &gone);
 	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 0);
@@ -546,7 +547,7 @@ static void a_deleted_files_blob_is_doomed_until_its_bytes_are_gone(void **state
 static void doomed_blobs_come_at_most_as_many_as_asked_for(void **state)
 {
 	struct world *w = *state;
-	struct doomed *list;
+	struct str *list;
 	size_t n;
 
 	for (unsigned i = 1; i <= 3; i++) {
@@ -563,7 +564,7 @@ static void doomed_blobs_come_at_most_as_many_as_asked_for(void **state)
 static void expired_files_are_named_until_they_are_deleted(void **state)
 {
 	struct world *w = *state;
-	struct doomed *list;
+	struct expired *list;
 	struct built b;
 	size_t n;
 
@@ -622,7 +623,8 @@ static void a_tombstone_stays_while_its_blob_is_doomed_or_its_job_runs(void **st
 {
 	struct world *w = *state;
 	struct uuid worker = first_beat(w, 500, NOW + 15000);
-	struct change blob_gone = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.file = test_id(1)}};
+	char name[BLOB_MAX];
+	struct change blob_gone = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = blob_of(1, name)}};
 	struct change_claim c;
 	struct built b;
 

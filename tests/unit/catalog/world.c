@@ -169,6 +169,15 @@ struct uuid test_id(unsigned n)
 	return u;
 }
 
+struct str blob_of(unsigned n, char dst[BLOB_MAX])
+{
+	char id[UUID_TEXT_LEN + 1];
+
+	uuid_format(id, test_id(n));
+	snprintf(dst, BLOB_MAX, OWNER_PUBLIC "/%s/%s", id + UUID_TEXT_LEN - 2, id);
+	return str_of(dst);
+}
+
 unsigned job_id(unsigned file, unsigned job)
 {
 	return file * 100 + 1 + job;

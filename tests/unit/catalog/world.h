@@ -50,6 +50,8 @@ struct built {
 void build_file(struct built *b, unsigned n);
 struct job *build_job(struct built *b, const char *op); /* queued */
 struct job *build_fused(struct built *b, const char *op, const char *result); /* succeeded */
+#define BLOB_MAX 100
+struct str blob_of(unsigned n, char dst[BLOB_MAX]); /* the blob of a stored file of the public owner */
 unsigned job_id(unsigned file, unsigned job); /* test_id() argument of a built file's job, from 0 */
 
 /* Applies one change, which must not fail as a batch; returns its code. */
