@@ -82,6 +82,8 @@ struct runner_answer {
 };
 
 #define RUNNER_REFUSED 0x464d5258u /* "FMRX" in the magic: a system call was refused */
+#define RUNNER_REFUSED_STATUS 159 /* exit status after that, or without it when the channel took nothing more. 128 + SIGSYS, as shells say it */
+#define RUNNER_UNSEALED_STATUS 157 /* exit status of a child that could not be sealed: it has read nothing */
 struct runner_refusal {
 	uint32_t magic;
 	int32_t call; /* its number */

@@ -66,25 +66,39 @@ struct sealed_op {
 
 /* Ends with the server's end of RUNNER_ZYGOTE_FD. `ops` is borrowed; tests bring ops of their own. Digests (OP_STREAMING) are the loop's own and need no row.
  * Returns the process's exit status. */
-int zygote_run(const struct sealed_op *ops, size_t n);
+int zygote_run(const struct sealed_op *const *ops, size_t n);
 
 /* ---- the seal ---- */
 
-struct seal { /* filters and rule sets built once in the zygote, so that a child only applies them */
+struct sealed_filter; /* a seccomp program, ready to load */
+struct seal { /* built once in the zygote, so that a child only applies it */
 	struct sealed_filter *filters[POLICIES];
+	uint64_t command_flags; /* CLONE_NEW… that worked when they were tried; 0 = none do */
+	int command_errno; /* why not */
 };
 [[nodiscard]] int seal_prepare(struct seal *s, struct err *e);
-/* Seals the calling process, for good; fills the report. A feature that cannot be enforced and is not in may_lack: ERR_SEAL_INCOMPLETE. POLICY_COMMAND: called by the supervisor
- * that is about to fork the program; its namespaces were made by the zygote. `channel`: where a refusal is told. */
+void seal_release(struct seal *s);
+/* Seals the calling process, for good. Tries every part, then says in the report what holds. A feature that cannot be enforced and is not in may_lack: ERR_SEAL_INCOMPLETE, but
+ * the report is filled all the same (TCP and scope may always be missing while seccomp holds). `channel`: where a refusal is told.
+ * POLICY_COMMAND: called by the supervisor that is about to fork the program, in the namespaces the zygote made, with its mounts and user in place; Landlock then leaves
+ * system folders readable and /tmp writable (seal_landlock.c). A change of user forgets the parent-death signal: seal_apply() sets it again. */
 [[nodiscard]] int seal_apply(const struct seal *s, enum seal_policy policy, const struct runner_limits *limits, unsigned may_lack,
 			     int channel, struct seal_report *ret, struct err *e);
-/* clone3 flags for a child of this policy: CLONE_NEW… for commands. */
-uint64_t seal_clone_flags(enum seal_policy policy, unsigned may_lack);
+/* clone3 flags for a child of this policy: CLONE_NEW… for commands. With CLONE_NEWUSER the child has to write its own maps; without it is root and has to become another user. */
+uint64_t seal_clone_flags(const struct seal *s, enum seal_policy policy);
+
+/* Inside the seal, for the loop and the ops. */
+
+/* fstat() in glibc is a call that takes a path, which the seal answers with ENOENT; this is the one that takes a descriptor only. */
+struct stat;
+[[nodiscard]] int sealed_fstat(int fd, struct stat *ret);
+/* POLICY_MANY serves job after job: gives the next one its CPU seconds (RLIMIT_CPU counts from the process's start). Past them: SIGXCPU. */
+void sealed_cpu_budget(int64_t cpu_s);
 
 /* ---- the child ---- */
 
 /* Serves batches until the channel ends (POLICY_ONCE: one). Never returns. */
-_Noreturn void loop_run(int channel, enum seal_policy policy, const struct sealed_op *ops, size_t n);
+_Noreturn void loop_run(int channel, enum seal_policy policy, const struct sealed_op *const *ops, size_t n);
 /* Receives its one request, then namespaces, limits, exec; answers with {"exit_code":…,"stderr":"…"}; code 0 or ERR_COMMAND_FAILED. Never returns. command.c */
 _Noreturn void command_run(int channel, const struct seal *s, unsigned may_lack, const struct runner_limits *limits);
 /* Sends one answer. message.h says what is bounded; too much is cut (detail) or an error (result). */
