@@ -1,10 +1,12 @@
 #include "cli/settings.h"
 #include "ops/ops.h"
 #include "rt/log.h"
+#include "runner/runner.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KIB 1024LL
 #define MIB (1024 * KIB)
@@ -62,13 +64,31 @@ static const struct config_option options[] = {
 	{"http", "body_min_rate", NULL, CONFIG_SIZE, AT(body_min_rate), "1KiB", 0, 1 * GIB, NULL,
 	 "Bytes a second a body must bring; 0 means any."},
 
-	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "2", 1, 256, NULL, "Threads that run jobs."},
+	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "0", 0, 256, NULL,
+	 "Jobs that run at once, each sealed one in a process of its own; 0 means one a core, at least 2."},
 	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "8", 1, 256, NULL, "Threads for work that blocks on disk."},
 	{"jobs", "queue_max", NULL, CONFIG_INT, AT(queue_max), "10000000", 0, INT64_MAX, NULL, "Waiting jobs at most; 0 means no limit."},
 	{"jobs", "lease", NULL, CONFIG_DURATION, AT(lease_ms), "15s", SECOND, HOUR, NULL,
 	 "How long a worker holds its jobs without a sign of life."},
 	{"jobs", "beat", NULL, CONFIG_DURATION, AT(beat_ms), "4s", 100, HOUR, NULL, "How often a worker gives a sign of life."},
 	{"jobs", "reclaim", NULL, CONFIG_DURATION, AT(reclaim_ms), "2s", 100, HOUR, NULL, "How often jobs of lost workers are looked for."},
+
+	{"runner", "path", NULL, CONFIG_STRING, AT(runner_path), "", 0, 0, NULL,
+	 "The program filemill-runner; empty means the one beside filemill, then the installed one."},
+	{"runner", "memory", NULL, CONFIG_SIZE, AT(runner_memory), "512MiB", 256 * MIB, 1 * TIB, NULL, "Memory one sealed job may have."},
+	{"runner", "cpu_time", NULL, CONFIG_DURATION, AT(runner_cpu_ms), "60s", SECOND, DAY, NULL,
+	 "Processor time one sealed job may use, in whole seconds."},
+	{"runner", "wall_time", NULL, CONFIG_DURATION, AT(runner_wall_ms), "120s", 100, 7 * DAY, NULL, "Time one sealed job may take."},
+	{"runner", "output_max", NULL, CONFIG_SIZE, AT(runner_output_max), "1GiB", 1, 8 * TIB, NULL, "Largest output of one job."},
+	{"runner", "pixels_max", NULL, CONFIG_INT, AT(runner_pixels_max), "100000000", 1, 1000000000000, NULL,
+	 "Pixels of the largest image that is decoded: width × height × frames."},
+	{"runner", "may_lack", NULL, CONFIG_LIST, AT(runner_may_lack_names), "", 0, 0, NULL,
+	 "Parts of the seal that may be missing where the kernel lacks them; filemill doctor names them."},
+
+	{"", "commands", NULL, CONFIG_JSON, AT(commands), "", 0, 0, NULL,
+	 "Ops that run a program of this machine: a name each, with argv, params and limits."},
+	{"", "pipelines", NULL, CONFIG_JSON, AT(pipelines), "", 0, 0, NULL,
+	 "Lists of ops that an upload can ask for by one name: ?pipeline=name."},
 
 	{"log", "level", NULL, CONFIG_ENUM, AT(log_level), "info", 0, 0, level_words, "Least important events that are logged."},
 	{"log", "format", NULL, CONFIG_ENUM, AT(log_format), "auto", 0, 0, format_words,
@@ -103,6 +123,35 @@ static int check_default_ops(const char *text, struct err *e)
 		       why.expected[0] != '\0' ? "; perhaps " : "", why.expected);
 }
 
+static int check_may_lack(struct settings *s, struct err *e)
+{
+	const char *names[SEAL_FEATURES];
+
+	for (unsigned f = 0; f < SEAL_FEATURES; f++)
+		names[f] = seal_feature_name((enum seal_feature)f);
+	for (size_t i = 0; i < s->runner_may_lack_names.n; i++) {
+		const char *name = s->runner_may_lack_names.items[i], *nearest;
+		enum seal_feature feature;
+
+		if (seal_feature_parse(&feature, str_of(name))) {
+			s->runner_may_lack |= 1u << feature;
+			continue;
+		}
+		nearest = nearest_name(str_of(name), names, SEAL_FEATURES);
+		return err_set(e, ERR_BAD_CONFIG, "runner.may_lack: \"%.60s\" is no part of the seal%s%s", name,
+			       nearest ? "; perhaps " : "", nearest ? nearest : "");
+	}
+	return 0;
+}
+
+/* Jobs wait in the kernel while their children work, so a thread a core keeps every core busy; with one core a long job must not hold up all others. */
+static int64_t default_job_threads(void)
+{
+	int64_t cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cores < 2 ? 2 : cores > 256 ? 256 : cores;
+}
+
 static int check_together(const struct settings *s, struct err *e)
 {
 	struct listen_address address;
@@ -129,7 +178,11 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 	int rc = config_load(&s, options, ARRAY_LEN(options), src, strings, e);
 
 	if (rc == 0)
+		rc = check_may_lack(&s, e);
+	if (rc == 0)
 		rc = check_together(&s, e);
+	if (s.job_threads == 0)
+		s.job_threads = default_job_threads();
 	if (rc == 0)
 		*ret = s;
 	return rc;

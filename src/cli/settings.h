@@ -26,8 +26,16 @@ struct settings {
 	int64_t http_threads, connections, connections_per_address;
 	uint64_t json_max, body_min_rate;
 	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
+	/* runner */
+	const char *runner_path; /* "" = beside the program, then the installed place */
+	uint64_t runner_memory, runner_output_max;
+	int64_t runner_cpu_ms, runner_wall_ms, runner_pixels_max;
+	struct config_list runner_may_lack_names;
+	unsigned runner_may_lack; /* from the names: bit 1u << enum seal_feature */
+	/* commands, pipelines: JSON, or "" */
+	struct str commands, pipelines;
 	/* jobs */
-	int64_t job_threads, io_threads, queue_max;
+	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max;
 	int64_t lease_ms, beat_ms, reclaim_ms;
 	/* log */
 	int log_level, log_format; /* enum log_level, enum log_format */

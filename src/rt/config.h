@@ -19,7 +19,13 @@ enum config_kind {
 	CONFIG_STRING, /* const char * in the arena, never NULL after load ("" when unset) */
 	CONFIG_LIST, /* struct config_list; YAML list, comma list in environment and flag; a repeated flag appends */
 	CONFIG_ENUM, /* int: index into `words` */
+	CONFIG_JSON, /* struct str in the arena: the text of a JSON object whose members the table does not know; "" when unset. A mapping in YAML, JSON text in environment
+			and flag. What stands unquoted as JSON writes a number, true or false is one, all else is a string; nothing is null */
 };
+
+#define CONFIG_JSON_MAX (256 * 1024) /* bytes of such a text */
+#define CONFIG_JSON_DEPTH_MAX 8 /* objects and lists within each other, the outermost counted */
+#define CONFIG_JSON_MEMBERS_MAX 256 /* of one YAML mapping in it */
 
 struct config_list {
 	const char **items; /* in the arena */

@@ -13,7 +13,7 @@ static const struct {
 	[CONFIG_BOOL] = {"bool", ""},          [CONFIG_INT] = {"integer", " N"},
 	[CONFIG_SIZE] = {"size", " SIZE"},     [CONFIG_DURATION] = {"duration", " TIME"},
 	[CONFIG_STRING] = {"string", " TEXT"}, [CONFIG_LIST] = {"list", " A,B"},
-	[CONFIG_ENUM] = {"enum", " WORD"},
+	[CONFIG_ENUM] = {"enum", " WORD"},     [CONFIG_JSON] = {"map", " JSON"},
 };
 
 /* The left column of an option. */

@@ -27,6 +27,9 @@ void config_clear(const struct config_load *l, const struct config_option *o);
 /* One member as it is. */
 [[nodiscard]] int config_list_add(const struct config_load *l, const struct config_option *o, struct str item, struct err *e);
 
+/* A CONFIG_JSON's text, valid already. */
+[[nodiscard]] int config_set_json(const struct config_load *l, const struct config_option *o, struct str json, struct err *e);
+
 /* The bounds as a person writes them ("1 to 65535", "at least 4 KiB"); nothing when there are none. */
 void config_add_bounds(struct buf *out, const struct config_option *o);
 

@@ -2,6 +2,7 @@
 #include "rt/config_impl.h"
 
 #include "base/compiler.h"
+#include "rt/json_in.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -245,7 +246,7 @@ void config_clear(const struct config_load *l, const struct config_option *o)
 	static const size_t sizes[] = {
 		[CONFIG_BOOL] = sizeof(bool),        [CONFIG_INT] = sizeof(int64_t),         [CONFIG_SIZE] = sizeof(uint64_t),
 		[CONFIG_DURATION] = sizeof(int64_t), [CONFIG_STRING] = sizeof(const char *), [CONFIG_LIST] = sizeof(struct config_list),
-		[CONFIG_ENUM] = sizeof(int),
+		[CONFIG_ENUM] = sizeof(int),         [CONFIG_JSON] = sizeof(struct str),
 	};
 
 	memset(place_of(l, o), 0, sizes[o->kind]);
@@ -295,6 +296,66 @@ int config_list_extend(const struct config_load *l, const struct config_option *
 	return 0;
 }
 
+int config_set_json(const struct config_load *l, const struct config_option *o, struct str json, struct err *e)
+{
+	struct str copy;
+
+	if (json.len > CONFIG_JSON_MAX) {
+		err_set(e, ERR_BAD_CONFIG, "is larger than %d KiB as JSON", CONFIG_JSON_MAX / 1024);
+		err_limit(e, CONFIG_JSON_MAX);
+		return ERR_BAD_CONFIG;
+	}
+	copy = arena_str(l->strings, json);
+	if (!copy.p)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the configuration");
+	*(struct str *)place_of(l, o) = copy;
+	return 0;
+}
+
+/* True when objects and lists lie at most `levels` deep within each other. */
+static bool is_shallow(json_t *json, int levels)
+{
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	if (!json_is_object(json) && !json_is_array(json))
+		return true;
+	if (levels == 0)
+		return false;
+	json_object_foreach(json, name, member) {
+		if (!is_shallow(member, levels - 1))
+			return false;
+	}
+	json_array_foreach(json, i, member) {
+		if (!is_shallow(member, levels - 1))
+			return false;
+	}
+	return true;
+}
+
+/* JSON text of a variable or a flag. */
+static int set_json(const struct config_load *l, const struct config_option *o, struct str value, struct err *e)
+{
+	struct str text = str_trim(value);
+	struct err why = ERR_INIT;
+	json_t *json = NULL;
+	bool object, shallow;
+
+	if (text.len == 0)
+		return config_set_json(l, o, STR(""), e);
+	if (json_read(&json, text, &why) < 0)
+		return err_set(e, ERR_BAD_CONFIG, "not valid JSON: %s", why.detail);
+	object = json_is_object(json);
+	shallow = is_shallow(json, CONFIG_JSON_DEPTH_MAX);
+	json_decref(json);
+	if (!object)
+		return not_expected(e, "a JSON object, such as {\"name\": \u2026}", value);
+	if (!shallow)
+		return err_set(e, ERR_BAD_CONFIG, "nested more than %d deep", CONFIG_JSON_DEPTH_MAX);
+	return config_set_json(l, o, text, e);
+}
+
 int config_set(const struct config_load *l, const struct config_option *o, struct str value, struct err *e)
 {
 	switch (o->kind) {
@@ -310,6 +371,8 @@ int config_set(const struct config_load *l, const struct config_option *o, struc
 		return set_string(l, o, value, e);
 	case CONFIG_ENUM:
 		return set_enum(l, o, value, e);
+	case CONFIG_JSON:
+		return set_json(l, o, value, e);
 	case CONFIG_LIST:
 		config_clear(l, o);
 		return config_list_extend(l, o, value, e);

@@ -1,16 +1,19 @@
 /* The file. It is read as a stream of events, not as a tree: the walk follows the option table and stops at the first thing the table
- * does not know, so neither depth nor size of a document can cost more than its 1 MiB. Anchors, aliases and tags are refused where they
- * appear; nothing is ever expanded. */
+ * does not know, so neither depth nor size of a document can cost more than its 1 MiB; maps that the table leaves free are bounded in depth
+ * and members. Anchors, aliases and tags are refused where they appear; nothing is ever expanded. */
 #include "rt/config_impl.h"
 
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "base/json_out.h"
 #include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libfyaml.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -134,12 +137,198 @@ static int read_list(struct yaml *y, const struct config_option *o, const char *
 	return bad(y, e, "%s: expected a list of plain values", path);
 }
 
+/* How many keys one mapping has is bounded by the table, of which an unknown one ends the reading, or by read_map(). */
+static int remember_key(struct yaml *y, struct seen **seen, struct str key, const char *path, struct err *e)
+{
+	struct seen *s;
+
+	for (s = *seen; s; s = s->next) {
+		if (str_eq(s->key, key))
+			return bad(y, e, "%s: stands here a second time; the first is in line %d", path, s->line);
+	}
+	s = arena_alloc(y->l->strings, sizeof(*s));
+	if (s)
+		*s = (struct seen){.next = *seen, .key = arena_str(y->l->strings, key), .line = y->line};
+	if (!s || !s->key.p)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the configuration");
+	*seen = s;
+	return 0;
+}
+
+/* ---- maps the table knows nothing of ---- */
+
+/* Length of the digits s starts with. */
+static size_t digits(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.len && s.p[n] >= '0' && s.p[n] <= '9')
+		n++;
+	return n;
+}
+
+static struct str after(struct str s, size_t n)
+{
+	return (struct str){s.p + n, s.len - n};
+}
+
+/* A number as RFC 8259 §6 writes one; *ret_whole when it has neither a fraction nor an exponent. */
+static bool is_number(struct str s, bool *ret_whole)
+{
+	size_t n;
+
+	if (s.len > 0 && s.p[0] == '-')
+		s = after(s, 1);
+	n = digits(s);
+	if (n == 0 || (s.p[0] == '0' && n > 1))
+		return false;
+	s = after(s, n);
+	*ret_whole = s.len == 0;
+	if (s.len > 0 && s.p[0] == '.') {
+		n = digits(after(s, 1));
+		if (n == 0)
+			return false;
+		s = after(s, n + 1);
+	}
+	if (s.len > 0 && (s.p[0] == 'e' || s.p[0] == 'E')) {
+		s = after(s, s.len > 1 && (s.p[1] == '+' || s.p[1] == '-') ? 2 : 1);
+		n = digits(s);
+		return n > 0 && n == s.len;
+	}
+	return s.len == 0;
+}
+
+/* Who reads the text later keeps whole numbers in 64 bits and the others in a double. */
+static bool number_fits(struct str s, bool whole)
+{
+	char text[64];
+
+	if (s.len >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.len);
+	text[s.len] = '\0';
+	errno = 0;
+	if (!whole)
+		return isfinite(strtod(text, NULL));
+	strtoll(text, NULL, 10);
+	return errno == 0;
+}
+
+/* The current scalar as JSON: what is not quoted is a number or a truth value if JSON would read it so. */
+static int write_scalar(struct yaml *y, struct json_out *j, const char *path, struct err *e)
+{
+	struct str text = scalar_text(y);
+	bool whole = false;
+
+	if (is_nothing(y))
+		return bad(y, e, "%s: no value is given", path);
+	if (memchr(text.p, '\0', text.len))
+		return bad(y, e, "%s: a text must not have a NUL in it", path);
+	if (fy_token_scalar_style(y->event->scalar.value) != FYSS_PLAIN) {
+		json_str(j, text);
+	} else if (is_number(text, &whole)) {
+		if (!number_fits(text, whole))
+			return bad(y, e, "%s: \"%s\" is too large a number", path, config_show(text).text);
+		json_raw(j, text);
+	} else if (str_eq(text, STR("true")) || str_eq(text, STR("false"))) {
+		json_bool(j, text.p[0] == 't');
+	} else {
+		json_str(j, text);
+	}
+	return 0;
+}
+
+static int write_map(struct yaml *y, struct json_out *j, const char *path, struct err *e);
+static int write_list(struct yaml *y, struct json_out *j, const char *path, struct err *e);
+
+/* The value that starts with the current event. */
+static int write_value(struct yaml *y, struct json_out *j, const char *path, int type, struct err *e)
+{
+	if (type < 0)
+		return type;
+	if (type == FYET_SCALAR)
+		return write_scalar(y, j, path, e);
+	if (j->depth == CONFIG_JSON_DEPTH_MAX)
+		return bad(y, e, "%s: nested more than %d deep", path, CONFIG_JSON_DEPTH_MAX);
+	return type == FYET_MAPPING_START ? write_map(y, j, path, e) : write_list(y, j, path, e);
+}
+
+/* From behind the start of a mapping to its end. */
+static int write_map(struct yaml *y, struct json_out *j, const char *path, struct err *e)
+{
+	struct seen *seen = NULL;
+	int r, n = 0, type;
+
+	json_obj_open(j);
+	while ((type = next_event(y, e)) == FYET_SCALAR) {
+		struct str key = scalar_text(y);
+		char below[CONFIG_NAME_MAX];
+
+		snprintf(below, sizeof(below), "%s.%s", path, config_show(key).text);
+		if (++n > CONFIG_JSON_MEMBERS_MAX)
+			return bad(y, e, "%s: has more than %d members", path, CONFIG_JSON_MEMBERS_MAX);
+		if (memchr(key.p, '\0', key.len))
+			return bad(y, e, "%s: a key must not have a NUL in it", path);
+		r = remember_key(y, &seen, key, below, e);
+		if (r < 0)
+			return r;
+		json_key(j, seen->key.p);
+		r = write_value(y, j, below, next_event(y, e), e);
+		if (r < 0)
+			return r;
+	}
+	if (type >= 0 && type != FYET_MAPPING_END)
+		return bad(y, e, "%s: a key must be a plain word", path);
+	json_obj_close(j);
+	return type < 0 ? type : 0;
+}
+
+static int write_list(struct yaml *y, struct json_out *j, const char *path, struct err *e)
+{
+	int r, type;
+
+	json_arr_open(j);
+	while ((type = next_event(y, e)) != FYET_SEQUENCE_END) {
+		r = write_value(y, j, path, type, e);
+		if (r < 0)
+			return r;
+	}
+	json_arr_close(j);
+	return 0;
+}
+
+/* Its size is bounded by the file's, and again where it is kept. `type` is that of the current event. */
+static int read_map(struct yaml *y, const struct config_option *o, const char *path, int type, struct err *e)
+{
+	CLEANUP(buf_release) struct buf text = BUF_INIT;
+	struct json_out j = json_out(&text);
+	int r, line = y->line, column = y->column;
+
+	if (type == FYET_SCALAR && is_nothing(y))
+		return config_set_json(y->l, o, STR(""), e);
+	if (type != FYET_MAPPING_START)
+		return bad(y, e, "%s: expected names, and what belongs to each indented below it", path);
+	r = write_map(y, &j, path, e);
+	if (r < 0)
+		return r;
+	if (!buf_ok(&text))
+		return err_set(e, ERR_NO_MEMORY, "no memory for the configuration");
+	r = config_set_json(y->l, o, buf_str(&text), e);
+	if (r < 0) {
+		err_wrap(e, "%s", path);
+		bad_at(y, line, column, e);
+	}
+	return r;
+}
+
 static int read_option(struct yaml *y, const struct config_option *o, const char *path, struct err *e)
 {
 	int r, type = next_event(y, e);
 
 	if (type < 0)
 		return type;
+	if (o->kind == CONFIG_JSON)
+		return read_map(y, o, path, type, e);
 	if (type == FYET_SEQUENCE_START && o->kind == CONFIG_LIST)
 		return read_list(y, o, path, e);
 	if (type == FYET_SCALAR && is_nothing(y))
@@ -236,24 +425,6 @@ static int unknown_key(struct yaml *y, const char *prefix, struct str key, const
 	err_wrap(e, "%s", path);
 	err_field(e, path);
 	return bad_at(y, y->line, y->column, e);
-}
-
-/* The keys of one mapping are bounded by the table: an unknown one ends the reading. */
-static int remember_key(struct yaml *y, struct seen **seen, struct str key, const char *path, struct err *e)
-{
-	struct seen *s;
-
-	for (s = *seen; s; s = s->next) {
-		if (str_eq(s->key, key))
-			return bad(y, e, "%s: stands here a second time; the first is in line %d", path, s->line);
-	}
-	s = arena_alloc(y->l->strings, sizeof(*s));
-	if (s)
-		*s = (struct seen){.next = *seen, .key = arena_str(y->l->strings, key), .line = y->line};
-	if (!s || !s->key.p)
-		return err_set(e, ERR_NO_MEMORY, "no memory for the configuration");
-	*seen = s;
-	return 0;
 }
 
 static int read_section(struct yaml *y, const char *prefix, struct err *e);

@@ -67,6 +67,9 @@ def test_check_config_without_a_file_is_fine():
 	("http:\n  header_timeout: soon\n", 2, 19, ["header_timeout"]),
 	("http:\n  header_timeout: 5\n", 2, 19, ["header_timeout"]),
 	("files:\n  max_size: 1MiB\n  max_size: 2MiB\n", 3, None, ["max_size"]),
+	("commands:\n  up:\n    argv: [/usr/bin/tr]\n    argv: [/bin/cat]\n", 4, 5, ["commands.up.argv"]),
+	("pipelines: [a]\n", 1, 12, ["pipelines"]),
+	("runner:\n  memory: 255MiB\n", 2, 11, ["runner.memory", "256 MiB"]),
 	("files: [\n", None, None, []),
 	("- a\n- b\n", None, None, []),
 ])

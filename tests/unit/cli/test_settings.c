@@ -1,10 +1,12 @@
 #include "cli/settings.h"
+#include "runner/runner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,6 +49,46 @@ static void the_defaults_are_those_promised(void **state)
 	assert_int_equal(s.idempotency_ms, 86400000);
 	assert_int_equal(s.surfaces.n, 0);
 	assert_false(s.anonymous);
+	assert_int_equal(s.runner_memory, 512 << 20);
+	assert_int_equal(s.runner_cpu_ms, 60000);
+	assert_int_equal(s.runner_wall_ms, 120000);
+	assert_int_equal(s.runner_output_max, 1 << 30);
+	assert_int_equal(s.runner_pixels_max, 100000000);
+	assert_int_equal(s.runner_may_lack, 0);
+	assert_string_equal(s.runner_path, "");
+	assert_int_equal(s.commands.len + s.pipelines.len, 0);
+}
+
+static void no_number_of_job_threads_means_one_a_core_and_at_least_two(void **state)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){NULL}), 0);
+	assert_int_equal(s.job_threads, cores < 2 ? 2 : cores);
+	assert_int_equal(load(&s, &e, (const char *const[]){"--jobs-threads", "1", NULL}), 0);
+	assert_int_equal(s.job_threads, 1);
+}
+
+static void what_the_seal_may_lack_is_named(void **state)
+{
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){"--runner-may-lack", "namespaces,landlock", NULL}), 0);
+	assert_int_equal(s.runner_may_lack, 1u << SEAL_NAMESPACES | 1u << SEAL_LANDLOCK);
+	assert_int_equal(load(&s, &e, (const char *const[]){"--runner-may-lack", "namespace", NULL}), ERR_BAD_CONFIG);
+	assert_string_equal(e.detail, "runner.may_lack: \"namespace\" is no part of the seal; perhaps namespaces");
+}
+
+static void decoders_get_256_mebibytes_at_least(void **state)
+{
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){"--runner-memory", "256MiB", NULL}), 0);
+	assert_int_equal(load(&s, &e, (const char *const[]){"--runner-memory", "255MiB", NULL}), ERR_USAGE);
 }
 
 static void a_public_address_needs_a_word_about_anonymous_callers(void **state)
@@ -135,6 +177,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(the_defaults_are_those_promised, drop_strings),
+		cmocka_unit_test_teardown(no_number_of_job_threads_means_one_a_core_and_at_least_two, drop_strings),
+		cmocka_unit_test_teardown(what_the_seal_may_lack_is_named, drop_strings),
+		cmocka_unit_test_teardown(decoders_get_256_mebibytes_at_least, drop_strings),
 		cmocka_unit_test_teardown(a_public_address_needs_a_word_about_anonymous_callers, drop_strings),
 		cmocka_unit_test_teardown(default_ops_are_checked_before_anything_is_opened, drop_strings),
 		cmocka_unit_test(addresses_are_read),

@@ -23,6 +23,7 @@ struct settings {
 	bool tls, compat;
 	struct config_list origins;
 	int format;
+	struct str tasks;
 };
 
 static const char *const formats[] = {"auto", "text", "json", NULL};
@@ -40,6 +41,7 @@ static const struct config_option options[] = {
 	{"storage", "dir", "data", CONFIG_STRING, AT(dir), NULL, 0, 0, NULL, "The data directory"},
 	{"storage", "cache", NULL, CONFIG_SIZE, AT(cache), NULL, 0, 0, NULL, "Memory for the cache"},
 	{"surfaces.hash_tasks", "on", NULL, CONFIG_BOOL, AT(compat), "true", 0, 0, NULL, "Offer the surface"},
+	{"", "tasks", NULL, CONFIG_JSON, AT(tasks), "", 0, 0, NULL, "What else there is to do"},
 };
 
 static int open_descriptors(void)
@@ -271,6 +273,166 @@ static void a_list_holds_256_members(void **state)
 	}
 }
 
+static void check_tasks(struct load *l, const char *json)
+{
+	run(l);
+	assert_int_equal(l->r, 0);
+	assert_int_equal(l->s.tasks.len, strlen(json));
+	assert_memory_equal(l->s.tasks.p, json, strlen(json) + 1);
+	done(l);
+}
+
+static void a_free_map_becomes_json_with_its_types(void **state)
+{
+	static const char yaml[] = "tasks:\n"
+				   "  ocr:\n"
+				   "    argv: [/usr/bin/tesseract, \"-\", \"{lang}\", \"10\", 'true']\n"
+				   "    params: {lang: {pattern: \"[a-z]{3}\", default: eng}, n: {min: -1, max: 20, step: 1.5e3}}\n"
+				   "    on: true\n"
+				   "    off: false\n"
+				   "    wall_time: 60s\n"
+				   "  words: [yes, on, 0x10, 0123, 1_000, .5, 1., -1a, +1, 1e, 12:30, 2026-01-01, True]\n"
+				   "  text: |\n"
+				   "    a \"quote\"\n"
+				   "  \"\": ''\n";
+
+	check_tasks(
+		&(struct load){.yaml = yaml},
+		"{\"ocr\":{\"argv\":[\"/usr/bin/tesseract\",\"-\",\"{lang}\",\"10\",\"true\"],"
+		"\"params\":{\"lang\":{\"pattern\":\"[a-z]{3}\",\"default\":\"eng\"},\"n\":{\"min\":-1,\"max\":20,\"step\":1.5e3}},"
+		"\"on\":true,\"off\":false,\"wall_time\":\"60s\"},"
+		"\"words\":[\"yes\",\"on\",\"0x10\",\"0123\",\"1_000\",\".5\",\"1.\",\"-1a\",\"+1\",\"1e\",\"12:30\",\"2026-01-01\",\"True\"],"
+		"\"text\":\"a \\\"quote\\\"\\n\",\"\":\"\"}");
+}
+
+static void a_free_map_may_be_empty_or_missing(void **state)
+{
+	check_tasks(&(struct load){}, "");
+	check_tasks(&(struct load){.yaml = "tasks:\nlog:\n"}, "");
+	check_tasks(&(struct load){.yaml = "tasks: {}\n"}, "{}");
+	check_tasks(&(struct load){.yaml = "tasks: {a: 1}\n", .env = {(char[]){"FILEMILL_TASKS="}}}, "");
+}
+
+static void a_free_map_is_json_text_in_the_environment_and_in_flags(void **state)
+{
+	check_tasks(&(struct load){.yaml = "tasks: {a: 1}\n", .env = {(char[]){"FILEMILL_TASKS= {\"b\": [2, \"x\"]} "}}},
+		    "{\"b\": [2, \"x\"]}");
+	check_tasks(&(struct load){.env = {(char[]){"FILEMILL_TASKS={}"}}, .args = {(char[]){"--tasks"}, (char[]){"{\"c\":3}"}}},
+		    "{\"c\":3}");
+}
+
+/* `levels` mappings within each other, the one of `tasks` counted. */
+static void add_nested(struct buf *out, int levels)
+{
+	for (int i = 0; i < levels; i++)
+		buf_add_cstr(out, "{\"a\":");
+	buf_add_cstr(out, "1");
+	for (int i = 0; i < levels; i++)
+		buf_add_cstr(out, "}");
+}
+
+static void a_free_map_is_at_most_eight_levels_deep(void **state)
+{
+	for (int levels = 7; levels <= 9; levels++) {
+		struct buf text = BUF_INIT, variable = BUF_INIT;
+		int expected = levels <= CONFIG_JSON_DEPTH_MAX ? 0 : ERR_BAD_CONFIG;
+		struct load file = {}, env = {};
+
+		buf_add_cstr(&text, "tasks: ");
+		add_nested(&text, levels);
+		file.yaml = text.p;
+		run(&file);
+		assert_int_equal(file.r, expected);
+		done(&file);
+		buf_add_cstr(&variable, "FILEMILL_TASKS=");
+		add_nested(&variable, levels);
+		env.env[0] = variable.p;
+		run(&env);
+		assert_int_equal(env.r, expected);
+		done(&env);
+		buf_release(&text);
+		buf_release(&variable);
+	}
+}
+
+static void a_free_map_is_bounded_in_members_and_bytes(void **state)
+{
+	for (int n = CONFIG_JSON_MEMBERS_MAX - 1; n <= CONFIG_JSON_MEMBERS_MAX + 1; n++) {
+		struct buf text = BUF_INIT;
+		struct load l = {};
+
+		buf_add_cstr(&text, "tasks:\n");
+		for (int i = 0; i < n; i++)
+			buf_addf(&text, "  m%d: %d\n", i, i);
+		l.yaml = text.p;
+		run(&l);
+		assert_int_equal(l.r, n <= CONFIG_JSON_MEMBERS_MAX ? 0 : ERR_BAD_CONFIG);
+		done(&l);
+		buf_release(&text);
+	}
+	for (size_t size = CONFIG_JSON_MAX - 1; size <= CONFIG_JSON_MAX + 1; size++) {
+		struct buf text = BUF_INIT;
+		struct load l = {};
+
+		/* {"a":"…"} has eight bytes beside its value. */
+		buf_add_cstr(&text, "tasks: {a: \"");
+		for (size_t i = 0; i < size - 8; i++)
+			buf_add_char(&text, 'x');
+		buf_add_cstr(&text, "\"}\n");
+		l.yaml = text.p;
+		run(&l);
+		assert_int_equal(l.r, size <= CONFIG_JSON_MAX ? 0 : ERR_BAD_CONFIG);
+		assert_int_equal(l.e.limit, size <= CONFIG_JSON_MAX ? -1 : CONFIG_JSON_MAX);
+		done(&l);
+		buf_release(&text);
+	}
+}
+
+static void mistakes_in_a_free_map_are_named_with_their_place(void **state)
+{
+	static const struct {
+		const char *yaml, *detail;
+	} cases[] = {
+		{"tasks:\n  a: 1\n  b: 2\n  a: 3\n", "f.yaml:4:3: tasks.a: stands here a second time; the first is in line 2"},
+		{"tasks:\n  a: {b: {c: 1, c: 2}}\n", "f.yaml:2:17: tasks.a.b.c: stands here a second time; the first is in line 2"},
+		{"tasks:\n  a: [{b: 1, b: 1}]\n", "f.yaml:2:14: tasks.a.b: stands here a second time; the first is in line 2"},
+		{"tasks: 3\n", "f.yaml:1:8: tasks: expected names, and what belongs to each indented below it"},
+		{"tasks: [a]\n", "f.yaml:1:8: tasks: expected names, and what belongs to each indented below it"},
+		{"tasks: {a: }\n", "f.yaml:1:9: tasks.a: no value is given"},
+		{"tasks: {a: [b, ~]}\n", "f.yaml:1:16: tasks.a: no value is given"},
+		{"tasks:\n  ? [a]\n  : 3\n", "f.yaml:2:5: tasks: a key must be a plain word"},
+		{"tasks: {a: 9223372036854775808}\n", "f.yaml:1:12: tasks.a: \"9223372036854775808\" is too large a number"},
+		{"tasks: {a: 1e999}\n", "f.yaml:1:12: tasks.a: \"1e999\" is too large a number"},
+		{"tasks: {a: \"b\\0\"}\n", "f.yaml:1:13: tasks.a: a text must not have a NUL in it"},
+		{"tasks: {a: [*x]}\n", "f.yaml:1:14: aliases are not supported"},
+		{"tasks: {a: {<<: *x}}\n", "f.yaml:1:18: aliases are not supported"},
+		{"task: {a: 1}\n", "f.yaml:1:1: task: no such setting; did you mean tasks?"},
+	};
+	static const char *const variables[][2] = {
+		{"FILEMILL_TASKS=[1]", "FILEMILL_TASKS: expected a JSON object, such as {\"name\": \u2026}, not \"[1]\""},
+		{"FILEMILL_TASKS={\"a\":1,\"a\":2}", NULL},
+		{"FILEMILL_TASKS={\"a\":1", NULL},
+		{"FILEMILL_TASKS=a: 1", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		check_error(&(struct load){.yaml = cases[i].yaml}, ERR_BAD_CONFIG, cases[i].detail);
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+		char entry[128];
+		struct load l = {.env = {entry}};
+
+		strcpy(entry, variables[i][0]);
+		if (variables[i][1]) {
+			check_error(&l, ERR_BAD_CONFIG, variables[i][1]);
+			continue;
+		}
+		run(&l);
+		assert_int_equal(l.r, ERR_BAD_CONFIG);
+		assert_non_null(strstr(l.e.detail, "FILEMILL_TASKS: not valid JSON: line 1, column "));
+		done(&l);
+	}
+}
+
 static void mistakes_in_the_file_are_named_with_their_place(void **state)
 {
 	static const struct {
@@ -420,7 +582,7 @@ static void a_file_may_be_one_mebibyte_long(void **state)
 
 static void deep_nesting_costs_nothing(void **state)
 {
-	static const char *const starts[] = {"", "http: ", "http:\n  listen: "};
+	static const char *const starts[] = {"", "http: ", "http:\n  listen: ", "tasks: {a: "};
 	static const char *const openers[] = {"[", "{a: ", "{http: "};
 
 	for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
@@ -529,7 +691,8 @@ static void the_help_lists_every_option(void **state)
 				   "  --log-format WORD              How the log is written (auto, text, json; default auto)\n"
 				   "  --data, --storage-dir TEXT     The data directory\n"
 				   "  --storage-cache SIZE           Memory for the cache\n"
-				   "  --[no-]surfaces-hash-tasks-on  Offer the surface (default true)\n");
+				   "  --[no-]surfaces-hash-tasks-on  Offer the surface (default true)\n"
+				   "  --tasks JSON                   What else there is to do\n");
 	buf_release(&out);
 }
 
@@ -566,6 +729,12 @@ int main(void)
 		cmocka_unit_test(a_repeated_list_flag_appends_to_the_first),
 		cmocka_unit_test(a_list_can_be_emptied),
 		cmocka_unit_test(a_list_holds_256_members),
+		cmocka_unit_test(a_free_map_becomes_json_with_its_types),
+		cmocka_unit_test(a_free_map_may_be_empty_or_missing),
+		cmocka_unit_test(a_free_map_is_json_text_in_the_environment_and_in_flags),
+		cmocka_unit_test(a_free_map_is_at_most_eight_levels_deep),
+		cmocka_unit_test(a_free_map_is_bounded_in_members_and_bytes),
+		cmocka_unit_test(mistakes_in_a_free_map_are_named_with_their_place),
 		cmocka_unit_test(mistakes_in_the_file_are_named_with_their_place),
 		cmocka_unit_test(a_nul_byte_does_not_end_the_file_early),
 		cmocka_unit_test(mistakes_in_the_environment_are_named),
