@@ -5,11 +5,24 @@
 #include "ops/ops.h"
 
 #define OP_PARAMS_MAX 16 /* parameters one op may declare */
+#define OP_COMMANDS_MAX 64 /* commands a configuration may declare */
+#define OP_PIPELINES_MAX 64
+
+#define OP_AFTER "after" /* the parameter of every op that names another op of the list */
+
+struct op_pipeline {
+	const char *name;
+	struct str text; /* a structured-field list */
+	const struct op_request *ops;
+	size_t n;
+};
 
 /* Sorted by name; each op's params sorted by name too, which makes their JSON canonical. */
 struct op_table {
 	const struct op *ops;
 	size_t n;
+	const struct op_pipeline *pipelines; /* sorted by name */
+	size_t n_pipelines;
 };
 
 /* ERR_UNKNOWN_OP with the nearest name; `field` is where the name stood. */
@@ -34,7 +47,14 @@ struct op_values {
 
 /* Checks one parameter and keeps it. ERR_BAD_OP_PARAMS for an unknown name, a second value, a wrong type, a value out of range. */
 [[nodiscard]] int op_values_set(struct op_values *v, struct str name, const struct op_given *given, struct arena *a, struct err *e);
-/* Fills in defaults and writes canonical JSON into the arena. ERR_BAD_OP_PARAMS when a required one is missing. */
+/* Fills in defaults and writes canonical JSON into the arena. ERR_BAD_OP_PARAMS when a required one is missing, or all of any_of. */
 [[nodiscard]] int op_values_write(const struct op_values *v, struct str *ret, struct arena *a, struct err *e);
+
+/* op_pattern.c. What is wrong with a pattern, in words, or NULL: it must be a POSIX extended regular expression without back-references. */
+[[nodiscard]] int op_pattern_check(const char *pattern, struct err *e);
+/* Whether a pattern that was checked matches the whole value. False too when there is no memory to find out. */
+bool op_pattern_matches(const char *pattern, struct str value);
+/* Writes it as JSON Schema does (ECMA-262, §6.3.3 of JSON Schema Validation); nothing when it might mean something else there. */
+bool op_pattern_is_portable(const char *pattern);
 
 #endif

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Says what would be right, in the error's `expected`. */
 static void describe(char dst[ERR_WORD_MAX], const struct op_param *p)
@@ -17,7 +18,11 @@ static void describe(char dst[ERR_WORD_MAX], const struct op_param *p)
 		snprintf(dst, ERR_WORD_MAX, "an integer from %" PRId64 " to %" PRId64, p->min, p->max);
 		return;
 	case OP_PARAM_STRING:
-		snprintf(dst, ERR_WORD_MAX, "a string of %" PRId64 " to %" PRId64 " bytes", p->min, p->max);
+		if (p->pattern)
+			snprintf(dst, ERR_WORD_MAX, "%" PRId64 " to %" PRId64 " bytes that match %s", p->min, p->max, p->pattern);
+		else
+			snprintf(dst, ERR_WORD_MAX, "a string of %" PRId64 " to %" PRId64 " bytes", p->min, p->max);
+		dst[utf8_prefix(str_of(dst), ERR_WORD_MAX - 1)] = '\0';
 		return;
 	case OP_PARAM_WORD:
 		dst[0] = '\0';
@@ -57,13 +62,19 @@ static int unknown_param(const struct op *op, struct str name, struct err *e)
 	return ERR_BAD_OP_PARAMS;
 }
 
+static bool string_fits(const struct op_param *p, struct str text)
+{
+	return (int64_t)text.len >= p->min && (int64_t)text.len <= p->max && utf8_valid(text) &&
+	       (!p->pattern || op_pattern_matches(p->pattern, text));
+}
+
 static bool fits(const struct op_param *p, const struct op_given *g)
 {
 	switch (p->kind) {
 	case OP_PARAM_INT:
 		return g->kind == OP_GIVEN_INT && g->i >= p->min && g->i <= p->max;
 	case OP_PARAM_STRING:
-		return g->kind == OP_GIVEN_TEXT && (int64_t)g->text.len >= p->min && (int64_t)g->text.len <= p->max && utf8_valid(g->text);
+		return g->kind == OP_GIVEN_TEXT && string_fits(p, g->text);
 	case OP_PARAM_WORD:
 		for (const char *const *w = p->words; *w; w++)
 			if (g->kind == OP_GIVEN_TEXT && str_eq(g->text, str_of(*w)))
@@ -122,12 +133,44 @@ static int write_value(struct json_out *j, const struct op_values *v, size_t i, 
 	return 0;
 }
 
+static bool is_given(const struct op_values *v, const char *name)
+{
+	for (size_t i = 0; i < v->op->n_params; i++)
+		if (strcmp(v->op->params[i].name, name) == 0)
+			return v->at[i].given;
+	return false;
+}
+
+static int need_any_of(const struct op_values *v, struct err *e)
+{
+	const char *const *names = v->op->any_of;
+	char listed[ERR_WORD_MAX];
+	size_t used = 0;
+
+	listed[0] = '\0';
+	for (; names && *names; names++) {
+		if (is_given(v, *names))
+			return 0;
+		if (used < sizeof(listed))
+			used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s", used ? "|" : "", *names);
+	}
+	if (!v->op->any_of)
+		return 0;
+	err_set(e, ERR_BAD_OP_PARAMS, "op \"%s\" needs at least one of %s", v->op->name, listed);
+	err_expected(e, listed);
+	err_field(e, v->op->any_of[0]);
+	return ERR_BAD_OP_PARAMS;
+}
+
 int op_values_write(const struct op_values *v, struct str *ret, struct arena *a, struct err *e)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct json_out j = json_out(&b);
 	struct str text;
+	int checked = need_any_of(v, e);
 
+	if (checked < 0)
+		return checked;
 	json_obj_open(&j);
 	for (size_t i = 0; i < v->op->n_params; i++) {
 		int r = write_value(&j, v, i, e);

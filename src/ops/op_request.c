@@ -3,7 +3,7 @@
 #include "ops/op_impl.h"
 #include "rt/json_in.h"
 
-#include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Syntax errors come from the reader of header fields; here they are errors of the list of ops. */
@@ -38,10 +38,78 @@ static struct op_given given_from_sf(const struct sf_item *item)
 	return (struct op_given){.kind = OP_GIVEN_OTHER};
 }
 
-/* The parameters behind one list member */
-static int read_params(struct sf_reader *sf, const struct op *op, struct str *ret, struct arena *a, struct err *e)
+/* ---- after ---- */
+
+static int wrong_after(struct err *e)
 {
-	struct op_values values = {.op = op};
+	if (e)
+		e->code = ERR_BAD_OPS;
+	err_field(e, OP_AFTER);
+	return ERR_BAD_OPS;
+}
+
+/* The nearest op of that name in front of the place where it is asked for; -1 = there is none. */
+static int last_of_name(const struct op_request *list, size_t n, struct str name)
+{
+	for (size_t i = n; i > 0; i--)
+		if (str_eq(name, str_of(list[i - 1].op->name)))
+			return (int)i - 1;
+	return -1;
+}
+
+static int unknown_after(const struct op_request *list, size_t n, struct str name, struct err *e)
+{
+	const char *names[OPS_MAX];
+	const char *near;
+
+	for (size_t i = 0; i < n; i++)
+		names[i] = list[i].op->name;
+	near = nearest_name(name, names, n);
+	name.len = utf8_prefix(name, 64);
+	err_set(e, ERR_BAD_OPS, "after=%.*s: no op of this name stands further up in the list", STR_FMT(name));
+	if (near)
+		err_expected(e, near);
+	return wrong_after(e);
+}
+
+static int read_after(const struct op_request *list, size_t n, const struct sf_item *item, int *ret, struct err *e)
+{
+	int at;
+
+	switch (item->kind) {
+	case SF_TOKEN:
+	case SF_STRING:
+		at = last_of_name(list, n, item->text);
+		if (at < 0)
+			return unknown_after(list, n, item->text, e);
+		break;
+	case SF_INTEGER:
+		if (item->integer < 1 || item->integer > (int64_t)n) {
+			err_set(e, ERR_BAD_OPS, "after=%" PRId64 ": places count from 1, and %zu ops stand further up in the list",
+				item->integer, n);
+			return wrong_after(e);
+		}
+		at = (int)item->integer - 1;
+		break;
+	default:
+		err_set(e, ERR_BAD_OPS, "after takes the name of an op further up in the list, or its place counted from 1");
+		return wrong_after(e);
+	}
+	if (!list[at].op->output) {
+		err_set(e, ERR_BAD_OPS, "op \"%s\" makes no output for another one to work on", list[at].op->name);
+		return wrong_after(e);
+	}
+	*ret = at;
+	return 0;
+}
+
+/* ---- the list ---- */
+
+/* The parameters behind one list member; the n ops in front of it are what it may come after. */
+static int read_params(struct sf_reader *sf, const struct op_request *list, size_t n, struct op_request *next, struct arena *a,
+		       struct err *e)
+{
+	struct op_values values = {.op = next->op};
 	struct str key;
 	struct sf_item item;
 	int r;
@@ -49,19 +117,26 @@ static int read_params(struct sf_reader *sf, const struct op *op, struct str *re
 	while ((r = sf_next_param(sf, &key, &item, e)) > 0) {
 		struct op_given given = given_from_sf(&item);
 
-		r = op_values_set(&values, key, &given, a, e);
+		if (!str_eq(key, STR(OP_AFTER))) {
+			r = op_values_set(&values, key, &given, a, e);
+		} else if (next->after < 0) {
+			r = read_after(list, n, &item, &next->after, e);
+		} else {
+			err_set(e, ERR_BAD_OPS, "op \"%s\": after is given twice", next->op->name);
+			return wrong_after(e);
+		}
 		if (r < 0)
 			return r;
 	}
 	if (r < 0)
 		return bad_list(e);
-	return op_values_write(&values, ret, a, e);
+	return op_values_write(&values, &next->params, a, e);
 }
 
 static int refuse_twice(const struct op_request *list, size_t n, const struct op_request *new, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (list[i].op != new->op || !str_eq(list[i].params, new->params))
+		if (list[i].op != new->op || list[i].after != new->after || !str_eq(list[i].params, new->params))
 			continue;
 		err_set(e, ERR_BAD_OPS, "op \"%s\" is asked for twice with the same parameters", new->op->name);
 		err_field(e, "ops");
@@ -104,7 +179,7 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 		}
 		r = op_table_require(t, item.text, "ops", &next.op, e);
 		if (r == 0)
-			r = read_params(&sf, next.op, &next.params, a, e);
+			r = read_params(&sf, list, n, &next, a, e);
 		if (r == 0)
 			r = refuse_twice(list, n, &next, e);
 		if (r < 0)

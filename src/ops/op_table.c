@@ -1,7 +1,15 @@
-#include "base/json_out.h"
 #include "ops/op_impl.h"
 
-#include <stdlib.h>
+#define LEVEL(what, most, usual)                                                                                                           \
+	{                                                                                                                                  \
+		.name = "level", .kind = OP_PARAM_INT, .min = what, .max = most, .def = usual,                                             \
+		.help = "effort: more is slower and smaller"                                                                               \
+	}
+static const struct op_param gzip_params[] = {LEVEL(1, 12, "6")};
+static const struct op_param zip_params[] = {LEVEL(0, 9, "6")};
+static const struct op_param zstd_params[] = {LEVEL(1, 19, "3")};
+
+#define TYPES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* Adding an op is a row here; its schema, documentation and validation follow from the row. Sorted by name. */
 static const struct op builtin[] = {
@@ -10,15 +18,45 @@ static const struct op builtin[] = {
 	 .kind = OP_STREAMING,
 	 .algo = DIGEST_CRC32C,
 	 .summary = "CRC-32C (Castagnoli) of the bytes, 8 hex digits"},
+	{.name = "gzip",
+	 .version = 1,
+	 .kind = OP_SEALED,
+	 .summary = "compressed with gzip (RFC 1952)",
+	 .params = gzip_params,
+	 .n_params = ARRAY_LEN(gzip_params),
+	 .child = OP_CHILD_MANY,
+	 .output = true,
+	 .output_types = TYPES("application/gzip"),
+	 .suffix = ".gz"},
 	{.name = "md5", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_MD5, .summary = "MD5 of the bytes, 32 hex digits"},
 	{.name = "sha1", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA1, .summary = "SHA-1 of the bytes, 40 hex digits"},
 	{.name = "sha256", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA256, .summary = "SHA-256 of the bytes, 64 hex digits"},
 	{.name = "sha512", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA512, .summary = "SHA-512 of the bytes, 128 hex digits"},
+	{.name = "zip",
+	 .version = 1,
+	 .kind = OP_SEALED,
+	 .summary = "a ZIP archive with the file under its own name; level 0 stores it as it is",
+	 .params = zip_params,
+	 .n_params = ARRAY_LEN(zip_params),
+	 .child = OP_CHILD_MANY,
+	 .output = true,
+	 .output_types = TYPES("application/zip"),
+	 .suffix = ".zip"},
+	{.name = "zstd",
+	 .version = 1,
+	 .kind = OP_SEALED,
+	 .summary = "compressed with Zstandard (RFC 8878)",
+	 .params = zstd_params,
+	 .n_params = ARRAY_LEN(zstd_params),
+	 .child = OP_CHILD_MANY,
+	 .output = true,
+	 .output_types = TYPES("application/zstd"),
+	 .suffix = ".zst"},
 };
 
 const struct op_table *op_builtin_table(void)
 {
-	static const struct op_table table = {builtin, ARRAY_LEN(builtin)};
+	static const struct op_table table = {.ops = builtin, .n = ARRAY_LEN(builtin)};
 
 	return &table;
 }
@@ -40,7 +78,7 @@ const struct op *op_table_find(const struct op_table *t, struct str name)
 int op_table_require(const struct op_table *t, struct str name, const char *field, const struct op **ret, struct err *e)
 {
 	const struct op *op = op_table_find(t, name);
-	const char *names[64];
+	const char *names[ARRAY_LEN(builtin) + OP_COMMANDS_MAX];
 	const char *near;
 	size_t n = t->n < ARRAY_LEN(names) ? t->n : ARRAY_LEN(names);
 
@@ -57,96 +95,4 @@ int op_table_require(const struct op_table *t, struct str name, const char *fiel
 		err_expected(e, near);
 	err_field(e, field);
 	return ERR_UNKNOWN_OP;
-}
-
-/* ---- the table as JSON ---- */
-
-static void write_default(struct json_out *j, const struct op_param *p)
-{
-	if (!p->def)
-		return;
-	json_key(j, "default");
-	if (p->kind == OP_PARAM_INT)
-		json_i64(j, strtoll(p->def, NULL, 10));
-	else
-		json_cstr(j, p->def);
-}
-
-static void write_param_schema(struct json_out *j, const struct op_param *p)
-{
-	json_obj_open(j);
-	json_kcstr(j, "type", p->kind == OP_PARAM_INT ? "integer" : "string");
-	switch (p->kind) {
-	case OP_PARAM_INT:
-		json_key(j, "minimum");
-		json_i64(j, p->min);
-		json_key(j, "maximum");
-		json_i64(j, p->max);
-		break;
-	case OP_PARAM_WORD:
-		json_key(j, "enum");
-		json_arr_open(j);
-		for (const char *const *w = p->words; *w; w++)
-			json_cstr(j, *w);
-		json_arr_close(j);
-		break;
-	case OP_PARAM_STRING:
-		/* JSON Schema counts characters, the check counts bytes: a character is at least one byte, so the schema allows all that the check does. */
-		json_key(j, "maxLength");
-		json_i64(j, p->max);
-		break;
-	}
-	write_default(j, p);
-	json_kcstr(j, "description", p->help);
-	json_obj_close(j);
-}
-
-static void write_schema(struct json_out *j, const struct op *op)
-{
-	json_obj_open(j);
-	json_kcstr(j, "type", "object");
-	json_key(j, "properties");
-	json_obj_open(j);
-	for (size_t i = 0; i < op->n_params; i++) {
-		json_key(j, op->params[i].name);
-		write_param_schema(j, &op->params[i]);
-	}
-	json_obj_close(j);
-	json_key(j, "required");
-	json_arr_open(j);
-	for (size_t i = 0; i < op->n_params; i++)
-		if (op->params[i].required)
-			json_cstr(j, op->params[i].name);
-	json_arr_close(j);
-	json_kbool(j, "additionalProperties", false);
-	json_obj_close(j);
-}
-
-void op_table_write_json(const struct op_table *t, struct buf *out)
-{
-	static const char *const kinds[] = {
-		[OP_STREAMING] = "streaming", [OP_SEALED] = "sealed", [OP_CONNECTOR] = "connector", [OP_COMMAND] = "command"};
-	struct json_out j = json_out(out);
-
-	json_obj_open(&j);
-	json_key(&j, "ops");
-	json_arr_open(&j);
-	for (size_t i = 0; i < t->n; i++) {
-		const struct op *op = &t->ops[i];
-
-		json_obj_open(&j);
-		json_kcstr(&j, "name", op->name);
-		json_ku64(&j, "version", op->version);
-		json_kcstr(&j, "description", op->summary);
-		json_kcstr(&j, "kind", kinds[op->kind]);
-		json_key(&j, "params");
-		write_schema(&j, op);
-		/* Digests answer in the job's result; none of today's ops makes a file. */
-		json_key(&j, "outputs");
-		json_arr_open(&j);
-		json_arr_close(&j);
-		json_obj_close(&j);
-	}
-	json_arr_close(&j);
-	json_obj_close(&j);
 }

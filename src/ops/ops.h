@@ -21,13 +21,13 @@ enum digest_algo { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA512, DIGEST
 enum op_param_kind { OP_PARAM_INT, OP_PARAM_WORD, OP_PARAM_STRING };
 
 struct op_param {
-	const char *name;
+	const char *name; /* never "after", which is a parameter of every op */
 	enum op_param_kind kind;
 	int64_t min, max; /* INT: inclusive; STRING: length in bytes */
 	const char *const *words; /* WORD: NULL-terminated */
 	const char *def; /* default as text, NULL = none: the op does without */
 	bool required; /* then def is NULL */
-	const char *pattern; /* STRING: POSIX extended regular expression that must match the whole value; NULL = any */
+	const char *pattern; /* STRING: POSIX extended regular expression, in the C locale, that must match the whole value; NULL = any */
 	const char *help;
 };
 
@@ -43,8 +43,11 @@ struct op {
 	size_t n_params;
 	enum digest_algo algo; /* OP_STREAMING only */
 	enum op_child child; /* OP_SEALED only */
+	const char *const *any_of; /* names of params of which at least one must be given, NULL-terminated; NULL: no such rule */
 	bool output; /* makes one file */
 	const char *const *output_types; /* media types it may make, NULL-terminated; NULL: as its input, or any */
+	const char *
+		suffix; /* put behind the input's name to name the output, such as ".gz"; NULL: the output type's extension takes the place of the input's */
 	const struct op_command *command; /* OP_COMMAND only */
 };
 
@@ -54,7 +57,6 @@ struct op_command {
 	const char *argv[OP_ARGV_MAX +
 			 1]; /* templates, NULL-terminated; argv[0] is an absolute path. `{width}` in a word becomes the parameter's value;
 					      `{{` and `}}` are braces. A word stays one word, whatever the value is. */
-	const char *suffix; /* put behind the input's name to name the output, such as ".txt"; "" = the input's name */
 	int64_t wall_ms, cpu_s; /* 0 = the runner's */
 	uint64_t memory, output_max; /* bytes, 0 = the runner's */
 };

@@ -37,6 +37,8 @@ static void parse(const struct op_table *t, struct str text)
 		require(n <= OPS_MAX);
 		for (size_t i = 0; i < n; i++)
 			check_request(t, &list[i], &a);
+		for (size_t i = 0; i < n; i++)
+			require(list[i].after == -1 || (list[i].after < (int)i && list[list[i].after].op->output));
 	}
 	arena_release(&a);
 }

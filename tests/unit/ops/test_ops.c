@@ -1,4 +1,4 @@
-/* The table of ops and both spellings of a request. The built-in table has no parameters yet, so a table with all kinds of them is brought along. */
+/* The table of ops and both spellings of a request. A table with all kinds of parameters is brought along. */
 #include "base/arena.h"
 #include "ops/op_impl.h"
 #include "rt/json_in.h"
@@ -21,16 +21,34 @@ static const struct op_param resize_params[] = {
 	{.name = "quality", .kind = OP_PARAM_INT, .min = 1, .max = 100, .def = "80", .help = "of the coder"},
 	{.name = "width", .kind = OP_PARAM_INT, .min = 1, .max = 100000, .required = true, .help = "at most so many pixels wide"},
 };
+static const struct op_param crop_params[] = {
+	{.name = "height", .kind = OP_PARAM_INT, .min = 1, .max = 9, .help = "rows"},
+	{.name = "mark", .kind = OP_PARAM_STRING, .min = 0, .max = 20, .pattern = "#[0-9a-f]{6}|none|(ab)*", .help = "a colour"},
+	{.name = "shape", .kind = OP_PARAM_WORD, .words = formats, .def = "png", .help = "of what is left"},
+	{.name = "width", .kind = OP_PARAM_INT, .min = 1, .max = 9, .help = "columns"},
+};
+static const char *const crop_any_of[] = {"height", "width", NULL};
+static const char *const resize_types[] = {"image/jpeg", "image/png", "image/webp", NULL};
 static const struct op test_ops[] = {
+	{.name = "crop",
+	 .version = 1,
+	 .kind = OP_SEALED,
+	 .summary = "less",
+	 .params = crop_params,
+	 .n_params = ARRAY_LEN(crop_params),
+	 .any_of = crop_any_of,
+	 .output = true},
 	{.name = "md5", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_MD5, .summary = "digest"},
 	{.name = "resize",
 	 .version = 3,
 	 .kind = OP_SEALED,
 	 .summary = "smaller",
 	 .params = resize_params,
-	 .n_params = ARRAY_LEN(resize_params)},
+	 .n_params = ARRAY_LEN(resize_params),
+	 .output = true,
+	 .output_types = resize_types},
 };
-static const struct op_table table = {test_ops, ARRAY_LEN(test_ops)};
+static const struct op_table table = {.ops = test_ops, .n = ARRAY_LEN(test_ops)};
 
 static void assert_str(struct str got, const char *want)
 {
@@ -52,6 +70,13 @@ static void names_are_sorted_and_found(void **state)
 		assert_true(ops[i].n_params <= OP_PARAMS_MAX);
 		for (size_t k = 1; k < ops[i].n_params; k++)
 			assert_true(strcmp(ops[i].params[k - 1].name, ops[i].params[k].name) < 0);
+		for (size_t k = 0; k < ops[i].n_params; k++) {
+			const struct op_param *p = &ops[i].params[k];
+
+			assert_string_not_equal(p->name, OP_AFTER);
+			assert_true(!p->pattern || op_pattern_check(p->pattern, NULL) == 0);
+			assert_false(p->required && p->def);
+		}
 	}
 	assert_null(op_table_find(op_builtin_table(), STR("md")));
 	assert_null(op_table_find(op_builtin_table(), STR("")));
@@ -154,6 +179,12 @@ static void wrong_lists_are_refused_with_what_would_be_right(void **state)
 		{"resize;width=1;note=\"\"", ERR_BAD_OP_PARAMS, "note", NULL},
 		{"resize;width=1;note=123456789", ERR_BAD_OP_PARAMS, "note", NULL},
 		{"resize;width=1;note=abcdefghi", ERR_BAD_OP_PARAMS, "note", "a string of 1 to 8 bytes"},
+		{"crop", ERR_BAD_OP_PARAMS, "height", "height|width"},
+		{"crop;shape=png", ERR_BAD_OP_PARAMS, "height", "height|width"},
+		{"crop;width=1;mark=\"#00ff0\"", ERR_BAD_OP_PARAMS, "mark", "0 to 20 bytes that match #[0-9a-f]{6}|none|(ab)*"},
+		{"crop;width=1;mark=nonee", ERR_BAD_OP_PARAMS, "mark", NULL},
+		{"crop;width=1;mark=xnone", ERR_BAD_OP_PARAMS, "mark", NULL},
+		{"crop;width=1;mark=aba", ERR_BAD_OP_PARAMS, "mark", NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -169,6 +200,156 @@ static void wrong_lists_are_refused_with_what_would_be_right(void **state)
 		assert_int_equal(op_table_parse_list(&table, &list, &n, str_of(cases[i].text), &a, NULL), cases[i].code);
 		arena_release(&a);
 	}
+}
+
+static void an_op_may_come_after_one_that_makes_an_output(void **state)
+{
+	static const struct {
+		const char *list;
+		int after[4];
+	} cases[] = {
+		{"resize;width=1, md5;after=resize", {-1, 0}},
+		{"resize;width=1, md5;after=\"resize\"", {-1, 0}},
+		{"resize;width=1, md5;after=1", {-1, 0}},
+		{"resize;after=1;width=1, resize;width=1", {-2}},
+		{"resize;width=1, resize;width=2;after=resize, md5;after=resize", {-1, 0, 1}},
+		{"resize;width=1, resize;width=2, md5;after=1, md5;after=2", {-1, -1, 0, 1}},
+		{"resize;width=1, resize;after=resize;width=1, resize;width=1;after=2", {-1, 0, 1}},
+		{"md5, resize;width=1, md5;after=resize", {-1, -1, 1}},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct arena a = ARENA_INIT;
+		struct op_request *list;
+		size_t n;
+		int r = op_table_parse_list(&table, &list, &n, str_of(cases[i].list), &a, NULL);
+
+		if (cases[i].after[0] == -2) {
+			assert_int_equal(r, ERR_BAD_OPS);
+		} else {
+			assert_int_equal(r, 0);
+			for (size_t k = 0; k < n; k++)
+				assert_int_equal(list[k].after, cases[i].after[k]);
+			/* It is about the input and not a parameter of the op. */
+			assert_false(strstr(list[n - 1].params.p, "after") != NULL);
+		}
+		arena_release(&a);
+	}
+}
+
+static void a_wrong_after_is_refused(void **state)
+{
+	static const struct refusal cases[] = {
+		{"md5;after=resize", ERR_BAD_OPS, "after", ""},
+		{"md5;after=resize, resize;width=1", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1;after=resize", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1;after=1", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=0", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=-1", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=2", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=999999999999999", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=rezise", ERR_BAD_OPS, "after", "resize"},
+		{"resize;width=1, md5;after", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=?1", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=\"\"", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=1;after=1", ERR_BAD_OPS, "after", NULL},
+		{"md5, resize;width=1;after=md5", ERR_BAD_OPS, "after", NULL},
+		{"md5, resize;width=1;after=1", ERR_BAD_OPS, "after", NULL},
+		{"resize;width=1, md5;after=resize, md5;after=1", ERR_BAD_OPS, "ops", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct op_request *list = NULL;
+		size_t n = 77;
+
+		assert_refused(&cases[i], op_table_parse_list(&table, &list, &n, str_of(cases[i].text), &a, &e), &e);
+		assert_null(list);
+		assert_int_equal(op_table_parse_list(&table, &list, &n, str_of(cases[i].text), &a, NULL), cases[i].code);
+		arena_release(&a);
+	}
+}
+
+static void a_pattern_matches_the_whole_value_or_not_at_all(void **state)
+{
+	static const struct {
+		const char *pattern, *value;
+		bool matches;
+	} cases[] = {
+		{"a|ab", "ab", true},
+		{"a)|(b", "a", false}, /* glibc takes a lone ) for itself, and the ( is never closed */
+		{"x)|y", "xz", false},
+		{"x)|y", "x)", true},
+		{"", "", true},
+		{"", "a", false},
+		{"a*", "", true},
+		{".*", "a\nb", true},
+		{"a$|b", "a\nb", false},
+		{"[[:alpha:]]+", "abc", true},
+		{"[[:alpha:]]+", "\xc3\xa4", false},
+		{"(a|aa)+b?", "aaab", true},
+		{"(a|aa)+b?", "aaabb", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(op_pattern_matches(cases[i].pattern, str_of(cases[i].value)), cases[i].matches);
+	assert_true(op_pattern_matches("ab", (struct str){"abc", 2}));
+	assert_true(op_pattern_matches("a?", (struct str){NULL, 0}));
+	assert_int_equal(op_pattern_check("[a-z]+", NULL), 0);
+	assert_int_equal(op_pattern_check("(a", NULL), ERR_BAD_CONFIG);
+	assert_int_equal(op_pattern_check("[a", NULL), ERR_BAD_CONFIG);
+	assert_int_equal(op_pattern_check("(a*)*\\1", NULL), ERR_BAD_CONFIG);
+	assert_int_equal(op_pattern_check("a\\\\1", NULL), 0);
+}
+
+static void a_pattern_goes_into_the_schema_when_it_means_the_same_there(void **state)
+{
+	static const char *const same[] = {"", "[a-z]{1,3}", "a|b", "\\.x", "(ab)+", "[^/]*", "\\[x"};
+	static const char *const other[] = {"[[:alpha:]]", "[]a]", "[^]a]", "[\\d]", "\\d", "(?i)", "\\"};
+
+	for (size_t i = 0; i < ARRAY_LEN(same); i++)
+		assert_true(op_pattern_is_portable(same[i]));
+	for (size_t i = 0; i < ARRAY_LEN(other); i++)
+		assert_false(op_pattern_is_portable(other[i]));
+}
+
+static void an_output_is_named_after_its_input(void **state)
+{
+	static const struct op resize = {.name = "resize"}, gzip = {.name = "gzip", .suffix = ".gz"}, same = {.name = "same", .suffix = ""};
+	static const struct {
+		const struct op *op;
+		const char *input, *type, *want;
+	} cases[] = {
+		{&resize, "photo.jpg", "image/webp", "photo.webp"},
+		{&resize, "photo.JPEG", "image/jpeg", "photo.jpg"},
+		{&resize, "photo", "image/avif", "photo.avif"},
+		{&resize, "scan.001", "image/png", "scan.001.png"},
+		{&resize, ".png", "image/png", ".png.png"},
+		{&resize, "a.tar.gz", "image/png", "a.tar.png"},
+		{&resize, "a.b c", "image/png", "a.b c.png"},
+		{&resize, "a.", "image/png", "a..png"},
+		{&resize, "", "image/png", ".png"},
+		{&resize, "f\xc3\xbc.jpg", "image/png", "f\xc3\xbc.png"},
+		{&resize, "photo.jpg", "text/html", "photo.jpg"},
+		{&resize, "photo.jpg", "", "photo.jpg"},
+		{&gzip, "photo.jpg", "application/gzip", "photo.jpg.gz"},
+		{&same, "photo.jpg", "text/plain", "photo.jpg"},
+	};
+	struct arena a = ARENA_INIT;
+	char longest[256];
+	struct str name;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_str(op_output_name(cases[i].op, STR("{}"), str_of(cases[i].input), str_of(cases[i].type), &a), cases[i].want);
+	memset(longest, 'x', sizeof(longest));
+	assert_int_equal(op_output_name(&gzip, STR("{}"), (struct str){longest, 252}, STR(""), &a).len, 255);
+	name = op_output_name(&gzip, STR("{}"), (struct str){longest, 255}, STR(""), &a);
+	assert_int_equal(name.len, 255);
+	assert_memory_equal(name.p + 252, ".gz", 3);
+	longest[251] = (char)0xc3, longest[252] = (char)0xa4;
+	assert_int_equal(op_output_name(&gzip, STR("{}"), (struct str){longest, 255}, STR(""), &a).len, 254);
+	arena_release(&a);
 }
 
 static void the_same_op_with_other_parameters_is_no_repetition(void **state)
@@ -208,7 +389,7 @@ static void two_strings_with_escapes_stay_apart(void **state)
 		{.name = "b", .kind = OP_PARAM_STRING, .min = 0, .max = 20, .help = "two"},
 	};
 	static const struct op ops[] = {{.name = "x", .version = 1, .params = params, .n_params = 2}};
-	static const struct op_table two = {ops, 1};
+	static const struct op_table two = {.ops = ops, .n = 1};
 	struct arena a = ARENA_INIT;
 	struct op_request *list;
 	size_t n;
@@ -298,15 +479,25 @@ static json_t *assert_reads(const struct buf *b)
 static void the_table_as_json_has_a_schema_for_each_op(void **state)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	json_t *json, *resize, *width, *required;
+	json_t *json, *resize, *width, *required, *crop, *any_of, *mark;
 
 	op_table_write_json(&table, &b);
 	json = assert_reads(&b);
-	resize = json_array_get(json_object_get(json, "ops"), 1);
+	resize = json_array_get(json_object_get(json, "ops"), 2);
 	assert_string_equal(json_string_value(json_object_get(resize, "name")), "resize");
 	assert_int_equal(json_integer_value(json_object_get(resize, "version")), 3);
 	assert_string_equal(json_string_value(json_object_get(resize, "kind")), "sealed");
-	assert_true(json_is_array(json_object_get(resize, "outputs")));
+	assert_int_equal(json_array_size(json_object_get(resize, "outputs")), 3);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(resize, "outputs"), 2)), "image/webp");
+	crop = json_array_get(json_object_get(json, "ops"), 0);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(crop, "outputs"), 0)), "*/*");
+	any_of = json_object_get(json_object_get(crop, "params"), "anyOf");
+	assert_int_equal(json_array_size(any_of), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(any_of, 1), "required"), 0)), "width");
+	mark = json_object_get(json_object_get(json_object_get(crop, "params"), "properties"), "mark");
+	assert_string_equal(json_string_value(json_object_get(mark, "pattern")), "^(?:#[0-9a-f]{6}|none|(ab)*)$");
+	assert_int_equal(json_array_size(json_object_get(json_array_get(json_object_get(json, "ops"), 1), "outputs")), 0);
+	assert_int_equal(json_array_size(json_object_get(json, "pipelines")), 0);
 	assert_true(json_is_false(json_object_get(json_object_get(resize, "params"), "additionalProperties")));
 	required = json_object_get(json_object_get(resize, "params"), "required");
 	assert_int_equal(json_array_size(required), 1);
@@ -337,6 +528,11 @@ int main(void)
 		cmocka_unit_test(a_list_of_words_is_read_in_order),
 		cmocka_unit_test(parameters_become_sorted_json_with_defaults),
 		cmocka_unit_test(wrong_lists_are_refused_with_what_would_be_right),
+		cmocka_unit_test(an_op_may_come_after_one_that_makes_an_output),
+		cmocka_unit_test(a_wrong_after_is_refused),
+		cmocka_unit_test(a_pattern_matches_the_whole_value_or_not_at_all),
+		cmocka_unit_test(a_pattern_goes_into_the_schema_when_it_means_the_same_there),
+		cmocka_unit_test(an_output_is_named_after_its_input),
 		cmocka_unit_test(the_same_op_with_other_parameters_is_no_repetition),
 		cmocka_unit_test(a_list_may_be_as_long_as_the_limit_and_not_longer),
 		cmocka_unit_test(two_strings_with_escapes_stay_apart),
