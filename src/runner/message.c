@@ -11,6 +11,31 @@ union control {
 	char room[CMSG_SPACE(sizeof(int) * RUNNER_FDS_MAX)];
 };
 
+bool message_code_allowed(int code)
+{
+	static const int allowed[] = {
+		ERR_OK,
+		ERR_DAMAGED,
+		ERR_IO,
+		ERR_OP_FAILED,
+		ERR_BAD_OP_PARAMS,
+		ERR_IMAGE_TOO_LARGE,
+		ERR_TRUNCATED,
+		ERR_INVALID_CONTENT,
+		ERR_UNSUPPORTED_FORMAT,
+		ERR_LIMIT_MEMORY,
+		ERR_LIMIT_TIME,
+		ERR_LIMIT_OUTPUT,
+		ERR_SEAL_VIOLATION,
+		ERR_COMMAND_FAILED,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
+		if (allowed[i] == code)
+			return true;
+	return false;
+}
+
 int message_send(int sock, const void *data, size_t n, const int *fds, size_t n_fds)
 {
 	union control control = {};

@@ -82,13 +82,17 @@ struct runner_answer {
 };
 
 #define RUNNER_REFUSED 0x464d5258u /* "FMRX" in the magic: a system call was refused */
-#define RUNNER_REFUSED_STATUS 159 /* exit status after that, or without it when the channel took nothing more. 128 + SIGSYS, as shells say it */
+#define RUNNER_REFUSED_STATUS                                                                                                              \
+	159 /* exit status after that, or without it when the channel took nothing more. 128 + SIGSYS, as shells say it */
 #define RUNNER_UNSEALED_STATUS 157 /* exit status of a child that could not be sealed: it has read nothing */
 struct runner_refusal {
 	uint32_t magic;
 	int32_t call; /* its number */
 	uint32_t arch; /* AUDIT_ARCH_… */
 };
+
+/* One of the codes that a child may give a job, 0 among them. */
+bool message_code_allowed(int code);
 
 /* message.c: sends one message with up to RUNNER_FDS_MAX descriptors; receives one (MSG_CMSG_CLOEXEC) and says how many there were. Both retry EINTR.
  * Results as sendmsg and recvmsg: -1 and errno; EMSGSIZE for a message or a control part that did not fit (all descriptors are closed then). */

@@ -28,7 +28,9 @@ struct sealed_job {
 	uint64_t written; /* bytes */
 	struct runner_limits limits;
 	struct buf result; /* the op writes a JSON object */
-	/* io.c's */
+	/* io.c's; all zero at the start */
+	unsigned also; /* bit 1u << digest_algo: computed in the same pass as the check; the loop's digests */
+	bool checking, checked;
 	uint64_t at;
 	void *piece, *map;
 	size_t map_size, map_skip;
@@ -45,6 +47,12 @@ struct sealed_job {
 [[nodiscard]] int sealed_first(struct sealed_job *j, void *dst, size_t max, size_t *ret_n, struct err *e);
 /* Writes all to the output. ERR_LIMIT_OUTPUT beyond the limit; ERR_IO when the server hung up. */
 [[nodiscard]] int sealed_write(struct sealed_job *j, const void *data, size_t n, struct err *e);
+
+/* Reads what nobody has read yet and checks the SHA-256; 0 at once when that is done. The loop calls it after every op that succeeded. ERR_DAMAGED, ERR_IO. */
+[[nodiscard]] int sealed_check(struct sealed_job *j, struct err *e);
+/* Makes a job that was run ready for other members, keeping its memory; frees it. The descriptors are the caller's. */
+void sealed_reset(struct sealed_job *j);
+void sealed_release(struct sealed_job *j);
 
 /* Params: the op's table has checked them, so a missing or wrong one is our own mistake (assert). */
 struct sealed_params; /* parsed; in params.c */
@@ -97,12 +105,16 @@ void sealed_cpu_budget(int64_t cpu_s);
 
 /* ---- the child ---- */
 
+/* In the zygote, before the first fork: what digests, JSON and broken pipes need, so that a sealed child need not ask the system for it. SIGPIPE is ignored from then on. */
+[[nodiscard]] int loop_prepare(struct err *e);
 /* Serves batches until the channel ends (POLICY_ONCE: one). Never returns. */
 _Noreturn void loop_run(int channel, enum seal_policy policy, const struct sealed_op *const *ops, size_t n);
 /* Receives its one request, then namespaces, limits, exec; answers with {"exit_code":…,"stderr":"…"}; code 0 or ERR_COMMAND_FAILED. Never returns. command.c */
 _Noreturn void command_run(int channel, const struct seal *s, unsigned may_lack, const struct runner_limits *limits);
 /* Sends one answer. message.h says what is bounded; too much is cut (detail) or an error (result). */
 [[nodiscard]] int answer_send(int channel, uint64_t serial, int code, uint64_t output_size, struct str result, struct str detail);
+/* The same behind other answers in a message that is sent later. */
+void answer_add(struct buf *message, uint64_t serial, int code, uint64_t output_size, struct str result, struct str detail);
 
 /* ops_*.c */
 extern const struct sealed_op op_gzip, op_zstd, op_zip, op_resize, op_probe;
