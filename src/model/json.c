@@ -1,6 +1,8 @@
 /* The JSON forms of API.md. */
 #include "model/model.h"
 
+#include <stdio.h>
+
 static void write_id(struct json_out *j, const char *key, struct uuid id)
 {
 	char text[UUID_TEXT_LEN + 1];
@@ -31,19 +33,48 @@ static void write_error(struct json_out *j, const struct job *job)
 	json_obj_close(j);
 }
 
+static void write_outputs(struct json_out *j, const struct job *job)
+{
+	char id[UUID_TEXT_LEN + 1], sha256[2 * sizeof(job->outputs->sha256) + 1], href[64 + UUID_TEXT_LEN];
+
+	uuid_format(id, job->id);
+	json_key(j, "outputs");
+	json_arr_open(j);
+	for (size_t n = 0; n < job->n_outputs; n++) {
+		const struct output *o = &job->outputs[n];
+
+		hex_encode(sha256, o->sha256, sizeof(o->sha256));
+		snprintf(href, sizeof(href), "/v1/jobs/%s/outputs/%zu", id, n);
+		json_obj_open(j);
+		json_kstr(j, "name", o->name);
+		json_kstr(j, "type", o->type);
+		json_ku64(j, "size", o->size);
+		json_kcstr(j, "sha256", sha256);
+		json_kcstr(j, "href", href);
+		json_obj_close(j);
+	}
+	json_arr_close(j);
+}
+
 void job_write_json(struct json_out *j, const struct job *job)
 {
 	json_obj_open(j);
 	write_id(j, "id", job->id);
 	json_ku64(j, "number", (uint64_t)job->number);
 	write_id(j, "file", job->file);
+	if (uuid_is_zero(job->after)) {
+		json_key(j, "after");
+		json_put_null(j);
+	} else {
+		write_id(j, "after", job->after);
+	}
 	json_kstr(j, "op", job->op);
 	write_raw(j, "params", job->params);
 	json_kcstr(j, "state", job_state_name(job->state));
 	json_ku64(j, "priority", job->priority);
 	json_ku64(j, "attempt", job->attempt);
 	json_ku64(j, "max_attempts", job->max_attempts);
-	json_ktime(j, "run_at", job->run_at);
+	json_ktime(j, "run_at", job->run_at == RUN_AT_HELD ? 0 : job->run_at); /* nobody knows when yet */
 	json_ktime(j, "created_at", job->created_at);
 	json_ktime(j, "started_at", job->started_at);
 	json_ktime(j, "finished_at", job->finished_at);
@@ -51,9 +82,7 @@ void job_write_json(struct json_out *j, const struct job *job)
 	json_put_null(j);
 	write_raw(j, "result", job->result);
 	write_error(j, job);
-	json_key(j, "outputs");
-	json_arr_open(j);
-	json_arr_close(j);
+	write_outputs(j, job);
 	if (job->cached)
 		json_kbool(j, "cached", true);
 	json_obj_close(j);

@@ -17,7 +17,7 @@ from harness.server import eventually, problem
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 MEMBERS = {"id", "number", "name", "size", "type", "sha256", "labels", "owner", "created_at", "expires_at", "jobs"}
-JOB_MEMBERS = {"id", "number", "file", "op", "params", "state", "priority", "attempt", "max_attempts", "run_at", "created_at", "started_at",
+JOB_MEMBERS = {"id", "number", "file", "after", "op", "params", "state", "priority", "attempt", "max_attempts", "run_at", "created_at", "started_at",
 	       "finished_at", "progress", "result", "error", "outputs"}
 INLINE, ON_DISK = 4096, 100 * 1024
 SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None, derandomize=True)

@@ -270,7 +270,7 @@ static void a_file_is_written_as_the_api_says(void **state)
 		"{\"id\":\"01900000-0000-7000-8000-000000000001\",\"number\":7,\"name\":\"a\\\"b\\n\",\"size\":10,\"type\":\"text/plain\","
 		"\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"labels\":{\"k\":\"v\"},\"owner\":\"public\","
 		"\"created_at\":\"1970-01-01T00:00:01.000Z\",\"expires_at\":null,\"jobs\":[{\"id\":\"01900000-0000-7000-8000-000000000002\",\"number\":5,"
-		"\"file\":\"01900000-0000-7000-8000-000000000001\",\"op\":\"md5\",\"params\":{},\"state\":\"succeeded\",\"priority\":3,\"attempt\":1,"
+		"\"file\":\"01900000-0000-7000-8000-000000000001\",\"after\":null,\"op\":\"md5\",\"params\":{},\"state\":\"succeeded\",\"priority\":3,\"attempt\":1,"
 		"\"max_attempts\":3,\"run_at\":\"1970-01-01T00:00:01.000Z\",\"created_at\":\"1970-01-01T00:00:01.000Z\","
 		"\"started_at\":\"1970-01-01T00:00:01.001Z\",\"finished_at\":\"1970-01-01T00:00:01.002Z\",\"progress\":null,"
 		"\"result\":{\"md5\":\"aa\"},\"error\":null,\"outputs\":[]}]}");
@@ -292,6 +292,49 @@ static void a_failed_job_shows_code_and_detail_and_a_cached_one_says_so(void **s
 	assert_non_null(
 		strstr(out.p, "\"result\":null,\"error\":{\"code\":\"op_failed\",\"detail\":\"why\"},\"outputs\":[],\"cached\":true}"));
 	assert_non_null(strstr(out.p, "\"started_at\":null,\"finished_at\":null"));
+}
+
+static void outputs_are_written_with_their_addresses(void **state)
+{
+	CLEANUP(buf_release) struct buf out = BUF_INIT;
+	struct json_out j = json_out(&out);
+	struct output outputs[] = {
+		{.name = STR("a\"b.webp"),
+		 .type = STR("image/webp"),
+		 .size = UINT64_C(5000000000),
+		 .sha256 = {0xab, 0x01},
+		 .blob = STR("x")},
+		{.name = STR("c"), .type = STR("text/plain"), .sha256 = {0xcd}, .blob = STR("y")},
+	};
+	struct job job = {.id = id_of("01900000-0000-7000-8000-000000000002"),
+			  .op = STR("resize"),
+			  .params = STR("{}"),
+			  .state = JOB_SUCCEEDED,
+			  .outputs = outputs,
+			  .n_outputs = 2};
+
+	job_write_json(&j, &job);
+	assert_true(buf_ok(&out));
+	assert_non_null(strstr(out.p, "\"outputs\":[{\"name\":\"a\\\"b.webp\",\"type\":\"image/webp\",\"size\":5000000000,"
+				      "\"sha256\":\"ab01000000000000000000000000000000000000000000000000000000000000\","
+				      "\"href\":\"/v1/jobs/01900000-0000-7000-8000-000000000002/outputs/0\"},"
+				      "{\"name\":\"c\",\"type\":\"text/plain\",\"size\":0,"
+				      "\"sha256\":\"cd00000000000000000000000000000000000000000000000000000000000000\","
+				      "\"href\":\"/v1/jobs/01900000-0000-7000-8000-000000000002/outputs/1\"}]}"));
+}
+
+static void a_held_job_names_the_one_before_it_and_no_time(void **state)
+{
+	CLEANUP(buf_release) struct buf out = BUF_INIT;
+	struct json_out j = json_out(&out);
+	struct job job = {
+		.op = STR("resize"), .params = STR("{}"), .run_at = RUN_AT_HELD, .after = id_of("01900000-0000-7000-8000-000000000002")};
+
+	job_write_json(&j, &job);
+	assert_true(buf_ok(&out));
+	assert_non_null(strstr(out.p, "\"after\":\"01900000-0000-7000-8000-000000000002\",\"op\":\"resize\""));
+	assert_non_null(strstr(out.p, "\"state\":\"queued\""));
+	assert_non_null(strstr(out.p, "\"run_at\":null"));
 }
 
 /* ---- SipHash and cursors ---- */
@@ -373,6 +416,8 @@ int main(void)
 		cmocka_unit_test(labels_have_limits),
 		cmocka_unit_test(a_file_is_written_as_the_api_says),
 		cmocka_unit_test(a_failed_job_shows_code_and_detail_and_a_cached_one_says_so),
+		cmocka_unit_test(outputs_are_written_with_their_addresses),
+		cmocka_unit_test(a_held_job_names_the_one_before_it_and_no_time),
 		cmocka_unit_test(siphash_gives_the_value_of_its_paper),
 		cmocka_unit_test(a_cursor_comes_back_as_its_number),
 		cmocka_unit_test(a_cursor_fits_its_list_and_its_server_only),
