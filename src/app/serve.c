@@ -1,4 +1,4 @@
-/* Start: data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
+/* Start: runner (before there is a thread, a secret or an open file), data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
  *
  * Stop, in at most 10 s: new work is refused and waits end (the address still answers, with 503); uploads under way get some time; the HTTP server drains and closes what is left, which cancels
  * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it.
@@ -19,6 +19,7 @@
 #define OWN_DESCRIPTORS 340 /* blob directories kept open (272), the catalogue's readers, the server's own */
 
 struct service {
+	struct runner *runner;
 	struct data_dir data;
 	struct engine *engine;
 	struct front front;
@@ -71,6 +72,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.io_threads = (unsigned)s->io_threads,
 		.job_threads = (unsigned)s->job_threads,
 		.uploads_max = share->uploads,
+		.runner = v->runner,
 		.default_ops = s->default_ops,
 		.lease_ms = s->lease_ms,
 		.beat_ms = s->beat_ms,
@@ -128,6 +130,10 @@ static int open_http(struct service *v, const struct settings *s, const struct s
 static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
 {
 	struct share share = share_descriptors(s);
+	int started = runner_inline_new(&v->runner, e);
+
+	if (started != 0)
+		return started;
 	bool outbox = routes->hash_tasks && s->hash_tasks_log_file[0] != '\0';
 	int rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
 
@@ -150,6 +156,7 @@ static void close_service(struct service *v)
 	if (v->has_front)
 		front_release(&v->front);
 	data_dir_close(&v->data);
+	runner_free(v->runner);
 }
 
 static void announce(const struct service *v, const struct settings *s)

@@ -70,6 +70,17 @@ void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const cha
 	assert(len > 0 && len <= BLOB_NAME_MAX);
 }
 
+void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *job_id_text, int64_t fence, unsigned n)
+{
+	size_t end;
+
+	assert(fence >= 0);
+	blob_name_for_file(dst, owner, job_id_text);
+	end = strlen(dst);
+	int len = snprintf(dst + end, BLOB_NAME_MAX + 1 - end, ".%lld.%u", (long long)fence, n);
+	assert(len > 0 && (size_t)len <= BLOB_NAME_MAX - end);
+}
+
 static int check_name(struct str name, struct err *e)
 {
 	return blob_name_valid(name) ? 0 : err_set(e, ERR_BAD_NAME, "not the name of a blob");

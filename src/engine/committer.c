@@ -118,6 +118,8 @@ static void tell_parts(struct engine *g, const struct change *c)
 			break;
 		}
 		waits_signal(g, c->finish.file);
+		if (c->finish.ready > 0)
+			scheduler_kick(g);
 		if (g->config.outbox != NULL)
 			outbox_kick(g);
 		break;

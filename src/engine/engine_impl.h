@@ -13,6 +13,9 @@
 #define CLAIM_MAX 256 /* jobs claimed at once */
 #define INHAND_MAX 512 /* jobs claimed and not finished: what a crash can set back by one loss */
 #define WAIT_BUCKETS 256
+#define FLIGHT_BUCKETS 256
+#define SMALL_FILE (64u << 10) /* bytes: digest jobs of files up to this run in batches */
+#define SMALL_BATCH (4u << 20) /* bytes of one batch */
 #define KEY_MAX 255 /* bytes of an Idempotency-Key */
 
 /* A thread that sleeps until it is kicked or a time has come. */
@@ -42,19 +45,58 @@ struct committer {
 	bool running;
 };
 
-/* One file's claimed jobs: one pass over its bytes serves them all. */
+/* What a job makes, on its way into the store. mill_output.c */
+struct mill_output {
+	struct engine *g;
+	char name[BLOB_NAME_MAX + 1]; /* of the blob */
+	struct blob_writer *writer; /* NULL before the first byte and after the commit */
+	struct digest_set *digest;
+	uint8_t first[MAGIC_BYTES];
+	size_t n_first;
+	uint64_t size;
+	int code; /* what the store failed with: no fault of the op's */
+	bool stored; /* durable; whoever refers to it or removes it comes next */
+	struct output row; /* for the catalogue */
+};
+
+/* One claimed job. The job thread's until its finish is handed in, then the committer's. */
+struct work_job {
+	struct claimed *claimed; /* of the batch's arena */
+	const struct op *op; /* NULL: this server knows it no more */
+	_Atomic bool cancelled; /* by a client */
+	bool ended; /* its finish was handed in */
+	int64_t started_at;
+	struct change finish;
+	struct buf result; /* JSON */
+	struct buf detail; /* of an error */
+};
+
+/* Claimed jobs that run together: a batch of digests, or one job of another kind.
+ *
+ * Of equal jobs in hand one *leads* and the others *follow* it: they take over its result when it succeeds and run themselves when it does not (flight.c).
+ *
+ *	start ──► pool: work_run() ──► finishes ──► freed with the last commit
+ *	  └─────► follows ──► the leader's end: finish, or pool
+ */
 struct work {
 	struct pool_task task;
 	struct engine *g;
-	struct claimed **jobs; /* of the batch's arena */
-	size_t n;
 	struct batch *batch;
-	struct uuid worker; /* the incarnation that claimed them */
-	_Atomic unsigned unfinished; /* finishes not yet committed */
-	struct change *finishes; /* n of them, built by the job thread */
-	struct buf *results; /* n */
-	_Atomic bool cancelled; /* a client cancelled one of the jobs: stop early when it is the only one */
+	struct arena arena; /* texts of its own */
+	struct uuid worker; /* the incarnation that claimed the jobs */
+	_Atomic unsigned refs; /* jobs whose end is not yet committed, and threads inside mill_run() */
+	_Atomic bool cancelled; /* a client cancelled one of the jobs: look which */
 	struct work *next, *prev; /* scheduler's list of works in hand */
+	struct mill_output *output; /* of the one job of an op that makes one; else NULL */
+	/* single flight: guarded by the scheduler's lock */
+	uint64_t key; /* hash of what the job is */
+	bool leads; /* is in the table of flights */
+	struct work *next_flight;
+	struct work *leader; /* not NULL: follows it, and nobody runs it */
+	struct work *followers, *next_follower;
+	bool own; /* an answer from elsewhere was refused: it runs itself */
+	size_t n, cap;
+	struct work_job jobs[]; /* n */
 };
 
 struct batch { /* jobs claimed together share one arena */
@@ -67,10 +109,12 @@ struct scheduler {
 	pthread_mutex_t lock; /* guards what follows */
 	struct work *works; /* in hand */
 	unsigned inhand; /* jobs */
+	struct work *flights[FLIGHT_BUCKETS]; /* works that lead, by key */
 	pthread_cond_t none; /* signalled when inhand becomes 0 */
 	struct change *retries; /* finishes to be handed in again */
 	struct uuid worker; /* this incarnation; scheduler thread only */
 	_Atomic int64_t lease_until; /* mono ms; 0 = none. Running jobs stop at it. */
+	_Atomic int64_t runner_pause_until; /* mono ms: nothing is claimed before, for the runner cannot run it */
 	bool registered; /* scheduler thread only */
 	int64_t beat_wall, beat_mono; /* both clocks at the last beat that was taken; scheduler thread only */
 	_Atomic bool maybe_ready; /* something was queued since the last empty claim */
@@ -144,11 +188,57 @@ void scheduler_stop(struct engine *g, int64_t grace_ms);
 void scheduler_kick(struct engine *g); /* a job was queued */
 void scheduler_cancel_running(struct engine *g, struct uuid job);
 
-/* work.c */
-void work_run(struct pool_task *t);
+bool scheduler_inhand(struct engine *g, struct uuid job); /* claimed here and its end not yet committed */
+void scheduler_runner_unavailable(struct engine *g, const struct err *e); /* nothing is claimed for a while */
+
+/* work.c: from claim to finish */
+[[nodiscard]] struct work *work_new(struct engine *g, struct batch *b, size_t cap); /* room for cap jobs; NULL: no memory */
+void work_add(struct work *w, struct claimed *c, const struct op *op);
+void work_start(struct work *w); /* takes it: it runs, follows another, or is given back */
+void work_release(struct work *w); /* one reference less; the last one frees */
+void work_run_again(struct work *w); /* hands it to a job thread, or gives its jobs back when the engine is draining */
+/* Hands in the end of one attempt; f without job, fence, worker and times. The last one of a work may free it. */
+void work_finish(struct work *w, struct work_job *j, struct change_finish f);
+/* Ends the attempt with an error: another one follows when that may help and attempts are left. */
+void work_fail(struct work *w, struct work_job *j, int code, const struct err *e);
+/* Back to the queue without counting: says nothing about the job. It is ready again after pause_ms. */
+void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms);
 void work_finish_again(struct engine *g); /* scheduler thread: hands failed finishes in again */
-void work_give_back(struct work *w); /* not begun: back to the queue without counting */
-void work_free(struct work *w);
+/* Whether the jobs may go on: ERR_CANCELLED when one of them was cancelled, ERR_SHUTTING_DOWN, ERR_STALE. */
+[[nodiscard]] int work_may_go_on(struct work *w, struct err *e);
+
+/* flight.c */
+bool flight_enter(struct work *w); /* false: the same is done already by another, which w follows now */
+void flight_leave(
+	struct work *w,
+	const struct change *c); /* w's job has ended by c, or goes back to the queue: settles those that follow. Committer thread. */
+bool flight_unfollow(struct work *w); /* under the scheduler's lock: true when it followed: it is the caller's now */
+
+/* mill.c */
+void mill_run(struct pool_task *t);
+
+/* mill_input.c */
+/* What some jobs work on, for the time of one runner_run(). */
+struct mill_input {
+	struct engine *g;
+	struct buf bytes; /* of all inline files */
+	size_t at[RUNNER_BATCH_MAX]; /* where the bytes of each begin */
+	const struct claimed *last; /* equal neighbours share a descriptor or bytes */
+	size_t n;
+};
+/* How many bytes will come inline: before the first open. */
+void mill_input_reserve(struct mill_input *in, size_t bytes);
+/* Gets what the next job works on; r borrows from it, its `input` from mill_input_ready() on. ERR_INPUT_GONE when its file was deleted. */
+[[nodiscard]] int mill_input_open(struct mill_input *in, const struct claimed *c, struct runner_job *r, struct err *e);
+void mill_input_ready(struct mill_input *in, struct runner_job *r);
+void mill_input_release(struct mill_input *in, struct runner_job *r);
+
+/* mill_output.c */
+[[nodiscard]] int mill_output_new(struct mill_output **ret, struct engine *g, const struct claimed *c, struct err *e);
+int mill_output_write(void *arg, const void *data, size_t n, struct err *e); /* runner_job.output */
+/* After the op succeeded: everything is on disk and described by `row`, whose texts lie in the arena. */
+[[nodiscard]] int mill_output_commit(struct mill_output *o, const struct claimed *c, const struct op *op, struct arena *a, struct err *e);
+void mill_output_free(struct mill_output *o); /* what was written goes, if it is not durable yet; NULL is fine */
 
 /* waits.c */
 [[nodiscard]] int waits_start(struct engine *g, struct err *e);

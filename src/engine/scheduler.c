@@ -15,6 +15,7 @@
 
 #define CLOCK_APART_MS 1000 /* how far the wall clock may have moved against the monotonic one since a beat */
 #define CLAIM_RETRY_MS 200 /* after a claim that failed */
+#define RUNNER_PAUSE_MS 1000 /* after the runner could not begin a job */
 #define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends; a quarter of a short lease */
 
 static int64_t least(int64_t a, int64_t b)
@@ -75,64 +76,70 @@ static void reclaim(struct engine *g)
 		log_event(LOG_WARN, "jobs_taken_back", LF_INT("queued", c.reclaim.reclaimed), LF_INT("quarantined", c.reclaim.quarantined));
 }
 
-static struct work *work_new(struct engine *g, struct batch *b, size_t n)
+static bool same_bytes(const struct claimed *a, const struct claimed *b)
 {
-	struct work *w = calloc(1, sizeof(*w));
+	if (a->blob.p == NULL || b->blob.p == NULL)
+		return a->blob.p == b->blob.p && uuid_eq(a->job.file, b->job.file);
+	return str_eq(a->blob, b->blob);
+}
 
-	if (w == NULL)
-		return NULL;
-	w->jobs = calloc(n, sizeof(*w->jobs));
-	w->finishes = calloc(n, sizeof(*w->finishes));
-	w->results = calloc(n, sizeof(*w->results));
-	if (w->jobs == NULL || w->finishes == NULL || w->results == NULL) {
-		free(w->jobs);
-		free(w->finishes);
-		free(w->results);
-		free(w);
-		return NULL;
+/* A batch that takes more jobs. */
+struct filling {
+	struct work *w; /* NULL = none */
+	uint64_t bytes;
+};
+
+static void start_filling(struct filling *f)
+{
+	if (f->w != NULL)
+		work_start(f->w);
+	*f = (struct filling){};
+}
+
+/* Adds a job to the batch, or to a new one when it is full. */
+static void fill(struct engine *g, struct batch *b, struct filling *f, struct claimed *c, const struct op *op, size_t cap)
+{
+	if (f->w != NULL && f->w->n == f->w->cap)
+		start_filling(f);
+	if (f->w == NULL)
+		f->w = work_new(g, b, cap);
+	if (f->w == NULL) { /* the lease of this incarnation keeps it until a restart or a reclaim */
+		log_event(LOG_ERROR, "no_memory_for_jobs", LF_INT("jobs", 1));
+		return;
 	}
-	w->g = g;
-	w->batch = b;
-	w->worker = g->scheduler.worker;
-	w->task.run = work_run;
-	return w;
+	work_add(f->w, c, op);
+	f->bytes += c->size;
 }
 
-static void start_work(struct engine *g, struct work *w)
-{
-	struct scheduler *s = &g->scheduler;
-
-	atomic_store(&w->unfinished, (unsigned)w->n);
-	atomic_fetch_add(&w->batch->works, 1);
-	pthread_mutex_lock(&s->lock);
-	w->next = s->works;
-	w->prev = NULL;
-	if (s->works != NULL)
-		s->works->prev = w;
-	s->works = w;
-	s->inhand += (unsigned)w->n;
-	pthread_mutex_unlock(&s->lock);
-	metric_add(METRIC_JOBS_RUNNING, (int64_t)w->n);
-	pool_submit(g->jobs, &w->task);
-}
-
-/* Jobs of one file that were claimed next to each other share one pass over its bytes. */
+/* Digests of small files run in batches, for handing over one job costs more than the job. Those of one large file, claimed next to each other, share a pass
+ * over its bytes. Everything else runs by itself. */
 static void distribute(struct engine *g, struct batch *b, struct claimed *jobs, size_t n)
 {
-	for (size_t i = 0; i < n;) {
-		size_t end = i + 1;
-		while (end < n && uuid_eq(jobs[end].job.file, jobs[i].job.file))
-			end++;
-		struct work *w = work_new(g, b, end - i);
-		if (w == NULL) /* no memory: the lease of this incarnation keeps them until a restart or a reclaim */
-			log_event(LOG_ERROR, "no_memory_for_jobs", LF_INT("jobs", end - i));
-		else {
-			for (; i < end; i++)
-				w->jobs[w->n++] = &jobs[i];
-			start_work(g, w);
+	struct filling small = {}, large = {};
+
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i].location != LOCATION_INLINE && jobs[i].blob.p == NULL) { /* of the file itself */
+			char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
+			uuid_format(id, jobs[i].job.file);
+			blob_name_for_file(name, jobs[i].owner, id);
+			jobs[i].blob = arena_str(&b->arena, str_of(name));
 		}
-		i = end;
+		const struct op *op = op_table_find(g->config.ops, jobs[i].job.op);
+		bool digest = op != NULL && op->kind == OP_STREAMING;
+		size_t cap = digest && n - i < RUNNER_BATCH_MAX ? n - i : digest ? RUNNER_BATCH_MAX : 1;
+
+		if (digest && jobs[i].size <= SMALL_FILE) {
+			if (small.bytes + jobs[i].size > SMALL_BATCH)
+				start_filling(&small);
+			fill(g, b, &small, &jobs[i], op, cap);
+			continue;
+		}
+		if (large.w != NULL && (!digest || !same_bytes(large.w->jobs[0].claimed, &jobs[i])))
+			start_filling(&large);
+		fill(g, b, &large, &jobs[i], op, cap);
 	}
+	start_filling(&large);
+	start_filling(&small);
 }
 
 /* Claims what there is room for. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs. */
@@ -194,6 +201,9 @@ static int64_t claim_ready(struct engine *g)
 {
 	if (!g->scheduler.registered || atomic_load(&g->scheduler.lease_until) <= engine_mono(g))
 		return INT64_MAX; /* nothing is claimed without a lease; the next beat looks again */
+	int64_t runner_back = atomic_load(&g->scheduler.runner_pause_until) - engine_mono(g);
+	if (runner_back > 0)
+		return runner_back;
 	if (!has_room(g))
 		return INT64_MAX; /* a finished job kicks when there is room again */
 	int64_t pause = until_ready(g);
@@ -247,16 +257,50 @@ void scheduler_kick(struct engine *g)
 void scheduler_cancel_running(struct engine *g, struct uuid job)
 {
 	struct scheduler *s = &g->scheduler;
+	struct work *following = NULL;
 
 	pthread_mutex_lock(&s->lock);
 	for (struct work *w = s->works; w != NULL; w = w->next)
-		for (size_t i = 0; i < w->n; i++)
-			if (uuid_eq(w->jobs[i]->job.id, job) && w->n == 1)
-				atomic_store(&w->cancelled, true);
+		for (size_t i = 0; i < w->n; i++) {
+			if (!uuid_eq(w->jobs[i].claimed->job.id, job))
+				continue;
+			atomic_store(&w->jobs[i].cancelled, true); /* before the next line: who sees that one looks for this one */
+			atomic_store(&w->cancelled, true);
+			if (flight_unfollow(w)) {
+				w->next_follower = following;
+				following = w;
+			}
+		}
 	pthread_mutex_unlock(&s->lock);
+	while (following != NULL) {
+		struct work *w = following;
+		following = w->next_follower;
+		work_finish(w, &w->jobs[0], (struct change_finish){.state = JOB_CANCELLED, .error = ERR_CANCELLED});
+	}
 }
 
-/* Until nothing is in hand or ms have passed. */
+bool scheduler_inhand(struct engine *g, struct uuid job)
+{
+	struct scheduler *s = &g->scheduler;
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct work *w = s->works; w != NULL && !found; w = w->next)
+		for (size_t i = 0; i < w->n && !found; i++)
+			found = uuid_eq(w->jobs[i].claimed->job.id, job);
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+void scheduler_runner_unavailable(struct engine *g, const struct err *e)
+{
+	int64_t now = engine_mono(g);
+
+	if (atomic_exchange(&g->scheduler.runner_pause_until, now + RUNNER_PAUSE_MS) <= now)
+		log_err(LOG_ERROR, "runner_unavailable", e);
+}
+
+/* Until nothing is in hand, or ms have passed (-1 = for ever). */
 static void wait_none(struct engine *g, int64_t ms)
 {
 	struct scheduler *s = &g->scheduler;
@@ -272,7 +316,7 @@ static void wait_none(struct engine *g, int64_t ms)
 	}
 	pthread_mutex_lock(&s->lock);
 	while (s->inhand > 0 && rc != ETIMEDOUT)
-		rc = pthread_cond_timedwait(&s->none, &s->lock, &until);
+		rc = ms < 0 ? pthread_cond_wait(&s->none, &s->lock) : pthread_cond_timedwait(&s->none, &s->lock, &until);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -287,6 +331,7 @@ void scheduler_stop(struct engine *g, int64_t grace_ms)
 	wait_none(g, grace_ms);
 	sleeper_stop(&s->sleeper);
 	work_finish_again(g); /* what came onto the list after the thread's last look: one more try, and its memory goes */
+	wait_none(g, -1); /* nothing begins any more, so it is the disk that this waits for, as the committer's end does */
 	if (!s->registered)
 		return;
 	int64_t now = engine_now(g);

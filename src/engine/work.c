@@ -1,20 +1,76 @@
-/* Digest jobs on a job thread: one pass over the file's bytes, then one finish a job. The bytes are checked against the file's SHA-256 on the way, so a result is
- * never made from damaged ones. */
-#include "base/fd.h"
+/* Claimed jobs from the claim to the commit of their end. What they do in between is the mill's affair (mill.c). */
 #include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define PIECE (256u << 10) /* bytes between two looks at lease, drain and cancel */
 #define BACKOFF_BASE_MS 1000
 #define BACKOFF_CAP_MS 3600000
 #define BACKOFF_FLOOR_MS 100
 
-void work_free(struct work *w)
+/* ---- life ---- */
+
+struct work *work_new(struct engine *g, struct batch *b, size_t cap)
+{
+	struct work *w = calloc(1, sizeof(*w) + cap * sizeof(w->jobs[0]));
+
+	if (w == NULL)
+		return NULL;
+	w->g = g;
+	w->batch = b;
+	w->worker = g->scheduler.worker;
+	w->task.run = mill_run;
+	w->cap = cap;
+	return w;
+}
+
+void work_add(struct work *w, struct claimed *c, const struct op *op)
+{
+	struct work_job *j = &w->jobs[w->n++];
+
+	j->claimed = c;
+	j->op = op;
+}
+
+static void take_in_hand(struct work *w)
+{
+	struct scheduler *s = &w->g->scheduler;
+
+	atomic_store(&w->refs, (unsigned)w->n);
+	atomic_fetch_add(&w->batch->works, 1);
+	pthread_mutex_lock(&s->lock);
+	w->next = s->works;
+	w->prev = NULL;
+	if (s->works != NULL)
+		s->works->prev = w;
+	s->works = w;
+	s->inhand += (unsigned)w->n;
+	pthread_mutex_unlock(&s->lock);
+	metric_add(METRIC_JOBS_RUNNING, (int64_t)w->n);
+}
+
+void work_start(struct work *w)
+{
+	take_in_hand(w);
+	if (flight_enter(w))
+		work_run_again(w);
+}
+
+void work_run_again(struct work *w)
+{
+	struct engine *g = w->g;
+
+	if (atomic_load(&g->scheduler.draining)) {
+		for (size_t i = 0, n = w->n; i < n; i++) /* the last one may free it */
+			work_give_back(w, &w->jobs[i], 0);
+		return;
+	}
+	atomic_fetch_add(&w->refs, 1); /* mill_run()'s */
+	pool_submit(g->jobs, &w->task);
+}
+
+static void let_go(struct work *w)
 {
 	struct scheduler *s = &w->g->scheduler;
 	struct engine *g = w->g;
@@ -33,25 +89,68 @@ void work_free(struct work *w)
 		pthread_cond_signal(&s->none);
 	pthread_mutex_unlock(&s->lock);
 	metric_add(METRIC_JOBS_RUNNING, -(int64_t)w->n);
-	for (size_t i = 0; i < w->n; i++)
-		buf_release(&w->results[i]);
-	if (atomic_fetch_sub(&w->batch->works, 1) == 1) {
-		arena_release(&w->batch->arena);
-		free(w->batch);
-	}
-	free(w->jobs);
-	free(w->finishes);
-	free(w->results);
-	free(w);
 	if (kick)
 		sleeper_kick(&g->scheduler.sleeper); /* there is room again */
 }
 
-/* ---- handing the end of an attempt in ---- */
+void work_release(struct work *w)
+{
+	if (atomic_fetch_sub(&w->refs, 1) != 1)
+		return;
+	struct batch *b = w->batch;
+	for (size_t i = 0; i < w->n; i++) {
+		buf_release(&w->jobs[i].result);
+		buf_release(&w->jobs[i].detail);
+	}
+	mill_output_free(w->output);
+	arena_release(&w->arena);
+	let_go(w); /* the engine may end once nothing is in hand: nothing of it is touched after this */
+	free(w);
+	if (atomic_fetch_sub(&b->works, 1) == 1) {
+		arena_release(&b->arena);
+		free(b);
+	}
+}
+
+/* ---- the end of an attempt is committed ---- */
 
 static bool worth_another_try(int code)
 {
 	return code == ERR_STORAGE_FULL || code == ERR_NO_MEMORY || code == ERR_IO || code == ERR_STORAGE_READONLY;
+}
+
+static void count(const struct change *c)
+{
+	const struct change_finish *f = &c->finish;
+
+	if (c->code == ERR_STALE)
+		metric_add(METRIC_JOBS_STALE, 1);
+	else if (c->code == 0 && f->state == JOB_FAILED)
+		metric_add(METRIC_JOBS_FAILED, 1);
+	else if (c->code == 0 && f->state == JOB_SUCCEEDED) {
+		metric_add(METRIC_JOBS_SUCCEEDED, 1);
+		metric_add(METRIC_JOBS_CACHED, !uuid_is_zero(f->same_as));
+		for (size_t i = 0; i < f->n_outputs; i++)
+			metric_add(METRIC_OUTPUT_BYTES, (int64_t)f->outputs[i].size);
+	}
+}
+
+/* The catalogue refused the output's row, and no other row will ever have its name. */
+static void drop_output(struct pool_task *t)
+{
+	struct work *w = CONTAINER_OF(t, struct work, task);
+	struct err e = ERR_INIT;
+
+	if (blob_remove(w->g->blobs, str_of(w->output->name), &e) != 0)
+		log_err(LOG_WARN, "blob_left_for_sweep", &e);
+	work_release(w);
+}
+
+static bool output_unwanted(const struct work *w, const struct change *c)
+{
+	/* after a failed flush the outcome is unknown: the blob may be referred to after a restart; and a full disk says nothing for ever: the sweep comes */
+	return w->output != NULL && w->output->stored && c->finish.n_outputs > 0 && c->code != 0 && !worth_another_try(c->code) &&
+	       !catalog_sealed(w->g->catalog);
 }
 
 static void finished(void *arg, struct change *c)
@@ -59,6 +158,7 @@ static void finished(void *arg, struct change *c)
 	struct work *w = arg;
 	struct engine *g = w->g;
 	struct scheduler *s = &g->scheduler;
+	struct work_job *j = CONTAINER_OF(c, struct work_job, finish);
 
 	if (worth_another_try(c->code) && !catalog_sealed(g->catalog) && !atomic_load(&s->draining)) {
 		pthread_mutex_lock(&s->lock);
@@ -67,17 +167,28 @@ static void finished(void *arg, struct change *c)
 		pthread_mutex_unlock(&s->lock);
 		return; /* the scheduler thread hands it in again at its next beat */
 	}
-	if (c->code == ERR_STALE) {
-		metric_add(METRIC_JOBS_STALE, 1);
+	if (c->code == ERR_CONFLICT && !uuid_is_zero(c->finish.same_as)) {
+		/* what was to be the answer is not there any more */
+		w->own = true;
+		j->ended = false;
+		if (w->leads || flight_enter(w))
+			work_run_again(w);
+		return;
+	}
+	count(c);
+	if (c->code == ERR_STALE)
 		waits_signal(g, c->finish.file); /* it may have become final in other hands */
-	} else if (c->code != 0)
+	else if (c->code != 0)
 		log_err(LOG_ERROR, "finish_failed", &c->err);
-	else if (c->finish.state == JOB_SUCCEEDED)
-		metric_add(METRIC_JOBS_SUCCEEDED, 1);
-	else if (c->finish.state == JOB_FAILED)
-		metric_add(METRIC_JOBS_FAILED, 1);
-	if (atomic_fetch_sub(&w->unfinished, 1) == 1)
-		work_free(w);
+	else if (c->finish.n_outputs > 0 && atomic_load(&j->cancelled))
+		engine_kick_doomed(g); /* it ended cancelled: its output goes */
+	flight_leave(w, c);
+	if (output_unwanted(w, c)) {
+		w->task.run = drop_output;
+		pool_submit(g->io, &w->task);
+	} else {
+		work_release(w);
+	}
 }
 
 void work_finish_again(struct engine *g)
@@ -96,25 +207,27 @@ void work_finish_again(struct engine *g)
 	}
 }
 
-static void finish_job(struct work *w, size_t i, struct change_finish f)
-{
-	struct change *c = &w->finishes[i];
-	const struct job *job = &w->jobs[i]->job;
+/* ---- handing it in ---- */
 
-	*c = (struct change){.kind = CHANGE_FINISH, .finish = f};
-	c->finish.job = job->id;
-	c->finish.fence = job->fence;
-	c->finish.worker = w->worker;
-	c->finish.finished_at = engine_now(w->g);
-	engine_submit(w->g, c, finished, w);
+void work_finish(struct work *w, struct work_job *j, struct change_finish f)
+{
+	const struct job *job = &j->claimed->job;
+
+	j->ended = true;
+	j->finish = (struct change){.kind = CHANGE_FINISH, .finish = f};
+	j->finish.finish.job = job->id;
+	j->finish.finish.fence = job->fence;
+	j->finish.finish.worker = w->worker;
+	j->finish.finish.started_at = j->started_at;
+	j->finish.finish.finished_at = engine_now(w->g);
+	engine_submit(w->g, &j->finish, finished, w);
 }
 
-void work_give_back(struct work *w)
+void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms)
 {
-	size_t n = w->n; /* the last finish may free w */
+	int64_t at = pause_ms > 0 ? engine_now(w->g) + pause_ms : j->claimed->job.run_at;
 
-	for (size_t i = 0; i < n; i++)
-		finish_job(w, i, (struct change_finish){.state = JOB_QUEUED, .give_back = true, .retry_at = w->jobs[i]->job.run_at});
+	work_finish(w, j, (struct change_finish){.state = JOB_QUEUED, .give_back = true, .retry_at = at});
 }
 
 /* Full jitter: anywhere between the floor and base * 2^(attempt-1), at most the cap. */
@@ -129,29 +242,40 @@ static int64_t backoff_ms(struct engine *g, uint32_t attempt)
 	return ms < BACKOFF_FLOOR_MS ? BACKOFF_FLOOR_MS : ms;
 }
 
-/* The bytes could not be had: again later when that may help and attempts are left. */
-static void fail_all(struct work *w, int code, const struct err *e, int64_t started)
+/* What an administrator wants to know of: the op's process did what it must not, or died. */
+static void log_failure(const struct work_job *j, int code, const struct err *e)
 {
-	size_t n = w->n;
+	char id[UUID_TEXT_LEN + 1];
 
-	for (size_t i = 0; i < n; i++) {
-		const struct job *job = &w->jobs[i]->job;
-		struct change_finish f = {.state = JOB_FAILED, .error = code, .started_at = started};
-		/* the detail must outlive this call: it travels in the result buffer, which a failed job does not need */
-		buf_add_cstr(&w->results[i], e->detail);
-		if (buf_ok(&w->results[i]))
-			f.error_detail = buf_str(&w->results[i]);
-		if (err_info(code)->retryable && job->attempt < job->max_attempts) {
-			f.state = JOB_QUEUED;
-			f.retry_at = engine_now(w->g) + backoff_ms(w->g, job->attempt);
-		}
-		finish_job(w, i, f);
-	}
+	if (code != ERR_SEAL_VIOLATION && code != ERR_RUNNER_MISBEHAVED && code != ERR_RUNNER_CRASHED && code != ERR_RUNNER_LOST)
+		return;
+	uuid_format(id, j->claimed->job.id);
+	log_event(code == ERR_SEAL_VIOLATION || code == ERR_RUNNER_MISBEHAVED ? LOG_ERROR : LOG_WARN, "job_failed", LF_CSTR("job", id),
+		  LF_STR("op", j->claimed->job.op), LF_CSTR("code", err_info(code)->name), LF_CSTR("detail", e->detail),
+		  LF_INT("attempt", j->claimed->job.attempt));
 }
 
-/* ---- the pass over the bytes ---- */
+void work_fail(struct work *w, struct work_job *j, int code, const struct err *e)
+{
+	const struct job *job = &j->claimed->job;
+	struct change_finish f = {.state = JOB_FAILED, .error = code};
 
-static int may_go_on(struct work *w, struct err *e)
+	log_failure(j, code, e);
+	buf_reset(&j->detail);
+	buf_add_cstr(&j->detail, e->detail);
+	if (buf_ok(&j->detail))
+		f.error_detail = buf_str(&j->detail);
+	if (j->result.len > 0 && buf_ok(&j->result))
+		f.result = buf_str(&j->result); /* a command's status and last words */
+	if (err_info(code)->retryable && job->attempt < job->max_attempts) {
+		f.state = JOB_QUEUED;
+		f.retry_at = engine_now(w->g) + backoff_ms(w->g, job->attempt);
+		f.result = (struct str){};
+	}
+	work_finish(w, j, f);
+}
+
+int work_may_go_on(struct work *w, struct err *e)
 {
 	struct scheduler *s = &w->g->scheduler;
 
@@ -162,125 +286,4 @@ static int may_go_on(struct work *w, struct err *e)
 	if (atomic_load(&s->lease_until) <= engine_mono(w->g))
 		return err_set(e, ERR_STALE, "the lease ended");
 	return 0;
-}
-
-static int read_stored(struct work *w, int fd, struct digest_set *d, struct err *e)
-{
-	struct env *env = w->g->env;
-	char *piece = malloc(PIECE);
-	off_t at = 0;
-	int rc = 0;
-
-	if (piece == NULL)
-		return err_set(e, ERR_NO_MEMORY, "no memory to read a file");
-	while (rc == 0 && (uint64_t)at < w->jobs[0]->size) {
-		ssize_t n = env->pread(env, fd, piece, PIECE, at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			rc = err_errno(e, errno, "pread");
-		else if (n == 0)
-			rc = err_set(e, ERR_DAMAGED, "the stored bytes are shorter than the file");
-		else {
-			digest_set_update(d, piece, (size_t)n);
-			at += n;
-			rc = may_go_on(w, e);
-		}
-	}
-	free(piece);
-	return rc;
-}
-
-static int digest_content(struct work *w, struct digest_set *d, struct err *e)
-{
-	const struct claimed *c = w->jobs[0];
-	struct file f = {.id = c->job.file, .owner = c->owner, .size = c->size, .location = c->location};
-	CLEANUP(buf_release) struct buf bytes = BUF_INIT;
-	CLEANUP(fd_close) int fd = -1;
-	size_t n;
-	int rc = engine_open_content(w->g, &f, &fd, &bytes, e);
-
-	if (rc != 0)
-		return rc == ERR_FILE_NOT_FOUND || rc == ERR_FILE_GONE ? err_set(e, ERR_INPUT_GONE, "the file was deleted meanwhile") : rc;
-	if (fd < 0)
-		digest_set_update(d, bytes.p, bytes.len);
-	else
-		rc = read_stored(w, fd, d, e);
-	if (rc == 0)
-		rc = digest_set_finish(d, e);
-	if (rc == 0 && memcmp(digest_set_get(d, DIGEST_SHA256, &n), c->sha256, 32) != 0)
-		rc = err_set(e, ERR_DAMAGED, "the stored bytes do not have the file's SHA-256 any more");
-	return rc;
-}
-
-static int wanted(const struct work *w, unsigned *ret_mask, struct err *e)
-{
-	unsigned mask = 1u << DIGEST_SHA256; /* checks the bytes */
-
-	for (size_t i = 0; i < w->n; i++) {
-		const struct op *op = op_table_find(w->g->config.ops, w->jobs[i]->job.op);
-		if (op == NULL || op->kind != OP_STREAMING)
-			return err_set(e, ERR_UNKNOWN_OP, "this server has no such op");
-		mask |= 1u << op->algo;
-	}
-	*ret_mask = mask;
-	return 0;
-}
-
-static void succeed_all(struct work *w, const struct digest_set *d, int64_t started)
-{
-	size_t n = w->n, len;
-
-	for (size_t i = 0; i < n; i++) {
-		enum digest_algo algo = op_table_find(w->g->config.ops, w->jobs[i]->job.op)->algo;
-		digest_write_result(&w->results[i], algo, digest_set_get(d, algo, &len));
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (buf_ok(&w->results[i]))
-			finish_job(
-				w, i,
-				(struct change_finish){.state = JOB_SUCCEEDED, .result = buf_str(&w->results[i]), .started_at = started});
-		else
-			finish_job(w, i,
-				   (struct change_finish){
-					   .state = JOB_QUEUED, .error = ERR_NO_MEMORY, .retry_at = engine_now(w->g) + BACKOFF_BASE_MS});
-	}
-}
-
-/* What became of the pass decides what becomes of the jobs. */
-static void conclude(struct work *w, int rc, const struct err *e, const struct digest_set *d, int64_t started)
-{
-	size_t n = w->n;
-
-	if (rc == 0)
-		succeed_all(w, d, started);
-	else if (rc == ERR_SHUTTING_DOWN || rc == ERR_STALE)
-		/* neither says anything about the job; if another worker holds it by now, the fence refuses this */
-		work_give_back(w);
-	else if (rc == ERR_CANCELLED || rc == ERR_INPUT_GONE)
-		for (size_t i = 0; i < n; i++)
-			finish_job(w, i, (struct change_finish){.state = JOB_CANCELLED, .error = rc, .started_at = started});
-	else
-		fail_all(w, rc, e, started);
-}
-
-void work_run(struct pool_task *t)
-{
-	struct work *w = CONTAINER_OF(t, struct work, task);
-	struct engine *g = w->g;
-	struct err e = ERR_INIT;
-	struct digest_set *d = NULL;
-	int64_t started = engine_now(g), mono = engine_mono(g);
-	unsigned mask = 0;
-	int rc = may_go_on(w, &e);
-
-	if (rc == 0)
-		rc = wanted(w, &mask, &e);
-	if (rc == 0)
-		rc = digest_set_new(&d, mask, &e);
-	if (rc == 0)
-		rc = digest_content(w, d, &e);
-	conclude(w, rc, &e, d, started); /* w may be gone after this */
-	digest_set_free(d);
-	metric_observe_us(METRIC_JOB_SECONDS, (engine_mono(g) - mono) * 1000);
 }

@@ -112,9 +112,9 @@ static void a_wrong_digest_leaves_nothing(void **state)
 	assert_int_equal(u.code, ERR_DIGEST_MISMATCH);
 	assert_int_equal(catalog_stats(w.catalog, 0, &st, NULL), 0);
 	assert_int_equal(st.files, 0);
-	engine_stop(w.g, 1000); /* lets the pool remove the blob */
+	world_stop(&w); /* lets the pool remove the blob */
 	assert_int_equal(count_blobs(&w), 0);
-	engine_free(w.g);
+	world_free(&w);
 	free(data);
 }
 
@@ -137,9 +137,9 @@ static void a_cancelled_upload_leaves_nothing(void **state)
 		/* a caller would wait for room here; on memory blobs the pool thread gets there by itself, and spec has no on_room */
 		intake_cancel(in);
 	}
-	engine_stop(w.g, 1000);
+	world_stop(&w);
 	assert_int_equal(count_blobs(&w), 0);
-	engine_free(w.g);
+	world_free(&w);
 	free(data);
 }
 

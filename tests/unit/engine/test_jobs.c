@@ -258,10 +258,10 @@ static void every_final_job_is_told_in_order_also_after_refusals(void **state)
 	world_open(&w, &c);
 	for (int i = 0; i < 20; i++)
 		upload_bytes(&w, &PUBLIC_SPEC, "abc", 3, 3, &u);
-	engine_stop(w.g, 5000); /* tells the rest */
+	world_stop(&w); /* tells the rest */
 	assert_int_equal(t.n, 20);
 	assert_int_equal(t.last, 20);
-	engine_free(w.g);
+	world_free(&w);
 }
 
 /* Striking out what was told fails once, as on a disk that is full for a while. */
@@ -299,9 +299,9 @@ static void what_was_told_is_not_told_again_because_striking_it_out_failed(void 
 	upload_bytes(&w, &PUBLIC_SPEC, "abc", 3, 3, &u);
 	while (atomic_load(&strikes) < 2)
 		usleep(1000);
-	engine_stop(w.g, 5000);
+	world_stop(&w);
 	assert_int_equal(t.n, 1);
-	engine_free(w.g);
+	world_free(&w);
 }
 
 int main(void)

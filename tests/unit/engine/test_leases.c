@@ -1,11 +1,12 @@
 /* What becomes of jobs when leases end, workers are given up, and of bytes when files vanish. Time and reads are in the test's hand. */
+#include "catalog/catalog_impl.h"
 #include "world.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The real world, but its clock can be put forward and its reads can be held up. */
+/* The real world, but its clock can be put forward and the jobs' reads of small files can be held up. */
 struct hands {
 	struct env env;
 	_Atomic int64_t ahead_ms; /* of the monotonic clock */
@@ -31,9 +32,13 @@ static int64_t wall_ahead(struct env *e)
 	return env_real.wall_ms(&env_real) + atomic_load(&CONTAINER_OF(e, struct hands, env)->wall_ahead_ms);
 }
 
-static ssize_t held_pread(struct env *e, int fd, void *p, size_t n, off_t at)
+static struct hands *hands; /* of the world that is open */
+static const struct catalog_ops *real_ops;
+static struct catalog_ops held_ops;
+
+static int held_read(struct catalog *c, struct uuid file, struct buf *out, struct err *e)
 {
-	struct hands *h = CONTAINER_OF(e, struct hands, env);
+	struct hands *h = hands;
 
 	atomic_fetch_add(&h->ahead_ms, atomic_exchange(&h->leap_ms, 0));
 	pthread_mutex_lock(&h->lock);
@@ -42,7 +47,15 @@ static ssize_t held_pread(struct env *e, int fd, void *p, size_t n, off_t at)
 	while (h->hold)
 		pthread_cond_wait(&h->cond, &h->lock);
 	pthread_mutex_unlock(&h->lock);
-	return pread(fd, p, n, at);
+	return real_ops->inline_bytes(c, file, out, e);
+}
+
+static void hold_on(struct catalog *c)
+{
+	real_ops = c->ops;
+	held_ops = *c->ops;
+	held_ops.inline_bytes = held_read;
+	c->ops = &held_ops;
 }
 
 static void hands_init(struct hands *h)
@@ -50,7 +63,7 @@ static void hands_init(struct hands *h)
 	*h = (struct hands){.env = env_real, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 	h->env.mono_ms = mono_ahead;
 	h->env.wall_ms = wall_ahead;
-	h->env.pread = held_pread;
+	hands = h;
 }
 
 static void hold_reads(struct hands *h, bool hold)
@@ -67,6 +80,12 @@ static void wait_reads(struct hands *h, unsigned n)
 	while (h->reads < n)
 		pthread_cond_wait(&h->cond, &h->lock);
 	pthread_mutex_unlock(&h->lock);
+}
+
+static void store_small(struct world *w, struct upload *u)
+{
+	upload_bytes(w, &PUBLIC_SPEC, "some bytes", 10, 10, u);
+	assert_int_equal(u->code, 0);
 }
 
 static void store_large(struct world *w, struct upload *u)
@@ -110,9 +129,9 @@ static void a_job_whose_lease_ends_under_it_is_tried_again(void **state)
 
 	hands_init(&h);
 	c.beat_ms = c.reclaim_ms = 50;
-	struct world w = {.env = &h.env};
+	struct world w = {.env = &h.env, .prepare = hold_on};
 	world_open(&w, &c);
-	store_large(&w, &u);
+	store_small(&w, &u);
 	atomic_store(&h.leap_ms, 60000); /* as when the machine slept */
 	struct uuid id = add_job(&w, u.id, "sha1");
 	assert_true(wait_final(&w, u.id, 70000));
@@ -153,10 +172,10 @@ static void a_clock_that_is_set_costs_no_job_its_lease(void **state)
 
 		hands_init(&h);
 		c.reclaim_ms = 50;
-		struct world w = {.env = &h.env};
+		struct world w = {.env = &h.env, .prepare = hold_on};
 		world_open(&w, &c);
-		store_large(&w, &u[0]);
-		store_large(&w, &u[1]);
+		store_small(&w, &u[0]);
+		store_small(&w, &u[1]);
 		hold_reads(&h, true);
 		struct uuid before = add_job(&w, u[0].id, "sha1");
 		wait_reads(&h, 1);
@@ -199,9 +218,9 @@ static void who_waits_learns_at_once_that_a_job_was_set_aside(void **state)
 
 	hands_init(&h);
 	c.job_threads = LOSSES_MAX + 1;
-	struct world w = {.env = &h.env};
+	struct world w = {.env = &h.env, .prepare = hold_on};
 	world_open(&w, &c);
-	store_large(&w, &u);
+	store_small(&w, &u);
 	hold_reads(&h, true);
 	struct uuid id = add_job(&w, u.id, "sha1");
 	int64_t begun = w.env->mono_ms(w.env);

@@ -31,6 +31,10 @@ void world_open(struct world *w, const struct engine_config *config)
 			    .prepare = w->prepare};
 	struct catalog_options options = {.outbox = w->config.outbox != NULL, .queue_max = 10000};
 	struct blobs *inner;
+	if (w->config.runner == NULL) {
+		assert_int_equal(runner_inline_new(&w->runner, &e), 0);
+		w->config.runner = w->runner;
+	}
 	assert_int_equal(catalog_memory_new(&w->catalog, &options, &e), 0);
 	if (w->prepare != NULL)
 		w->prepare(w->catalog);
@@ -40,10 +44,22 @@ void world_open(struct world *w, const struct engine_config *config)
 	assert_int_equal(engine_start(w->g, &e), 0);
 }
 
-void world_close(struct world *w)
+void world_stop(struct world *w)
 {
 	engine_stop(w->g, 5000);
+}
+
+void world_free(struct world *w)
+{
 	engine_free(w->g);
+	runner_free(w->runner);
+	*w = (struct world){.prepare = w->prepare, .env = w->env};
+}
+
+void world_close(struct world *w)
+{
+	world_stop(w);
+	world_free(w);
 }
 
 void upload_init(struct upload *u)

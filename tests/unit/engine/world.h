@@ -16,7 +16,8 @@ struct world {
 	struct engine *g;
 	struct catalog *catalog;
 	struct blobs *blobs;
-	struct engine_config config;
+	struct engine_config config; /* runner NULL = the kind that computes digests in the calling thread */
+	struct runner *runner; /* of that kind; ours */
 	struct blobs_fault_plan plan;
 	struct env *env; /* NULL before world_open() = the real one */
 	void (*prepare)(struct catalog *c); /* NULL, or is given the catalogue before the engine has it */
@@ -25,6 +26,9 @@ struct world {
 /* config NULL = world_config(). Catalogue and blobs are reachable for checks; the engine owns them. */
 void world_open(struct world *w, const struct engine_config *config);
 void world_close(struct world *w);
+/* The same in two halves, for looks at what a stopped engine left behind. */
+void world_stop(struct world *w);
+void world_free(struct world *w);
 struct engine_config world_config(void);
 
 /* One finished upload, with a copy of what the callback was told. */

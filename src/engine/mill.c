@@ -1,0 +1,209 @@
+/* The mill: runs the jobs of a work on a job thread. Inputs are opened, the runner does the rest in a sealed process, and what became of each job is handed in.
+ *
+ * The normal course is one runner_run() for all jobs. When a client cancels one of several, the runner ends them all; those nobody cancelled run again in another round. */
+#include "engine/engine_impl.h"
+#include "rt/log.h"
+#include "rt/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STORE_PAUSE_MS 5000 /* after the store refused an output */
+#define SEALED_PAUSE_MS 60000 /* it takes nothing before a restart */
+
+/* One runner_run(). */
+struct round {
+	struct work *w;
+	struct mill_input input;
+	struct runner_job *run; /* n */
+	struct work_job *of[RUNNER_BATCH_MAX];
+	size_t n;
+};
+
+/* ---- what became of a job ---- */
+
+static void succeed(struct work *w, struct work_job *j)
+{
+	struct change_finish f = {.state = JOB_SUCCEEDED};
+	struct mill_output *o = w->output;
+	struct err e = ERR_INIT;
+
+	if (!buf_ok(&j->result)) {
+		err_set(&e, ERR_NO_MEMORY, "no memory for a result");
+		work_fail(w, j, ERR_NO_MEMORY, &e);
+		return;
+	}
+	if (j->result.len > 0)
+		f.result = buf_str(&j->result);
+	if (o != NULL) {
+		f.outputs = &o->row;
+		f.n_outputs = 1;
+	}
+	work_finish(w, j, f);
+}
+
+/* The store's trouble is not the op's fault. */
+static void store_failed(struct work *w, struct work_job *j, const struct err *e)
+{
+	log_err(LOG_WARN, "output_not_stored", e);
+	work_give_back(w, j, blobs_sealed(w->g->blobs) ? SEALED_PAUSE_MS : STORE_PAUSE_MS);
+}
+
+/* Ends the attempt by what the runner, or the way there, said. A job that is to run again stays as it is. */
+static void conclude(struct work *w, struct work_job *j, int code, const struct err *e)
+{
+	switch (code) {
+	case 0:
+		succeed(w, j);
+		break;
+	case ERR_CANCELLED:
+		if (atomic_load(&j->cancelled))
+			work_finish(w, j, (struct change_finish){.state = JOB_CANCELLED, .error = ERR_CANCELLED});
+		break;
+	case ERR_INPUT_GONE:
+		work_finish(w, j, (struct change_finish){.state = JOB_CANCELLED, .error = code});
+		break;
+	case ERR_SHUTTING_DOWN:
+	case ERR_STALE:
+		/* neither says anything about the job; if another worker holds it by now, the fence refuses this */
+		work_give_back(w, j, 0);
+		break;
+	case ERR_RUNNER_UNAVAILABLE:
+		scheduler_runner_unavailable(w->g, e);
+		work_give_back(w, j, 0);
+		break;
+	default:
+		work_fail(w, j, code, e);
+	}
+}
+
+/* ---- one round ---- */
+
+static int prepare(struct round *r, struct work_job *j, struct runner_job *run, struct err *e)
+{
+	struct work *w = r->w;
+	const struct claimed *c = j->claimed;
+
+	if (j->op == NULL || j->op->kind == OP_CONNECTOR)
+		return err_set(e, ERR_UNKNOWN_OP, "this server has no such op");
+	*run = (struct runner_job){.op = j->op, .params = c->job.params, .name = c->name, .result = BUF_INIT, .err = ERR_INIT};
+	memcpy(run->sha256, c->sha256, sizeof(run->sha256));
+	if (j->op->output) {
+		int rc = mill_output_new(&w->output, w->g, c, e);
+		if (rc != 0)
+			return rc;
+		run->output = mill_output_write;
+		run->output_arg = w->output;
+	}
+	return mill_input_open(&r->input, c, run, e);
+}
+
+static size_t inline_bytes(const struct work *w)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (!w->jobs[i].ended && w->jobs[i].claimed->blob.p == NULL)
+			bytes += w->jobs[i].claimed->size;
+	return bytes;
+}
+
+/* Takes those that are still to run; ends those that cannot. */
+static void gather(struct round *r)
+{
+	struct work *w = r->w;
+
+	mill_input_reserve(&r->input, inline_bytes(w));
+	for (size_t i = 0; i < w->n; i++) {
+		struct work_job *j = &w->jobs[i];
+		struct err e = ERR_INIT;
+		int rc = 0;
+
+		if (j->ended)
+			continue;
+		j->started_at = engine_now(w->g);
+		if (atomic_load(&j->cancelled))
+			rc = ERR_CANCELLED;
+		if (rc == 0)
+			rc = prepare(r, j, &r->run[r->n], &e);
+		if (rc == 0)
+			r->of[r->n++] = j;
+		else
+			conclude(w, j, rc, &e);
+	}
+}
+
+static int may_go_on(void *arg, struct err *e)
+{
+	return work_may_go_on(arg, e);
+}
+
+/* Before the end is handed in: from then on the output is the committer's. */
+static void drop_output(struct work *w)
+{
+	mill_output_free(w->output);
+	w->output = NULL;
+}
+
+static void conclude_run(struct work *w, struct work_job *j, struct runner_job *run)
+{
+	int code = run->code;
+
+	buf_release(&j->result);
+	j->result = run->result; /* taken */
+	if (code == 0 && w->output != NULL)
+		code = mill_output_commit(w->output, j->claimed, j->op, &w->arena, &run->err);
+	bool store = w->output != NULL && w->output->code != 0 && w->output->code == code;
+	if (code != 0)
+		drop_output(w);
+	if (store)
+		store_failed(w, j, &run->err);
+	else
+		conclude(w, j, code, &run->err);
+}
+
+/* True when there may be jobs left to run. */
+static bool run_round(struct work *w)
+{
+	struct round r = {.w = w, .input = {.g = w->g, .bytes = BUF_INIT}};
+	const struct runner_watch watch = {.may_go_on = may_go_on, .arg = w};
+	struct err e = ERR_INIT;
+	bool left = false;
+
+	atomic_store(&w->cancelled, false); /* before the jobs are looked at one by one */
+	drop_output(w);
+	int rc = work_may_go_on(w, &e);
+	r.run = rc == 0 ? calloc(w->n, sizeof(*r.run)) : NULL;
+	if (rc == 0 && r.run == NULL)
+		rc = err_set(&e, ERR_NO_MEMORY, "no memory to run jobs");
+	if (rc == 0)
+		gather(&r);
+	if (r.n > 0) {
+		mill_input_ready(&r.input, r.run);
+		runner_run(w->g->config.runner, r.run, r.n, &watch);
+	}
+	mill_input_release(&r.input, r.run);
+	for (size_t i = 0; i < r.n; i++)
+		conclude_run(w, r.of[i], &r.run[i]);
+	free(r.run);
+	for (size_t i = 0; i < w->n; i++) {
+		if (!w->jobs[i].ended && rc != 0 && rc != ERR_CANCELLED)
+			conclude(w, &w->jobs[i], rc, &e);
+		left |= !w->jobs[i].ended;
+	}
+	return left;
+}
+
+void mill_run(struct pool_task *t)
+{
+	struct work *w = CONTAINER_OF(t, struct work, task);
+	struct engine *g = w->g;
+	int64_t began = engine_mono(g);
+	size_t n = w->n;
+
+	while (run_round(w))
+		;
+	work_release(w);
+	for (int64_t us = (engine_mono(g) - began) * 1000; n > 0; n--)
+		metric_observe_us(METRIC_JOB_SECONDS, us);
+}
