@@ -1,7 +1,7 @@
 /* Inside filemill-runner: the zygote, the seal, the loop that serves, and what a sealed op looks like.
  * Nothing here knows the catalogue, the store, HTTP or a secret; a test reads the program's symbols.
  *
- *	main ─► zygote_run: prepares the ops, then forks a child for every request
+ *	main ─► sealed_main ─► zygote_run: prepares the ops, then forks a child for every request
  *	             └─ child: seal_apply() ─► loop_run(): takes batches, runs ops, answers
  *	             └─ child of a command: seal_apply(POLICY_COMMAND) ─► command_run(): executes one program */
 #ifndef FILEMILL_RUNNER_CHILD_H
@@ -72,6 +72,8 @@ struct sealed_op {
 
 /* ---- the program ---- */
 
+/* The whole of main(): descriptors, environment, locale, zygote_run(). Started by hand it says what it is and returns 2. */
+int sealed_main(const struct sealed_op *const *ops, size_t n);
 /* Ends with the server's end of RUNNER_ZYGOTE_FD. `ops` is borrowed; tests bring ops of their own. Digests (OP_STREAMING) are the loop's own and need no row.
  * Returns the process's exit status. */
 int zygote_run(const struct sealed_op *const *ops, size_t n);
