@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What the job came to: the digest of a digest job, the detail of an error. */
+/* What the job came to: the digest of a digest job, the result of any other, the code of an error. */
 static struct str outcome(const struct job *job)
 {
 	char name[32];
 
 	if (job->error != 0)
-		return job->error_detail.len > 0 ? job->error_detail : str_of(err_info(job->error)->title);
+		return str_of(err_info(job->error)->name);
 	if (job->op.len < sizeof(name)) {
 		memcpy(name, job->op.p, job->op.len);
 		name[job->op.len] = '\0';
@@ -23,15 +23,55 @@ static struct str outcome(const struct job *job)
 	return job->result.p != NULL ? job->result : STR("");
 }
 
+static void format_size(char *dst, size_t n, uint64_t size)
+{
+	snprintf(dst, n, "%llu %s", (unsigned long long)size, size == 1 ? "byte" : "bytes");
+}
+
+/* Images that browsers draw. */
+static bool is_shown(struct str type)
+{
+	static const char *const types[] = {"image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (str_eq(type, str_of(types[i])))
+			return true;
+	return false;
+}
+
+static void add_output(struct buf *b, const char *job_id, size_t n, const struct output *o)
+{
+	CLEANUP(buf_release) struct buf image = BUF_INIT;
+	char place[24], size[40], about[TYPE_MAX_BYTES + 48];
+
+	snprintf(place, sizeof(place), "%zu", n);
+	format_size(size, sizeof(size), o->size);
+	snprintf(about, sizeof(about), "%.*s, %s", STR_FMT(o->type), size);
+	const struct page_slot of_image[] = {{"job", str_of(job_id), false}, {"n", str_of(place), false}, {"name", o->name, false}};
+	if (is_shown(o->type))
+		page_fill(&image, asset_text("fragments/image.html"), of_image, ARRAY_LEN(of_image));
+	const struct page_slot slots[] = {{"job", str_of(job_id), false},
+					  {"n", str_of(place), false},
+					  {"name", o->name, false},
+					  {"about", str_of(about), false},
+					  {"image", buf_str(&image), true}};
+	page_fill(b, asset_text("fragments/output.html"), slots, ARRAY_LEN(slots));
+}
+
 static void add_job(struct buf *b, const struct job *job)
 {
+	CLEANUP(buf_release) struct buf outputs = BUF_INIT;
 	char id[UUID_TEXT_LEN + 1];
 
 	uuid_format(id, job->id);
+	for (size_t i = 0; i < job->n_outputs; i++)
+		add_output(&outputs, id, i, &job->outputs[i]);
 	const struct page_slot slots[] = {{"id", str_of(id), false},
 					  {"op", job->op, false},
 					  {"state", str_of(job_state_name(job->state)), false},
-					  {"result", outcome(job), false}};
+					  {"result", outcome(job), false},
+					  {"why", job->error != 0 ? job->error_detail : STR(""), false},
+					  {"outputs", buf_str(&outputs), true}};
 	page_fill(b, asset_text("fragments/job.html"), slots, ARRAY_LEN(slots));
 }
 
@@ -45,7 +85,7 @@ static void add_file(struct buf *b, const struct file *f)
 	uuid_format(id, f->id);
 	time_format(created, f->created_at);
 	hex_encode(sha256, f->sha256, sizeof(f->sha256));
-	snprintf(size, sizeof(size), "%llu %s", (unsigned long long)f->size, f->size == 1 ? "byte" : "bytes");
+	format_size(size, sizeof(size), f->size);
 	snprintf(number, sizeof(number), "%lld", (long long)f->number);
 	const struct page_slot slots[] = {
 		{"id", str_of(id), false},         {"name", f->name, false},

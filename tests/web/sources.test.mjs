@@ -70,10 +70,10 @@ test('the dictionary has every text that is used, and no other', () => {
   for (const key of Object.keys(texts)) assert.ok(used.has(key) || patterns.some((head) => key.startsWith(head)), `nothing uses ${key}`);
 });
 
-test('the page with all it loads is below 15 KB compressed', () => {
+test('the page with all it loads is below 17 KB compressed', () => {
   const parts = ['index.html', ...readdirSync(web('dist/assets')).map((name) => `assets/${name}`)];
   const sum = parts.reduce((n, name) => n + gzipSync(readFileSync(web(`dist/${name}`)), { level: 9 }).length, 0);
-  assert.ok(sum > 1000 && sum < 15 * 1024, `${sum} bytes`);
+  assert.ok(sum > 1000 && sum < 17 * 1024, `${sum} bytes`);
 });
 
 test('no built page has an inline script or style, or asks anybody else', () => {

@@ -37,13 +37,12 @@ async function getJson(url) {
 }
 
 export const getFile = (id, waitSeconds) => getJson(`/v1/files/${encodeURIComponent(id)}?wait=${waitSeconds}`);
-export const getOps = async () => (await getJson('/v1/ops')).ops;
+export const getOps = () => getJson('/v1/ops');
 
-// XMLHttpRequest, because fetch tells nothing of how much was sent. `ops` null leaves the choice to the server.
-export function postFile(file, ops, key, onProgress) {
+// XMLHttpRequest, because fetch tells nothing of how much was sent. `choice` has `ops` or `pipeline`, or neither: the server's default.
+export function postFile(file, choice, key, onProgress) {
   const request = new XMLHttpRequest();
-  const query = new URLSearchParams({ name: file.name });
-  if (ops) query.set('ops', ops.join(', '));
+  const query = new URLSearchParams({ name: file.name, ...choice });
   const done = new Promise((resolve, reject) => {
     request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
     request.onerror = () => reject(unreachable());

@@ -25,8 +25,21 @@ function Fact({ name, wide, children }) {
 const stateName = (state) => (has(`state.${state}`) ? t(`state.${state}`) : state);
 
 function resultText(job) {
-  if (job.error) return job.error.detail || job.error.code;
-  return Object.values(job.result ?? {}).map((v) => (typeof v === 'object' ? JSON.stringify(v) : String(v))).join(' ');
+  if (job.error) return job.error.code;
+  const values = Object.values(job.result ?? {});
+  return values.length === 1 && typeof values[0] === 'string' ? values[0] : JSON.stringify(job.result ?? undefined);
+}
+
+const SHOWN = /^image\/(avif|gif|jpeg|png|webp)$/;
+
+function Output({ out }) {
+  return (
+    <li>
+      {SHOWN.test(out.type) && <a href={`${out.href}?inline=1`}><img src={`${out.href}?inline=1`} alt={out.name} loading="lazy" /></a>}
+      <a href={out.href}>{out.name}</a>
+      <span class="hint">{t('card.about_output', { type: out.type, size: exactBytes(out.size) })}</span>
+    </li>
+  );
 }
 
 function Job({ job, say }) {
@@ -37,8 +50,9 @@ function Job({ job, say }) {
       <td><span class={`state ${job.state}`}>{stateName(job.state)}</span></td>
       <td>
         <code>{result}</code>
-        {job.outputs.map((out) => <a href={out.href}>{out.name}</a>)}
         {job.state === 'succeeded' && result && <Copy value={result} what={job.op} say={say} />}
+        <p class="why">{job.error?.detail}</p>
+        <ul class="outputs">{job.outputs.map((out) => <Output out={out} />)}</ul>
       </td>
     </tr>
   );

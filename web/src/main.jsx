@@ -31,6 +31,8 @@ function forgetAnswer() {
 
 function take(files) {
   if (!files.length) return;
+  // the browser has checked these when the form was sent, not when files were dropped
+  if (![...at('ops').querySelectorAll('input, select')].every((field) => field.reportValidity())) return;
   forgetAnswer();
   upload(files, choice());
 }

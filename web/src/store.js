@@ -108,22 +108,22 @@ function meter(entry) {
   };
 }
 
-async function transfer(entry, file, ops, key) {
+async function transfer(entry, file, choice, key) {
   if (entry.phase !== 'waiting') return; // cancelled before its turn
-  const { done, abort } = postFile(file, ops, key, meter(entry));
+  const { done, abort } = postFile(file, choice, key, meter(entry));
   update(entry, { phase: 'sending', stop: abort });
   say(t('say.started', { name: entry.name }));
   update(entry, { file: await done, phase: 'stored', stop: null });
   say(t('say.stored', { name: entry.file.name }));
 }
 
-async function run(entry, file, ops, key) {
+async function run(entry, file, choice, key) {
   update(entry, { phase: 'waiting', sent: 0, rate: 0, problem: null, again: null, stop: () => cancelled(entry) });
   try {
-    await uploadTurn(() => transfer(entry, file, ops, key));
+    await uploadTurn(() => transfer(entry, file, choice, key));
   } catch (problem) {
     if (problem === null) cancelled(entry);
-    else fail(entry, problem, () => run(entry, file, ops, key));
+    else fail(entry, problem, () => run(entry, file, choice, key));
     return;
   }
   if (entry.file) await watch(entry);
@@ -133,10 +133,10 @@ function cancelled(entry) {
   fail(entry, new Problem('cancelled', entry.name, t('phase.cancelled')), null);
 }
 
-export function upload(files, ops) {
+export function upload(files, choice) {
   const taken = files.slice(0, FILES_AT_A_TIME);
   const queue = taken.map((file) => ({ file, entry: add({ phase: 'waiting', name: file.name, total: file.size }) }));
-  for (const { file, entry } of queue) run(entry, file, ops, newKey());
+  for (const { file, entry } of queue) run(entry, file, choice, newKey());
   if (files.length > taken.length) {
     const n = FILES_AT_A_TIME;
     showProblem(new Problem('too_many', t('upload.too_many', { n }), t('upload.too_many_detail', { n })));
