@@ -3,6 +3,8 @@
  * The parts overlap on purpose: a file cannot be opened because there is no call for it, and if there were, Landlock would refuse, and nothing writable would be there. */
 #include "runner/child/seal_impl.h"
 
+#include "runner/child/command_impl.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/capability.h>
@@ -36,8 +38,8 @@ static void refused(int sig, siginfo_t *info, void *context)
 		syscall(SYS_exit_group, RUNNER_REFUSED_STATUS);
 }
 
-/* Tries the namespaces with a child that ends at once. 0 or errno. */
-static int try_namespaces(uint64_t flags)
+/* Tries the namespaces with a child that builds in them what a command needs, and ends: some machines give them and then allow nothing there. 0 or errno. */
+static int try_namespaces(const struct seal *s, uint64_t flags)
 {
 	struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
 	long pid = syscall(SYS_clone3, &args, sizeof(args));
@@ -45,12 +47,12 @@ static int try_namespaces(uint64_t flags)
 	siginfo_t info;
 
 	if (pid == 0)
-		_exit(0);
+		_exit(command_world_try(s));
 	if (pid < 0)
 		return error;
 	while (waitid(P_PID, (id_t)pid, &info, WEXITED) != 0 && errno == EINTR)
 		;
-	return 0;
+	return info.si_code == CLD_EXITED ? info.si_status : EPERM;
 }
 
 int seal_prepare(struct seal *s, struct err *e)
@@ -66,9 +68,10 @@ int seal_prepare(struct seal *s, struct err *e)
 	/* Root needs no user namespace, and in a chroot gets none; everybody else gets the others with it only. */
 	static const uint64_t choices[] = {COMMAND_NAMESPACES, COMMAND_NAMESPACES | CLONE_NEWUSER};
 	for (size_t i = geteuid() == 0 ? 0 : 1; i < ARRAY_LEN(choices) && s->command_flags == 0; i++) {
-		s->command_errno = try_namespaces(choices[i]);
-		if (s->command_errno == 0)
-			s->command_flags = choices[i];
+		s->command_flags = choices[i];
+		s->command_errno = try_namespaces(s, choices[i]);
+		if (s->command_errno != 0)
+			s->command_flags = 0;
 	}
 	return 0;
 }

@@ -27,19 +27,40 @@ struct rules {
 	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM | FILES_REFER | FILES_TRUNCATE)
 #define OF_FILES (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | FILES_TRUNCATE)
 
-/* What a command's program finds: the system's programs and libraries to read, its own /tmp to write. Folders that are not there are passed over. */
+/* What a command's program finds: the system's programs and libraries to read, with the few settings they need, and in namespaces its own /tmp to write.
+ * What is not there is passed over. command_world.c shows the same in a root of its own; where that cannot be, this is all there is. */
 static const struct {
 	const char *path;
 	uint64_t rights;
-	bool folder;
+	enum { FOLDER, FILE_ONLY, OWN } kind;
 } command_paths[] = {
-	{"/usr", MAY_RUN, true},        {"/bin", MAY_RUN, true},
-	{"/sbin", MAY_RUN, true},       {"/lib", MAY_RUN, true},
-	{"/lib32", MAY_RUN, true},      {"/lib64", MAY_RUN, true},
-	{"/opt", MAY_RUN, true},        {"/etc", MAY_READ, true},
-	{"/proc", MAY_READ, true},      {"/dev/null", MAY_READ | LANDLOCK_ACCESS_FS_WRITE_FILE, false},
-	{"/dev/zero", MAY_READ, false}, {"/dev/urandom", MAY_READ, false},
-	{"/tmp", MAY_WRITE, true},
+	{"/usr", MAY_RUN, FOLDER},
+	{"/opt", MAY_RUN, FOLDER},
+	{"/bin", MAY_RUN, FOLDER},
+	{"/sbin", MAY_RUN, FOLDER},
+	{"/lib", MAY_RUN, FOLDER},
+	{"/lib32", MAY_RUN, FOLDER},
+	{"/lib64", MAY_RUN, FOLDER},
+	{"/libx32", MAY_RUN, FOLDER},
+	{"/etc/ld.so.cache", MAY_READ, FILE_ONLY},
+	{"/etc/alternatives", MAY_READ, FOLDER},
+	{"/etc/fonts", MAY_READ, FOLDER},
+	{"/etc/localtime", MAY_READ, FILE_ONLY},
+	{"/etc/magic", MAY_READ, FILE_ONLY},
+	{"/etc/mime.types", MAY_READ, FILE_ONLY},
+	{"/etc/papersize", MAY_READ, FILE_ONLY},
+	{"/etc/passwd", MAY_READ, FILE_ONLY},
+	{"/etc/group", MAY_READ, FILE_ONLY},
+	{"/etc/ImageMagick-6", MAY_READ, FOLDER},
+	{"/etc/ImageMagick-7", MAY_READ, FOLDER},
+	{"/dev/null", MAY_READ | LANDLOCK_ACCESS_FS_WRITE_FILE, FILE_ONLY},
+	{"/dev/zero", MAY_READ, FILE_ONLY},
+	{"/dev/full", MAY_READ | LANDLOCK_ACCESS_FS_WRITE_FILE, FILE_ONLY},
+	{"/dev/random", MAY_READ, FILE_ONLY},
+	{"/dev/urandom", MAY_READ, FILE_ONLY},
+	{"/", LANDLOCK_ACCESS_FS_READ_DIR, OWN},
+	{"/proc", MAY_READ, OWN},
+	{"/tmp", MAY_WRITE, OWN},
 };
 
 static int add_path(int set, const char *path, uint64_t rights, bool folder)
@@ -78,7 +99,10 @@ static int restrict_self(enum seal_policy policy, int abi)
 	if (set < 0)
 		return -1;
 	for (size_t i = 0; policy == POLICY_COMMAND && i < ARRAY_LEN(command_paths); i++) {
-		if (add_path(set, command_paths[i].path, command_paths[i].rights & rules.files, command_paths[i].folder) != 0)
+		/* Without namespaces these are the machine's. */
+		if (command_paths[i].kind == OWN && getpid() != 1)
+			continue;
+		if (add_path(set, command_paths[i].path, command_paths[i].rights & rules.files, command_paths[i].kind != FILE_ONLY) != 0)
 			return -1;
 	}
 	return (int)syscall(SYS_landlock_restrict_self, set, 0);

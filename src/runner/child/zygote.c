@@ -84,6 +84,8 @@ static _Noreturn void child_run(const struct zygote *z, const struct zygote_requ
 	keep_only(channel);
 	if (r->kind == ZYGOTE_REPORT)
 		report_run(&z->seal, r);
+	if (policy == POLICY_COMMAND)
+		command_run(RUNNER_ZYGOTE_FD, &z->seal, r->may_lack, &r->limits);
 	if (seal_apply(&z->seal, policy, &r->limits, r->may_lack, RUNNER_ZYGOTE_FD, &report, &e) != 0)
 		_exit(RUNNER_UNSEALED_STATUS);
 	loop_run(RUNNER_ZYGOTE_FD, policy, z->ops, z->n_ops);
