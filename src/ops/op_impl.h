@@ -7,6 +7,10 @@
 #define OP_PARAMS_MAX 16 /* parameters one op may declare */
 #define OP_COMMANDS_MAX 64 /* commands a configuration may declare */
 #define OP_PIPELINES_MAX 64
+#define OP_NAME_BYTES 40 /* of a declared command, pipeline or parameter */
+#define OP_WORD_MAX 4096 /* bytes of one template of a command */
+#define OP_COMMAND_LINE_MAX                                                                                                                \
+	(24 * 1024) /* bytes of all words with the longest values; more would not fit a message to the runner when escaped */
 
 #define OP_AFTER "after" /* the parameter of every op that names another op of the list */
 
@@ -49,6 +53,11 @@ struct op_values {
 [[nodiscard]] int op_values_set(struct op_values *v, struct str name, const struct op_given *given, struct arena *a, struct err *e);
 /* Fills in defaults and writes canonical JSON into the arena. ERR_BAD_OP_PARAMS when a required one is missing, or all of any_of. */
 [[nodiscard]] int op_values_write(const struct op_values *v, struct str *ret, struct arena *a, struct err *e);
+
+/* op_template.c. Walks a template and tells of each placeholder whether its value may begin the word; counts the bytes between them. ERR_BAD_CONFIG for braces that do not fit, or what
+ * `visit` says. */
+typedef int op_template_visit(void *arg, struct str name, bool begins, struct err *e);
+[[nodiscard]] int op_template_check(const char *word, op_template_visit *visit, void *arg, size_t *ret_literal_bytes, struct err *e);
 
 /* op_pattern.c. What is wrong with a pattern, in words, or NULL: it must be a POSIX extended regular expression without back-references. */
 [[nodiscard]] int op_pattern_check(const char *pattern, struct err *e);

@@ -22,7 +22,6 @@ static void describe(char dst[ERR_WORD_MAX], const struct op_param *p)
 			snprintf(dst, ERR_WORD_MAX, "%" PRId64 " to %" PRId64 " bytes that match %s", p->min, p->max, p->pattern);
 		else
 			snprintf(dst, ERR_WORD_MAX, "a string of %" PRId64 " to %" PRId64 " bytes", p->min, p->max);
-		dst[utf8_prefix(str_of(dst), ERR_WORD_MAX - 1)] = '\0';
 		return;
 	case OP_PARAM_WORD:
 		dst[0] = '\0';
@@ -65,7 +64,7 @@ static int unknown_param(const struct op *op, struct str name, struct err *e)
 static bool string_fits(const struct op_param *p, struct str text)
 {
 	return (int64_t)text.len >= p->min && (int64_t)text.len <= p->max && utf8_valid(text) &&
-	       (!p->pattern || op_pattern_matches(p->pattern, text));
+	       !(p->no_dash && text.len > 0 && text.p[0] == '-') && (!p->pattern || op_pattern_matches(p->pattern, text));
 }
 
 static bool fits(const struct op_param *p, const struct op_given *g)

@@ -96,3 +96,42 @@ int op_table_require(const struct op_table *t, struct str name, const char *fiel
 	err_field(e, field);
 	return ERR_UNKNOWN_OP;
 }
+
+/* ---- pipelines ---- */
+
+static const struct op_pipeline *find_pipeline(const struct op_table *t, struct str name)
+{
+	for (size_t i = 0; i < t->n_pipelines; i++)
+		if (str_eq(name, str_of(t->pipelines[i].name)))
+			return &t->pipelines[i];
+	return NULL;
+}
+
+int op_table_pipeline(const struct op_table *t, struct str name, const struct op_request **ret, size_t *ret_n, struct err *e)
+{
+	const struct op_pipeline *p = find_pipeline(t, name);
+	const char *names[OP_PIPELINES_MAX];
+	const char *near;
+
+	if (p) {
+		*ret = p->ops;
+		*ret_n = p->n;
+		return 0;
+	}
+	for (size_t i = 0; i < t->n_pipelines; i++)
+		names[i] = t->pipelines[i].name;
+	near = nearest_name(name, names, t->n_pipelines);
+	name.len = utf8_prefix(name, 64);
+	err_set(e, ERR_UNKNOWN_PIPELINE, "there is no pipeline named \"%.*s\"", STR_FMT(name));
+	if (near)
+		err_expected(e, near);
+	err_field(e, "pipeline");
+	return ERR_UNKNOWN_PIPELINE;
+}
+
+struct str op_table_pipeline_text(const struct op_table *t, struct str name)
+{
+	const struct op_pipeline *p = find_pipeline(t, name);
+
+	return p ? p->text : (struct str){};
+}

@@ -28,6 +28,7 @@ struct op_param {
 	const char *def; /* default as text, NULL = none: the op does without */
 	bool required; /* then def is NULL */
 	const char *pattern; /* STRING: POSIX extended regular expression, in the C locale, that must match the whole value; NULL = any */
+	bool no_dash; /* STRING: must not begin with '-', which a command would take for an option */
 	const char *help;
 };
 

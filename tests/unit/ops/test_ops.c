@@ -303,6 +303,42 @@ static void a_pattern_matches_the_whole_value_or_not_at_all(void **state)
 	assert_int_equal(op_pattern_check("a\\\\1", NULL), 0);
 }
 
+static void a_pattern_does_not_grow_without_bounds(void **state)
+{
+	static const struct {
+		const char *pattern;
+		int code;
+	} cases[] = {
+		{"[a-z]{4096}", 0},
+		{"[a-z]{4096}a", ERR_BAD_CONFIG},
+		{"[a-z]{1,4097}", ERR_BAD_CONFIG},
+		{"(a{1,64}){1,64}", 0},
+		{"(a{1,64}){1,65}", ERR_BAD_CONFIG},
+		{"((a{9,}){9,}b){20}", 0},
+		{"((a{9,}){9,}b){99}", ERR_BAD_CONFIG},
+		{"a++", ERR_BAD_CONFIG},
+		{"a*{2}", ERR_BAD_CONFIG},
+		{"(a+)+", 0},
+		{"((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)", 0},
+		{"(((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)", ERR_BAD_CONFIG},
+		{"[]{9999}*+]{2}", 0},
+		{"[^]{9999}*+]{2}", 0},
+		{"[[:alpha:]{9999}*+]{2}", 0},
+		{"\\+{2}", 0},
+		{"(((((((((((((((((((((((((((((((())))))))))))))))))))))))))))))))", 0},
+		{"((((((((((((((((((((((((((((((((()))))))))))))))))))))))))))))))))", ERR_BAD_CONFIG},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err e = ERR_INIT;
+		int r = op_pattern_check(cases[i].pattern, &e);
+
+		if (r != cases[i].code)
+			print_error("%s: %d %s\n", cases[i].pattern, r, e.detail);
+		assert_int_equal(r, cases[i].code);
+	}
+}
+
 static void a_pattern_goes_into_the_schema_when_it_means_the_same_there(void **state)
 {
 	static const char *const same[] = {"", "[a-z]{1,3}", "a|b", "\\.x", "(ab)+", "[^/]*", "\\[x"};
@@ -531,6 +567,7 @@ int main(void)
 		cmocka_unit_test(an_op_may_come_after_one_that_makes_an_output),
 		cmocka_unit_test(a_wrong_after_is_refused),
 		cmocka_unit_test(a_pattern_matches_the_whole_value_or_not_at_all),
+		cmocka_unit_test(a_pattern_does_not_grow_without_bounds),
 		cmocka_unit_test(a_pattern_goes_into_the_schema_when_it_means_the_same_there),
 		cmocka_unit_test(an_output_is_named_after_its_input),
 		cmocka_unit_test(the_same_op_with_other_parameters_is_no_repetition),
