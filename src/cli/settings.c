@@ -1,5 +1,4 @@
 #include "cli/settings.h"
-#include "ops/ops.h"
 #include "rt/log.h"
 #include "runner/runner.h"
 
@@ -108,13 +107,13 @@ const struct config_option *settings_options(size_t *ret_n)
 	return options;
 }
 
-static int check_default_ops(const char *text, struct err *e)
+static int check_default_ops(const struct op_table *table, const char *text, struct err *e)
 {
 	struct arena a = ARENA_INIT;
 	struct op_request *ops;
 	struct err why = ERR_INIT;
 	size_t n;
-	int rc = op_table_parse_list(op_builtin_table(), &ops, &n, str_of(text), &a, &why);
+	int rc = op_table_parse_list(table, &ops, &n, str_of(text), &a, &why);
 
 	arena_release(&a);
 	if (rc == 0)
@@ -169,7 +168,7 @@ static int check_together(const struct settings *s, struct err *e)
 		return err_set(e, ERR_BAD_CONFIG, "jobs.lease: must be at least twice jobs.beat");
 	if (s->data_dir[0] == '\0')
 		return err_set(e, ERR_BAD_CONFIG, "data.dir: must not be empty");
-	return check_default_ops(s->default_ops, e);
+	return check_default_ops(s->ops, s->default_ops, e);
 }
 
 int settings_load(struct settings *ret, const struct config_source *src, struct arena *strings, struct err *e)
@@ -179,6 +178,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 
 	if (rc == 0)
 		rc = check_may_lack(&s, e);
+	if (rc == 0)
+		rc = op_table_new(&s.ops, s.commands, s.pipelines, strings, e);
 	if (rc == 0)
 		rc = check_together(&s, e);
 	if (s.job_threads == 0)

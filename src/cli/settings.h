@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "ops/ops.h"
 #include "rt/config.h"
 
 #include <stdbool.h>
@@ -32,8 +33,9 @@ struct settings {
 	int64_t runner_cpu_ms, runner_wall_ms, runner_pixels_max;
 	struct config_list runner_may_lack_names;
 	unsigned runner_may_lack; /* from the names: bit 1u << enum seal_feature */
-	/* commands, pipelines: JSON, or "" */
+	/* commands, pipelines: JSON, or ""; and what they make of the built-in ops, in the strings' arena */
 	struct str commands, pipelines;
+	const struct op_table *ops;
 	/* jobs */
 	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max;
 	int64_t lease_ms, beat_ms, reclaim_ms;

@@ -90,6 +90,39 @@ def test_a_wrong_configuration_is_named_by_place_and_nearest_name(folder, text, 
 	assert not (folder / "d" / "catalog.db").exists()
 
 
+@pytest.mark.parametrize("text,words", [
+	("commands: {up: {argv: [tr, a-z, A-Z]}}\n", ["commands.up.argv"]),
+	("commands: {up: {argv: [/usr/bin/tr, '{letters}']}}\n", ["commands.up", "letters"]),
+	("commands: {up: {argv: [/usr/bin/tr], wall_tme: 3s}}\n", ["commands.up.wall_tme", "wall_time"]),
+	("pipelines: {loud: [md5, upper]}\n", ["pipelines.loud", "upper"]),
+	("pipelines: {loud: md5}\n", ["pipelines.loud"]),
+	("runner: {may_lack: [namespace]}\n", ["runner.may_lack", "namespaces"]),
+	("files: {default_ops: upper}\n", ["files.default_ops", "upper"]),
+])
+def test_wrong_commands_and_pipelines_are_found_without_starting(folder, text, words):
+	r = run("check-config", "-c", config(folder, text))
+	assert r.returncode == EX_CONFIG, r
+	for word in words:
+		assert word in r.stderr
+
+
+def test_commands_and_pipelines_fit_together(folder):
+	text = '''
+commands:
+  upper:
+    summary: Small letters become large ones.
+    argv: [/usr/bin/tr, "a-z", "A-Z"]
+    output_types: [text/plain]
+    wall_time: 5s
+pipelines:
+  loud: [md5, upper, "gzip;after=upper"]
+files:
+  default_ops: "md5, upper"
+'''
+	r = run("check-config", "-c", config(folder, text))
+	assert r.returncode == 0, r.stderr
+
+
 def test_a_missing_file_is_an_error(folder):
 	r = run("check-config", "-c", folder / "none.yaml")
 	assert r.returncode == EX_CONFIG and "none.yaml" in r.stderr

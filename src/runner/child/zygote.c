@@ -29,6 +29,7 @@
 #define CHILDREN_MAX 1024 /* at once; a request beyond gets EAGAIN */
 #define FILES_MAX (CHILDREN_MAX + 64) /* a status socket each */
 #define MEMORY_MIN (64ull << 20) /* bytes; below, a child cannot even say that it lacks memory */
+#define COMMAND_MEMORY_MIN (16ull << 20) /* of the program alone */
 
 struct child {
 	pid_t pid;
@@ -96,7 +97,8 @@ static _Noreturn void child_run(const struct zygote *z, const struct zygote_requ
 static bool request_valid(const struct zygote_request *r, ssize_t size, size_t n_fds)
 {
 	return size == sizeof(*r) && n_fds == 2 && r->magic == RUNNER_MAGIC && (r->kind == ZYGOTE_SPAWN || r->kind == ZYGOTE_REPORT) &&
-	       r->policy < POLICIES && r->may_lack < 1u << SEAL_FEATURES && r->limits.memory >= MEMORY_MIN && r->limits.cpu_s > 0;
+	       r->policy < POLICIES && r->may_lack < 1u << SEAL_FEATURES &&
+	       r->limits.memory >= (r->policy == POLICY_COMMAND ? COMMAND_MEMORY_MIN : MEMORY_MIN) && r->limits.cpu_s > 0;
 }
 
 /* Whoever asked may be gone: then nobody wants to know. */

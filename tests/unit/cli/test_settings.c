@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,6 +81,38 @@ static void what_the_seal_may_lack_is_named(void **state)
 	assert_int_equal(s.runner_may_lack, 1u << SEAL_NAMESPACES | 1u << SEAL_LANDLOCK);
 	assert_int_equal(load(&s, &e, (const char *const[]){"--runner-may-lack", "namespace", NULL}), ERR_BAD_CONFIG);
 	assert_string_equal(e.detail, "runner.may_lack: \"namespace\" is no part of the seal; perhaps namespaces");
+}
+
+/* Longer words than load() takes. */
+static int load_maps(struct settings *s, struct err *e, const char *commands, const char *pipelines, const char *default_ops)
+{
+	char c[256], p[256], d[64], *environ[] = {c, p, d, NULL};
+	const struct config_source source = {.environ = environ};
+
+	snprintf(c, sizeof(c), "FILEMILL_COMMANDS=%s", commands);
+	snprintf(p, sizeof(p), "FILEMILL_PIPELINES=%s", pipelines);
+	snprintf(d, sizeof(d), "FILEMILL_FILES_DEFAULT_OPS=%s", default_ops);
+	return settings_load(s, &source, &strings, e);
+}
+
+static void commands_and_pipelines_become_part_of_the_ops(void **state)
+{
+	const char *commands = "{\"upper\":{\"argv\":[\"/usr/bin/tr\",\"a-z\",\"A-Z\"]}}", *pipelines = "{\"loud\":[\"md5\",\"upper\"]}";
+	const struct op_request *requests;
+	struct settings s;
+	struct err e = ERR_INIT;
+	size_t n;
+
+	assert_int_equal(load_maps(&s, &e, commands, pipelines, "upper"), 0);
+	assert_int_equal(op_table_find(s.ops, STR("upper"))->kind, OP_COMMAND);
+	assert_int_equal(op_table_pipeline(s.ops, STR("loud"), &requests, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(load_maps(&s, &e, "", "", "upper"), ERR_BAD_CONFIG);
+	assert_non_null(strstr(e.detail, "files.default_ops: \"upper\""));
+	assert_int_equal(load_maps(&s, &e, "", pipelines, "md5"), ERR_BAD_CONFIG);
+	assert_non_null(strstr(e.detail, "pipelines.loud"));
+	assert_int_equal(load_maps(&s, &e, "{\"up\":{\"argv\":[\"tr\"]}}", "", "md5"), ERR_BAD_CONFIG);
+	assert_non_null(strstr(e.detail, "commands.up.argv"));
 }
 
 static void decoders_get_256_mebibytes_at_least(void **state)
@@ -179,6 +212,7 @@ int main(void)
 		cmocka_unit_test_teardown(the_defaults_are_those_promised, drop_strings),
 		cmocka_unit_test_teardown(no_number_of_job_threads_means_one_a_core_and_at_least_two, drop_strings),
 		cmocka_unit_test_teardown(what_the_seal_may_lack_is_named, drop_strings),
+		cmocka_unit_test_teardown(commands_and_pipelines_become_part_of_the_ops, drop_strings),
 		cmocka_unit_test_teardown(decoders_get_256_mebibytes_at_least, drop_strings),
 		cmocka_unit_test_teardown(a_public_address_needs_a_word_about_anonymous_callers, drop_strings),
 		cmocka_unit_test_teardown(default_ops_are_checked_before_anything_is_opened, drop_strings),
