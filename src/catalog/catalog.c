@@ -6,6 +6,7 @@
 #define KEY_MAX 255 /* bytes of an idempotency key */
 #define JOBS_MAX 1000 /* jobs one change adds */
 #define PARAMS_MAX 65536 /* bytes of a job's params */
+#define BLOB_NAME_LEN_MAX 160 /* bytes: BLOB_NAME_MAX of blobs/blobs.h, which stands on the same floor */
 
 /* ---- changes ---- */
 
@@ -34,6 +35,43 @@ int change_file_full(struct change *ch)
 	change_refuse(ch, ERR_CONFLICT, "a file has %d jobs at most", JOBS_A_FILE_MAX);
 	ch->err.limit = JOBS_A_FILE_MAX;
 	return 0;
+}
+
+int change_not_ready(struct change *ch)
+{
+	return change_refuse(ch, ERR_JOB_STATE, "the job before this one has not succeeded with an output");
+}
+
+int change_other_file(struct change *ch)
+{
+	return change_refuse(ch, ERR_JOB_STATE, "the job before this one is of another file");
+}
+
+void job_settle_waiting(struct job *job)
+{
+	job->state = JOB_QUEUED;
+	job->cached = false;
+	job->attempt = job->losses = 0;
+	job->fence = 0;
+	job->started_at = job->finished_at = 0;
+	job->error = 0;
+	job->error_detail = job->result = (struct str){};
+	job->outputs = NULL;
+	job->n_outputs = 0;
+	if (job->run_at == RUN_AT_HELD)
+		job->run_at = job->created_at;
+}
+
+void job_settle_done(struct job *job)
+{
+	job->state = JOB_SUCCEEDED;
+	job->cached = true;
+	job->started_at = job->finished_at = job->created_at;
+}
+
+bool job_born_final(const struct job *job)
+{
+	return job->state != JOB_QUEUED && !job->cached;
 }
 
 size_t change_jobs_before(const struct change_add_jobs *add, size_t i)
@@ -65,7 +103,7 @@ static bool job_allowed(struct change *ch, const struct job *job)
 		return invalid(ch, "priority");
 	if (job->max_attempts == 0)
 		return invalid(ch, "max_attempts");
-	if (job->created_at <= 0 || job->run_at < 0)
+	if (job->created_at <= 0 || job->run_at < 0 || (job->run_at == RUN_AT_HELD && uuid_is_zero(job->after)))
 		return invalid(ch, "run_at");
 	return true;
 }
@@ -77,7 +115,22 @@ static bool fused_allowed(struct change *ch, const struct job *job)
 		return invalid(ch, "state");
 	if (job->finished_at <= 0)
 		return invalid(ch, "finished_at");
+	if (!uuid_is_zero(job->after))
+		return invalid(ch, "after");
+	if (job->n_outputs)
+		return invalid(ch, "outputs");
 	return true;
+}
+
+/* Nothing is there yet that a job of a new file could come after but the jobs before it in the list. */
+static bool after_in_list(const struct file *f, size_t i)
+{
+	if (uuid_is_zero(f->jobs[i].after))
+		return true;
+	for (size_t k = 0; k < i; k++)
+		if (uuid_eq(f->jobs[k].id, f->jobs[i].after))
+			return true;
+	return false;
 }
 
 static bool add_file_allowed(struct change *ch)
@@ -108,8 +161,10 @@ static bool add_file_allowed(struct change *ch)
 	for (size_t i = 0; i < f->n_jobs; i++) {
 		if (!job_allowed(ch, &f->jobs[i]))
 			return false;
-		if (f->jobs[i].state != JOB_QUEUED && !fused_allowed(ch, &f->jobs[i]))
+		if (job_born_final(&f->jobs[i]) && !fused_allowed(ch, &f->jobs[i]))
 			return false;
+		if (!after_in_list(f, i))
+			return invalid(ch, "after");
 	}
 	return true;
 }
@@ -129,6 +184,27 @@ static bool add_jobs_allowed(struct change *ch)
 	return true;
 }
 
+static bool output_allowed(const struct output *o)
+{
+	return o->name.len > 0 && o->name.len <= NAME_MAX_BYTES && o->type.p && o->type.len <= TYPE_MAX_BYTES && o->size <= INT64_MAX &&
+	       o->blob.len > 0 && o->blob.len <= BLOB_NAME_LEN_MAX;
+}
+
+static bool outputs_allowed(struct change *ch)
+{
+	const struct change_finish *f = &ch->finish;
+	bool same = !uuid_is_zero(f->same_as);
+
+	if (same && (f->state != JOB_SUCCEEDED || f->n_outputs || f->result.p))
+		return invalid(ch, "same_as");
+	if (f->n_outputs > OUTPUTS_MAX || (f->n_outputs && f->state != JOB_SUCCEEDED))
+		return invalid(ch, "outputs");
+	for (size_t i = 0; i < f->n_outputs; i++)
+		if (!output_allowed(&f->outputs[i]))
+			return invalid(ch, "outputs");
+	return true;
+}
+
 static bool finish_allowed(struct change *ch)
 {
 	const struct change_finish *f = &ch->finish;
@@ -139,7 +215,7 @@ static bool finish_allowed(struct change *ch)
 		return invalid(ch, "finished_at");
 	if (f->state == JOB_QUEUED && !f->give_back && f->retry_at <= 0)
 		return invalid(ch, "retry_at");
-	return true;
+	return outputs_allowed(ch);
 }
 
 static bool patch_allowed(struct change *ch)
@@ -263,6 +339,12 @@ int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, str
 int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
 	return c->ops->next_run_at(c, ret, e);
+}
+
+int catalog_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
+		     struct uuid *ret, struct err *e)
+{
+	return c->ops->artifact(c, owner, op, op_version, params, sha256, ret, e);
 }
 
 int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e)

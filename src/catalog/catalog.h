@@ -46,6 +46,7 @@ enum change_kind {
 struct change_add_file {
 	struct file *file; /* in: all but number; out: number, jobs[].number, .file, .file_number */
 	struct str bytes; /* in: LOCATION_INLINE only */
+	struct arena *arena; /* in: for the results and outputs of cached jobs; NULL: they are valid until the next catalog_apply() */
 	struct str idempotency_key; /* in: p NULL = none */
 	uint8_t fingerprint[32]; /* in: SHA-256 over what the first request was */
 	bool replayed; /* out: this key was used with the same fingerprint: nothing was added; replay_of names the first file */

@@ -27,6 +27,8 @@ struct catalog_ops {
 			 int64_t *ret_next, struct err *e);
 	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 	int (*next_run_at)(struct catalog *c, int64_t *ret, struct err *e);
+	int (*artifact)(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,
+			const uint8_t sha256[32], struct uuid *ret, struct err *e);
 	int (*blob_referenced)(struct catalog *c, struct str blob, bool *ret, struct err *e);
 	int (*doomed)(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 	int (*expired)(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
@@ -48,6 +50,14 @@ ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt
 /* The refusals that several implementations word alike. */
 int change_queue_full(struct change *ch, uint64_t limit);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
+int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */
+int change_other_file(struct change *ch); /* the job before is of another file */
+#define INPUT_FAILED_DETAIL STR("the job before this one ended without an output")
+/* What the caller of an ADD_ change is told of a job that waits, and of one whose work was done before (result and outputs apart). A change may be applied
+ * twice, so nothing that is set here is taken for the caller's the second time. */
+void job_settle_waiting(struct job *job);
+void job_settle_done(struct job *job);
+bool job_born_final(const struct job *job); /* it rode along with the upload */
 /* Earlier jobs of the change for the same file as its job i; their file numbers are known. */
 size_t change_jobs_before(const struct change_add_jobs *add, size_t i);
 

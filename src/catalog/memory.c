@@ -149,7 +149,7 @@ bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a)
 {
 	*ret = *job;
 	return copy(&ret->op, job->op, a) && copy(&ret->params, job->params, a) && copy(&ret->result, job->result, a) &&
-	       copy(&ret->error_detail, job->error_detail, a);
+	       copy(&ret->error_detail, job->error_detail, a) && mem_copy_outputs(ret, job, a);
 }
 
 struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob)
@@ -194,9 +194,11 @@ static int apply(struct catalog *c, struct change *const *changes, size_t n, str
 	struct mem *m = CONTAINER_OF(c, struct mem, base);
 
 	pthread_mutex_lock(&m->lock);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		m->n_staged = 0; /* of a change that was refused in the midst */
 		if (change_allowed(changes[i]))
 			METHODS[changes[i]->kind](m, changes[i]);
+	}
 	pthread_mutex_unlock(&m->lock);
 	return 0;
 }
@@ -222,6 +224,8 @@ static void release(struct catalog *c)
 	free(m->workers);
 	free(m->keys);
 	free(m->outbox);
+	free(m->doomed);
+	arena_release(&m->names);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -237,6 +241,7 @@ static const struct catalog_ops OPS = {
 	.list_jobs = mem_list_jobs,
 	.stats = mem_stats,
 	.next_run_at = mem_next_run_at,
+	.artifact = mem_artifact,
 	.blob_referenced = mem_blob_referenced,
 	.doomed = mem_doomed,
 	.expired = mem_expired,

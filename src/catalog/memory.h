@@ -20,7 +20,6 @@ struct mem_file {
 	size_t n_jobs;
 	struct str bytes; /* inline */
 	int64_t deleted_at; /* 0 = not */
-	bool doomed;
 };
 
 struct mem_job {
@@ -69,6 +68,9 @@ struct mem {
 	struct mem_sent *outbox;
 	size_t n_outbox, cap_outbox;
 	int64_t last_seq;
+	struct str *doomed; /* names of blobs, in `names`; behind them those that a change is about to doom */
+	size_t n_doomed, n_staged, cap_doomed;
+	struct arena names;
 	uint64_t waiting, running, final[JOB_STATES];
 };
 
@@ -86,12 +88,43 @@ void mem_job_free(struct mem_job *j);
 struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob);
 bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a);
 
+/* The job of this id; NULL also for the zero id. */
+struct mem_job *mem_find_job(const struct mem *m, struct uuid id);
+
+/* memory_output.c */
+bool mem_copy_outputs(struct job *ret, const struct job *job, struct arena *a);
+/* Of what the job works on; NULL while that is not there. */
+const uint8_t *mem_input_sha256(const struct mem *m, const struct mem_job *j);
+/* The same work: done on this file in any way, done on the same bytes of the same owner through the queue, done by a certain job. NULL: not done, or gone. */
+const struct mem_job *mem_done_here(const struct mem_file *f, const struct job *job);
+const struct mem_job *mem_done_elsewhere(const struct mem *m, struct str owner, const struct job *job, const uint8_t sha256[32]);
+const struct mem_job *mem_same_work(const struct mem *m, struct uuid id, const struct mem_job *job);
+bool mem_output_used(const struct mem *m, struct str blob);
+/* First all names are staged, where memory may run out; then those that no output refers to are doomed, which cannot fail. True: there were some. */
+bool mem_doom_stage(struct mem *m, struct str blob);
+bool mem_doom_staged(struct mem *m);
+void mem_blob_gone(struct mem *m, struct change *ch);
+
+/* memory_chain.c */
+/* A job of the file ended: the held ones are looked through. Room in the outbox was reserved. Returns how many became ready. */
+uint32_t mem_follow_end(struct mem *m, struct mem_file *f, int64_t now);
+/* A job of the file waits anew: those that failed because it had not succeeded are held again. */
+void mem_hold_again(struct mem *m, struct mem_file *f);
+/* A list of jobs that come into being with one change. */
+struct mem_adding {
+	struct str owner;
+	struct job *jobs;
+	struct arena *arena; /* for what cached jobs bring; NULL: it is borrowed from the rows */
+};
+/* Whether job i waits, is held or was done before; sets what the caller is told of it. f is NULL for a file that is not there yet. False: refused. */
+bool mem_settle(struct mem *m, struct change *ch, const struct mem_adding *add, size_t i, const struct mem_file *f,
+		const uint8_t sha256[32]);
+
 /* memory_write.c */
 void mem_add_file(struct mem *m, struct change *ch);
 void mem_add_jobs(struct mem *m, struct change *ch);
 void mem_patch_file(struct mem *m, struct change *ch);
 void mem_delete_file(struct mem *m, struct change *ch);
-void mem_blob_gone(struct mem *m, struct change *ch);
 void mem_purge(struct mem *m, struct change *ch);
 
 /* memory_queue.c */
@@ -104,6 +137,9 @@ void mem_reclaim(struct mem *m, struct change *ch);
 void mem_outbox_done(struct mem *m, struct change *ch);
 /* Ends a job and counts it; its strings must be in the row already. False: no memory for the outbox, and nothing was changed. */
 bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, struct str detail, int64_t now);
+/* Room in the outbox for the ends of n jobs. */
+bool mem_reserve_ends(struct mem *m, size_t n);
+void mem_queue_again(struct mem *m, struct mem_job *j, int64_t run_at);
 /* A job that is final from its first moment on. */
 bool mem_born_final(struct mem *m, struct mem_job *j);
 
@@ -117,6 +153,8 @@ int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page pag
 		  int64_t *ret_next, struct err *e);
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+int mem_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
+		 struct uuid *ret, struct err *e);
 int mem_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
 int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);

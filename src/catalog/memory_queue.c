@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- ends ---- */
 
@@ -13,9 +14,14 @@ static void outbox_put(struct mem *m, struct mem_job *j)
 		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
 }
 
+bool mem_reserve_ends(struct mem *m, size_t n)
+{
+	return !m->base.options.outbox || mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox + n, sizeof(*m->outbox));
+}
+
 bool mem_born_final(struct mem *m, struct mem_job *j)
 {
-	if (m->base.options.outbox && !mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox, sizeof(*m->outbox)))
+	if (!mem_reserve_ends(m, 1))
 		return false;
 	outbox_put(m, j);
 	return true;
@@ -38,7 +44,7 @@ static void move(struct mem *m, struct mem_job *j, enum job_state to)
 
 bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, struct str detail, int64_t now)
 {
-	if (m->base.options.outbox && !mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox, sizeof(*m->outbox)))
+	if (!mem_reserve_ends(m, 1))
 		return false;
 	move(m, j, state);
 	j->job.error = error;
@@ -54,9 +60,21 @@ static void no_memory(struct change *ch)
 	change_refuse(ch, ERR_NO_MEMORY, "no memory for this change");
 }
 
+/* With all that comes after it. */
+static bool end_and_follow(struct mem *m, struct mem_job *j, enum job_state state, int error, struct str detail, int64_t now,
+			   uint32_t *ret_ready)
+{
+	if (!mem_reserve_ends(m, j->file->n_jobs) || !mem_end(m, j, state, error, detail, now))
+		return false;
+	*ret_ready = mem_follow_end(m, j->file, now);
+	return true;
+}
+
 static bool end_cancelled(struct mem *m, struct mem_job *j, int64_t now)
 {
-	return mem_end(m, j, JOB_CANCELLED, ERR_CANCELLED, STR("the job was cancelled"), now);
+	uint32_t ready;
+
+	return end_and_follow(m, j, JOB_CANCELLED, ERR_CANCELLED, STR("the job was cancelled"), now, &ready);
 }
 
 static void back_to_queue(struct mem *m, struct mem_job *j, int error, struct str detail)
@@ -65,6 +83,15 @@ static void back_to_queue(struct mem *m, struct mem_job *j, int error, struct st
 	j->job.started_at = 0;
 	j->job.error = error;
 	j->job.error_detail = detail;
+}
+
+void mem_queue_again(struct mem *m, struct mem_job *j, int64_t run_at)
+{
+	back_to_queue(m, j, 0, (struct str){});
+	j->job.attempt = j->job.losses = 0;
+	j->job.run_at = run_at;
+	j->job.finished_at = 0;
+	j->job.result = (struct str){};
 }
 
 /* ---- claiming ---- */
@@ -104,19 +131,39 @@ static size_t ready_jobs(struct mem *m, int64_t now, struct mem_job **ready)
 	return n;
 }
 
-static bool claim_one(struct mem *m, const struct change_claim *c, struct mem_job *j, struct claimed *ret)
+/* The file, or the first output of the job before. */
+static bool claim_input(struct mem *m, const struct mem_job *j, struct arena *a, struct claimed *ret)
 {
 	const struct file *f = &j->file->file;
+	const struct mem_job *before = mem_find_job(m, j->job.after);
+	char name[FILE_BLOB_NAME_MAX + 1];
+	struct str blob = {};
 
-	if (!mem_copy_job(&ret->job, &j->job, c->arena))
-		return false;
-	ret->owner = arena_str(c->arena, f->owner);
-	if (!ret->owner.p)
-		return false;
+	ret->name = f->name;
+	ret->type = f->type;
 	ret->size = f->size;
 	ret->location = f->location;
-	for (size_t i = 0; i < sizeof(ret->sha256); i++)
-		ret->sha256[i] = f->sha256[i];
+	memcpy(ret->sha256, mem_input_sha256(m, j), sizeof(ret->sha256));
+	if (before) {
+		ret->name = before->job.outputs[0].name;
+		ret->type = before->job.outputs[0].type;
+		ret->size = before->job.outputs[0].size;
+		ret->location = LOCATION_FILE;
+		blob = before->job.outputs[0].blob;
+	} else if (f->location != LOCATION_INLINE) {
+		blob = file_blob_name(name, f->owner, f->id);
+	}
+	ret->owner = arena_str(a, f->owner);
+	ret->name = arena_str(a, ret->name);
+	ret->type = arena_str(a, ret->type);
+	ret->blob = blob.p ? arena_str(a, blob) : blob;
+	return ret->owner.p && ret->name.p && ret->type.p && (ret->blob.p || !blob.p);
+}
+
+static bool claim_one(struct mem *m, const struct change_claim *c, struct mem_job *j, struct claimed *ret)
+{
+	if (!mem_copy_job(&ret->job, &j->job, c->arena) || !claim_input(m, j, c->arena, ret))
+		return false;
 	move(m, j, JOB_RUNNING);
 	j->worker = c->worker;
 	j->job.attempt++;
@@ -163,33 +210,81 @@ void mem_claim(struct mem *m, struct change *ch)
 
 /* ---- finishing ---- */
 
+/* What the attempt brought, copied into the row, where it counts for nothing until the row says so. */
+struct brought {
+	struct job job; /* result, outputs, cached */
+	struct str detail;
+};
+
+static bool bring(struct mem *m, struct change *ch, struct mem_job *j, struct brought *ret)
+{
+	const struct change_finish *f = &ch->finish;
+	struct output outputs[OUTPUTS_MAX];
+	struct job from = {.result = f->result, .outputs = outputs, .n_outputs = f->n_outputs};
+	const struct mem_job *other = NULL;
+
+	*ret = (struct brought){};
+	for (size_t i = 0; i < f->n_outputs; i++)
+		outputs[i] = f->outputs[i];
+	if (!uuid_is_zero(f->same_as) && !j->cancel) {
+		other = mem_same_work(m, f->same_as, j);
+		if (!other) {
+			change_refuse(ch, ERR_CONFLICT, "the work of the other job is not there any more, or was other work");
+			return false;
+		}
+		from = other->job;
+	}
+	ret->job.cached = other;
+	ret->job.result = from.result.p ? arena_str(&j->row.text, from.result) : from.result;
+	ret->detail = f->error_detail.p ? arena_str(&j->row.text, f->error_detail) : f->error_detail;
+	if ((!from.result.p || ret->job.result.p) && (!f->error_detail.p || ret->detail.p) &&
+	    mem_copy_outputs(&ret->job, &from, &j->row.text))
+		return true;
+	no_memory(ch);
+	return false;
+}
+
+/* Nobody will ask for what it made. */
+static bool finish_cancelled(struct mem *m, const struct change_finish *f, struct mem_job *j)
+{
+	for (size_t i = 0; i < f->n_outputs; i++)
+		if (!mem_doom_stage(m, f->outputs[i].blob))
+			return false;
+	if (!end_cancelled(m, j, f->finished_at ? f->finished_at : j->job.started_at))
+		return false;
+	mem_doom_staged(m);
+	return true;
+}
+
 static void finish_mine(struct mem *m, struct change *ch, struct mem_job *j)
 {
 	struct change_finish *f = &ch->finish;
-	struct str result = f->result.p ? arena_str(&j->row.text, f->result) : (struct str){};
-	struct str detail = f->error_detail.p ? arena_str(&j->row.text, f->error_detail) : (struct str){};
-	bool done = true;
+	struct brought b;
 
-	if ((f->result.p && !result.p) || (f->error_detail.p && !detail.p)) {
+	if (!bring(m, ch, j, &b))
+		return;
+	if (!mem_reserve_ends(m, j->file->n_jobs)) {
 		no_memory(ch);
 		return;
 	}
 	if (f->started_at)
 		j->job.started_at = f->started_at;
 	if (j->cancel) {
-		done = end_cancelled(m, j, f->finished_at ? f->finished_at : j->job.started_at);
+		if (!finish_cancelled(m, f, j))
+			no_memory(ch);
 	} else if (f->state == JOB_QUEUED) {
-		back_to_queue(m, j, f->error, detail);
+		back_to_queue(m, j, f->error, b.detail);
 		if (f->give_back)
 			j->job.attempt--;
 		else
 			j->job.run_at = f->retry_at;
 	} else {
-		j->job.result = result;
-		done = mem_end(m, j, f->state, f->error, detail, f->finished_at);
+		j->job.result = b.job.result;
+		j->job.outputs = b.job.outputs;
+		j->job.n_outputs = b.job.n_outputs;
+		j->job.cached = b.job.cached;
+		end_and_follow(m, j, f->state, f->error, b.detail, f->finished_at, &f->ready);
 	}
-	if (!done)
-		no_memory(ch);
 }
 
 void mem_finish(struct mem *m, struct change *ch)
@@ -198,6 +293,7 @@ void mem_finish(struct mem *m, struct change *ch)
 	struct mem_row *row = mem_find(&m->jobs, f->job);
 	struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
 
+	f->ready = 0;
 	if (j)
 		f->file = j->file->row.id;
 	if (!j || j->job.state != JOB_RUNNING || j->job.fence != f->fence || !uuid_eq(j->worker, f->worker)) {
@@ -241,6 +337,7 @@ void mem_cancel(struct mem *m, struct change *ch)
 void mem_retry(struct mem *m, struct change *ch)
 {
 	struct mem_job *j = find_own_job(m, ch);
+	const struct mem_job *before;
 
 	if (!j)
 		return;
@@ -252,11 +349,13 @@ void mem_retry(struct mem *m, struct change *ch)
 		change_refuse(ch, ERR_FILE_GONE, "the job's file was deleted");
 		return;
 	}
-	back_to_queue(m, j, 0, (struct str){});
-	j->job.attempt = j->job.losses = 0;
-	j->job.run_at = ch->job_ref.now;
-	j->job.finished_at = 0;
-	j->job.result = (struct str){};
+	before = mem_find_job(m, j->job.after);
+	if (before && (before->job.state != JOB_SUCCEEDED || !before->job.n_outputs)) {
+		change_not_ready(ch);
+		return;
+	}
+	mem_queue_again(m, j, ch->job_ref.now);
+	mem_hold_again(m, j->file);
 }
 
 /* ---- leases ---- */
@@ -291,13 +390,16 @@ static bool lost(struct mem *m, const struct mem_job *j, const struct change_rec
 
 static bool take_back(struct mem *m, struct change_reclaim *r, struct mem_job *j)
 {
+	uint32_t ready;
+
 	j->job.fence++;
 	j->job.losses++;
 	if (j->cancel)
 		return end_cancelled(m, j, r->now);
 	if (j->job.losses >= LOSSES_MAX) {
 		r->quarantined++;
-		return mem_end(m, j, JOB_QUARANTINED, ERR_WORKER_LOST, STR("the worker died over this job, time and again"), r->now);
+		return end_and_follow(m, j, JOB_QUARANTINED, ERR_WORKER_LOST, STR("the worker died over this job, time and again"), r->now,
+				      &ready);
 	}
 	r->reclaimed++;
 	back_to_queue(m, j, 0, (struct str){});

@@ -210,7 +210,18 @@ int mem_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct er
 	struct mem *m = locked(c);
 	const struct mem_file *f = mem_file_of_blob(m, blob);
 
-	*ret = f && !f->deleted_at;
+	*ret = f ? !f->deleted_at : mem_output_used(m, blob);
+	return unlocked(m, 0);
+}
+
+int mem_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
+		 struct uuid *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+	struct job wanted = {.op = op, .op_version = op_version, .params = params};
+	const struct mem_job *j = mem_done_elsewhere(m, owner, &wanted, sha256);
+
+	*ret = j ? j->row.id : (struct uuid){};
 	return unlocked(m, 0);
 }
 
@@ -225,14 +236,9 @@ int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **re
 	if (!list)
 		return no_memory(e);
 	m = locked(c);
-	for (size_t i = 0; i < m->files.n && n < max; i++) {
-		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
-		char name[FILE_BLOB_NAME_MAX + 1];
-
-		if (!f->doomed)
-			continue;
-		list[n] = arena_str(a, file_blob_name(name, f->file.owner, f->row.id));
-		if (!list[n++].p)
+	for (; n < m->n_doomed && n < max; n++) {
+		list[n] = arena_str(a, m->doomed[n]);
+		if (!list[n].p)
 			return unlocked(m, no_memory(e));
 	}
 	*ret = list;
@@ -267,6 +273,7 @@ int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, s
 int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)
 {
 	struct outbox_entry *list = arena_alloc(a, max * sizeof(*list));
+	struct job job;
 	struct mem *m;
 	size_t n = 0;
 
@@ -277,7 +284,10 @@ int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, 
 		if (m->outbox[i].seq <= after)
 			continue;
 		list[n].seq = m->outbox[i].seq;
-		if (!mem_copy_job(&list[n++].job, &m->outbox[i].job, a))
+		job = m->outbox[i].job;
+		if (job.state == JOB_SUCCEEDED && job.n_outputs > m->outbox[i].row->job.n_outputs)
+			job.n_outputs = 0; /* they went with the file */
+		if (!mem_copy_job(&list[n++].job, &job, a))
 			return unlocked(m, no_memory(e));
 	}
 	*ret = list;

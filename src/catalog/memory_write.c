@@ -70,11 +70,6 @@ static bool reserve_jobs_of(struct mem_file *f, size_t more)
 	return jobs;
 }
 
-static bool reserve_outbox(struct mem *m, size_t more)
-{
-	return !m->base.options.outbox || mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox + more, sizeof(*m->outbox));
-}
-
 static bool over_limit(struct mem *m, struct change *ch, size_t queued)
 {
 	uint64_t limit = m->base.options.queue_max;
@@ -192,6 +187,23 @@ static bool jobs_new(struct mem_job **rows, struct job *jobs, size_t n)
 	return true;
 }
 
+/* A job that rode along with the upload is final already; the others wait, unless their work was done before. */
+static bool settle_jobs(struct mem *m, struct change *ch, size_t *ret_queued)
+{
+	struct file *f = ch->add_file.file;
+	const struct mem_adding add = {.owner = f->owner, .jobs = f->jobs, .arena = ch->add_file.arena};
+
+	for (size_t i = 0; i < f->n_jobs; i++) {
+		f->jobs[i].file = f->id;
+		if (job_born_final(&f->jobs[i]))
+			continue;
+		if (!mem_settle(m, ch, &add, i, NULL, f->sha256))
+			return false;
+		*ret_queued += f->jobs[i].state == JOB_QUEUED;
+	}
+	return true;
+}
+
 void mem_add_file(struct mem *m, struct change *ch)
 {
 	struct change_add_file *add = &ch->add_file;
@@ -204,16 +216,14 @@ void mem_add_file(struct mem *m, struct change *ch)
 	add->replayed = false;
 	if (add->idempotency_key.p && key_settles(m, ch))
 		return;
-	for (size_t i = 0; i < file->n_jobs; i++)
-		queued += file->jobs[i].state == JOB_QUEUED;
-	if (over_limit(m, ch, queued))
+	if (!settle_jobs(m, ch, &queued) || over_limit(m, ch, queued))
 		return;
 	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
 		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
 		return;
 	}
 	f = file_new(add);
-	if (!f || !mem_reserve(&m->files, 1) || !mem_reserve(&m->jobs, file->n_jobs) || !reserve_outbox(m, file->n_jobs) ||
+	if (!f || !mem_reserve(&m->files, 1) || !mem_reserve(&m->jobs, file->n_jobs) || !mem_reserve_ends(m, file->n_jobs) ||
 	    (add->idempotency_key.p && !key_new(m, add, &key)) || !jobs_new(jobs, file->jobs, file->n_jobs)) {
 		free(key.text);
 		mem_file_free(f);
@@ -232,54 +242,16 @@ void mem_add_file(struct mem *m, struct change *ch)
 	}
 }
 
-/* The same work: on this file in any way, or on the same bytes of the same owner through the queue. */
-static const struct mem_job *done_before(struct mem *m, const struct mem_file *f, const struct job *job)
-{
-	for (size_t i = 0; i < m->jobs.n; i++) {
-		const struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
-
-		if (j->job.state != JOB_SUCCEEDED || memcmp(j->file->file.sha256, f->file.sha256, 32) != 0 || !str_eq(j->job.op, job->op) ||
-		    j->job.op_version != job->op_version || !str_eq(j->job.params, job->params))
-			continue;
-		if (j->file == f)
-			return j;
-		if (j->job.fence && j->job.result.p && !j->file->deleted_at && str_eq(j->file->file.owner, f->file.owner))
-			return j;
-	}
-	return NULL;
-}
-
-static void look_up(struct mem *m, struct change *ch, struct job *job, struct mem_file **ret)
-{
-	struct change_add_jobs *add = &ch->add_jobs;
-	struct mem_file *f = find_live_file(m, ch, job->file, add->owner);
-	const struct mem_job *earlier = f ? done_before(m, f, job) : NULL;
-
-	*ret = f;
-	job->state = earlier ? JOB_SUCCEEDED : JOB_QUEUED;
-	job->cached = earlier;
-	job->attempt = job->losses = 0;
-	job->fence = 0;
-	job->started_at = job->finished_at = earlier ? job->created_at : 0;
-	job->error = 0;
-	job->error_detail = (struct str){};
-	job->result = earlier ? earlier->job.result : (struct str){};
-	if (earlier && add->arena && job->result.p) {
-		job->result = arena_str(add->arena, job->result);
-		if (!job->result.p)
-			no_memory(ch);
-	}
-}
-
 static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **files)
 {
 	struct change_add_jobs *add = &ch->add_jobs;
+	const struct mem_adding list = {.owner = add->owner, .jobs = add->jobs, .arena = add->arena};
 	size_t queued = 0;
 
 	for (size_t i = 0; i < add->n; i++) {
 		add->failed_index = i;
-		look_up(m, ch, &add->jobs[i], &files[i]);
-		if (ch->code)
+		files[i] = find_live_file(m, ch, add->jobs[i].file, add->owner);
+		if (!files[i] || !mem_settle(m, ch, &list, i, files[i], files[i]->file.sha256))
 			return false;
 		add->jobs[i].file_number = files[i]->row.number;
 		if (files[i]->n_jobs + change_jobs_before(add, i) >= JOBS_A_FILE_MAX) {
@@ -302,7 +274,7 @@ void mem_add_jobs(struct mem *m, struct change *ch)
 	struct change_add_jobs *add = &ch->add_jobs;
 	struct mem_file **files = calloc(add->n, sizeof(struct mem_file *));
 	struct mem_job **rows = calloc(add->n, sizeof(struct mem_job *));
-	bool room = files && rows && mem_reserve(&m->jobs, add->n) && reserve_outbox(m, add->n);
+	bool room = files && rows && mem_reserve(&m->jobs, add->n) && mem_reserve_ends(m, add->n);
 
 	if (!room)
 		no_memory(ch);
@@ -345,6 +317,17 @@ void mem_patch_file(struct mem *m, struct change *ch)
 		f->file.expires_at = p->expires_at;
 }
 
+static bool stage_blobs(struct mem *m, const struct mem_file *f)
+{
+	char name[FILE_BLOB_NAME_MAX + 1];
+
+	for (size_t i = 0; i < f->n_jobs; i++)
+		for (size_t k = 0; k < f->jobs[i]->job.n_outputs; k++)
+			if (!mem_doom_stage(m, f->jobs[i]->job.outputs[k].blob))
+				return false;
+	return f->file.location == LOCATION_INLINE || mem_doom_stage(m, file_blob_name(name, f->file.owner, f->row.id));
+}
+
 void mem_delete_file(struct mem *m, struct change *ch)
 {
 	struct change_delete_file *d = &ch->delete_file;
@@ -352,13 +335,14 @@ void mem_delete_file(struct mem *m, struct change *ch)
 
 	if (!f)
 		return;
-	if (!reserve_outbox(m, f->n_jobs)) {
+	if (!mem_reserve_ends(m, f->n_jobs) || !stage_blobs(m, f)) {
 		no_memory(ch);
 		return;
 	}
 	for (size_t i = 0; i < f->n_jobs; i++) {
 		struct mem_job *j = f->jobs[i];
 
+		j->job.n_outputs = 0;
 		if (j->job.state == JOB_QUEUED)
 			mem_end(m, j, JOB_CANCELLED, ERR_CANCELLED, STR("the job was cancelled"), d->now);
 		else if (j->job.state == JOB_RUNNING)
@@ -366,17 +350,8 @@ void mem_delete_file(struct mem *m, struct change *ch)
 	}
 	f->deleted_at = d->now;
 	f->bytes = (struct str){};
-	f->doomed = f->file.location != LOCATION_INLINE;
 	d->location = f->file.location;
-	d->doomed = f->doomed;
-}
-
-void mem_blob_gone(struct mem *m, struct change *ch)
-{
-	struct mem_file *f = mem_file_of_blob(m, ch->blob_gone.blob);
-
-	if (f)
-		f->doomed = false;
+	d->doomed = mem_doom_staged(m);
 }
 
 /* ---- purging ---- */
@@ -436,7 +411,7 @@ void mem_purge(struct mem *m, struct change *ch)
 	for (size_t i = 0; i < m->files.n && left > 0;) {
 		struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
 
-		if (!f->deleted_at || f->deleted_at >= p->tombstones_before || f->doomed || still_runs(f)) {
+		if (!f->deleted_at || f->deleted_at >= p->tombstones_before || still_runs(f)) {
 			i++;
 			continue;
 		}

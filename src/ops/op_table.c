@@ -9,6 +9,44 @@ static const struct op_param gzip_params[] = {LEVEL(1, 12, "6")};
 static const struct op_param zip_params[] = {LEVEL(0, 9, "6")};
 static const struct op_param zstd_params[] = {LEVEL(1, 19, "3")};
 
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define SIDE(which)                                                                                                                        \
+	{                                                                                                                                  \
+		.name = which, .kind = OP_PARAM_INT, .min = 1, .max = 16384, .help = "pixels; the other side follows when it is not given" \
+	}
+static const struct op_param resize_params[] = {
+	{.name = "background",
+	 .kind = OP_PARAM_STRING,
+	 .min = 6,
+	 .max = 6,
+	 .def = "ffffff",
+	 .pattern = "[0-9a-fA-F]{6}",
+	 .help = "colour as six hex digits, of the border that fit=contain adds and behind what is transparent in a JPEG"},
+	{.name = "enlarge",
+	 .kind = OP_PARAM_WORD,
+	 .words = WORDS("no", "yes"),
+	 .def = "no",
+	 .help = "may the image become larger than it is?"},
+	{.name = "fit",
+	 .kind = OP_PARAM_WORD,
+	 .words = WORDS("inside", "cover", "contain"),
+	 .def = "inside",
+	 .help = "with both sides given: fit inside them, cover them and cut off the rest, or fit inside and fill up with the background"},
+	{.name = "format",
+	 .kind = OP_PARAM_WORD,
+	 .words = WORDS("keep", "jpeg", "png", "webp", "avif"),
+	 .def = "keep",
+	 .help = "keep: as the file is; GIF and TIFF become PNG; HEIC becomes JPEG, or PNG when it is transparent"},
+	SIDE("height"),
+	{.name = "metadata",
+	 .kind = OP_PARAM_WORD,
+	 .words = WORDS("drop", "keep"),
+	 .def = "drop",
+	 .help = "keep: the colour profile, and of EXIF camera, exposure, dates, author; never the place, thumbnails or serial numbers"},
+	{.name = "quality", .kind = OP_PARAM_INT, .min = 1, .max = 100, .def = "80", .help = "of jpeg, webp and avif"},
+	SIDE("width"),
+};
+
 #define TYPES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* Adding an op is a row here; its schema, documentation and validation follow from the row. Sorted by name. */
@@ -29,6 +67,16 @@ static const struct op builtin[] = {
 	 .output_types = TYPES("application/gzip"),
 	 .suffix = ".gz"},
 	{.name = "md5", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_MD5, .summary = "MD5 of the bytes, 32 hex digits"},
+	{.name = "resize",
+	 .version = 1,
+	 .kind = OP_SEALED,
+	 .summary = "a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC image in other dimensions, upright, in sRGB; of animations the first frame",
+	 .params = resize_params,
+	 .n_params = ARRAY_LEN(resize_params),
+	 .any_of = WORDS("width", "height"),
+	 .child = OP_CHILD_ONE,
+	 .output = true,
+	 .output_types = TYPES("image/jpeg", "image/png", "image/webp", "image/avif")},
 	{.name = "sha1", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA1, .summary = "SHA-1 of the bytes, 40 hex digits"},
 	{.name = "sha256", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA256, .summary = "SHA-256 of the bytes, 64 hex digits"},
 	{.name = "sha512", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_SHA512, .summary = "SHA-512 of the bytes, 128 hex digits"},

@@ -21,6 +21,7 @@
 #define RUNNER_DETAIL_MAX 256 /* bytes of one error's detail */
 #define RUNNER_MESSAGE_MAX (128u << 10)
 #define RUNNER_FDS_MAX (RUNNER_BATCH_MAX + 1)
+#define ZYGOTE_CHILDREN_MAX 512 /* at once; a request beyond gets EAGAIN in child_started */
 #define RUNNER_ZYGOTE_FD 3 /* the zygote's end of the socketpair with the server, when it is executed */
 
 /* Which seal a child wears. */

@@ -31,6 +31,7 @@ static int insert_ending(sqlite3_stmt *s, const struct task *t, const struct end
 	bind_str(s, 10, end->detail);
 	bind_str(s, 11, end->result);
 	sqlite3_bind_int(s, 12, end->cached);
+	sqlite3_bind_int64(s, 13, (int64_t)end->n_outputs);
 	return run(s);
 }
 
@@ -40,6 +41,8 @@ int put_ending(struct sq *q, const struct task *t, const struct ending *end)
 
 	if (rc == SQLITE_OK && q->base.options.outbox)
 		rc = insert_ending(q->stmt[W_OUTBOX_ADD], t, end);
+	if (rc == SQLITE_OK)
+		rc = put_outputs(q, t->job, end->outputs, end->n_outputs);
 	if (rc != SQLITE_OK)
 		return rc;
 	q->now.final[end->state]++;
@@ -47,7 +50,7 @@ int put_ending(struct sq *q, const struct task *t, const struct ending *end)
 	return SQLITE_OK;
 }
 
-int end_task(struct sq *q, const struct task *t, const struct ending *end)
+int end_task_alone(struct sq *q, const struct task *t, const struct ending *end)
 {
 	sqlite3_stmt *s = q->stmt[W_TASK_DELETE];
 	int rc;
@@ -64,11 +67,23 @@ int end_task(struct sq *q, const struct task *t, const struct ending *end)
 	return put_ending(q, t, end);
 }
 
+int end_task(struct sq *q, const struct task *t, const struct ending *end, uint32_t *ret_ready)
+{
+	int rc = end_task_alone(q, t, end);
+
+	return rc == SQLITE_OK ? follow_end(q, t->job, end, ret_ready) : rc;
+}
+
+struct ending ending_cancelled(int64_t now)
+{
+	return (struct ending){.state = JOB_CANCELLED, .error = ERR_CANCELLED, .detail = STR("the job was cancelled"), .finished_at = now};
+}
+
 int end_cancelled(struct sq *q, const struct task *t, int64_t now)
 {
-	struct ending end = {.state = JOB_CANCELLED, .error = ERR_CANCELLED, .detail = STR("the job was cancelled"), .finished_at = now};
+	struct ending end = ending_cancelled(now);
 
-	return end_task(q, t, &end);
+	return end_task(q, t, &end, NULL);
 }
 
 static int put_task(struct sq *q, const struct job *job)
@@ -88,12 +103,32 @@ static int put_task(struct sq *q, const struct job *job)
 	return rc;
 }
 
+/* NULL for none; that a job is there was checked before, or it was inserted with this change. */
+static int bind_after(struct sq *q, sqlite3_stmt *s, int i, const struct uuid *after)
+{
+	sqlite3_stmt *find = q->stmt[W_JOB_NUMBER];
+	bool row;
+	int rc;
+
+	sqlite3_bind_null(s, i);
+	if (uuid_is_zero(*after))
+		return SQLITE_OK;
+	bind_uuid(find, 1, after);
+	rc = first(find, &row);
+	if (row)
+		sqlite3_bind_int64(s, i, sqlite3_column_int64(find, 0));
+	sqlite3_reset(find);
+	return rc == SQLITE_OK && !row ? SQLITE_CORRUPT : rc;
+}
+
 int put_job(struct sq *q, struct job *job, int64_t file_number, const struct ending *end)
 {
 	sqlite3_stmt *s = q->stmt[W_JOB_ADD];
 	struct task t;
-	int rc;
+	int rc = bind_after(q, s, 9, &job->after);
 
+	if (rc != SQLITE_OK)
+		return rc;
 	bind_uuid(s, 1, &job->id);
 	sqlite3_bind_int64(s, 2, file_number);
 	bind_str(s, 3, job->op);
@@ -111,6 +146,27 @@ int put_job(struct sq *q, struct job *job, int64_t file_number, const struct end
 		return put_task(q, job);
 	t = (struct task){.job = job->number, .attempt = job->attempt, .run_at = job->run_at, .started_at = job->started_at};
 	return put_ending(q, &t, end);
+}
+
+int queue_again(struct sq *q, int64_t job, int64_t priority, int64_t fence, int64_t run_at)
+{
+	sqlite3_stmt *drop = q->stmt[W_RESULT_DELETE], *add = q->stmt[W_TASK_ADD];
+	int rc;
+
+	sqlite3_bind_int64(drop, 1, job);
+	rc = run(drop);
+	if (rc != SQLITE_OK)
+		return rc;
+	sqlite3_bind_int64(add, 1, job);
+	sqlite3_bind_int64(add, 2, priority);
+	sqlite3_bind_int64(add, 3, run_at);
+	sqlite3_bind_int64(add, 4, fence);
+	rc = run(add);
+	if (rc == SQLITE_OK) {
+		q->now.waiting++;
+		q->now_changed = true;
+	}
+	return rc;
 }
 
 int worker_number(struct sq *q, struct uuid worker, int64_t now, int64_t *ret)

@@ -97,7 +97,10 @@ static int jobs_page(struct reader *r, sqlite3_stmt *s, const struct job_filter 
 			continue;
 		if (!row_job(s, a, &jobs[p->n]))
 			return no_memory(e);
-		jobs[p->n++].file = col_uuid(s, JOB_FILE_ID);
+		jobs[p->n].file = col_uuid(s, JOB_FILE_ID);
+		rc = sq_outputs(r, a, &jobs[p->n++], 1, e);
+		if (rc < 0)
+			return rc;
 	}
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
 }
@@ -157,26 +160,27 @@ static int owned_ids(struct reader *r, sqlite3_stmt *s, uint32_t max, struct are
 int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
-	struct expired *files;
 	struct str *list = arena_alloc(a, max * sizeof(*list));
+	bool oom = !list;
 	struct reader *r;
+	sqlite3_stmt *s;
 	size_t n = 0;
-	int rc = list ? reader_get(q, &r, e) : no_memory(e);
+	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
-	sqlite3_bind_int64(r->stmt[R_DOOMED], 1, max);
-	rc = owned_ids(r, r->stmt[R_DOOMED], max, a, &files, &n, e);
+	s = r->stmt[R_DOOMED];
+	sqlite3_bind_int64(s, 1, max);
+	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && n < max)
+		list[n++] = col_copy(s, 0, a, &oom);
+	sqlite3_reset(s);
+	if (oom)
+		rc = no_memory(e);
+	else
+		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < n; i++) {
-		char name[FILE_BLOB_NAME_MAX + 1];
-
-		list[i] = arena_str(a, file_blob_name(name, files[i].owner, files[i].file));
-		if (!list[i].p)
-			return no_memory(e);
-	}
 	*ret = list;
 	*ret_n = n;
 	return 0;
@@ -207,6 +211,9 @@ static int outbox_page(struct reader *r, sqlite3_stmt *s, uint32_t max, struct a
 		if (!row_job(s, a, &list[n].job))
 			return no_memory(e);
 		list[n].job.file = col_uuid(s, JOB_FILE_ID);
+		rc = sq_outputs(r, a, &list[n].job, 1, e);
+		if (rc < 0)
+			return rc;
 		list[n++].seq = sqlite3_column_int64(s, JOB_SEQ);
 	}
 	*ret_n = n;

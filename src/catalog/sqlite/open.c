@@ -264,6 +264,7 @@ static const struct catalog_ops OPS = {
 	.list_jobs = sq_list_jobs,
 	.stats = sq_stats,
 	.next_run_at = sq_next_run_at,
+	.artifact = sq_artifact,
 	.blob_referenced = sq_blob_referenced,
 	.doomed = sq_doomed,
 	.expired = sq_expired,

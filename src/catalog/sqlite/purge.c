@@ -14,52 +14,15 @@ static int run_with(sqlite3_stmt *s, int64_t number)
 	return run(s);
 }
 
-/* A job goes with its result and with the mark that its work need not be done again. */
-static int purge_job(struct sq *q, int64_t job, int64_t key)
+/* What its jobs made and did was forgotten when the file was deleted. */
+static int purge_tombstone(struct sq *q, int64_t file_number)
 {
-	sqlite3_stmt *s = q->stmt[W_ARTIFACT_DELETE];
-	int rc = run_with(q->stmt[W_RESULT_DELETE], job);
+	static const enum write_stmt STEPS[] = {W_RESULTS_PURGE, W_JOBS_PURGE, W_FILE_PURGE};
+	int rc = SQLITE_OK;
 
-	if (rc != SQLITE_OK)
-		return rc;
-	sqlite3_bind_int64(s, 1, key);
-	sqlite3_bind_int64(s, 2, job);
-	rc = run(s);
-	return rc == SQLITE_OK ? run_with(q->stmt[W_JOB_DELETE], job) : rc;
-}
-
-struct tombstone {
-	int64_t number;
-	char owner[OWNER_MAX];
-	size_t owner_len;
-	uint8_t sha256[32];
-};
-
-static int purge_tombstone(struct sq *q, const struct tombstone *t)
-{
-	sqlite3_stmt *s = q->stmt[W_JOBS_OF_FILE];
-	struct str owner = {t->owner, t->owner_len};
-	bool row;
-	int rc;
-
-	/* One job at a time from the front: no cursor is open while rows go. */
-	for (;;) {
-		int64_t job = 0, key = 0;
-
-		sqlite3_bind_int64(s, 1, t->number);
-		rc = first(s, &row);
-		if (row) {
-			job = sqlite3_column_int64(s, 0);
-			key = artifact_key(owner, col_str(s, 1), (uint32_t)sqlite3_column_int64(s, 2), col_str(s, 3), t->sha256);
-		}
-		sqlite3_reset(s);
-		if (rc != SQLITE_OK || !row)
-			break;
-		rc = purge_job(q, job, key);
-		if (rc != SQLITE_OK)
-			break;
-	}
-	return rc == SQLITE_OK ? run_with(q->stmt[W_FILE_PURGE], t->number) : rc;
+	for (size_t i = 0; rc == SQLITE_OK && i < ARRAY_LEN(STEPS); i++)
+		rc = run_with(q->stmt[STEPS[i]], file_number);
+	return rc;
 }
 
 static int purge_tombstones(struct sq *q, int64_t before, uint32_t max)
@@ -69,23 +32,16 @@ static int purge_tombstones(struct sq *q, int64_t before, uint32_t max)
 	int rc = SQLITE_OK;
 
 	for (uint32_t i = 0; rc == SQLITE_OK && row && i < max; i++) {
-		struct tombstone t = {};
+		int64_t number = 0;
 
 		sqlite3_bind_int64(s, 1, before);
 		sqlite3_bind_int64(s, 2, 1);
 		rc = first(s, &row);
-		if (row) {
-			struct str owner = col_str(s, 1);
-
-			t.number = sqlite3_column_int64(s, 0);
-			t.owner_len = owner.len < sizeof(t.owner) ? owner.len : sizeof(t.owner);
-			for (size_t k = 0; k < t.owner_len; k++)
-				t.owner[k] = owner.p[k];
-			col_sha256(s, 2, t.sha256);
-		}
+		if (row)
+			number = sqlite3_column_int64(s, 0);
 		sqlite3_reset(s);
 		if (rc == SQLITE_OK && row)
-			rc = purge_tombstone(q, &t);
+			rc = purge_tombstone(q, number);
 	}
 	return rc;
 }

@@ -40,7 +40,7 @@ int sq_jobs_of_file(struct reader *r, struct arena *a, struct file *f, struct er
 		return sq_error(r->db, rc, e);
 	f->jobs = jobs;
 	f->n_jobs = n;
-	return 0;
+	return sq_outputs(r, a, jobs, n, e);
 }
 
 /* From the statement that stands on the file's row, if it does. */
@@ -131,6 +131,9 @@ static int read_job(struct reader *r, sqlite3_stmt *s, struct str owner, struct 
 	if (!row_job(s, a, &job))
 		return no_memory(e);
 	job.file = col_uuid(s, JOB_FILE_ID);
+	rc = sq_outputs(r, a, &job, 1, e);
+	if (rc < 0)
+		return rc;
 	*ret = job;
 	return 0;
 }
@@ -157,6 +160,34 @@ int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, 
 	return rc;
 }
 
+int sq_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
+		struct uuid *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	sqlite3_stmt *s;
+	bool row;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	s = r->stmt[R_ARTIFACT];
+	sqlite3_bind_int64(s, 1, artifact_key(owner, op, op_version, params, sha256));
+	bind_str(s, 2, op);
+	sqlite3_bind_int64(s, 3, op_version);
+	bind_str(s, 4, params);
+	sqlite3_bind_blob(s, 5, sha256, 32, SQLITE_STATIC);
+	bind_str(s, 6, owner);
+	rc = first(s, &row);
+	if (rc == SQLITE_OK)
+		*ret = row ? col_uuid(s, 0) : (struct uuid){};
+	else
+		rc = sq_error(r->db, rc, e);
+	sqlite3_reset(s);
+	reader_put(q, r);
+	return rc;
+}
+
 int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
@@ -165,17 +196,18 @@ int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err
 	struct uuid file;
 	struct str owner;
 	bool row;
-	int rc;
+	int rc = reader_get(q, &r, e);
 
-	*ret = false;
-	if (!file_of_blob_name(&file, &owner, blob))
-		return 0;
-	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
-	s = r->stmt[R_REFERENCED];
-	bind_uuid(s, 1, &file);
-	bind_str(s, 2, owner);
+	if (file_of_blob_name(&file, &owner, blob)) {
+		s = r->stmt[R_REFERENCED];
+		bind_uuid(s, 1, &file);
+		bind_str(s, 2, owner);
+	} else {
+		s = r->stmt[R_OUTPUT_USED];
+		bind_str(s, 1, blob);
+	}
 	rc = first(s, &row);
 	sqlite3_reset(s);
 	if (rc != SQLITE_OK)

@@ -125,7 +125,46 @@ bool row_job(sqlite3_stmt *s, struct arena *a, struct job *ret)
 	ret->max_attempts = col_u32(s, 7);
 	ret->created_at = sqlite3_column_int64(s, 8);
 	row_progress(s, a, ret, &oom);
+	ret->after = col_uuid(s, JOB_AFTER);
+	ret->outputs = NULL;
+	ret->n_outputs = (size_t)sqlite3_column_int64(s, JOB_OUTPUTS);
 	return !oom;
+}
+
+bool row_output(sqlite3_stmt *s, struct arena *a, struct output *ret)
+{
+	bool oom = false;
+
+	*ret = (struct output){
+		.name = col_copy(s, 0, a, &oom),
+		.type = col_copy(s, 1, a, &oom),
+		.size = (uint64_t)sqlite3_column_int64(s, 2),
+		.blob = col_copy(s, 4, a, &oom),
+	};
+	col_sha256(s, 3, ret->sha256);
+	return !oom;
+}
+
+int rows_outputs(sqlite3_stmt *s, int64_t job, struct arena *a, struct output **ret, size_t *n)
+{
+	struct output *list = *n ? arena_alloc(a, *n * sizeof(*list)) : NULL;
+	size_t found = 0;
+	int rc = *n && !list ? SQLITE_NOMEM : SQLITE_DONE;
+
+	if (list) {
+		sqlite3_bind_int64(s, 1, job);
+		sqlite3_bind_int64(s, 2, (int64_t)*n);
+		while ((rc = sqlite3_step(s)) == SQLITE_ROW && found < *n) {
+			if (!row_output(s, a, &list[found++])) {
+				rc = SQLITE_NOMEM;
+				break;
+			}
+		}
+		sqlite3_reset(s);
+	}
+	*ret = list;
+	*n = found;
+	return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
 bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret)

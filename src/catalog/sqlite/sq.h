@@ -100,9 +100,25 @@ int run(sqlite3_stmt *s);
 int first(sqlite3_stmt *s, bool *ret_row);
 
 /* From JOB_COLUMNS and FILE_COLUMNS; false: no memory. */
-bool row_job(sqlite3_stmt *s, struct arena *a, struct job *ret);
+bool row_job(sqlite3_stmt *s, struct arena *a, struct job *ret); /* outputs: their number only */
 bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret);
-enum { JOB_FILE_ID = 28, JOB_FILE_OWNER, JOB_FILE_DELETED, JOB_SEQ, FILE_OWNER = 2, FILE_NAME = 3, FILE_LABELS = 7, FILE_DELETED = 11 };
+enum {
+	JOB_AFTER = 28,
+	JOB_OUTPUTS,
+	JOB_FILE_ID,
+	JOB_FILE_OWNER,
+	JOB_FILE_DELETED,
+	JOB_SEQ,
+	FILE_OWNER = 2,
+	FILE_NAME = 3,
+	FILE_LABELS = 7,
+	FILE_DELETED = 11
+};
+
+/* From OUTPUT_COLUMNS */
+bool row_output(sqlite3_stmt *s, struct arena *a, struct output *ret);
+/* What job number `job` made, by the statement OUTPUTS of either kind; *n is how many it had when it ended, and becomes how many are there. */
+int rows_outputs(sqlite3_stmt *s, int64_t job, struct arena *a, struct output **ret, size_t *n);
 
 /* ---- apply.c ---- */
 int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e);
@@ -142,19 +158,54 @@ struct ending {
 	enum job_state state;
 	int error;
 	struct str detail, result;
+	const struct output *outputs;
+	size_t n_outputs;
 	int64_t finished_at;
 	bool cached;
 };
-/* Inserts job number `t->job`'s result and its outbox entry and counts it. */
+/* Inserts job number `t->job`'s result with its outputs, and its outbox entry, and counts it. */
 int put_ending(struct sq *q, const struct task *t, const struct ending *end);
-/* Takes the task out of the queue and ends it. */
-int end_task(struct sq *q, const struct task *t, const struct ending *end);
+/* Takes the task out of the queue and ends it, and it alone: what comes after it is the caller's to end. */
+int end_task_alone(struct sq *q, const struct task *t, const struct ending *end);
+/* The same with what follows for the jobs that come after it; *ret_ready (NULL = never mind) is how many became ready. */
+int end_task(struct sq *q, const struct task *t, const struct ending *end, uint32_t *ret_ready);
 /* As cancelled, by whoever asked for it. */
+struct ending ending_cancelled(int64_t now);
 int end_cancelled(struct sq *q, const struct task *t, int64_t now);
-/* Inserts a job in state QUEUED or, with end, final; sets job->number and file_number. */
+/* Inserts a job in state QUEUED or, with end, final; sets job->number and file_number. The job it comes after is there already. */
 int put_job(struct sq *q, struct job *job, int64_t file_number, const struct ending *end);
+/* A final job waits anew, from its first attempt on; the fence goes on growing, so that an attempt from before stays stale. */
+int queue_again(struct sq *q, int64_t job, int64_t priority, int64_t fence, int64_t run_at);
 /* The row number of a worker; 0 when it holds no lease at `now` (now < 0: whether it holds one or not). */
 int worker_number(struct sq *q, struct uuid worker, int64_t now, int64_t *ret);
+
+/* ---- chain.c ---- */
+/* The job ended: those that come after it become ready, or end too. */
+int follow_end(struct sq *q, int64_t job, const struct ending *end, uint32_t *ret_ready);
+/* The job is tried anew: those that failed because it had not succeeded are held again. */
+int hold_again(struct sq *q, int64_t job);
+/* Refuses unless job number `before` succeeded with an output. */
+int check_before(struct sq *q, struct change *ch, int64_t before);
+
+/* ---- add.c ---- */
+/* A list of jobs that come into being with one change. */
+struct adding {
+	struct str owner;
+	struct job *jobs;
+	struct arena *arena; /* for what cached jobs bring */
+};
+/* Whether job i waits, is held or was done before; sets what the caller is told of it, or refuses the change. Writes nothing.
+ * file_number is 0 for a file that is not there yet; sha256 is the file's. */
+int settle_job(struct sq *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, const uint8_t sha256[32]);
+/* Inserts it as it was settled, or as it was born. */
+int put_settled(struct sq *q, struct job *job, int64_t file_number);
+
+/* ---- output.c ---- */
+int put_outputs(struct sq *q, int64_t job, const struct output *outputs, size_t n);
+/* Marks a blob unless a row refers to it; *ret_doomed (NULL = never mind) is set when it was marked. */
+int doom_blob(struct sq *q, struct str blob, int64_t now, bool *ret_doomed);
+/* What the jobs of a file made and did is forgotten, with the blobs nobody else refers to. */
+int forget_work(struct sq *q, int64_t file_number, int64_t now, bool *ret_doomed);
 
 /* ---- readers.c ---- */
 int readers_open(struct sq *q, struct err *e);
@@ -182,6 +233,10 @@ int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page
 		 int64_t *ret_next, struct err *e);
 int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
+int sq_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
+		struct uuid *ret, struct err *e);
+/* Fills the outputs of jobs that row_job() read. */
+int sq_outputs(struct reader *r, struct arena *a, struct job *jobs, size_t n, struct err *e);
 int sq_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
 
 #endif

@@ -125,33 +125,33 @@ static int put_bytes(struct sq *q, int64_t file_number, struct str bytes)
 	return run(s);
 }
 
-static int put_file_job(struct sq *q, const struct file *f, struct job *job)
+/* A job that rode along with the upload is final already; the others wait, unless their work was done before. All are looked up before the first row
+ * is written. */
+static int settle_jobs(struct sq *q, struct change *ch, uint64_t *ret_queued)
 {
-	struct ending end = {.state = job->state,
-			     .error = job->error,
-			     .detail = job->error_detail,
-			     .result = job->result,
-			     .finished_at = job->finished_at};
+	struct change_add_file *c = &ch->add_file;
+	struct file *f = c->file;
+	const struct adding add = {.owner = f->owner, .jobs = f->jobs, .arena = c->arena};
+	int rc = SQLITE_OK;
 
-	job->file = f->id;
-	job->fence = 0;
-	return put_job(q, job, f->number, job->state == JOB_QUEUED ? NULL : &end);
-}
+	for (size_t i = 0; rc == SQLITE_OK && !ch->code && i < f->n_jobs; i++) {
+		struct job *job = &f->jobs[i];
 
-static uint64_t queued_jobs(const struct file *f)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < f->n_jobs; i++)
-		n += f->jobs[i].state == JOB_QUEUED;
-	return n;
+		job->file = f->id;
+		job->fence = 0;
+		if (job_born_final(job))
+			continue;
+		rc = settle_job(q, ch, &add, i, 0, f->sha256);
+		*ret_queued += job->state == JOB_QUEUED;
+	}
+	return rc;
 }
 
 int sq_add_file(struct sq *q, struct change *ch)
 {
 	struct change_add_file *add = &ch->add_file;
 	struct file *f = add->file;
-	uint64_t limit = q->base.options.queue_max, queued = queued_jobs(f);
+	uint64_t limit = q->base.options.queue_max, queued = 0;
 	bool settled = false;
 	int rc = SQLITE_OK;
 
@@ -160,13 +160,16 @@ int sq_add_file(struct sq *q, struct change *ch)
 		rc = idempotency_check(q, ch, &settled);
 	if (rc != SQLITE_OK || settled)
 		return rc;
+	rc = settle_jobs(q, ch, &queued);
+	if (rc != SQLITE_OK || ch->code)
+		return rc;
 	if (limit && queued && (uint64_t)q->now.waiting + queued > limit)
 		return change_queue_full(ch, limit);
 	rc = put_file(q, f);
 	if (rc == SQLITE_OK && f->location == LOCATION_INLINE)
 		rc = put_bytes(q, f->number, add->bytes);
 	for (size_t i = 0; rc == SQLITE_OK && i < f->n_jobs; i++)
-		rc = put_file_job(q, f, &f->jobs[i]);
+		rc = put_settled(q, &f->jobs[i], f->number);
 	if (rc == SQLITE_OK && add->idempotency_key.p)
 		rc = idempotency_add(q, add);
 	return rc;
@@ -189,10 +192,11 @@ int sq_patch_file(struct sq *q, struct change *ch)
 	return run(s);
 }
 
-/* Waiting jobs end at once; running ones are told and end with their attempt. */
+/* Waiting jobs end at once, held ones among them; running ones are told and end with their attempt. */
 static int cancel_jobs_of(struct sq *q, int64_t file_number, int64_t now)
 {
 	sqlite3_stmt *s = q->stmt[W_TASKS_OF_FILE], *cancel = q->stmt[W_TASK_CANCEL];
+	struct ending end = ending_cancelled(now);
 	struct task tasks[64];
 	int64_t after = 0;
 	int rc, n;
@@ -209,53 +213,48 @@ static int cancel_jobs_of(struct sq *q, int64_t file_number, int64_t now)
 		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 		for (int i = 0; rc == SQLITE_OK && i < n; i++) {
 			sqlite3_bind_int64(cancel, 1, tasks[i].job);
-			rc = tasks[i].state == JOB_QUEUED ? end_cancelled(q, &tasks[i], now) : run(cancel);
+			rc = tasks[i].state == JOB_QUEUED ? end_task_alone(q, &tasks[i], &end) : run(cancel);
 		}
 	} while (rc == SQLITE_OK && n == (int)ARRAY_LEN(tasks));
 	return rc;
 }
 
+/* The file's own bytes: inline they go now, a stored blob is marked. */
+static int drop_bytes(struct sq *q, const struct change_delete_file *d, const struct found *f, bool *ret_doomed)
+{
+	sqlite3_stmt *bytes = q->stmt[W_BLOB_DELETE];
+	char name[FILE_BLOB_NAME_MAX + 1];
+
+	if (f->location != LOCATION_INLINE)
+		return doom_blob(q, file_blob_name(name, d->owner, d->id), d->now, ret_doomed);
+	sqlite3_bind_int64(bytes, 1, f->number);
+	return run(bytes);
+}
+
 int sq_delete_file(struct sq *q, struct change *ch)
 {
 	struct change_delete_file *d = &ch->delete_file;
-	sqlite3_stmt *mark = q->stmt[W_FILE_DELETE], *bytes = q->stmt[W_BLOB_DELETE], *doom = q->stmt[W_DOOM];
+	sqlite3_stmt *mark = q->stmt[W_FILE_DELETE];
+	bool doomed = false;
 	struct found f;
 	int rc = find_live_file(q, ch, &d->id, d->owner, &f);
 
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
 	rc = cancel_jobs_of(q, f.number, d->now);
+	if (rc == SQLITE_OK)
+		rc = forget_work(q, f.number, d->now, &doomed);
 	if (rc != SQLITE_OK)
 		return rc;
 	sqlite3_bind_int64(mark, 1, f.number);
 	sqlite3_bind_int64(mark, 2, d->now);
 	rc = run(mark);
-	if (rc != SQLITE_OK)
-		return rc;
-	if (f.location == LOCATION_INLINE) {
-		sqlite3_bind_int64(bytes, 1, f.number);
-		rc = run(bytes);
-	} else {
-		sqlite3_bind_int64(doom, 1, f.number);
-		sqlite3_bind_int64(doom, 2, d->now);
-		rc = run(doom);
-	}
+	if (rc == SQLITE_OK)
+		rc = drop_bytes(q, d, &f, &doomed);
 	d->location = f.location;
-	d->doomed = f.location != LOCATION_INLINE;
+	d->doomed = doomed;
 	q->now.files--;
 	q->now.file_bytes -= (int64_t)f.size;
 	q->now_changed = true;
 	return rc;
-}
-
-int sq_blob_gone(struct sq *q, struct change *ch)
-{
-	sqlite3_stmt *s = q->stmt[W_DOOM_DONE];
-	struct uuid file;
-	struct str owner;
-
-	if (!file_of_blob_name(&file, &owner, ch->blob_gone.blob))
-		return SQLITE_OK;
-	bind_uuid(s, 1, &file);
-	return run(s);
 }

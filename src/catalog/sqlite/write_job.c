@@ -1,129 +1,5 @@
-/* Changes of single jobs: they are added, end, are cancelled and tried anew. */
+/* Changes of single jobs: they end, are cancelled and tried anew. */
 #include "catalog/sqlite/sq.h"
-
-#include <string.h>
-
-/* ---- adding ---- */
-
-/* An earlier job did the same work: *ret_done and job->result. */
-static int take_result(sqlite3_stmt *s, struct arena *a, struct job *job, bool *ret_done)
-{
-	bool oom = false;
-	int rc = first(s, ret_done);
-
-	if (*ret_done)
-		job->result = col_copy(s, 0, a, &oom);
-	sqlite3_reset(s);
-	return oom ? SQLITE_NOMEM : rc;
-}
-
-static int done_before(struct sq *q, struct change_add_jobs *add, struct job *job, const uint8_t sha256[32], bool *ret_done)
-{
-	sqlite3_stmt *here = q->stmt[W_DONE_ON_FILE], *elsewhere = q->stmt[W_DONE_ELSEWHERE];
-	struct arena *a = add->arena ? add->arena : &q->scratch;
-	int rc;
-
-	sqlite3_bind_int64(here, 1, job->file_number);
-	bind_str(here, 2, job->op);
-	sqlite3_bind_int64(here, 3, job->op_version);
-	bind_str(here, 4, job->params);
-	rc = take_result(here, a, job, ret_done);
-	if (rc != SQLITE_OK || *ret_done)
-		return rc;
-	sqlite3_bind_int64(elsewhere, 1, artifact_key(add->owner, job->op, job->op_version, job->params, sha256));
-	bind_str(elsewhere, 2, job->op);
-	sqlite3_bind_int64(elsewhere, 3, job->op_version);
-	bind_str(elsewhere, 4, job->params);
-	sqlite3_bind_blob(elsewhere, 5, sha256, 32, SQLITE_STATIC);
-	bind_str(elsewhere, 6, add->owner);
-	return take_result(elsewhere, a, job, ret_done);
-}
-
-/* Finds the job's file and whether the work was done before; changes nothing. */
-static int look_up(struct sq *q, struct change *ch, struct job *job)
-{
-	struct change_add_jobs *add = &ch->add_jobs;
-	sqlite3_stmt *s = q->stmt[W_FILE_FIND];
-	uint8_t sha256[32];
-	bool row, done = false;
-	int rc;
-
-	bind_uuid(s, 1, &job->file);
-	rc = first(s, &row);
-	if (rc == SQLITE_OK && (!row || !str_eq(col_str(s, 1), add->owner)))
-		change_refuse(ch, ERR_FILE_NOT_FOUND, "there is no file with this id");
-	else if (rc == SQLITE_OK && !col_null(s, 5))
-		change_refuse(ch, ERR_FILE_GONE, "the file was deleted");
-	if (row) {
-		job->file_number = sqlite3_column_int64(s, 0);
-		col_sha256(s, 3, sha256);
-	}
-	sqlite3_reset(s);
-	if (rc != SQLITE_OK || ch->code)
-		return rc;
-	rc = done_before(q, add, job, sha256, &done);
-	job->state = done ? JOB_SUCCEEDED : JOB_QUEUED;
-	job->cached = done;
-	job->attempt = job->losses = 0;
-	job->fence = 0;
-	job->started_at = job->finished_at = done ? job->created_at : 0;
-	job->error = 0;
-	job->error_detail = (struct str){};
-	if (!done)
-		job->result = (struct str){};
-	return rc;
-}
-
-static int put_cached(struct sq *q, struct job *job)
-{
-	struct ending end = {.state = JOB_SUCCEEDED, .result = job->result, .finished_at = job->finished_at, .cached = true};
-
-	return put_job(q, job, job->file_number, &end);
-}
-
-static int check_room_at_file(struct sq *q, struct change *ch, size_t i)
-{
-	const struct change_add_jobs *add = &ch->add_jobs;
-	sqlite3_stmt *s = q->stmt[W_FILE_JOB_COUNT];
-	size_t n = change_jobs_before(add, i);
-	bool row;
-
-	sqlite3_bind_int64(s, 1, add->jobs[i].file_number);
-	int rc = first(s, &row);
-	if (rc == SQLITE_OK && row)
-		n += (size_t)sqlite3_column_int64(s, 0);
-	sqlite3_reset(s);
-	return rc == SQLITE_OK && n >= JOBS_A_FILE_MAX ? change_file_full(ch) : rc;
-}
-
-/* All or nothing: every job is looked up before the first is written. */
-int sq_add_jobs(struct sq *q, struct change *ch)
-{
-	struct change_add_jobs *add = &ch->add_jobs;
-	uint64_t limit = q->base.options.queue_max, queued = 0;
-	int rc = SQLITE_OK;
-
-	for (size_t i = 0; i < add->n; i++) {
-		rc = look_up(q, ch, &add->jobs[i]);
-		if (rc == SQLITE_OK && !ch->code)
-			rc = check_room_at_file(q, ch, i);
-		if (rc != SQLITE_OK || ch->code) {
-			add->failed_index = i;
-			return rc;
-		}
-		queued += add->jobs[i].state == JOB_QUEUED;
-		if (limit && queued && (uint64_t)q->now.waiting + queued > limit) {
-			add->failed_index = i;
-			return change_queue_full(ch, limit);
-		}
-	}
-	for (size_t i = 0; rc == SQLITE_OK && i < add->n; i++) {
-		struct job *job = &add->jobs[i];
-
-		rc = job->cached ? put_cached(q, job) : put_job(q, job, job->file_number, NULL);
-	}
-	return rc;
-}
 
 /* ---- a job by its id ---- */
 
@@ -132,7 +8,8 @@ struct found {
 	struct task task; /* state also of a final job */
 	struct str op, params, owner;
 	uint32_t version, priority;
-	uint8_t sha256[32];
+	uint8_t sha256[32]; /* of what it works on; meaningless while that is not there */
+	int64_t after; /* row number, 0 = it works on the file */
 	struct uuid file;
 	bool file_deleted, final;
 };
@@ -159,6 +36,7 @@ static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool
 	col_sha256(s, 7, ret->sha256);
 	row_task(s, 11, &ret->task);
 	ret->task.job = sqlite3_column_int64(s, 0);
+	ret->after = sqlite3_column_int64(s, 19);
 	if (ret->final) {
 		ret->task.state = (enum job_state)sqlite3_column_int(s, 9);
 		ret->task.fence = sqlite3_column_int64(s, 10);
@@ -198,21 +76,70 @@ static int remember_artifact(struct sq *q, int64_t job, int64_t key)
 	return run(s);
 }
 
-/* A job that somebody wanted cancelled ends as cancelled, however its attempt went. */
-static int finish_found(struct sq *q, const struct change_finish *f, struct found *job, int64_t key)
+/* A job that somebody wanted cancelled ends as cancelled, however its attempt went; nobody will ask for what it made. */
+static int finish_cancelled(struct sq *q, const struct change_finish *f, const struct task *t)
 {
-	struct ending end = {
-		.state = f->state, .error = f->error, .detail = f->error_detail, .result = f->result, .finished_at = f->finished_at};
+	int64_t now = f->finished_at ? f->finished_at : t->started_at;
+	int rc = end_cancelled(q, t, now);
+
+	for (size_t i = 0; rc == SQLITE_OK && i < f->n_outputs; i++)
+		rc = doom_blob(q, f->outputs[i].blob, now, NULL);
+	return rc;
+}
+
+/* Takes over what another job found and made, if it did the same work and all of it is still there. */
+static int take_over(struct sq *q, struct change *ch, int64_t job, struct ending *end)
+{
+	sqlite3_stmt *s = q->stmt[W_SAME_WORK];
+	struct output *outputs = NULL;
+	int64_t other = 0;
+	bool row, oom = false;
 	int rc;
+
+	bind_uuid(s, 1, &ch->finish.same_as);
+	sqlite3_bind_int64(s, 2, job);
+	rc = first(s, &row);
+	if (row) {
+		other = sqlite3_column_int64(s, 0);
+		end->result = col_copy(s, 1, &q->scratch, &oom);
+		end->n_outputs = (size_t)sqlite3_column_int64(s, 2);
+	}
+	sqlite3_reset(s);
+	if (oom)
+		return SQLITE_NOMEM;
+	if (rc == SQLITE_OK && !row)
+		return change_refuse(ch, ERR_CONFLICT, "the work of the other job is not there any more, or was other work");
+	if (rc == SQLITE_OK)
+		rc = rows_outputs(q->stmt[W_OUTPUTS], other, &q->scratch, &outputs, &end->n_outputs);
+	end->outputs = outputs;
+	end->cached = true;
+	return rc;
+}
+
+static int finish_found(struct sq *q, struct change *ch, struct found *job, int64_t key)
+{
+	struct change_finish *f = &ch->finish;
+	struct ending end = {.state = f->state,
+			     .error = f->error,
+			     .detail = f->error_detail,
+			     .result = f->result,
+			     .outputs = f->outputs,
+			     .n_outputs = f->n_outputs,
+			     .finished_at = f->finished_at};
+	int rc = SQLITE_OK;
 
 	if (f->started_at)
 		job->task.started_at = f->started_at;
 	if (job->task.cancel)
-		return end_cancelled(q, &job->task, f->finished_at ? f->finished_at : job->task.started_at);
+		return finish_cancelled(q, f, &job->task);
 	if (f->state == JOB_QUEUED)
 		return give_back(q, f, &job->task);
-	rc = end_task(q, &job->task, &end);
-	if (rc == SQLITE_OK && f->state == JOB_SUCCEEDED && f->result.p)
+	if (!uuid_is_zero(f->same_as))
+		rc = take_over(q, ch, job->task.job, &end);
+	if (rc != SQLITE_OK || ch->code)
+		return rc;
+	rc = end_task(q, &job->task, &end, &f->ready);
+	if (rc == SQLITE_OK && f->state == JOB_SUCCEEDED && (end.result.p || end.n_outputs))
 		rc = remember_artifact(q, job->task.job, key);
 	return rc;
 }
@@ -226,6 +153,7 @@ int sq_finish(struct sq *q, struct change *ch)
 	bool row, mine = false;
 	int rc = worker_number(q, f->worker, -1, &worker);
 
+	f->ready = 0;
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = find_job(q, &f->job, &job, &row);
@@ -239,7 +167,7 @@ int sq_finish(struct sq *q, struct change *ch)
 		return rc;
 	if (!mine)
 		return change_refuse(ch, ERR_STALE, "another attempt holds the job, or it is final");
-	return finish_found(q, f, &job, key);
+	return finish_found(q, ch, &job, key);
 }
 
 /* ---- by hand ---- */
@@ -278,11 +206,10 @@ int sq_cancel(struct sq *q, struct change *ch)
 	return run(s);
 }
 
-/* Attempts and losses count anew; the fence goes on growing, so that an attempt from before stays stale. */
+/* Attempts and losses count anew. */
 int sq_retry(struct sq *q, struct change *ch)
 {
 	struct change_job_ref *ref = &ch->job_ref;
-	sqlite3_stmt *drop = q->stmt[W_RESULT_DELETE], *add = q->stmt[W_TASK_ADD];
 	struct found job = {};
 	int rc = find_own_job(q, ch, &job);
 
@@ -293,18 +220,10 @@ int sq_retry(struct sq *q, struct change *ch)
 		return change_refuse(ch, ERR_JOB_STATE, "the job is %s", job_state_name(job.task.state));
 	if (job.file_deleted)
 		return change_refuse(ch, ERR_FILE_GONE, "the job's file was deleted");
-	sqlite3_bind_int64(drop, 1, job.task.job);
-	rc = run(drop);
-	if (rc != SQLITE_OK)
+	if (job.after)
+		rc = check_before(q, ch, job.after);
+	if (rc != SQLITE_OK || ch->code)
 		return rc;
-	sqlite3_bind_int64(add, 1, job.task.job);
-	sqlite3_bind_int64(add, 2, job.priority);
-	sqlite3_bind_int64(add, 3, ref->now);
-	sqlite3_bind_int64(add, 4, job.task.fence);
-	rc = run(add);
-	if (rc == SQLITE_OK) {
-		q->now.waiting++;
-		q->now_changed = true;
-	}
-	return rc;
+	rc = queue_again(q, job.task.job, job.priority, job.task.fence, ref->now);
+	return rc == SQLITE_OK ? hold_again(q, job.task.job) : rc;
 }

@@ -2,14 +2,59 @@
 #include "catalog/sqlite/sq.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define LOST_CHUNK 256 /* tasks looked at before they are changed: no row is changed under an open cursor */
 
 /* ---- claiming ---- */
 
-static bool row_claimed(sqlite3_stmt *s, const struct change_claim *c, uint32_t priority, struct claimed *ret)
+/* The first output of the job before it. It is there as long as the file is, and with the file the claimed job would have gone. */
+static int claim_output(struct sq *q, int64_t before, struct arena *a, struct claimed *ret)
+{
+	sqlite3_stmt *s = q->stmt[W_OUTPUT_FIRST];
+	struct output o = {};
+	bool row, copied = true;
+	int rc;
+
+	sqlite3_bind_int64(s, 1, before);
+	rc = first(s, &row);
+	if (row) {
+		copied = row_output(s, a, &o);
+		ret->job.after = col_uuid(s, 5);
+	}
+	sqlite3_reset(s);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (!row)
+		return SQLITE_CORRUPT;
+	ret->name = o.name;
+	ret->type = o.type;
+	ret->size = o.size;
+	memcpy(ret->sha256, o.sha256, sizeof(ret->sha256));
+	ret->location = LOCATION_FILE;
+	ret->blob = o.blob;
+	return copied ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+static void claim_file(sqlite3_stmt *s, struct arena *a, struct claimed *ret, bool *oom)
+{
+	char name[FILE_BLOB_NAME_MAX + 1];
+
+	ret->size = (uint64_t)sqlite3_column_int64(s, 14);
+	ret->location = (enum location)sqlite3_column_int(s, 15);
+	col_sha256(s, 16, ret->sha256);
+	ret->name = col_copy(s, 17, a, oom);
+	ret->type = col_copy(s, 18, a, oom);
+	if (ret->location == LOCATION_INLINE)
+		return;
+	ret->blob = arena_str(a, file_blob_name(name, ret->owner, ret->job.file));
+	*oom |= !ret->blob.p;
+}
+
+static int row_claimed(struct sq *q, sqlite3_stmt *s, const struct change_claim *c, uint32_t priority, struct claimed *ret)
 {
 	struct job *job = &ret->job;
+	int64_t after = sqlite3_column_int64(s, 19);
 	bool oom = false;
 
 	*ret = (struct claimed){};
@@ -30,10 +75,11 @@ static bool row_claimed(sqlite3_stmt *s, const struct change_claim *c, uint32_t 
 	job->state = JOB_RUNNING;
 	job->started_at = c->now;
 	ret->owner = col_copy(s, 13, c->arena, &oom);
-	ret->size = (uint64_t)sqlite3_column_int64(s, 14);
-	ret->location = (enum location)sqlite3_column_int(s, 15);
-	col_sha256(s, 16, ret->sha256);
-	return !oom;
+	if (!oom && after)
+		return claim_output(q, after, c->arena, ret);
+	if (!oom)
+		claim_file(s, c->arena, ret, &oom);
+	return oom ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 /* One level of priority: jobs for later lie behind the ready ones in the index, so the scan ends at the first of them. */
@@ -47,10 +93,9 @@ static int claim_level(struct sq *q, struct change_claim *c, uint32_t priority, 
 	sqlite3_bind_int64(ready, 2, c->now);
 	sqlite3_bind_int64(ready, 3, max - (uint32_t)c->n);
 	while ((rc = sqlite3_step(ready)) == SQLITE_ROW) {
-		if (!row_claimed(ready, c, priority, &c->jobs[c->n])) {
-			rc = SQLITE_NOMEM;
+		rc = row_claimed(q, ready, c, priority, &c->jobs[c->n]);
+		if (rc != SQLITE_OK)
 			break;
-		}
 		c->n++;
 	}
 	sqlite3_reset(ready);
@@ -167,7 +212,7 @@ static int take_back(struct sq *q, struct change_reclaim *r, struct task *t)
 		return put_back(q, t);
 	}
 	r->quarantined++;
-	return end_task(q, t, &end);
+	return end_task(q, t, &end, NULL);
 }
 
 int sq_reclaim(struct sq *q, struct change *ch)

@@ -41,6 +41,8 @@ int sealed_filter_load(const struct sealed_filter *f);
 
 /* No file, no TCP, no signals and abstract sockets to the outside, as far as this kernel's ABI goes. Fills the three rows and the ABI of the report. */
 void seal_landlock(enum seal_policy policy, struct seal_report *report);
+/* The same as a kernel of this ABI would have it, at most the real one's: for tests. */
+void seal_landlock_as(enum seal_policy policy, int abi, struct seal_report *report);
 
 /* ---- seal_limits.c ---- */
 

@@ -115,15 +115,26 @@ static void note(struct seal_report *report, enum seal_feature f, int error)
 		report->enforced |= 1u << f;
 }
 
-void seal_landlock(enum seal_policy policy, struct seal_report *report)
+void seal_landlock_as(enum seal_policy policy, int abi, struct seal_report *report)
 {
-	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	int error = abi < 1 ? errno : 0;
+	int error = restrict_self(policy, abi) == 0 ? 0 : errno;
 
-	report->landlock_abi = abi < 1 ? 0 : abi;
-	if (error == 0 && restrict_self(policy, abi) != 0)
-		error = errno;
+	report->landlock_abi = abi;
 	note(report, SEAL_LANDLOCK, error);
 	note(report, SEAL_LANDLOCK_TCP, error != 0 ? error : abi >= 4 ? 0 : ENOSYS);
 	note(report, SEAL_LANDLOCK_SCOPE, error != 0 ? error : abi >= 6 ? 0 : ENOSYS);
+}
+
+void seal_landlock(enum seal_policy policy, struct seal_report *report)
+{
+	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi >= 1) {
+		seal_landlock_as(policy, abi, report);
+		return;
+	}
+	int error = abi == 0 ? ENOSYS : errno;
+	note(report, SEAL_LANDLOCK, error);
+	note(report, SEAL_LANDLOCK_TCP, error);
+	note(report, SEAL_LANDLOCK_SCOPE, error);
 }

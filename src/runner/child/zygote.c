@@ -26,8 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHILDREN_MAX 1024 /* at once; a request beyond gets EAGAIN */
-#define FILES_MAX (CHILDREN_MAX + 64) /* a status socket each */
+#define FILES_MAX (ZYGOTE_CHILDREN_MAX + 64) /* a status socket each */
 #define MEMORY_MIN (64ull << 20) /* bytes; below, a child cannot even say that it lacks memory */
 #define COMMAND_MEMORY_MIN (16ull << 20) /* of the program alone */
 
@@ -43,7 +42,7 @@ struct zygote {
 	int ended; /* signalfd of SIGCHLD */
 	int self; /* pidfd of the zygote: readable in a child when the zygote is gone, whatever namespace the child is in */
 	size_t n_children;
-	struct child children[CHILDREN_MAX];
+	struct child children[ZYGOTE_CHILDREN_MAX];
 };
 
 /* ---- the child's first steps ---- */
@@ -116,7 +115,7 @@ static pid_t fork_child(struct zygote *z, const struct zygote_request *r, int ch
 		.exit_signal = SIGCHLD,
 	};
 
-	if (z->n_children == CHILDREN_MAX) {
+	if (z->n_children == ZYGOTE_CHILDREN_MAX) {
 		errno = EAGAIN;
 		return -1;
 	}
@@ -238,7 +237,7 @@ static int prepare(struct zygote *z, struct err *e)
 	return rc;
 }
 
-/* Own group, own limits, signals by descriptor. */
+/* Own group, own limits, signals by descriptor. What of it fails for want of a feature is not fatal here: a child that reports says so. */
 static int settle(struct zygote *z, struct err *e)
 {
 	struct rlimit files, none = {};
@@ -246,13 +245,13 @@ static int settle(struct zygote *z, struct err *e)
 
 	setsid(); /* an interrupt from the terminal is the server's, which lets jobs end; fails when it is done already */
 	tzset(); /* reads a file, which children cannot */
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-		return err_errno(e, errno, "prctl");
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return err_errno(e, errno, "getrlimit");
-	files.rlim_cur = files.rlim_max = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
-	if (setrlimit(RLIMIT_NOFILE, &files) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
-		return err_errno(e, errno, "setrlimit");
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	if (sigprocmask(SIG_SETMASK, &child, NULL) != 0 || (z->ended = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)

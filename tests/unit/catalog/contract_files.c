@@ -619,12 +619,14 @@ static void purging_is_bounded(void **state)
 	assert_int_equal(gone, 2);
 }
 
-static void a_tombstone_stays_while_its_blob_is_doomed_or_its_job_runs(void **state)
+static void a_tombstone_stays_while_its_job_runs_and_not_for_its_blob(void **state)
 {
 	struct world *w = *state;
 	struct uuid worker = first_beat(w, 500, NOW + 15000);
 	char name[BLOB_MAX];
 	struct change blob_gone = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = blob_of(1, name)}};
+	struct str *doomed;
+	size_t n;
 	struct change_claim c;
 	struct built b;
 
@@ -635,12 +637,16 @@ static void a_tombstone_stays_while_its_blob_is_doomed_or_its_job_runs(void **st
 	assert_int_equal(delete_file(w, 1), 0);
 	assert_int_equal(delete_file(w, 2), 0);
 	assert_int_equal(purge(w, NOW + 101, 10), 0);
-	assert_int_equal(file_code(w, 1), ERR_FILE_GONE);
+	assert_int_equal(file_code(w, 1), ERR_FILE_NOT_FOUND);
 	assert_int_equal(file_code(w, 2), ERR_FILE_GONE);
+	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &doomed, &n, &w->err), 0);
+	assert_int_equal(n, 1);
+	assert_true(str_eq(doomed[0], blob_of(1, name)));
 	must_apply(w, &blob_gone);
+	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &doomed, &n, &w->err), 0);
+	assert_int_equal(n, 0);
 	assert_int_equal(finish(w, &c.jobs[0].job, worker, JOB_FAILED), 0);
 	assert_int_equal(purge(w, NOW + 101, 10), 0);
-	assert_int_equal(file_code(w, 1), ERR_FILE_NOT_FOUND);
 	assert_int_equal(file_code(w, 2), ERR_FILE_NOT_FOUND);
 }
 
@@ -705,7 +711,7 @@ const struct named_test contract_files[] = {
 	NAMED(expired_files_are_named_until_they_are_deleted),
 	NAMED(a_purged_tombstone_is_forgotten_with_its_jobs),
 	NAMED(purging_is_bounded),
-	NAMED(a_tombstone_stays_while_its_blob_is_doomed_or_its_job_runs),
+	NAMED(a_tombstone_stays_while_its_job_runs_and_not_for_its_blob),
 	NAMED(a_purged_key_is_free_again),
 	NAMED(numbers_are_not_given_twice),
 	{},

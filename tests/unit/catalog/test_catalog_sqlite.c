@@ -148,7 +148,7 @@ static void the_log_mode_is_wal(void **state)
 
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
 	assert_int_equal(world_sql(w, "PRAGMA page_size"), 4096);
-	assert_int_equal(world_sql(w, "PRAGMA user_version"), 1);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
 	assert_int_equal(world_sql(w, "PRAGMA application_id"), 0x464d494c);
 }
 
@@ -254,9 +254,9 @@ static void a_newer_schema_is_refused(void **state)
 	add_file(w, 1);
 	catalog_free(w->c);
 	w->c = NULL;
-	world_sql(w, "PRAGMA user_version = 2");
+	world_sql(w, "PRAGMA user_version = 3");
 	expect_refused(w, ERR_SCHEMA_NEWER);
-	world_sql(w, "PRAGMA user_version = 1");
+	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
 	assert_int_equal(file_code(w, 1), 0);
 }
@@ -274,7 +274,7 @@ static void a_newer_schema_in_the_log_is_refused(void **state)
 	w->c = NULL;
 	path_of(w, path, "catalog.db");
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	path_of(w, path, "catalog.db-wal");

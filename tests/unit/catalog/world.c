@@ -136,6 +136,30 @@ void world_check_database(const struct world *w)
 			"SELECT count(*) FROM blob WHERE file NOT IN (SELECT number FROM file WHERE deleted_at IS NULL AND location = 0)"),
 		0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE (state = 1) <> (worker IS NOT NULL)"), 0);
+	/* Outputs: of jobs that succeeded, of files that are there, as many as the result says; nothing that is doomed is referred to. */
+	assert_int_equal(world_sql(w,
+				   "SELECT count(*) FROM result AS r JOIN job AS j ON j.number = r.job JOIN file AS f ON f.number = j.file"
+				   " WHERE (SELECT count(*) FROM output WHERE job = r.job) <> iif(f.deleted_at IS NULL, r.outputs, 0)"),
+			 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM output WHERE job NOT IN (SELECT job FROM result WHERE state = 2)"), 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM doomed WHERE blob IN (SELECT blob FROM output)"), 0);
+	/* Chains: within a file, forward; what waits is held exactly while the job before it has not succeeded, and that one may still. */
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM job AS j WHERE after IS NOT NULL AND NOT EXISTS"
+				      " (SELECT 1 FROM job AS p WHERE p.number = j.after AND p.file = j.file AND p.number < j.number)"),
+			 0);
+	assert_int_equal(world_sql(w,
+				   "SELECT count(*) FROM task AS t JOIN job AS j ON j.number = t.job WHERE (t.run_at = 9223372036854775807)"
+				   " <> (j.after IS NOT NULL AND j.after IN (SELECT job FROM task))"),
+			 0);
+	assert_int_equal(world_sql(w,
+				   "SELECT count(*) FROM task AS t JOIN job AS j ON j.number = t.job WHERE t.run_at <> 9223372036854775807"
+				   " AND j.after IS NOT NULL AND NOT EXISTS (SELECT 1 FROM output WHERE job = j.after)"),
+			 0);
+	assert_int_equal(
+		world_sql(w,
+			  "SELECT count(*) FROM artifact WHERE job NOT IN (SELECT r.job FROM result AS r JOIN job AS j ON j.number = r.job"
+			  " JOIN file AS f ON f.number = j.file WHERE r.state = 2 AND f.deleted_at IS NULL)"),
+		0);
 	assert_int_equal(world_sql(w, "SELECT waiting - (SELECT count(*) FROM task WHERE state = 0) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT running - (SELECT count(*) FROM task WHERE state = 1) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT files - (SELECT count(*) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
