@@ -32,6 +32,7 @@
  *     │  └──► CANCELLED ◄─┼─┘
  *     └───────────────────┘ retry, reclaim;  third lost worker: QUARANTINED
  *
+ * A job whose predecessor did not succeed ends without having run: from QUEUED to FAILED or CANCELLED.
  * Retry by hand leads from FAILED, CANCELLED and QUARANTINED back to QUEUED. */
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_QUARANTINED, JOB_STATES };
 

@@ -7,7 +7,7 @@ static const struct {
 	const char *name;
 	unsigned may; /* bit a target state */
 } STATES[JOB_STATES] = {
-	[JOB_QUEUED] = {"queued", TO(RUNNING) | TO(CANCELLED)},
+	[JOB_QUEUED] = {"queued", TO(RUNNING) | TO(FAILED) | TO(CANCELLED)},
 	[JOB_RUNNING] = {"running", TO(QUEUED) | TO(SUCCEEDED) | TO(FAILED) | TO(CANCELLED) | TO(QUARANTINED)},
 	[JOB_SUCCEEDED] = {"succeeded", 0},
 	[JOB_FAILED] = {"failed", TO(QUEUED)},

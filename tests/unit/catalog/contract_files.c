@@ -502,22 +502,17 @@ static void a_stored_blob_is_referenced_until_its_file_is_deleted(void **state)
 	struct world *w = *state;
 	char name[BLOB_MAX];
 	struct built b;
-	bool referenced = false;
 
 	build_stored(&b, 1, LOCATION_FILE);
 	must_apply(w, &b.change);
 	add_file(w, 2);
 	assert_int_equal(read_file(w, 1).size, UINT64_C(5000000000));
 	assert_int_equal(read_file(w, 1).location, LOCATION_FILE);
-	assert_int_equal(catalog_blob_referenced(w->c, blob_of(1, name), &referenced, &w->err), 0);
-	assert_true(referenced);
-	assert_int_equal(catalog_blob_referenced(w->c, blob_of(2, name), &referenced, &w->err), 0);
-	assert_false(referenced);
+	assert_true(referenced(w, blob_of(1, name)));
+	assert_false(referenced(w, blob_of(2, name)));
 	assert_int_equal(delete_file(w, 1), 0);
-	assert_int_equal(catalog_blob_referenced(w->c, blob_of(1, name), &referenced, &w->err), 0);
-	assert_false(referenced);
-	assert_int_equal(catalog_blob_referenced(w->c, blob_of(77, name), &referenced, &w->err), 0);
-	assert_false(referenced);
+	assert_false(referenced(w, blob_of(1, name)));
+	assert_false(referenced(w, blob_of(77, name)));
 }
 
 static void a_deleted_files_blob_is_doomed_until_its_bytes_are_gone(void **state)
@@ -625,8 +620,6 @@ static void a_tombstone_stays_while_its_job_runs_and_not_for_its_blob(void **sta
 	struct uuid worker = first_beat(w, 500, NOW + 15000);
 	char name[BLOB_MAX];
 	struct change blob_gone = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = blob_of(1, name)}};
-	struct str *doomed;
-	size_t n;
 	struct change_claim c;
 	struct built b;
 
@@ -639,12 +632,9 @@ static void a_tombstone_stays_while_its_job_runs_and_not_for_its_blob(void **sta
 	assert_int_equal(purge(w, NOW + 101, 10), 0);
 	assert_int_equal(file_code(w, 1), ERR_FILE_NOT_FOUND);
 	assert_int_equal(file_code(w, 2), ERR_FILE_GONE);
-	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &doomed, &n, &w->err), 0);
-	assert_int_equal(n, 1);
-	assert_true(str_eq(doomed[0], blob_of(1, name)));
+	assert_true(doomed(w, blob_of(1, name)));
 	must_apply(w, &blob_gone);
-	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &doomed, &n, &w->err), 0);
-	assert_int_equal(n, 0);
+	assert_int_equal(doomed_count(w), 0);
 	assert_int_equal(finish(w, &c.jobs[0].job, worker, JOB_FAILED), 0);
 	assert_int_equal(purge(w, NOW + 101, 10), 0);
 	assert_int_equal(file_code(w, 2), ERR_FILE_NOT_FOUND);

@@ -1,29 +1,6 @@
 /* The contract, third part: jobs added later, work that is not done twice, cancelling, retrying, the outbox, the queue's limit. */
 #include "world.h"
 
-static struct job new_job(unsigned id, unsigned file, const char *op)
-{
-	return (struct job){.id = test_id(id),
-			    .file = test_id(file),
-			    .op = str_of(op),
-			    .op_version = 1,
-			    .params = STR("{}"),
-			    .priority = PRIORITY_DEFAULT,
-			    .max_attempts = MAX_ATTEMPTS_DEFAULT,
-			    .run_at = NOW,
-			    .created_at = NOW + 200};
-}
-
-static int add_jobs(struct world *w, struct job *jobs, size_t n, size_t *ret_failed)
-{
-	struct change ch = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = OWNER, .jobs = jobs, .n = n, .arena = &w->arena}};
-	int r = apply1(w, &ch);
-
-	if (ret_failed)
-		*ret_failed = ch.add_jobs.failed_index;
-	return r;
-}
-
 static void jobs_are_added_to_stored_files(void **state)
 {
 	struct world *w = *state;

@@ -241,6 +241,34 @@ struct job *build_job(struct built *b, const char *op)
 	return &b->jobs[i];
 }
 
+struct job *build_after(struct built *b, const char *op, const struct job *before)
+{
+	struct job *job = build_job(b, op);
+
+	job->after = before->id;
+	return job;
+}
+
+void build_same_bytes(struct built *b, unsigned n, unsigned as)
+{
+	build_file(b, n);
+	for (size_t i = 0; i < sizeof(b->file.sha256); i++)
+		b->file.sha256[i] = (uint8_t)(as * 7 + i);
+}
+
+struct job new_job(unsigned id, unsigned file, const char *op)
+{
+	return (struct job){.id = test_id(id),
+			    .file = test_id(file),
+			    .op = str_of(op),
+			    .op_version = 1,
+			    .params = STR("{}"),
+			    .priority = PRIORITY_DEFAULT,
+			    .max_attempts = MAX_ATTEMPTS_DEFAULT,
+			    .run_at = NOW,
+			    .created_at = NOW + 200};
+}
+
 struct job *build_fused(struct built *b, const char *op, const char *result)
 {
 	struct job *job = build_job(b, op);
@@ -325,6 +353,69 @@ int finish(struct world *w, const struct job *job, struct uuid worker, enum job_
 	return apply1(w, &ch);
 }
 
+struct str output_blob(struct uuid job, int64_t fence, unsigned n, char dst[BLOB_MAX])
+{
+	char id[UUID_TEXT_LEN + 1];
+
+	uuid_format(id, job);
+	snprintf(dst, BLOB_MAX, OWNER_PUBLIC "/%s/%s.%lld.%u", id + UUID_TEXT_LEN - 2, id, (long long)fence, n);
+	return str_of(dst);
+}
+
+int finish_with_outputs(struct world *w, const struct job *job, struct uuid worker, size_t n, uint32_t *ret_ready)
+{
+	char names[OUTPUTS_MAX + 1][16], blobs[OUTPUTS_MAX + 1][BLOB_MAX];
+	struct output outputs[OUTPUTS_MAX + 1] = {};
+	struct change ch = {.kind = CHANGE_FINISH,
+			    .finish = {.job = job->id,
+				       .fence = job->fence,
+				       .worker = worker,
+				       .state = JOB_SUCCEEDED,
+				       .result = STR("{\"width\":1}"),
+				       .started_at = NOW + 10,
+				       .finished_at = NOW + 20,
+				       .outputs = outputs,
+				       .n_outputs = n}};
+	int r;
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(names[i], sizeof(names[i]), "out %u.webp", i);
+		outputs[i] = (struct output){.name = str_of(names[i]),
+					     .type = STR("image/webp"),
+					     .size = UINT64_C(6000000000) + i,
+					     .blob = output_blob(job->id, job->fence, i, blobs[i])};
+		memcpy(outputs[i].sha256, job->id.b, sizeof(job->id.b)); /* other bytes for each job */
+		outputs[i].sha256[31] = (uint8_t)(1 + i);
+	}
+	r = apply1(w, &ch);
+	if (ret_ready)
+		*ret_ready = ch.finish.ready;
+	return r;
+}
+
+int finish_same_as(struct world *w, const struct job *job, struct uuid worker, struct uuid other)
+{
+	struct change ch = {.kind = CHANGE_FINISH,
+			    .finish = {.job = job->id,
+				       .fence = job->fence,
+				       .worker = worker,
+				       .state = JOB_SUCCEEDED,
+				       .finished_at = NOW + 30,
+				       .same_as = other}};
+
+	return apply1(w, &ch);
+}
+
+int add_jobs(struct world *w, struct job *jobs, size_t n, size_t *ret_failed)
+{
+	struct change ch = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = OWNER, .jobs = jobs, .n = n, .arena = &w->arena}};
+	int r = apply1(w, &ch);
+
+	if (ret_failed)
+		*ret_failed = ch.add_jobs.failed_index;
+	return r;
+}
+
 int delete_file(struct world *w, unsigned n)
 {
 	struct change ch = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = test_id(n), .owner = OWNER, .now = NOW + 100}};
@@ -397,6 +488,35 @@ int job_code(struct world *w, unsigned id)
 	struct job j;
 
 	return catalog_job(w->c, test_id(id), 0, OWNER, &w->arena, &j, &w->err);
+}
+
+bool referenced(struct world *w, struct str blob)
+{
+	bool yes = false;
+
+	assert_int_equal(catalog_blob_referenced(w->c, blob, &yes, &w->err), 0);
+	return yes;
+}
+
+bool doomed(struct world *w, struct str blob)
+{
+	struct str *list;
+	size_t n, seen = 0;
+
+	assert_int_equal(catalog_doomed(w->c, 10000, &w->arena, &list, &n, &w->err), 0);
+	for (size_t i = 0; i < n; i++)
+		seen += str_eq(list[i], blob);
+	assert_true(seen <= 1);
+	return seen;
+}
+
+size_t doomed_count(struct world *w)
+{
+	struct str *list;
+	size_t n;
+
+	assert_int_equal(catalog_doomed(w->c, 10000, &w->arena, &list, &n, &w->err), 0);
+	return n;
 }
 
 struct catalog_stats stats(struct world *w, int64_t now)

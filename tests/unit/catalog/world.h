@@ -49,6 +49,7 @@ struct built {
 };
 void build_file(struct built *b, unsigned n);
 struct job *build_job(struct built *b, const char *op); /* queued */
+struct job *build_after(struct built *b, const char *op, const struct job *before); /* queued, after a job of the same file */
 struct job *build_fused(struct built *b, const char *op, const char *result); /* succeeded */
 #define BLOB_MAX 100
 struct str blob_of(unsigned n, char dst[BLOB_MAX]); /* the blob of a stored file of the public owner */
@@ -63,11 +64,25 @@ void add_file_with_job(struct world *w, unsigned n, const char *op); /* one queu
 struct uuid first_beat(struct world *w, unsigned n, int64_t expires_at); /* worker test_id(n) */
 struct change_claim claim(struct world *w, struct uuid worker, uint32_t max, int64_t now);
 int finish(struct world *w, const struct job *job, struct uuid worker, enum job_state state);
+/* SUCCEEDED at NOW + 20 with outputs, whose blobs are output_blob(name, n); *ret_ready may be NULL. */
+int finish_with_outputs(struct world *w, const struct job *job, struct uuid worker, size_t n, uint32_t *ret_ready);
+/* SUCCEEDED because another job did the work. */
+int finish_same_as(struct world *w, const struct job *job, struct uuid worker, struct uuid other);
+struct str output_blob(struct uuid job, int64_t fence, unsigned n, char dst[BLOB_MAX]);
+bool referenced(struct world *w, struct str blob);
+bool doomed(struct world *w, struct str blob); /* fails when it stands there twice */
+size_t doomed_count(struct world *w);
 int delete_file(struct world *w, unsigned n);
 int cancel_job(struct world *w, unsigned id, bool *ret_was_running);
 int retry_job(struct world *w, unsigned id);
 struct change_reclaim reclaim(struct world *w, int64_t now, bool all);
 int purge(struct world *w, int64_t before, uint32_t max); /* everything older than that */
+
+/* A job for ADD_JOBS: test_id(id) on file test_id(file). */
+struct job new_job(unsigned id, unsigned file, const char *op);
+int add_jobs(struct world *w, struct job *jobs, size_t n, size_t *ret_failed);
+/* The same bytes as file `as` has, and jobs to be built yet. */
+void build_same_bytes(struct built *b, unsigned n, unsigned as);
 
 struct file read_file(struct world *w, unsigned n);
 int file_code(struct world *w, unsigned n);
@@ -87,6 +102,6 @@ struct named_test {
 	{                                                                                                                                  \
 #fn, fn                                                                                                                    \
 	}
-extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[];
+extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[], contract_outputs[], contract_chains[];
 
 #endif

@@ -19,7 +19,7 @@
 static void only_the_moves_of_the_drawing_are_allowed(void **state)
 {
 	static const char *const MOVES[JOB_STATES] = {
-		[JOB_QUEUED] = ".R..C.", [JOB_RUNNING] = "Q.SFCX",   [JOB_SUCCEEDED] = "......",
+		[JOB_QUEUED] = ".R.FC.", [JOB_RUNNING] = "Q.SFCX",   [JOB_SUCCEEDED] = "......",
 		[JOB_FAILED] = "Q.....", [JOB_CANCELLED] = "Q.....", [JOB_QUARANTINED] = "Q.....",
 	};
 
