@@ -289,8 +289,10 @@ int command_world_enter(struct command_world *ret, const struct seal *s, const s
 		r = build_root(user, limits, e);
 	if (r == 0 && w.namespaces && sethostname(HOST_NAME, strlen(HOST_NAME)) != 0)
 		r = failed(e, "naming the host");
+	if (r < 0)
+		return r; /* with errno as it is: command_world_try() tells it */
 	bound_rights();
-	if (r == 0 && root)
+	if (root)
 		r = leave_root(&w, user, e);
 	if (r == 0)
 		r = leave_rights(e);

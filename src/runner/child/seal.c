@@ -69,9 +69,11 @@ int seal_prepare(struct seal *s, struct err *e)
 	static const uint64_t choices[] = {COMMAND_NAMESPACES, COMMAND_NAMESPACES | CLONE_NEWUSER};
 	for (size_t i = geteuid() == 0 ? 0 : 1; i < ARRAY_LEN(choices) && s->command_flags == 0; i++) {
 		s->command_flags = choices[i];
-		s->command_errno = try_namespaces(s, choices[i]);
-		if (s->command_errno != 0)
+		int error = try_namespaces(s, choices[i]);
+		if (error != 0)
 			s->command_flags = 0;
+		if (error == 0 || s->command_errno == 0) /* the first failure is the one to tell of */
+			s->command_errno = error;
 	}
 	return 0;
 }

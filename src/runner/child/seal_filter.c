@@ -82,7 +82,7 @@ int sealed_filter_new(struct sealed_filter **ret, enum seal_policy policy, struc
 	if (f == NULL)
 		return err_set(e, ERR_NO_MEMORY, "filter of system calls");
 	/* Calls of another architecture (32 bits, x32) have other numbers: none goes through. */
-	int rc = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, command ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP);
+	int rc = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
 	if (rc == 0)
 		rc = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
 	rc = rc == 0 ? 0 : err_set(e, ERR_INTERNAL, "libseccomp: error %d", -rc);

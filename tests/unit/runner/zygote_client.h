@@ -21,6 +21,8 @@ extern const struct runner_limits client_limits;
 
 /* Starts the program with an empty environment and nothing but descriptor 3. */
 struct client client_start(const char *path);
+/* The same; `before` runs in the new process before it executes the program. */
+struct client client_start_after(const char *path, void (*before)(const void *arg), const void *arg);
 /* Hangs up and waits: the zygote's exit status; -signal. */
 int client_stop(struct client *c);
 
