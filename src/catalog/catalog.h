@@ -97,7 +97,7 @@ struct change_finish {
 	int64_t fence;
 	struct uuid worker;
 	enum job_state state; /* SUCCEEDED, FAILED, CANCELLED; or QUEUED: give back, or retry at retry_at */
-	int64_t retry_at; /* with QUEUED */
+	int64_t retry_at; /* with QUEUED; 0, only when it is given back, as before */
 	bool give_back; /* with QUEUED: the attempt does not count (drain) */
 	struct str result; /* JSON object, p NULL = none */
 	int error; /* ERR_…, 0 = none */

@@ -276,7 +276,7 @@ static void finish_mine(struct mem *m, struct change *ch, struct mem_job *j)
 		back_to_queue(m, j, f->error, b.detail);
 		if (f->give_back)
 			j->job.attempt--;
-		else
+		if (f->retry_at > 0)
 			j->job.run_at = f->retry_at;
 	} else {
 		j->job.result = b.job.result;

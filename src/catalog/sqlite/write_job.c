@@ -52,7 +52,7 @@ static int give_back(struct sq *q, const struct change_finish *f, const struct t
 	int rc;
 
 	sqlite3_bind_int64(s, 1, t->job);
-	sqlite3_bind_int64(s, 2, f->give_back ? t->run_at : f->retry_at);
+	sqlite3_bind_int64(s, 2, f->retry_at > 0 ? f->retry_at : t->run_at);
 	sqlite3_bind_int64(s, 3, f->give_back ? t->attempt - 1 : t->attempt);
 	sqlite3_bind_int64(s, 4, t->losses);
 	sqlite3_bind_int64(s, 5, t->fence);
