@@ -343,6 +343,18 @@ static void a_file_id_becomes_a_valid_name(void **state)
 	assert_string_equal(name, "public/7f/0190d2a6-1111-7111-8111-11111111117f");
 }
 
+static void every_output_of_every_attempt_has_a_valid_name_of_its_own(void **state)
+{
+	char name[BLOB_NAME_MAX + 1];
+
+	blob_name_for_output(name, STR("0190d2a6-0000-7000-8000-000000000001"), "0190d2a6-1111-7111-8111-11111111117f", 3, 0);
+	assert_string_equal(name, "0190d2a6-0000-7000-8000-000000000001/7f/0190d2a6-1111-7111-8111-11111111117f.3.0");
+	assert_true(blob_name_valid(str_of(name)));
+	blob_name_for_output(name, STR(""), "0190d2a6-1111-7111-8111-11111111117f", INT64_MAX, UINT32_MAX);
+	assert_string_equal(name, "public/7f/0190d2a6-1111-7111-8111-11111111117f.9223372036854775807.4294967295");
+	assert_true(blob_name_valid(str_of(name)));
+}
+
 static void freeing_nothing_is_allowed(void **state)
 {
 	blobs_free(NULL);
@@ -377,6 +389,7 @@ int main(void)
 			CONTRACT(a_visitor_may_remove_what_it_is_shown),
 			CONTRACT(a_probe_of_a_healthy_store_succeeds_and_leaves_nothing),
 			CONTRACT(a_file_id_becomes_a_valid_name),
+			CONTRACT(every_output_of_every_attempt_has_a_valid_name_of_its_own),
 			CONTRACT(freeing_nothing_is_allowed),
 		};
 
