@@ -199,6 +199,15 @@ void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const s
 	};
 }
 
+void engine_new_jobs(struct engine *g, struct job *ret, struct uuid file, const struct op_request *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		engine_new_job(g, &ret[i], file, &ops[i]);
+		if (ops[i].after >= 0)
+			ret[i].after = ret[ops[i].after].id;
+	}
+}
+
 /* There are no bytes: the file was deleted after the caller read its row, or something is wrong. */
 static int no_bytes(struct engine *g, const struct file *f, struct err *e)
 {
@@ -230,6 +239,20 @@ int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, str
 		return err_set(e, ERR_DAMAGED, "the stored bytes of this file have another length");
 	}
 	*ret_fd = fd;
+	return 0;
+}
+
+int engine_open_output(struct engine *g, const struct output *o, int *ret_fd, struct err *e)
+{
+	CLEANUP(fd_close) int fd = -1;
+	uint64_t size;
+	int rc = blob_open(g->blobs, o->blob, &fd, &size, e);
+
+	if (rc != 0)
+		return rc == ERR_NOT_FOUND ? err_set(e, ERR_OUTPUT_NOT_FOUND, "the output went with its file") : rc;
+	if (size != o->size)
+		return err_set(e, ERR_DAMAGED, "the stored bytes of this output have another length");
+	*ret_fd = fd_steal(&fd);
 	return 0;
 }
 

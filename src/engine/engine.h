@@ -63,7 +63,7 @@ struct intake_spec {
 	struct str name; /* raw, as the client wrote it; p NULL = none yet */
 	struct str ops; /* structured-field list; p NULL = none given (yet) */
 	struct str labels; /* `k:v,…`; p NULL = none given (yet) */
-	struct str pipeline; /* name of a configured pipeline; p NULL = none. With ops too: ERR_BAD_OPS */
+	struct str pipeline; /* name of a configured pipeline; p NULL = none. ERR_UNKNOWN_PIPELINE. With ops too: ERR_BAD_OPS */
 	const char *const *types; /* media types that are taken, NULL-terminated; another: ERR_UNSUPPORTED_TYPE, nothing kept. NULL = all */
 	struct uuid id; /* the file's id; zero = the engine makes one. One that is taken: ERR_CONFLICT */
 	struct str type_hint; /* unused for the type, which is told from the bytes */
@@ -122,6 +122,8 @@ struct pool *engine_pool(struct engine *g);
 const struct op_table *engine_ops(const struct engine *g);
 /* Validated ops for a stored file → the change that adds the job; fills ids and times. */
 void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const struct op_request *op);
+/* The same for a list whose ops may come after one another. */
+void engine_new_jobs(struct engine *g, struct job *ret, struct uuid file, const struct op_request *ops, size_t n);
 struct env *engine_env(struct engine *g);
 struct uuid engine_new_id(struct engine *g);
 const uint8_t *engine_cursor_key(struct engine *g); /* 16 bytes, made at start */

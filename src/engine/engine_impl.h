@@ -116,6 +116,8 @@ struct scheduler {
 	_Atomic int64_t lease_until; /* mono ms; 0 = none. Running jobs stop at it. */
 	_Atomic int64_t runner_pause_until; /* mono ms: nothing is claimed before, for the runner cannot run it */
 	bool registered; /* scheduler thread only */
+	unsigned jobs_a_work; /* by the last claim; scheduler thread only */
+	_Atomic bool full; /* the thread waits for room */
 	int64_t beat_wall, beat_mono; /* both clocks at the last beat that was taken; scheduler thread only */
 	_Atomic bool maybe_ready; /* something was queued since the last empty claim */
 	_Atomic bool draining;
@@ -154,7 +156,7 @@ struct engine {
 	struct uuid_gen ids;
 	uint8_t cursor_key[16];
 	struct arena strings;
-	struct op_request *default_ops;
+	struct op_request *default_ops; /* in strings */
 	size_t n_default_ops;
 	const char *default_ops_text; /* in strings */
 	_Atomic bool stopping, space_low;
@@ -188,6 +190,7 @@ void scheduler_stop(struct engine *g, int64_t grace_ms);
 void scheduler_kick(struct engine *g); /* a job was queued */
 void scheduler_cancel_running(struct engine *g, struct uuid job);
 
+void scheduler_room(struct engine *g); /* a work began or ended */
 bool scheduler_inhand(struct engine *g, struct uuid job); /* claimed here and its end not yet committed */
 void scheduler_runner_unavailable(struct engine *g, const struct err *e); /* nothing is claimed for a while */
 

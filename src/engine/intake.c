@@ -87,7 +87,7 @@ static int begin_digests(struct intake *in, struct err *e)
 {
 	in->mask = 1u << DIGEST_SHA256;
 	for (size_t i = 0; i < in->n_ops; i++)
-		if (in->ops[i].op->kind == OP_STREAMING)
+		if (in->ops[i].op->kind == OP_STREAMING && in->ops[i].after < 0)
 			in->mask |= 1u << in->ops[i].op->algo;
 	if (in->spec.want_md5)
 		in->mask |= 1u << DIGEST_MD5;
@@ -156,6 +156,8 @@ static int take_spec(struct intake *in, const struct intake_spec *spec, struct e
 		return rc;
 	if (spec->ops.p != NULL && (rc = intake_set_ops(in, spec->ops, e)) != 0)
 		return rc;
+	if (spec->pipeline.p != NULL && (rc = intake_set_pipeline(in, spec->pipeline, e)) != 0)
+		return rc;
 	if (spec->labels.p != NULL && (rc = intake_set_labels(in, spec->labels, e)) != 0)
 		return rc;
 	if (spec->idempotency_key.p != NULL)
@@ -183,7 +185,7 @@ int intake_open(struct engine *g, const struct intake_spec *spec, struct intake 
 		intake_free(in);
 		return rc;
 	}
-	in->id = engine_new_id(g);
+	in->id = uuid_is_zero(spec->id) ? engine_new_id(g) : spec->id;
 	if (spec->length > 0 && (uint64_t)spec->length <= g->config.inline_max)
 		buf_reserve(&in->small, (size_t)spec->length);
 	*ret = in;
@@ -195,12 +197,23 @@ int intake_set_name(struct intake *in, struct str raw, struct err *e)
 	return name_clean(&in->name, raw, &in->arena, e);
 }
 
+/* Ops come as a list or by a pipeline's name: together it would not be clear what is meant. */
+static int not_both(struct intake *in, enum asked as, struct err *e)
+{
+	if (in->asked != ASKED_NOTHING && in->asked != as)
+		return err_set(e, ERR_BAD_OPS, "ops are given as a list or as a pipeline, not both");
+	in->asked = as;
+	return 0;
+}
+
 int intake_set_ops(struct intake *in, struct str list, struct err *e)
 {
 	struct op_request *ops;
 	size_t n;
-	int rc = op_table_parse_list(in->g->config.ops, &ops, &n, list, &in->arena, e);
+	int rc = not_both(in, ASKED_OPS, e);
 
+	if (rc == 0)
+		rc = op_table_parse_list(in->g->config.ops, &ops, &n, list, &in->arena, e);
 	if (rc != 0)
 		return rc;
 	struct str text = arena_str(&in->arena, list);
@@ -210,6 +223,17 @@ int intake_set_ops(struct intake *in, struct str list, struct err *e)
 	in->n_ops = n;
 	in->ops_text = text;
 	return 0;
+}
+
+int intake_set_pipeline(struct intake *in, struct str name, struct err *e)
+{
+	int rc = not_both(in, ASKED_PIPELINE, e);
+
+	if (rc == 0)
+		rc = op_table_pipeline(in->g->config.ops, name, &in->ops, &in->n_ops, e);
+	if (rc == 0)
+		in->ops_text = op_table_pipeline_text(in->g->config.ops, name);
+	return rc;
 }
 
 int intake_set_labels(struct intake *in, struct str text, struct err *e)
@@ -233,17 +257,35 @@ static int check_growth(struct intake *in, size_t n, struct err *e)
 	return 0;
 }
 
+int intake_check_type(const struct intake *in, struct err *e)
+{
+	const char *const *t = in->spec.types;
+
+	if (t == NULL)
+		return 0;
+	const char *is = magic_type(in->first, in->n_first);
+	while (*t != NULL && strcmp(*t, is) != 0)
+		t++;
+	return *t != NULL ? 0 : err_set(e, ERR_UNSUPPORTED_TYPE, "files of type %s are not taken here", is);
+}
+
+/* Keeps what the type is told from; once that is complete, what is not wanted is refused before more of it comes. */
+static int look_at_first(struct intake *in, const void *data, size_t n, struct err *e)
+{
+	if (in->n_first == MAGIC_BYTES)
+		return 0;
+	size_t take = n < MAGIC_BYTES - in->n_first ? n : MAGIC_BYTES - in->n_first;
+	memcpy(in->first + in->n_first, data, take);
+	in->n_first += take;
+	return in->n_first == MAGIC_BYTES ? intake_check_type(in, e) : 0;
+}
+
 enum intake_step intake_feed(struct intake *in, const void *data, size_t n, struct err *e)
 {
 	if (n == 0)
 		return INTAKE_MORE;
-	if (check_growth(in, n, e) != 0)
+	if (check_growth(in, n, e) != 0 || look_at_first(in, data, n, e) != 0)
 		return INTAKE_FAILED;
-	if (in->n_first < MAGIC_BYTES) {
-		size_t take = n < MAGIC_BYTES - in->n_first ? n : MAGIC_BYTES - in->n_first;
-		memcpy(in->first + in->n_first, data, take);
-		in->n_first += take;
-	}
 	in->size += n;
 	if (!in->big) {
 		if (in->size <= in->g->config.inline_max) {

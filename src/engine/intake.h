@@ -15,8 +15,9 @@ struct intake {
 	struct engine *g;
 	struct arena arena;
 	struct str owner, name, labels;
-	struct op_request *ops;
+	const struct op_request *ops;
 	size_t n_ops;
+	enum asked { ASKED_NOTHING, ASKED_OPS, ASKED_PIPELINE } asked; /* nothing: the default ops */
 	struct str ops_text; /* for the fingerprint */
 	struct intake_spec spec; /* digests wanted, length, callbacks; its strings are not used after the open */
 	struct running_key key;
@@ -56,6 +57,9 @@ void intake_free(struct intake *in);
 void intake_release_key(struct intake *in); /* its Idempotency-Key is not `running` any more */
 /* Ends the upload with a failure: tells the caller, removes what was stored, frees. */
 void intake_fail(struct intake *in, int code, const struct err *e);
+
+/* ERR_UNSUPPORTED_TYPE when only certain types are taken and the first bytes are of another. */
+[[nodiscard]] int intake_check_type(const struct intake *in, struct err *e);
 
 /* intake_commit.c: digests are finished from here on */
 /* Checks length and digests, builds file and jobs, submits the change. On failure nothing is submitted and the intake is the caller's still. */

@@ -24,6 +24,8 @@ static int check_whole(struct intake *in, struct err *e)
 
 	if (in->spec.length >= 0 && in->size != (uint64_t)in->spec.length)
 		return err_set(e, ERR_LENGTH_MISMATCH, "fewer bytes came than were announced");
+	if ((rc = intake_check_type(in, e)) != 0)
+		return rc;
 	if ((rc = check_digest(in, in->spec.want_md5, DIGEST_MD5, in->spec.md5, "md5", e)) != 0)
 		return rc;
 	if ((rc = check_digest(in, in->spec.want_sha256, DIGEST_SHA256, in->spec.sha256, "sha-256", e)) != 0)
@@ -31,7 +33,7 @@ static int check_whole(struct intake *in, struct err *e)
 	return check_digest(in, in->spec.want_sha512, DIGEST_SHA512, in->spec.sha512, "sha-512", e);
 }
 
-/* A job whose digest rode along is final already; any other waits in the queue. */
+/* A job whose digest rode along is final already; any other waits in the queue, or for the job it comes after. */
 static int build_jobs(struct intake *in, int64_t now, struct err *e)
 {
 	struct job *jobs = arena_alloc(&in->arena, (in->n_ops > 0 ? in->n_ops : 1) * sizeof(*jobs));
@@ -39,13 +41,13 @@ static int build_jobs(struct intake *in, int64_t now, struct err *e)
 
 	if (jobs == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for jobs");
+	engine_new_jobs(in->g, jobs, in->id, in->ops, in->n_ops);
 	for (size_t i = 0; i < in->n_ops; i++) {
 		const struct op_request *r = &in->ops[i];
 		size_t n;
 
-		engine_new_job(in->g, &jobs[i], in->id, r);
 		jobs[i].created_at = jobs[i].run_at = now;
-		if (r->op->kind == OP_STREAMING && (in->mask & 1u << r->op->algo)) {
+		if (r->op->kind == OP_STREAMING && r->after < 0 && (in->mask & 1u << r->op->algo)) {
 			digest_write_result(&in->results, r->op->algo, digest_set_get(in->digests, r->op->algo, &n));
 			jobs[i].state = JOB_SUCCEEDED;
 			jobs[i].attempt = 1;

@@ -1,7 +1,11 @@
 /* The janitor: watches free space, removes the bytes of deleted files, deletes expired ones, forgets what is old, and sweeps unreferenced blobs.
  *
  * The sweep cannot race an upload: names are used once, an upload's name is on the list of open uploads until its row is committed (or its blob removed), and
- * the list is asked before the catalogue. What is on neither will never be referred to. */
+ * the list is asked before the catalogue. What is on neither will never be referred to.
+ *
+ * The same holds for an output: its attempt is in hand from before the blob is created until its finish is committed, or refused and the blob removed. Not in hand means
+ * that the attempt which used this name is over, and a later one has another name; so a reference that is not in the catalogue *after* that look never comes.
+ * Asked the other way round, the finish might be committed between the two looks and its blob be taken for garbage. */
 #include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
@@ -99,20 +103,42 @@ struct sweep {
 	unsigned removed, seen;
 };
 
+/* The last part of a blob's name is a file's id, or `<job id>.<fence>.<n>`. */
+static bool name_of_file(struct uuid *ret, struct str id)
+{
+	return id.len == UUID_TEXT_LEN && uuid_parse(ret, id);
+}
+
+static bool name_of_output(struct uuid *ret_job, struct str id)
+{
+	return id.len > UUID_TEXT_LEN && id.p[UUID_TEXT_LEN] == '.' && uuid_parse(ret_job, (struct str){id.p, UUID_TEXT_LEN});
+}
+
+/* Whether somebody may be about to refer to the blob. Asked before the catalogue, see above. */
+static bool may_come(struct engine *g, struct str name)
+{
+	const char *slash = memrchr(name.p, '/', name.len);
+	struct str id = slash != NULL ? (struct str){slash + 1, (size_t)(name.p + name.len - slash - 1)} : name;
+	struct uuid u;
+
+	if (name_of_file(&u, id))
+		return uploads_inflight(g, u);
+	if (name_of_output(&u, id))
+		return scheduler_inhand(g, u);
+	return true; /* not ours to judge */
+}
+
 static int sweep_visit(void *arg, struct str name, uint64_t size)
 {
 	struct sweep *s = arg;
 	struct engine *g = s->g;
-	struct uuid file;
 	struct err e = ERR_INIT;
 	bool referenced = true;
 
 	s->seen++;
 	if (atomic_load(&g->stopping) || catalog_sealed(g->catalog) || blobs_sealed(g->blobs))
 		return 1; /* what the catalogue says cannot be trusted before a restart */
-	if (name.len < UUID_TEXT_LEN || !uuid_parse(&file, (struct str){name.p + name.len - UUID_TEXT_LEN, UUID_TEXT_LEN}))
-		return 0;
-	if (uploads_inflight(g, file)) /* before the catalogue is asked, see above */
+	if (may_come(g, name))
 		return 0;
 	if (catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0) {
 		log_err(LOG_WARN, "sweep_stopped", &e);
@@ -121,7 +147,7 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	if (referenced)
 		return 0;
 	if (catalog_sealed(
-		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload have left the list */
+		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload or job have left the lists */
 		return 1;
 	if (blob_remove(g->blobs, name, &e) != 0)
 		log_err(LOG_WARN, "blob_not_swept", &e);

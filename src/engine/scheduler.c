@@ -15,6 +15,8 @@
 
 #define CLOCK_APART_MS 1000 /* how far the wall clock may have moved against the monotonic one since a beat */
 #define CLAIM_RETRY_MS 200 /* after a claim that failed */
+#define CLAIM_MIN 16 /* jobs */
+#define CLAIM_WORKS 4 /* works a thread that one claim is to bring */
 #define RUNNER_PAUSE_MS 1000 /* after the runner could not begin a job */
 #define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends; a quarter of a short lease */
 
@@ -87,13 +89,14 @@ static bool same_bytes(const struct claimed *a, const struct claimed *b)
 struct filling {
 	struct work *w; /* NULL = none */
 	uint64_t bytes;
+	size_t started; /* works */
 };
 
 static void start_filling(struct filling *f)
 {
 	if (f->w != NULL)
 		work_start(f->w);
-	*f = (struct filling){};
+	*f = (struct filling){.started = f->started + (f->w != NULL)};
 }
 
 /* Adds a job to the batch, or to a new one when it is full. */
@@ -112,18 +115,12 @@ static void fill(struct engine *g, struct batch *b, struct filling *f, struct cl
 }
 
 /* Digests of small files run in batches, for handing over one job costs more than the job. Those of one large file, claimed next to each other, share a pass
- * over its bytes. Everything else runs by itself. */
-static void distribute(struct engine *g, struct batch *b, struct claimed *jobs, size_t n)
+ * over its bytes. Everything else runs by itself. Returns the number of works. */
+static size_t distribute(struct engine *g, struct batch *b, struct claimed *jobs, size_t n)
 {
 	struct filling small = {}, large = {};
 
 	for (size_t i = 0; i < n; i++) {
-		if (jobs[i].location != LOCATION_INLINE && jobs[i].blob.p == NULL) { /* of the file itself */
-			char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
-			uuid_format(id, jobs[i].job.file);
-			blob_name_for_file(name, jobs[i].owner, id);
-			jobs[i].blob = arena_str(&b->arena, str_of(name));
-		}
 		const struct op *op = op_table_find(g->config.ops, jobs[i].job.op);
 		bool digest = op != NULL && op->kind == OP_STREAMING;
 		size_t cap = digest && n - i < RUNNER_BATCH_MAX ? n - i : digest ? RUNNER_BATCH_MAX : 1;
@@ -140,30 +137,36 @@ static void distribute(struct engine *g, struct batch *b, struct claimed *jobs, 
 	}
 	start_filling(&large);
 	start_filling(&small);
+	return large.started + small.started;
 }
 
-/* Claims what there is room for. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs. */
+/* How many jobs one claim is to bring: enough for every thread's next few works, judged by how many the last claim put into one. So slow jobs, which run one by one,
+ * stay in the queue, where they can be cancelled, overtaken and, after a crash, counted as not begun; and digests come by the hundred. */
+static uint32_t claim_size(const struct scheduler *s, unsigned threads)
+{
+	uint64_t want = (uint64_t)s->jobs_a_work * threads * CLAIM_WORKS;
+
+	return want < CLAIM_MIN ? CLAIM_MIN : want < CLAIM_MAX ? (uint32_t)want : CLAIM_MAX;
+}
+
+/* Claims. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs. */
 static int64_t claim(struct engine *g)
 {
 	struct scheduler *s = &g->scheduler;
-
-	pthread_mutex_lock(&s->lock);
-	unsigned room = s->inhand >= INHAND_MAX ? 0 : INHAND_MAX - s->inhand;
-	pthread_mutex_unlock(&s->lock);
-	if (room == 0)
-		return INT64_MAX;
 	struct batch *b = calloc(1, sizeof(*b));
+	uint32_t max = claim_size(s, g->config.job_threads);
+
 	if (b == NULL)
 		return CLAIM_RETRY_MS;
-	uint32_t max = room < CLAIM_MAX ? room : CLAIM_MAX;
 	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = s->worker, .max = max, .now = engine_now(g), .arena = &b->arena}};
 	atomic_store(&s->maybe_ready, false);
 	atomic_store(&b->works, 1); /* ours, until all are distributed */
 	if (engine_apply(g, &c) != 0) {
 		log_err(LOG_WARN, "claim_failed", &c.err);
 		atomic_store(&s->maybe_ready, true);
-	} else {
-		distribute(g, b, c.claim.jobs, c.claim.n);
+	} else if (c.claim.n > 0) {
+		size_t works = distribute(g, b, c.claim.jobs, c.claim.n);
+		s->jobs_a_work = (unsigned)((c.claim.n + works - 1) / (works > 0 ? works : 1));
 	}
 	bool failed = c.code != 0, more = !failed && c.claim.n == max;
 	if (atomic_fetch_sub(&b->works, 1) == 1) {
@@ -188,12 +191,25 @@ static int64_t until_ready(struct engine *g)
 	return at > now ? at - now : 0;
 }
 
+/* Room for another claim: the threads would soon run out of works. When there is none, whoever makes room kicks. */
 static bool has_room(struct engine *g)
 {
-	pthread_mutex_lock(&g->scheduler.lock);
-	bool room = g->scheduler.inhand <= INHAND_MAX - CLAIM_MAX;
-	pthread_mutex_unlock(&g->scheduler.lock);
+	struct scheduler *s = &g->scheduler;
+
+	atomic_store(&s->full, true); /* before the look, so that room made after it is told */
+	pthread_mutex_lock(&s->lock);
+	bool room = s->inhand <= INHAND_MAX - CLAIM_MAX;
+	pthread_mutex_unlock(&s->lock);
+	room = room && pool_waiting(g->jobs) < (size_t)g->config.job_threads * CLAIM_WORKS / 2;
+	if (room)
+		atomic_store(&s->full, false);
 	return room;
+}
+
+void scheduler_room(struct engine *g)
+{
+	if (atomic_exchange(&g->scheduler.full, false))
+		sleeper_kick(&g->scheduler.sleeper);
 }
 
 /* Claims if it can; how long until another look makes sense, INT64_MAX = until a kick. */
@@ -205,7 +221,7 @@ static int64_t claim_ready(struct engine *g)
 	if (runner_back > 0)
 		return runner_back;
 	if (!has_room(g))
-		return INT64_MAX; /* a finished job kicks when there is room again */
+		return INT64_MAX; /* a work that begins or ends kicks */
 	int64_t pause = until_ready(g);
 	if (pause == 0)
 		pause = claim(g);
@@ -244,6 +260,7 @@ int scheduler_start(struct engine *g, struct err *e)
 	struct scheduler *s = &g->scheduler;
 
 	s->worker = engine_new_id(g);
+	s->jobs_a_work = 1;
 	atomic_store(&s->maybe_ready, true);
 	return sleeper_start(&s->sleeper, "scheduler", scheduler_run, g, e);
 }

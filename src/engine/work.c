@@ -82,15 +82,12 @@ static void let_go(struct work *w)
 		s->works = w->next;
 	if (w->next != NULL)
 		w->next->prev = w->prev;
-	bool had_room = s->inhand <= INHAND_MAX - CLAIM_MAX;
 	s->inhand -= (unsigned)w->n;
-	bool kick = !had_room && s->inhand <= INHAND_MAX - CLAIM_MAX;
 	if (s->inhand == 0)
 		pthread_cond_signal(&s->none);
 	pthread_mutex_unlock(&s->lock);
 	metric_add(METRIC_JOBS_RUNNING, -(int64_t)w->n);
-	if (kick)
-		sleeper_kick(&g->scheduler.sleeper); /* there is room again */
+	scheduler_room(g);
 }
 
 void work_release(struct work *w)
