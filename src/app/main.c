@@ -1,3 +1,4 @@
+#include "app/doctor.h"
 #include "app/process.h"
 #include "app/routes.h"
 #include "app/serve.h"
@@ -71,6 +72,28 @@ static int run_serve(const struct command_line *line, const char *version)
 	return command_exit_status(rc);
 }
 
+static int run_doctor(const struct command_line *line)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	int status, rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc != 0) {
+		complain(&e);
+		status = command_exit_status(rc);
+	} else {
+		bool holds = doctor(&b, &settings, FILEMILL_VERSION, line->json);
+		status = print(&b);
+		if (!holds)
+			status = EXIT_FAILED;
+	}
+	arena_release(&strings);
+	return status;
+}
+
 static int run_describe(const struct command_line *line)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -121,6 +144,8 @@ int main(int argc, char **argv)
 		return run_serve(&line, FILEMILL_VERSION);
 	case COMMAND_CHECK_CONFIG:
 		return run_check_config(&line);
+	case COMMAND_DOCTOR:
+		return run_doctor(&line);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

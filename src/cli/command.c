@@ -13,6 +13,9 @@ static const struct {
 	{"serve", "[-c FILE] [options]", "Serve: take files, run jobs, answer for them.", COMMAND_SERVE, true},
 	{"check-config", "[-c FILE] [options]", "Read the configuration as serve would, and say what is wrong with it.",
 	 COMMAND_CHECK_CONFIG, true},
+	{"doctor", "[-c FILE] [--json] [options]",
+	 "Start the sealed runner and look at the data directory with this configuration, and say what holds on this machine.",
+	 COMMAND_DOCTOR, true},
 	{"describe", "errors|options|ops|metrics|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
 	{"version", "", "Print the version.", COMMAND_VERSION, false},
 	{"help", "", "Print this.", COMMAND_HELP, false},
@@ -39,7 +42,7 @@ static int find_command(struct command_line *line, const char *word, bool *ret_s
 		       near != NULL ? near : "");
 }
 
-/* Takes -c FILE and --help out of the arguments; the rest stays in order. */
+/* Takes -c FILE, --help and doctor's --json out of the arguments; the rest stays in order. */
 static int take_own_flags(struct command_line *line, int argc, char **argv, struct err *e)
 {
 	line->argc = 0;
@@ -48,6 +51,10 @@ static int take_own_flags(struct command_line *line, int argc, char **argv, stru
 		const char *file = NULL;
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			line->help = true;
+			continue;
+		}
+		if (line->command == COMMAND_DOCTOR && strcmp(argv[i], "--json") == 0) {
+			line->json = true;
 			continue;
 		}
 		if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
@@ -103,11 +110,12 @@ void command_help(struct buf *out, const struct command_line *line)
 			continue;
 		buf_addf(out, "  filemill %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
 	}
-	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG)
+	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG &&
+	    line->command != COMMAND_DOCTOR)
 		return;
 	buf_add_cstr(
 		out,
-		"\nOptions of serve and check-config, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"\nOptions of serve, check-config and doctor, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
 		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }

@@ -8,11 +8,12 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
-enum command { COMMAND_SERVE, COMMAND_CHECK_CONFIG, COMMAND_VERSION, COMMAND_HELP, COMMAND_DESCRIBE };
+enum command { COMMAND_SERVE, COMMAND_CHECK_CONFIG, COMMAND_DOCTOR, COMMAND_VERSION, COMMAND_HELP, COMMAND_DESCRIBE };
 
 struct command_line {
 	enum command command;
 	bool help; /* --help after a subcommand */
+	bool json; /* of doctor */
 	const char *config_file; /* -c, or NULL */
 	const char *topic; /* of describe */
 	int argc; /* what is left: flags of settings */
