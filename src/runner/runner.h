@@ -61,7 +61,8 @@ struct runner_config {
 };
 
 /* Starts the zygote and has a child report. ERR_SEAL_INCOMPLETE names what is missing and was not allowed to be (never the two TCP and scope rows, which seccomp covers);
- * ERR_RUNNER_UNAVAILABLE when it cannot be executed. Everything is close-on-exec: may be called in a process with threads, though the server does it first of all. */
+ * ERR_RUNNER_UNAVAILABLE when it cannot be executed. Everything is close-on-exec: may be called in a process with threads, though the server does it first of all.
+ * The process becomes a subreaper (prctl(2)): children of a zygote that was killed come to it, and are reaped by their group. */
 [[nodiscard]] int runner_start(struct runner **ret, const struct runner_config *config, struct err *e);
 /* Digests only, in the calling thread. */
 [[nodiscard]] int runner_inline_new(struct runner **ret, struct err *e);

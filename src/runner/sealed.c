@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #define HAND_OVER_TRIES 4 /* children that are gone before they took a batch */
@@ -25,7 +26,7 @@ static struct sealed_runner *sealed_of(struct runner *r)
 struct fate {
 	struct err err;
 	bool stopped; /* by the watcher: nothing of the call goes on */
-	bool suspect; /* the child had served other jobs before: one of them may have spoilt it */
+	bool suspect; /* the child had served other jobs before: one of them may have spoilt it; and no output was given away yet */
 };
 
 /* A child that has lied may have lied before: what it said of this batch is not believed. */
@@ -45,7 +46,8 @@ static void end_failed(struct sealed_runner *s, struct drive *d, struct fate *f)
 	if (code == ERR_RUNNER_MISBEHAVED || d->output >= 0)
 		take_back_answers(d);
 	f->stopped = d->stopped;
-	f->suspect = c->served > 0 && (code == ERR_RUNNER_MISBEHAVED || code == ERR_RUNNER_CRASHED || code == ERR_SEAL_VIOLATION);
+	f->suspect = c->served > 0 && d->jobs[0].output_size == 0 &&
+		     (code == ERR_RUNNER_MISBEHAVED || code == ERR_RUNNER_CRASHED || code == ERR_SEAL_VIOLATION);
 	pthread_mutex_lock(&s->lock);
 	s->stats.killed += !c->ended && !c->orphaned;
 	s->stats.lost += code == ERR_RUNNER_LOST;
@@ -79,9 +81,9 @@ static int hand_over(struct sealed_runner *s, struct sealed_child *c, struct run
 		sealed_give_back(s, c);
 		return 0;
 	}
-	if (!c->started && c->orphaned) {
+	if (!c->started && c->orphaned && d.answered == 0 && jobs[0].output_size == 0) {
 		sealed_end_list(s, c);
-		return 1; /* nobody has seen the jobs */
+		return 1; /* nothing has come of it: the jobs are as they were */
 	}
 	end_failed(s, &d, f);
 	return r;
@@ -109,10 +111,8 @@ static bool run_single(struct sealed_runner *s, struct runner_job *job, const st
 	struct fate f;
 	int r = attempt(s, job, 1, false, watch, &f);
 
-	if (r < 0 && f.suspect) {
-		job->output_size = 0;
+	if (r < 0 && f.suspect)
 		r = attempt(s, job, 1, true, watch, &f);
-	}
 	if (r < 0)
 		runner_jobs_end(job, 1, &f.err);
 	if (f.stopped)
@@ -256,6 +256,7 @@ int runner_start(struct runner **ret, const struct runner_config *config, struct
 		return err_set(e, ERR_NO_MEMORY, "no memory for the runner");
 	}
 	s->config.path = s->path;
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* where it cannot be had the init process reaps what a killed zygote leaves */
 	if ((r = sealed_begin_zygote(s, &s->zygote, &s->report, e)) < 0) {
 		sealed_free(&s->base);
 		return r;

@@ -139,7 +139,7 @@ void sealed_child_kill(struct sealed_child *c)
 		c->killed = true;
 }
 
-/* Its parent is dead: it is the init process's now, or ours when we are that, and then it is for us to reap. */
+/* Its parent is dead: it is ours now. Whoever ends the zygote reaps its group; this one is not to outlive its own job's end. */
 static void end_orphan(struct sealed_child *c)
 {
 	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};

@@ -15,7 +15,7 @@ struct zygote_request sealed_request(const struct sealed_runner *s, enum zygote_
 	return (struct zygote_request){.magic = RUNNER_MAGIC,
 				       .kind = kind,
 				       .policy = policy,
-				       .may_lack = kind == ZYGOTE_REPORT ? ALL_FEATURES : s->config.may_lack | COVERED,
+				       .may_lack = kind == ZYGOTE_REPORT ? ALL_FEATURES : (s->config.may_lack | COVERED) & ALL_FEATURES,
 				       .limits = *limits};
 }
 

@@ -148,6 +148,16 @@ bool zygote_link_alive(const struct zygote_link *z)
 	return poll(&p, 1, 0) == 0;
 }
 
+/* It leads a group that its children do not leave. When it was killed they are ours (runner_start() saw to that), dead or about to be: nothing of them stays, not even a zombie.
+ * Its number, and the group's, are its own until it is reaped, which is done last. */
+static void reap_group(const struct zygote_link *z)
+{
+	siginfo_t info;
+
+	kill(-z->pid, SIGKILL);
+	while (waitid(P_PGID, (id_t)z->pid, &info, WEXITED) == 0 || errno == EINTR) {}
+}
+
 void zygote_link_end(struct zygote_link *z)
 {
 	if (!z)
@@ -157,8 +167,8 @@ void zygote_link_end(struct zygote_link *z)
 	fd_close(&z->socket);
 	if (poll(&p, 1, GO_MAX_MS) <= 0)
 		pidfd_send_signal(z->pidfd, SIGKILL, NULL, 0);
-	while (waitpid(z->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	while (waitid(P_PIDFD, (id_t)z->pidfd, &(siginfo_t){}, WEXITED | WNOWAIT) < 0 && errno == EINTR) {}
+	reap_group(z);
 	fd_close(&z->pidfd);
 	free(z);
 }

@@ -5,10 +5,10 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "ops/ops.h"
+#include "rt/json_in.h"
 #include "runner/child/child.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #define ANSWER_LATE_MS 10 /* the server's deadline counts from the last answer: collecting them must not look like standing still */
+#define BUDGET_MS                                                                                                                          \
+	100 /* what the next job's processor time may be short of: a question to the system for each small digest would cost as much as the digest */
 #define ANSWER_ROOM (sizeof(struct runner_answer) + RUNNER_RESULT_MAX + RUNNER_DETAIL_MAX)
 
 enum { EXIT_DONE = 0, EXIT_BAD_BATCH = 70, EXIT_CHANNEL = 71, EXIT_MEMORY = 72 }; /* seen in child_ended only */
@@ -29,6 +31,7 @@ struct loop {
 	struct sealed_job job; /* its memory is kept from job to job */
 	struct buf answers; /* not sent yet */
 	int64_t sent_ms; /* when the last ones were */
+	int64_t budget_ms, budget_s; /* when the processor time was last set, and to what */
 };
 
 /* One batch as it arrived. */
@@ -139,6 +142,18 @@ static struct str text_of(const struct batch *b, uint32_t at, uint32_t len)
 	return (struct str){b->texts + at, len};
 }
 
+/* This process has one thread: it cannot have used more processor time than time has passed. */
+static void renew_budget(struct loop *l, int64_t cpu_s)
+{
+	int64_t now = now_ms();
+
+	if (l->policy != POLICY_MANY || (cpu_s == l->budget_s && now - l->budget_ms < BUDGET_MS))
+		return;
+	sealed_cpu_budget(cpu_s);
+	l->budget_ms = now;
+	l->budget_s = cpu_s;
+}
+
 static void prepare_job(struct loop *l, const struct batch *b, const struct runner_request *q)
 {
 	struct sealed_job *j = &l->job;
@@ -152,8 +167,7 @@ static void prepare_job(struct loop *l, const struct batch *b, const struct runn
 	memcpy(j->sha256, q->sha256, sizeof(j->sha256));
 	j->output_fd = q->output >= 0 ? b->fds[q->output] : -1;
 	j->limits = q->limits;
-	if (l->policy == POLICY_MANY)
-		sealed_cpu_budget(q->limits.cpu_s);
+	renew_budget(l, q->limits.cpu_s);
 }
 
 static const struct op *digest_op(const struct runner_request *q)

@@ -1,6 +1,7 @@
 /* A runner whose ops misbehave: what an attacker might do who has taken over a decoder. Sealed like the genuine one. */
 #include "runner/child/child.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -387,8 +388,6 @@ static int good_or_not(struct sealed_job *j, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED_FORMAT, "the input says so");
 	if (strcmp(word, "lie") == 0)
 		say("a lie", 5);
-	if (strcmp(word, "poison") == 0)
-		close(j->output_fd >= 0 ? j->output_fd : STDIN_FILENO);
 	buf_addf(&j->result, "{\"said\":\"%s\",\"params\":%.*s,\"name\":\"%.*s\"}", word, STR_FMT(j->params), STR_FMT(j->name));
 	return 0;
 }
@@ -401,6 +400,28 @@ static int good_once(struct sealed_job *j, struct err *e)
 	if (spoilt)
 		abort();
 	spoilt = true;
+	return 0;
+}
+
+/* The same, but the second job has given more away than the pipe holds. */
+static int good_once_output(struct sealed_job *j, struct err *e)
+{
+	static bool spoilt;
+
+	if (spoilt) {
+		put(j, 2 << 20);
+		abort();
+	}
+	spoilt = true;
+	return 0;
+}
+
+/* What its input's descriptor lets it do. */
+static int good_rights(struct sealed_job *j, struct err *e)
+{
+	int flags = fcntl(j->input_fd, F_GETFL), seals = fcntl(j->input_fd, F_GET_SEALS);
+
+	buf_addf(&j->result, "{\"mode\":%d,\"seals\":%d}", flags & O_ACCMODE, seals);
 	return 0;
 }
 
@@ -456,6 +477,8 @@ static const struct sealed_op *const ops[] = {
 	ONCE(good_copy),
 	MANY(good_or_not),
 	MANY(good_once),
+	MANY(good_once_output),
+	MANY(good_rights),
 };
 
 int main(void)

@@ -111,13 +111,20 @@ void world_end(struct world *w)
 
 unsigned world_children(int pid, int *ret, unsigned max)
 {
+	assert_int_equal(kill(pid, 0), 0);
+	return world_living(pid, ret, max);
+}
+
+unsigned world_living(int pid, int *ret, unsigned max)
+{
 	char name[64], text[4096] = {};
 	unsigned n = 0;
 	FILE *f;
 
 	snprintf(name, sizeof(name), "/proc/%d/task/%d/children", pid, pid);
 	f = fopen(name, "re");
-	assert_non_null(f);
+	if (!f)
+		return 0;
 	size_t got = fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	assert_true(got < sizeof(text));

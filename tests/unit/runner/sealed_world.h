@@ -23,8 +23,9 @@ int world_zygote(struct world *w);
 /* Frees the runner and asserts that no descriptor, process or zombie is left. */
 void world_end(struct world *w);
 
-/* The living children of a process, at most max. */
+/* The living children of a process, at most max. world_living(): of one that may be gone by now. */
 unsigned world_children(int pid, int *ret, unsigned max);
+unsigned world_living(int pid, int *ret, unsigned max);
 /* Kills a process and waits until it is dead (a zombie, or gone). */
 void world_kill(int pid);
 
