@@ -16,7 +16,7 @@
 
 struct bytes {
 	uint8_t *p; /* free() */
-	size_t n;
+	size_t n, cap;
 };
 void bytes_release(struct bytes *b);
 struct bytes bytes_copy(const void *p, size_t n);
