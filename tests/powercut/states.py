@@ -96,18 +96,19 @@ def choose(diary, count, seed):
 def walk(diary, plan, folder):
 	"""Yields (state, image) in the order of the flushes; the image is the state's own and may be written to."""
 	folder = Path(folder)
-	base, own = folder / "so-far.img", folder / "state.img"
+	base = folder / "so-far.img"
 	copy_sparse(diary.image, base)
 	done = 0
 	with open(base, "r+b") as so_far:
-		for flush, how, seed in plan:
+		for number, (flush, how, seed) in enumerate(plan):
 			while done < flush:
 				for write in diary.epochs[done]:
 					diary.put(so_far.fileno(), write)
 				done += 1
+			own = folder / f"state-{number}.img" # a file of its own: a loop device may let go of the one before later than its unmount says
 			copy_sparse(base, own)
 			with open(own, "r+b") as state:
 				diary.after(state.fileno(), flush, how, random.Random(seed))
 			yield (flush, how, seed), own
+			own.unlink()
 	base.unlink()
-	own.unlink()
