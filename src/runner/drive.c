@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EXIT_MAX_MS                                                                                                                        \
-	1000 /* what a child that serves one job may take to go after its answer; and one that closed its channel, to be seen dead */
+/* A child that serves one job goes after its answer; one that closed its channel is seen dead; an output that has ended is seen ended: each within this. */
+#define EXIT_MAX_MS 1000
 
 static int misbehaved(struct err *e, const char *what)
 {
@@ -64,18 +64,21 @@ static int take_output(struct drive *d, struct err *e)
 	return r < 0 ? r : 1;
 }
 
-/* After the answer: its writer has closed the pipe before, so the end is there behind the bytes. */
+/* After the answer: its writer has closed the pipe before, so the end is there behind the bytes. Only a zygote that is being executed just now, by another thread, may have the
+ * pipe for a moment more: a process that is about to be another program has a copy of everything that is open. */
 static int finish_output(struct drive *d, struct err *e)
 {
 	const struct runner_job *job = &d->jobs[0];
-	int r = 1;
+	struct pollfd p = {.fd = d->output, .events = POLLIN};
+	int r;
 
 	if (d->output < 0 || job->code != 0)
 		return 0; /* bytes of a job that failed are worth nothing */
 	if (job->output_size > d->output_said)
 		return misbehaved(e, "wrote more than it says");
-	while (r > 0)
+	do
 		r = take_output(d, e);
+	while (r > 0 || (r == 0 && !d->output_ended && poll(&p, 1, EXIT_MAX_MS) > 0));
 	if (r < 0)
 		return r;
 	if (!d->output_ended)
