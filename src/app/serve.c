@@ -1,4 +1,4 @@
-/* Start: runner (before there is a thread, a secret or an open file), data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
+/* Start: runner, data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
  *
  * Stop, in at most 10 s: new work is refused and waits end (the address still answers, with 503); uploads under way get some time; the HTTP server drains and closes what is left, which cancels
  * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it.
@@ -11,12 +11,15 @@
 #include "surfaces/hash_log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define UPLOADS_GRACE_MS 4000
 #define DRAIN_GRACE_MS 1500
 #define OWED_GRACE_MS 1500
 #define JOBS_GRACE_MS 1500
 #define OWN_DESCRIPTORS 340 /* blob directories kept open (272), the catalogue's readers, the server's own */
+#define JOB_DESCRIPTORS                                                                                                                    \
+	16 /* a job thread: its child's channel, status, process and output, and a spare one's; a batch's inputs, most of which are inline */
 
 struct service {
 	struct runner *runner;
@@ -47,7 +50,8 @@ struct share {
 static struct share share_descriptors(const struct settings *s)
 {
 	unsigned limit = process_raise_descriptors();
-	unsigned rest = limit - (limit / 2 < OWN_DESCRIPTORS ? limit / 2 : OWN_DESCRIPTORS);
+	unsigned own = OWN_DESCRIPTORS + (unsigned)s->job_threads * JOB_DESCRIPTORS;
+	unsigned rest = limit - (limit / 2 < own ? limit / 2 : own);
 	struct share share = {.connections = (unsigned)s->connections, .uploads = (unsigned)s->uploads_max};
 
 	if (share.connections > rest - rest / 3)
@@ -72,6 +76,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.io_threads = (unsigned)s->io_threads,
 		.job_threads = (unsigned)s->job_threads,
 		.uploads_max = share->uploads,
+		.ops = s->ops,
 		.runner = v->runner,
 		.default_ops = s->default_ops,
 		.lease_ms = s->lease_ms,
@@ -127,13 +132,50 @@ static int open_http(struct service *v, const struct settings *s, const struct s
 	return rc == 0 ? 0 : err_wrap(e, "listening on %.60s", s->listen);
 }
 
+static void tell_seal(const struct seal_report *report, bool commands)
+{
+	char enforced[200] = "", missing[200] = "";
+
+	for (unsigned f = 0; f < SEAL_FEATURES; f++) {
+		if (f == SEAL_NAMESPACES && !commands)
+			continue; /* nobody asked for them */
+		char *list = report->enforced & 1u << f ? enforced : missing;
+		size_t at = strlen(list);
+		snprintf(list + at, sizeof(enforced) - at, "%s%s", at > 0 ? " " : "", seal_feature_name((enum seal_feature)f));
+	}
+	log_event(LOG_INFO, "sealed_runner", LF_CSTR("enforced", enforced), LF_CSTR("missing", missing),
+		  LF_INT("landlock_abi", report->landlock_abi));
+}
+
+/* What strangers' bytes are decoded in. It starts while this process has no thread, no secret and no open file that it could inherit. */
+static int open_runner(struct service *v, const struct settings *s, struct err *e)
+{
+	const struct runner_config config = {
+		.path = s->runner_path[0] != '\0' ? s->runner_path : NULL,
+		.limits = {.memory = s->runner_memory,
+			   .cpu_s = (s->runner_cpu_ms + 999) / 1000,
+			   .wall_ms = s->runner_wall_ms,
+			   .output_max = s->runner_output_max,
+			   .pixels_max = (uint64_t)s->runner_pixels_max},
+		.children_max = (unsigned)s->job_threads,
+		.may_lack = s->runner_may_lack,
+		.commands = s->commands.len > 0,
+	};
+	int rc = runner_start(&v->runner, &config, e);
+
+	if (rc != 0)
+		return err_wrap(e, "sealed runner");
+	tell_seal(runner_report(v->runner), config.commands);
+	return 0;
+}
+
 static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
 {
-	struct share share = share_descriptors(s);
-	int started = runner_inline_new(&v->runner, e);
+	int started = open_runner(v, s, e);
 
 	if (started != 0)
 		return started;
+	struct share share = share_descriptors(s);
 	bool outbox = routes->hash_tasks && s->hash_tasks_log_file[0] != '\0';
 	int rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
 
