@@ -1,0 +1,68 @@
+/* Image ops through the genuine program: what they do must be possible inside the seal, for every pair of kinds. */
+#include "images.h"
+#include "sealed_world.h"
+
+#include "ops/ops.h"
+
+static const char *program;
+
+static const struct op *op_named(const char *name)
+{
+	const struct op *op = op_table_find(op_builtin_table(), str_of(name));
+
+	assert_non_null(op);
+	return op;
+}
+
+static struct runner_config roomy(void)
+{
+	return (struct runner_config){
+		.path = program,
+		.limits = {.memory = 512u << 20, .cpu_s = 20, .wall_ms = 30000, .output_max = 64u << 20, .pixels_max = 100000000},
+		.children_max = 2};
+}
+
+static void every_kind_becomes_every_format_inside_the_seal(void **state)
+{
+	static const char *const kinds[] = {".jpg", ".png", ".webp", ".gif", ".tif", ".avif", ".heic"};
+	static const char *const formats[] = {"jpeg", "png", "webp", "avif"};
+	struct runner_config config = roomy();
+	struct world w;
+
+	world_begin(&w, program, &config);
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		CLEANUP(bytes_release) struct bytes in = picture_as(kinds[k], 320, 240, k % 2 == 1 ? 4 : 3);
+
+		for (size_t f = 0; f < ARRAY_LEN(formats); f++) {
+			CLEANUP(buf_release) struct buf out = BUF_INIT;
+			struct runner_job job = world_job(op_named("resize"), (struct str){(const char *)in.p, in.n});
+			char params[256], type[32];
+
+			snprintf(params, sizeof(params),
+				 "{\"background\":\"ffffff\",\"enlarge\":\"no\",\"fit\":\"inside\",\"format\":\"%s\",\"metadata\":\"keep\","
+				 "\"quality\":80,\"width\":100}",
+				 formats[f]);
+			snprintf(type, sizeof(type), "image/%s", formats[f]);
+			job.params = str_of(params);
+			job.output = world_take_output;
+			job.output_arg = &out;
+			if (world_run_one(&w, &job) != 0)
+				fail_msg("%s to %s: %s: %s", kinds[k], formats[f], err_info(job.code)->name, job.err.detail);
+			assert_string_equal(magic_type(out.p, out.len), type);
+			assert_int_equal(job.output_size, out.len);
+		}
+	}
+	world_end(&w);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_kind_becomes_every_format_inside_the_seal),
+	};
+
+	if (argc < 2)
+		return 2;
+	program = argv[1];
+	return cmocka_run_group_tests_name("images, sealed", tests, images_set_up, NULL);
+}
