@@ -251,18 +251,16 @@ static const struct http_handler delete_file = {.end = end_delete};
 
 static void answer_content(struct http_request *r)
 {
-	struct str show = http_query(r, "inline");
 	struct err e = ERR_INIT;
+	bool show_inline;
 	struct file f;
 
-	if (show.p != NULL && !str_eq(show, STR("1")) && !str_eq(show, STR("0"))) {
-		err_set(&e, ERR_BAD_PARAMETER, "inline is 1 or 0");
-		err_field(&e, "inline");
+	if (content_inline_wanted(r, &show_inline, &e) != 0) {
 		front_problem(r, e.code, &e);
-		return;
+	} else if (read_file_of_path(r, &f)) {
+		struct content c = content_of_file(&f);
+		content_answer(r, &c, show_inline);
 	}
-	if (read_file_of_path(r, &f))
-		content_answer(r, &f, show.p != NULL && str_eq(show, STR("1")));
 }
 
 static void end_content(struct http_request *r)
@@ -272,7 +270,7 @@ static void end_content(struct http_request *r)
 
 static const struct http_handler get_content = {.end = end_content};
 static const char *const content_query[] = {"inline", NULL};
-static const char *const store_query[] = {"name", "ops", "labels", "wait", NULL};
+static const char *const store_query[] = {"name", "ops", "pipeline", "labels", "wait", NULL};
 
 const struct http_route api_file_routes[] = {
 	{HTTP_POST, "/v1/files", &store_file, HTTP_CALLER, "storeFile", "Store one file and queue its jobs", store_query},

@@ -9,9 +9,13 @@
 #define JOBS_A_REQUEST_MAX 1000
 #define MAX_ATTEMPTS_MAX 100
 
-/* {"op","params","priority","run_at","max_attempts"} for the file given. */
-[[nodiscard]] int job_request_one(struct http_request *r, json_t *body, struct uuid file, struct change_add_jobs *ret, struct err *e);
-/* {"jobs":[{"file","op",…}…]}. Errors name the member as jobs/<index>/<name>. */
-[[nodiscard]] int job_request_many(struct http_request *r, json_t *body, struct change_add_jobs *ret, struct err *e);
+/* {"op","params","after","priority","run_at","max_attempts"} for the file given, or {"pipeline","priority","run_at","max_attempts"}: then *ret_pipeline, and as many jobs as
+ * the pipeline has. */
+[[nodiscard]] int job_request_one(struct http_request *r, json_t *body, struct uuid file, struct change_add_jobs *ret, bool *ret_pipeline,
+				  struct err *e);
+/* {"jobs":[{"file","op" or "pipeline",…}…]}; `after` may also be the place of an earlier element in the list, from 0. Errors name the member as jobs/<index>/<name>.
+ * *ret_element: for each job the element that asked for it, in the request's arena. */
+[[nodiscard]] int job_request_many(struct http_request *r, json_t *body, struct change_add_jobs *ret, const size_t **ret_element,
+				   struct err *e);
 
 #endif

@@ -3,6 +3,7 @@
 #include "api/job_request.h"
 #include "api/json_body.h"
 #include "base/json_out.h"
+#include "front/content.h"
 #include "front/hop.h"
 #include "front/list.h"
 #include "front/wait.h"
@@ -30,6 +31,21 @@ static int read_job_of_path(struct http_request *r, struct job *ret, struct err 
 
 /* ---- queueing ---- */
 
+static void reply_queued(struct http_request *r, const struct change_add_jobs *c)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+
+	json_obj_open(&j);
+	json_key(&j, "jobs");
+	json_arr_open(&j);
+	for (size_t i = 0; i < c->n; i++)
+		job_write_json(&j, &c->jobs[i]);
+	json_arr_close(&j);
+	json_obj_close(&j);
+	http_reply_json(r, 202, &b);
+}
+
 static void answer_queued_one(struct http_request *r)
 {
 	const struct front_write *w = http_data(r);
@@ -41,49 +57,69 @@ static void answer_queued_one(struct http_request *r)
 	reply_job(r, 202, job);
 }
 
+static void answer_queued(struct http_request *r)
+{
+	const struct front_write *w = http_data(r);
+
+	reply_queued(r, &w->change.add_jobs);
+}
+
+/* Which member was at fault, where the catalogue cannot know: nothing but `after` speaks of another job. */
+static const char *member_at_fault(int code)
+{
+	switch (code) {
+	case ERR_FILE_NOT_FOUND:
+	case ERR_FILE_GONE:
+		return "file";
+	case ERR_JOB_NOT_FOUND:
+	case ERR_JOB_GONE:
+	case ERR_JOB_STATE:
+		return "after";
+	default:
+		return NULL;
+	}
+}
+
+static void name_refused_one(struct front_write *w)
+{
+	const char *member = member_at_fault(w->change.code);
+
+	if (member != NULL && strcmp(member, "after") == 0)
+		err_field(&w->change.err, member);
+}
+
+static void name_refused(struct front_write *w)
+{
+	const size_t *element = w->note;
+	const char *member = member_at_fault(w->change.code);
+	char field[32];
+
+	if (member == NULL)
+		return;
+	snprintf(field, sizeof(field), "jobs/%zu/%s", element[w->change.add_jobs.failed_index], member);
+	err_field(&w->change.err, field);
+}
+
 static void end_queue_one(struct http_request *r)
 {
 	struct front_write *w = front_write_new(r, CHANGE_ADD_JOBS);
 	struct err e = ERR_INIT;
+	bool pipeline = false;
 	struct uuid file;
 	json_t *body;
 
 	if (w == NULL)
 		return;
+	w->explain = name_refused_one;
 	int rc = front_id(r, &file, &e);
 	if (rc == 0 && (rc = json_body_read(r, &body, &e)) == 0) {
-		rc = job_request_one(r, body, file, &w->change.add_jobs, &e);
+		rc = job_request_one(r, body, file, &w->change.add_jobs, &pipeline, &e);
 		json_decref(body);
 	}
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else
-		front_write_submit(w, answer_queued_one);
-}
-
-static void answer_queued_many(struct http_request *r)
-{
-	const struct front_write *w = http_data(r);
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
-
-	json_obj_open(&j);
-	json_key(&j, "jobs");
-	json_arr_open(&j);
-	for (size_t i = 0; i < w->change.add_jobs.n; i++)
-		job_write_json(&j, &w->change.add_jobs.jobs[i]);
-	json_arr_close(&j);
-	json_obj_close(&j);
-	http_reply_json(r, 202, &b);
-}
-
-static void name_refused(struct change *c)
-{
-	char field[32];
-
-	snprintf(field, sizeof(field), "jobs/%zu/file", c->add_jobs.failed_index);
-	if (c->code == ERR_FILE_NOT_FOUND || c->code == ERR_FILE_GONE)
-		err_field(&c->err, field);
+		front_write_submit(w, pipeline ? answer_queued : answer_queued_one);
 }
 
 /* A megabyte of JSON takes longer to read than an HTTP thread should be busy: on a pool thread. */
@@ -91,6 +127,7 @@ static void queue_many(struct http_request *r)
 {
 	struct front_write *w = front_write_new(r, CHANGE_ADD_JOBS);
 	struct err e = ERR_INIT;
+	const size_t *element = NULL;
 	json_t *body;
 
 	if (w == NULL)
@@ -98,13 +135,14 @@ static void queue_many(struct http_request *r)
 	w->explain = name_refused;
 	int rc = json_body_read(r, &body, &e);
 	if (rc == 0) {
-		rc = job_request_many(r, body, &w->change.add_jobs, &e);
+		rc = job_request_many(r, body, &w->change.add_jobs, &element, &e);
 		json_decref(body);
 	}
+	w->note = element;
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else
-		front_write_submit(w, answer_queued_many);
+		front_write_submit(w, answer_queued);
 }
 
 static void end_queue_many(struct http_request *r)
@@ -280,26 +318,52 @@ static const struct http_handler retry_job = {.end = end_retry};
 
 /* ---- outputs ---- */
 
-/* Digest jobs answer with a result and leave no bytes, so no job has an output. */
+/* {n} as a place in the job's outputs. ERR_BAD_PARAMETER when it is no whole number, ERR_OUTPUT_NOT_FOUND when there are fewer. */
+static int find_output(struct http_request *r, const struct job *job, const struct output **ret, struct err *e)
+{
+	struct str text = http_param(r, "n");
+	uint64_t n;
+
+	if (!str_to_u64(text, &n)) {
+		err_set(e, ERR_BAD_PARAMETER, "outputs are counted in whole numbers from 0");
+		return err_field(e, "n");
+	}
+	if (n < job->n_outputs) {
+		*ret = &job->outputs[n];
+		return 0;
+	}
+	err_set(e, ERR_OUTPUT_NOT_FOUND, "the job is %s and has %zu %s", job_state_name(job->state), job->n_outputs,
+		job->n_outputs == 1 ? "output" : "outputs");
+	return err_field(e, "n");
+}
+
 static void answer_output(struct http_request *r)
 {
 	struct err e = ERR_INIT;
+	const struct output *output = NULL;
+	bool show_inline;
 	struct job job;
-	int rc = read_job_of_path(r, &job, &e);
+	int rc = content_inline_wanted(r, &show_inline, &e);
 
-	if (rc == 0) {
-		rc = err_set(&e, ERR_OUTPUT_NOT_FOUND, "a job of op %.*s has a result and no outputs", STR_FMT(job.op));
-		err_field(&e, "n");
+	if (rc == 0)
+		rc = read_job_of_path(r, &job, &e);
+	if (rc == 0)
+		rc = find_output(r, &job, &output, &e);
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return;
 	}
-	front_problem(r, rc, &e);
+	struct content c = content_of_output(&job, output);
+	content_answer(r, &c, show_inline);
 }
 
 static void end_output(struct http_request *r)
 {
-	front_read(r, answer_output);
+	front_block(r, answer_output);
 }
 
 static const struct http_handler get_output = {.end = end_output};
+static const char *const output_query[] = {"inline", NULL};
 
 const struct http_route api_job_routes[] = {
 	{HTTP_POST, "/v1/files/{id}/jobs", &queue_job, HTTP_CALLER, "queueFileJob", "Queue one job on a file", NULL},
@@ -308,6 +372,6 @@ const struct http_route api_job_routes[] = {
 	{HTTP_GET, "/v1/jobs/{id}", &get_job, HTTP_CALLER, "getJob", "A job", wait_query},
 	{HTTP_POST, "/v1/jobs/{id}/cancel", &cancel_job, HTTP_CALLER, "cancelJob", "Cancel a job", NULL},
 	{HTTP_POST, "/v1/jobs/{id}/retry", &retry_job, HTTP_CALLER, "retryJob", "Queue a job again that did not succeed", NULL},
-	{HTTP_GET, "/v1/jobs/{id}/outputs/{n}", &get_output, HTTP_CALLER, "getJobOutput", "The bytes of one output", NULL},
+	{HTTP_GET, "/v1/jobs/{id}/outputs/{n}", &get_output, HTTP_CALLER, "getJobOutput", "The bytes of one output", output_query},
 	{},
 };

@@ -14,8 +14,9 @@ static int unknown_surface(const char *word, struct err *e)
 		names[i] = all[i]->name;
 	names[n] = "all";
 	const char *near = nearest_name(str_of(word), names, n + 1);
-	return err_set(e, ERR_BAD_CONFIG, "server.surfaces: there is no surface \"%.60s\"%s%s; there are md5-calc, hash-tasks and all",
-		       word, near != NULL ? ", perhaps " : "", near != NULL ? near : "");
+	return err_set(e, ERR_BAD_CONFIG,
+		       "server.surfaces: there is no surface \"%.60s\"%s%s; there are md5-calc, hash-tasks, image-stages and all", word,
+		       near != NULL ? ", perhaps " : "", near != NULL ? near : "");
 }
 
 /* Bit i stands for surface i. */
@@ -58,7 +59,7 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 		if (!(chosen & 1u << i))
 			continue;
 		ret->tables[at++] = all[i]->routes;
-		root = all[i]->root;
+		root = all[i]->root != NULL ? all[i]->root : api_page_routes;
 		ret->hash_tasks |= all[i] == &surface_hash_tasks;
 		served++;
 	}

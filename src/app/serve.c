@@ -9,6 +9,7 @@
 #include "front/front.h"
 #include "rt/log.h"
 #include "surfaces/hash_log.h"
+#include "surfaces/surface.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,8 @@ struct service {
 	struct engine *engine;
 	struct front front;
 	bool has_front;
+	struct surface_options surfaces;
+	char image_stages_ops[96];
 	struct http_server *http;
 	uint16_t port;
 };
@@ -185,6 +188,10 @@ static int open_service(struct service *v, const struct settings *s, const struc
 		return err_wrap(e, "data directory %.100s", s->data_dir);
 	front_init(&v->front, v->engine, s->file_max, version);
 	v->has_front = true;
+	snprintf(v->image_stages_ops, sizeof(v->image_stages_ops), "resize;width=%u;height=%u;fit=inside;format=jpeg",
+		 s->image_stages_width, s->image_stages_height);
+	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops};
+	v->front.surfaces = &v->surfaces;
 	return open_http(v, s, &share, routes, e);
 }
 

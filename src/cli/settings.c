@@ -15,6 +15,7 @@
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
+#define IMAGE_SIDE_MAX 16384 /* as the op resize takes it */
 
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL}; /* in the order of enum log_level */
 static const char *const format_words[] = {"auto", "text", "json", NULL}; /* in the order of enum log_format */
@@ -25,7 +26,7 @@ static const struct config_option options[] = {
 	{"server", "listen", "listen", CONFIG_STRING, AT(listen), "127.0.0.1:8080", 0, 0, NULL,
 	 "Address and port to listen on; port 0 lets the system choose."},
 	{"server", "surfaces", "surface", CONFIG_LIST, AT(surfaces), "", 0, 0, NULL,
-	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, or all."},
+	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, image-stages, or all."},
 
 	{"data", "dir", "data", CONFIG_STRING, AT(data_dir), "./filemill-data", 0, 0, NULL,
 	 "Directory that holds the catalogue and the files."},
@@ -99,6 +100,8 @@ static const struct config_option options[] = {
 
 	{"surfaces.hash_tasks", "log_file", NULL, CONFIG_STRING, AT(hash_tasks_log_file), "", 0, 0, NULL,
 	 "File that gets one line for every finished md5 job while hash-tasks is served; empty means none."},
+	{"surfaces.image_stages", "size", NULL, CONFIG_STRING, AT(image_stages_size), "500x500", 0, 0, NULL,
+	 "Width and height in pixels that image-stages' thumbnails fit into."},
 };
 
 const struct config_option *settings_options(size_t *ret_n)
@@ -143,6 +146,21 @@ static int check_may_lack(struct settings *s, struct err *e)
 	return 0;
 }
 
+static int read_image_size(struct settings *s, struct err *e)
+{
+	struct str height, width = str_split(str_of(s->image_stages_size), 'x', &height);
+	uint64_t w, h;
+
+	if (height.p == NULL || !str_to_u64(width, &w) || !str_to_u64(height, &h) || w < 1 || h < 1 || w > IMAGE_SIDE_MAX ||
+	    h > IMAGE_SIDE_MAX)
+		return err_set(e, ERR_BAD_CONFIG,
+			       "surfaces.image_stages.size: \"%.40s\" is no size such as 500x500, each side from 1 to %d",
+			       s->image_stages_size, IMAGE_SIDE_MAX);
+	s->image_stages_width = (unsigned)w;
+	s->image_stages_height = (unsigned)h;
+	return 0;
+}
+
 /* Jobs wait in the kernel while their children work, so a thread a core keeps every core busy; with one core a long job must not hold up all others. */
 static int64_t default_job_threads(void)
 {
@@ -180,6 +198,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = check_may_lack(&s, e);
 	if (rc == 0)
 		rc = op_table_new(&s.ops, s.commands, s.pipelines, strings, e);
+	if (rc == 0)
+		rc = read_image_size(&s, e);
 	if (rc == 0)
 		rc = check_together(&s, e);
 	if (s.job_threads == 0)

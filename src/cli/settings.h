@@ -46,6 +46,8 @@ struct settings {
 	bool anonymous;
 	/* surfaces.<name> */
 	const char *hash_tasks_log_file;
+	const char *image_stages_size;
+	unsigned image_stages_width, image_stages_height; /* from the size */
 };
 
 const struct config_option *settings_options(size_t *ret_n);

@@ -8,40 +8,40 @@
 #include <string.h>
 #include <sys/stat.h>
 
-struct content {
+struct answer {
 	struct http_request *r;
-	const struct file *f;
+	const struct content *content;
 	char etag[65]; /* hex of the SHA-256, without quotes */
 	enum range_result range;
 	uint64_t first, length; /* bytes to send */
 };
 
-static void set_validators(const struct content *c)
+static void set_validators(const struct answer *a)
 {
 	char quoted[68], date[30], digest[64] = "sha-256=:";
 
-	snprintf(quoted, sizeof(quoted), "\"%s\"", c->etag);
-	http_set_header(c->r, "ETag", quoted);
-	http_date_format(date, c->f->created_at);
-	http_set_header(c->r, "Last-Modified", date);
+	snprintf(quoted, sizeof(quoted), "\"%s\"", a->etag);
+	http_set_header(a->r, "ETag", quoted);
+	http_date_format(date, a->content->made_at);
+	http_set_header(a->r, "Last-Modified", date);
 	size_t n = strlen(digest);
-	n += base64_encode(digest + n, c->f->sha256, sizeof(c->f->sha256));
+	n += base64_encode(digest + n, a->content->sha256, 32);
 	memcpy(digest + n, ":", 2);
-	http_set_header(c->r, "Repr-Digest", digest);
-	http_set_header(c->r, "Accept-Ranges", "bytes");
-	http_set_header(c->r, "Cache-Control", "private, no-cache");
+	http_set_header(a->r, "Repr-Digest", digest);
+	http_set_header(a->r, "Accept-Ranges", "bytes");
+	http_set_header(a->r, "Cache-Control", "private, no-cache");
 }
 
 /* Bytes from strangers must not run, be guessed at, or be embedded elsewhere (PROMISES: served bytes). */
-static void set_safety(const struct content *c, bool show_inline)
+static void set_safety(const struct answer *a, bool show_inline)
 {
 	CLEANUP(buf_release) struct buf disposition = BUF_INIT;
 
-	http_set_header(c->r, "X-Content-Type-Options", "nosniff");
-	http_set_header(c->r, "Content-Security-Policy", "sandbox; default-src 'none'");
-	http_set_header(c->r, "Cross-Origin-Resource-Policy", "same-origin");
-	disposition_write(&disposition, show_inline && magic_inline_safe(c->f->type) ? "inline" : "attachment", c->f->name);
-	http_set_header(c->r, "Content-Disposition", buf_ok(&disposition) ? disposition.p : "attachment");
+	http_set_header(a->r, "X-Content-Type-Options", "nosniff");
+	http_set_header(a->r, "Content-Security-Policy", "sandbox; default-src 'none'");
+	http_set_header(a->r, "Cross-Origin-Resource-Policy", "same-origin");
+	disposition_write(&disposition, show_inline && magic_inline_safe(a->content->type) ? "inline" : "attachment", a->content->name);
+	http_set_header(a->r, "Content-Disposition", buf_ok(&disposition) ? disposition.p : "attachment");
 }
 
 static bool unchanged_since(struct str date, int64_t created_ms)
@@ -52,49 +52,49 @@ static bool unchanged_since(struct str date, int64_t created_ms)
 }
 
 /* RFC 9110 §13.2.2, in its order. 0: go on; else the status to answer. */
-static int check_conditions(const struct content *c)
+static int check_conditions(const struct answer *a)
 {
-	struct str etag = {c->etag, 64};
-	struct str match = http_header(c->r, "If-Match"), none = http_header(c->r, "If-None-Match");
+	struct str etag = {a->etag, 64};
+	struct str match = http_header(a->r, "If-Match"), none = http_header(a->r, "If-None-Match");
 
 	if (match.p != NULL) {
 		if (!etag_list_has(match, etag, false))
 			return 412;
 	} else {
-		struct str date = http_header(c->r, "If-Unmodified-Since");
+		struct str date = http_header(a->r, "If-Unmodified-Since");
 		int64_t since;
-		if (date.p != NULL && http_date_parse(&since, date) && c->f->created_at / 1000 > since / 1000)
+		if (date.p != NULL && http_date_parse(&since, date) && a->content->made_at / 1000 > since / 1000)
 			return 412;
 	}
 	if (none.p != NULL)
 		return etag_list_has(none, etag, true) ? 304 : 0;
-	return unchanged_since(http_header(c->r, "If-Modified-Since"), c->f->created_at) ? 304 : 0;
+	return unchanged_since(http_header(a->r, "If-Modified-Since"), a->content->made_at) ? 304 : 0;
 }
 
-static void choose_range(struct content *c)
+static void choose_range(struct answer *a)
 {
-	struct str range = http_header(c->r, "Range"), condition = http_header(c->r, "If-Range");
+	struct str range = http_header(a->r, "Range"), condition = http_header(a->r, "If-Range");
 
-	c->range = RANGE_WHOLE;
-	if (range.p != NULL && http_method(c->r) == HTTP_GET &&
-	    (condition.p == NULL || if_range_holds(condition, (struct str){c->etag, 64})))
-		c->range = range_parse(range, c->f->size, &c->first, &c->length);
-	if (c->range == RANGE_WHOLE) {
-		c->first = 0;
-		c->length = c->f->size;
+	a->range = RANGE_WHOLE;
+	if (range.p != NULL && http_method(a->r) == HTTP_GET &&
+	    (condition.p == NULL || if_range_holds(condition, (struct str){a->etag, 64})))
+		a->range = range_parse(range, a->content->size, &a->first, &a->length);
+	if (a->range == RANGE_WHOLE) {
+		a->first = 0;
+		a->length = a->content->size;
 	}
 }
 
-static void answer_unsatisfiable(const struct content *c)
+static void answer_unsatisfiable(const struct answer *a)
 {
 	struct err e = ERR_INIT;
 	char text[48];
 
-	snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)c->f->size);
-	http_set_header(c->r, "Content-Range", text);
-	err_set(&e, ERR_RANGE_UNSATISFIABLE, "the file has %llu bytes", (unsigned long long)c->f->size);
+	snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)a->content->size);
+	http_set_header(a->r, "Content-Range", text);
+	err_set(&e, ERR_RANGE_UNSATISFIABLE, "there are %llu bytes", (unsigned long long)a->content->size);
 	err_field(&e, "Range");
-	front_problem(c->r, e.code, &e);
+	front_problem(a->r, e.code, &e);
 }
 
 /* Markup can act when some program takes it at its word: it leaves as bytes. */
@@ -107,74 +107,100 @@ static bool is_markup(struct str type)
 	return str_starts(type, STR("text/")) || (type.len >= xml.len && str_eq((struct str){type.p + type.len - xml.len, xml.len}, xml));
 }
 
-static void send_bytes(const struct content *c, int status, int *fd, struct buf *bytes)
+static void send_bytes(const struct answer *a, int status, int *fd, struct buf *bytes)
 {
-	struct str type = is_markup(c->f->type) ? STR("application/octet-stream") : c->f->type;
+	struct str type = is_markup(a->content->type) ? STR("application/octet-stream") : a->content->type;
 	char text[TYPE_MAX_BYTES + 32];
 
 	snprintf(text, sizeof(text), "%.*s%s", STR_FMT(type), str_eq(type, STR("text/plain")) ? "; charset=utf-8" : "");
 	if (*fd >= 0) {
-		http_reply_fd(c->r, status, text, fd_steal(fd), c->first, c->length);
+		http_reply_fd(a->r, status, text, fd_steal(fd), a->first, a->length);
 		return;
 	}
-	if (c->range == RANGE_PART) {
-		memmove(bytes->p, bytes->p + c->first, c->length);
-		bytes->len = c->length;
+	if (a->range == RANGE_PART) {
+		memmove(bytes->p, bytes->p + a->first, a->length);
+		bytes->len = a->length;
 	}
-	http_reply_buf(c->r, status, text, bytes);
+	http_reply_buf(a->r, status, text, bytes);
 }
 
 /* The bytes are all there: a short blob must be told before a status is sent that promises more. */
-static int open_bytes(const struct content *c, int *fd, struct buf *bytes, struct err *e)
+static int open_bytes(const struct answer *a, int *fd, struct buf *bytes, struct err *e)
 {
+	const struct content *c = a->content;
 	struct stat st;
-	int rc = engine_open_content(front_engine(c->r), c->f, fd, bytes, e);
+	int rc = c->file != NULL ? engine_open_content(front_engine(a->r), c->file, fd, bytes, e)
+				 : engine_open_output(front_engine(a->r), c->output, fd, e);
 
 	if (rc != 0)
 		return rc;
-	if (*fd < 0 && (!buf_ok(bytes) || bytes->len != c->f->size))
-		return err_set(e, buf_ok(bytes) ? ERR_DAMAGED : ERR_NO_MEMORY, "the bytes of the file could not be read whole");
-	if (*fd >= 0 && (fstat(*fd, &st) != 0 || (uint64_t)st.st_size != c->f->size))
-		return err_set(e, ERR_DAMAGED, "the stored bytes do not have the length of the file");
+	if (*fd < 0 && (!buf_ok(bytes) || bytes->len != a->content->size))
+		return err_set(e, buf_ok(bytes) ? ERR_DAMAGED : ERR_NO_MEMORY, "the bytes could not be read whole");
+	if (*fd >= 0 && (fstat(*fd, &st) != 0 || (uint64_t)st.st_size != a->content->size))
+		return err_set(e, ERR_DAMAGED, "the stored bytes do not have the length they should");
 	return 0;
 }
 
-void content_answer(struct http_request *r, const struct file *f, bool show_inline)
+struct content content_of_file(const struct file *f)
 {
-	struct content c = {.r = r, .f = f};
+	return (struct content){
+		.name = f->name, .type = f->type, .size = f->size, .sha256 = f->sha256, .made_at = f->created_at, .file = f};
+}
+
+struct content content_of_output(const struct job *job, const struct output *o)
+{
+	return (struct content){
+		.name = o->name, .type = o->type, .size = o->size, .sha256 = o->sha256, .made_at = job->finished_at, .output = o};
+}
+
+int content_inline_wanted(const struct http_request *r, bool *ret, struct err *e)
+{
+	struct str show = http_query(r, "inline");
+
+	if (show.p != NULL && !str_eq(show, STR("1")) && !str_eq(show, STR("0"))) {
+		err_set(e, ERR_BAD_PARAMETER, "inline is 1 or 0");
+		return err_field(e, "inline");
+	}
+	*ret = show.p != NULL && str_eq(show, STR("1"));
+	return 0;
+}
+
+void content_answer(struct http_request *r, const struct content *c, bool show_inline)
+{
+	struct answer a = {.r = r, .content = c};
 	CLEANUP(buf_release) struct buf bytes = BUF_INIT;
 	CLEANUP(fd_close) int fd = -1;
 	struct err e = ERR_INIT;
 
-	hex_encode(c.etag, f->sha256, sizeof(f->sha256));
-	int status = check_conditions(&c);
+	hex_encode(a.etag, c->sha256, 32);
+	int status = check_conditions(&a);
 	if (status == 412) {
-		err_set(&e, ERR_PRECONDITION_FAILED, "the file's entity tag or date does not fit the condition");
+		err_set(&e, ERR_PRECONDITION_FAILED, "the entity tag or date does not fit the condition");
 		front_problem(r, e.code, &e);
 		return;
 	}
 	if (status == 304) {
-		set_validators(&c);
+		set_validators(&a);
 		http_reply_empty(r, 304);
 		return;
 	}
-	choose_range(&c);
-	if (c.range == RANGE_UNSATISFIABLE) {
-		answer_unsatisfiable(&c);
+	choose_range(&a);
+	if (a.range == RANGE_UNSATISFIABLE) {
+		answer_unsatisfiable(&a);
 		return;
 	}
-	int rc = open_bytes(&c, &fd, &bytes, &e);
+	int rc = open_bytes(&a, &fd, &bytes, &e);
 	if (rc != 0) {
 		front_problem(r, rc, &e);
 		return;
 	}
-	set_validators(&c);
-	set_safety(&c, show_inline);
-	if (c.range == RANGE_PART) {
+	set_validators(&a);
+	set_safety(&a, show_inline);
+	if (a.range == RANGE_PART) {
 		char text[80];
-		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)c.first,
-			 (unsigned long long)(c.first + c.length - 1), (unsigned long long)f->size);
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)a.first,
+			 (unsigned long long)(a.first + a.length - 1), (unsigned long long)c->size);
 		http_set_header(r, "Content-Range", text);
 	}
-	send_bytes(&c, c.range == RANGE_PART ? 206 : 200, &fd, &bytes);
+	send_bytes(&a, a.range == RANGE_PART ? 206 : 200, &fd, &bytes);
 }

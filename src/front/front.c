@@ -82,6 +82,19 @@ struct str front_owner(const struct http_request *r)
 	return STR(OWNER_PUBLIC);
 }
 
+int64_t front_stamp_us(const struct http_request *r)
+{
+	struct front *f = front_of(r);
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	int64_t now = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000, last = atomic_load(&f->stamp_us), next;
+	do
+		next = now > last ? now : last + 1;
+	while (!atomic_compare_exchange_weak(&f->stamp_us, &last, next));
+	return next;
+}
+
 int front_id(struct http_request *r, struct uuid *ret, struct err *e)
 {
 	if (uuid_parse(ret, http_param(r, "id")))

@@ -13,11 +13,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct surface_options;
+
 struct front {
 	struct engine *engine; /* borrowed */
 	uint64_t file_max; /* bytes of one file */
 	int64_t started_ms; /* wall clock */
 	const char *version;
+	const struct surface_options *surfaces; /* of surfaces/, opaque here; borrowed; set after front_init() where one is served */
+	_Atomic int64_t stamp_us; /* the newest front_stamp_us() */
 
 	_Atomic bool stopping; /* new work is refused; what runs goes on */
 	_Atomic unsigned uploads; /* being received or waiting for their commit */
@@ -41,6 +45,9 @@ struct engine *front_engine(const struct http_request *r);
 struct catalog *front_catalog(const struct http_request *r);
 /* Whose files this caller sees. */
 struct str front_owner(const struct http_request *r);
+
+/* Unix time in microseconds that no other call of this server gets; it never goes back while the server runs. Any thread. */
+int64_t front_stamp_us(const struct http_request *r);
 
 /* The {id} of the path. ERR_BAD_ID. */
 [[nodiscard]] int front_id(struct http_request *r, struct uuid *ret, struct err *e);

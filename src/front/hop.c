@@ -67,7 +67,7 @@ static void written(void *arg, struct change *c)
 		return;
 	}
 	if (w->explain != NULL)
-		w->explain(c);
+		w->explain(w);
 	front_problem(w->r, c->code, &c->err);
 }
 

@@ -16,7 +16,8 @@ struct front_write {
 	struct change change;
 	struct http_request *r;
 	front_work *then;
-	void (*explain)(struct change *c); /* NULL, or adds to the error of a refused change what only the request knows */
+	void (*explain)(struct front_write *w); /* NULL, or adds to the error of a refused change what only the request knows */
+	const void *note; /* the handler's own */
 };
 
 /* NULL after having answered ERR_NO_MEMORY or ERR_SHUTTING_DOWN. Sets the request's data. */

@@ -42,7 +42,7 @@ void upload_start(struct http_request *r, const struct upload_rules *rules)
 		rules->failed(r, &e);
 		return;
 	}
-	*u = (struct upload){.r = r, .rules = rules, .err = ERR_INIT, .part = PART_SKIPPED};
+	*u = (struct upload){.r = r, .rules = rules, .err = ERR_INIT, .bad_name = ERR_INIT, .part = PART_SKIPPED};
 	http_set_data(r, u);
 	spec.on_room = on_room;
 	spec.arg = u;
@@ -62,6 +62,10 @@ void upload_start(struct http_request *r, const struct upload_rules *rules)
 int upload_feed_file(struct upload *u, const void *data, size_t n, struct err *e)
 {
 	u->file_bytes += n;
+	if (u->bad_name.code != 0) {
+		*e = u->bad_name;
+		return e->code;
+	}
 	if (u->waiting) { /* the intake must not be given more now; at most what one body() brings */
 		buf_add(&u->held, data, n);
 		return buf_ok(&u->held) ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for an upload");
@@ -165,6 +169,14 @@ static int check_form(struct upload *u, struct err *e)
 	if (!u->have_file || (u->rules->chosen && u->unnamed && u->file_bytes == 0)) {
 		err_set(e, ERR_FILE_MISSING, "the form has no part named file");
 		return err_field(e, "file");
+	}
+	if (u->rules->not_empty && u->file_bytes == 0) {
+		err_set(e, ERR_MISSING_VALUE, "the file has no bytes");
+		return err_field(e, "file");
+	}
+	if (u->bad_name.code != 0) {
+		*e = u->bad_name;
+		return e->code;
 	}
 	return check_digests(u, e);
 }

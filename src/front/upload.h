@@ -11,12 +11,19 @@
 
 #include "front/front.h"
 
+struct intake_spec;
+
 struct upload_rules {
-	const char *ops; /* always these; NULL = ?ops=, the part `ops`, or the configured default */
+	const char *ops; /* always these; NULL = ?ops= and ?pipeline=, the parts of these names, or the configured default */
 	bool form_only; /* bare bytes are ERR_FILE_MISSING */
 	bool plain_form; /* only the part `file` counts: other parts are skipped whatever they are, and the query is not looked at */
 	bool chosen; /* an empty part without a file name, which is what a browser sends when nothing was chosen, is ERR_FILE_MISSING */
+	bool not_empty; /* a file without bytes is ERR_MISSING_VALUE */
 	int64_t wait_ms; /* hold the answer this long for the results; -1 = as the request says */
+	/* NULL, or adds to the specification what differs from request to request (id, ops, types); what it puts there lives as long as the request. */
+	int (*prepare)(struct http_request *r, struct intake_spec *spec, struct err *e);
+	/* NULL, or judges the name of a form's file as it was sent; a part without one is then no file. The refusal waits for the first byte, so that an empty file is told as such. */
+	int (*check_name)(struct str filename, struct err *e);
 	/* Each must answer. `stored` runs on the committer's or a pool thread and must not block; the file is valid during the call. */
 	void (*stored)(struct http_request *r, const struct file *f, bool replayed);
 	void (*failed)(struct http_request *r, struct err *e);

@@ -1,8 +1,10 @@
-/* The parts of an upload's form: `file`, and for our own API the text parts `ops` and `labels`. Text parts of other names are skipped: browsers add them. */
+/* The parts of an upload's form: `file`, and for our own API the text parts `ops`, `pipeline` and `labels`. Text parts of other names are skipped: browsers add them. */
 #include "front/upload_impl.h"
 
 static int begin_file(struct upload *u, const struct multipart_part *part, struct err *e)
 {
+	if (u->rules->check_name != NULL && part->filename.p == NULL)
+		return 0;
 	if (u->have_file) {
 		err_set(e, ERR_BAD_MULTIPART, "the form has two parts named file; each request stores one");
 		return err_field(e, "file");
@@ -10,6 +12,8 @@ static int begin_file(struct upload *u, const struct multipart_part *part, struc
 	u->part = PART_FILE;
 	u->have_file = true;
 	u->unnamed = part->filename.p != NULL && part->filename.len == 0;
+	if (u->rules->check_name != NULL && u->rules->check_name(part->filename, &u->bad_name) != 0)
+		return 0;
 	if (part->filename.p == NULL || u->have_name)
 		return 0;
 	return intake_set_name(u->in, part->filename, e);
@@ -43,6 +47,8 @@ static int part_begin(void *arg, const struct multipart_part *part, struct err *
 	}
 	if (str_eq(part->name, STR("ops")))
 		return u->rules->ops != NULL ? 0 : begin_text(u, PART_OPS, &u->have_ops, "ops", e);
+	if (str_eq(part->name, STR("pipeline")))
+		return u->rules->ops != NULL ? 0 : begin_text(u, PART_PIPELINE, &u->have_pipeline, "pipeline", e);
 	if (str_eq(part->name, STR("labels")))
 		return begin_text(u, PART_LABELS, &u->have_labels, "labels", e);
 	return 0;
@@ -72,6 +78,8 @@ static int part_end(void *arg, struct err *e)
 	switch (u->part) {
 	case PART_OPS:
 		return intake_set_ops(u->in, str_trim(buf_str(&u->field)), e);
+	case PART_PIPELINE:
+		return intake_set_pipeline(u->in, str_trim(buf_str(&u->field)), e);
 	case PART_LABELS:
 		return intake_set_labels(u->in, str_trim(buf_str(&u->field)), e);
 	case PART_FILE:

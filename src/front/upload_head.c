@@ -71,6 +71,7 @@ static int read_query(struct upload *u, bool form, struct intake_spec *spec, str
 
 	spec->name = http_query(r, "name");
 	spec->ops = http_query(r, "ops");
+	spec->pipeline = http_query(r, "pipeline");
 	spec->labels = http_query(r, "labels");
 	if (spec->name.p == NULL && !form) {
 		struct str disposition = http_header(r, "Content-Disposition");
@@ -82,6 +83,7 @@ static int read_query(struct upload *u, bool form, struct intake_spec *spec, str
 	}
 	u->have_name = spec->name.p != NULL;
 	u->have_ops = spec->ops.p != NULL;
+	u->have_pipeline = spec->pipeline.p != NULL;
 	u->have_labels = spec->labels.p != NULL;
 	return 0;
 }
@@ -108,6 +110,8 @@ int upload_read_head(struct upload *u, struct intake_spec *spec, struct err *e)
 		return rc;
 	if (rules->ops != NULL)
 		spec->ops = str_of(rules->ops);
+	if (rules->prepare != NULL && (rc = rules->prepare(r, spec, e)) != 0)
+		return rc;
 	u->wait_ms = rules->wait_ms;
 	if (u->wait_ms < 0 && (rc = wait_wanted(r, &u->wait_ms, e)) != 0)
 		return rc;

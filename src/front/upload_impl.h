@@ -6,7 +6,7 @@
 #include "http/fields.h"
 #include "http/multipart.h"
 
-enum upload_part { PART_FILE, PART_OPS, PART_LABELS, PART_SKIPPED };
+enum upload_part { PART_FILE, PART_OPS, PART_PIPELINE, PART_LABELS, PART_SKIPPED };
 
 /* In the request's arena. Calls come from one thread at a time: an HTTP thread, or the pool thread that calls on_room. */
 struct upload {
@@ -24,8 +24,9 @@ struct upload {
 
 	struct multipart *form; /* NULL for bare bytes */
 	enum upload_part part;
-	bool have_file, have_ops, have_labels, have_name, unnamed;
+	bool have_file, have_ops, have_pipeline, have_labels, have_name, unnamed;
 	uint64_t file_bytes;
+	struct err bad_name; /* what rules->check_name said */
 	struct buf field; /* the text part being read */
 	size_t field_bytes;
 	struct digest_want want; /* forms only: digests of the whole body */

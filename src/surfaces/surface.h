@@ -10,11 +10,16 @@
 struct surface {
 	const char *name; /* as in --surface */
 	const struct http_route *routes; /* ends with a pattern of NULL */
-	const struct http_route *root; /* its own `/`, served when it is the only surface; same form */
+	const struct http_route *root; /* its own `/`, served when it is the only surface; same form; NULL = the native page */
 	const char *summary;
 };
 
-extern const struct surface surface_md5_calc, surface_hash_tasks;
+/* What the configuration says of surfaces; struct front carries it to their handlers. */
+struct surface_options {
+	const char *image_stages_ops; /* what is done with each image, as a list of ops with one resize */
+};
+
+extern const struct surface surface_md5_calc, surface_hash_tasks, surface_image_stages;
 
 const struct surface *const *surface_all(size_t *ret_n);
 const struct surface *surface_find(struct str name); /* NULL when there is none */
