@@ -1,4 +1,4 @@
-/* The janitor: watches free space, removes the bytes of deleted files, deletes expired ones, forgets what is old, and sweeps unreferenced blobs.
+/* The janitor: watches free space and the runner, removes the bytes of deleted files, deletes expired ones, forgets what is old, and sweeps unreferenced blobs.
  *
  * The sweep cannot race an upload: names are used once, an upload's name is on the list of open uploads until its row is committed (or its blob removed), and
  * the list is asked before the catalogue. What is on neither will never be referred to.
@@ -167,6 +167,23 @@ static void sweep(struct engine *g)
 	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));
 }
 
+/* What the runner counts since its start becomes metrics; a zygote that had to be replaced is told. */
+static void look_at_runner(struct engine *g, struct runner_stats *last)
+{
+	struct runner_stats now;
+
+	runner_stats(g->config.runner, &now);
+	metric_set(METRIC_RUNNER_CHILDREN, now.living);
+	metric_add(METRIC_RUNNER_STARTED, (int64_t)(now.children - last->children));
+	metric_add(METRIC_RUNNER_KILLED, (int64_t)(now.killed - last->killed));
+	metric_add(METRIC_RUNNER_LOST, (int64_t)(now.lost - last->lost));
+	metric_add(METRIC_RUNNER_VIOLATIONS, (int64_t)(now.violations - last->violations));
+	metric_add(METRIC_RUNNER_ZYGOTES, (int64_t)(now.zygotes - last->zygotes));
+	if (last->zygotes > 0 && now.zygotes > last->zygotes)
+		log_event(LOG_ERROR, "runner_restarted", LF_INT("pid", now.zygote_pid), LF_INT("times", now.zygotes - 1));
+	*last = now;
+}
+
 struct janitor_times { /* when each is due, monotonic ms */
 	int64_t purge, doomed, sweep;
 };
@@ -191,6 +208,7 @@ static void *janitor_run(void *arg)
 {
 	struct engine *g = arg;
 	struct janitor_times due;
+	struct runner_stats runner = {};
 
 	remove_doomed(g);
 	sweep(g);
@@ -198,6 +216,7 @@ static void *janitor_run(void *arg)
 	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS, .doomed = now + AGAIN_MS, .sweep = now + g->config.sweep_every_ms};
 	do {
 		look_at_space(g);
+		look_at_runner(g, &runner);
 		if (!catalog_sealed(g->catalog))
 			tidy(g, &due, engine_mono(g));
 		metric_set(METRIC_STORAGE_SEALED, blobs_sealed(g->blobs) || catalog_sealed(g->catalog));

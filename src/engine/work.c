@@ -127,6 +127,7 @@ static void count(const struct change *c)
 	else if (c->code == 0 && f->state == JOB_SUCCEEDED) {
 		metric_add(METRIC_JOBS_SUCCEEDED, 1);
 		metric_add(METRIC_JOBS_CACHED, !uuid_is_zero(f->same_as));
+		metric_add(METRIC_OUTPUTS, (int64_t)f->n_outputs);
 		for (size_t i = 0; i < f->n_outputs; i++)
 			metric_add(METRIC_OUTPUT_BYTES, (int64_t)f->outputs[i].size);
 	}

@@ -264,6 +264,95 @@ static void a_failing_store_call_never_leads_to_an_acknowledgement(void **state)
 	free(data);
 }
 
+static void other_types_than_asked_for_are_refused_as_soon_as_they_show(void **state)
+{
+	static const char *const types[] = {"image/png", "image/gif", NULL};
+	struct world w = {};
+	struct upload u;
+	struct intake *in;
+	struct intake_spec spec = PUBLIC_SPEC;
+	struct err e = ERR_INIT;
+	char *data = calloc(1, 100000);
+
+	world_open(&w, NULL);
+	spec.types = types;
+	memcpy(data, "GIF89a", 6);
+	for (size_t n = 100; n <= 100000; n *= 10) {
+		upload_bytes(&w, &spec, data, n, 50, &u);
+		assert_int_equal(u.code, 0);
+	}
+	assert_int_equal(count_blobs(&w), 1);
+	memcpy(data, "%PDF-1", 6);
+	for (size_t n = 100; n <= 100000; n *= 10) {
+		upload_bytes(&w, &spec, data, n, 50, &u);
+		assert_int_equal(u.code, ERR_UNSUPPORTED_TYPE);
+	}
+	upload_bytes(&w, &spec, "", 0, 1, &u);
+	assert_int_equal(u.code, ERR_UNSUPPORTED_TYPE);
+	assert_int_equal(intake_open(w.g, &spec, &in, &e), 0);
+	assert_int_equal(intake_feed(in, data, MAGIC_BYTES - 1, &e), INTAKE_MORE);
+	assert_int_equal(intake_feed(in, data, 1, &e), INTAKE_FAILED); /* the type is known from here on */
+	assert_int_equal(e.code, ERR_UNSUPPORTED_TYPE);
+	intake_cancel(in);
+	assert_int_equal(count_blobs(&w), 1);
+	world_close(&w);
+	free(data);
+}
+
+static void an_id_that_the_caller_chose_is_taken_once(void **state)
+{
+	struct world w = {};
+	struct upload u;
+	struct intake_spec spec = PUBLIC_SPEC;
+	struct arena a = ARENA_INIT;
+	char *data = calloc(1, 100000);
+
+	world_open(&w, NULL);
+	spec.id = engine_new_id(w.g);
+	upload_bytes(&w, &spec, data, 100000, 100000, &u);
+	assert_int_equal(u.code, 0);
+	assert_true(uuid_eq(u.id, spec.id));
+	upload_bytes(&w, &spec, data, 100000, 100000, &u);
+	assert_int_equal(u.code, ERR_CONFLICT);
+	upload_bytes(&w, &spec, "small", 5, 5, &u);
+	assert_int_equal(u.code, ERR_CONFLICT);
+	assert_int_equal(count_blobs(&w), 1); /* the first one's is untouched */
+	assert_int_equal(read_file(&w, spec.id, &a).size, 100000);
+	arena_release(&a);
+	world_close(&w);
+	free(data);
+}
+
+static void ops_and_a_pipeline_together_are_refused(void **state)
+{
+	struct world w = {};
+	struct upload u;
+	struct intake_spec spec = PUBLIC_SPEC;
+	struct engine_config c = world_config();
+	struct arena a = ARENA_INIT;
+
+	assert_int_equal(op_table_new(&c.ops, STR(""), STR("{\"sums\":[\"md5\",\"sha1\"]}"), &a, NULL), 0);
+	world_open(&w, &c);
+	spec.pipeline = STR("sums");
+	spec.idempotency_key = STR("key");
+	upload_bytes(&w, &spec, "abc", 3, 3, &u);
+	assert_int_equal(u.code, 0);
+	assert_int_equal(u.jobs, 2);
+	spec.pipeline = (struct str){};
+	upload_bytes(&w, &spec, "abc", 3, 3, &u);
+	assert_int_equal(u.code, ERR_IDEMPOTENCY_CONFLICT); /* the pipeline is part of what was asked for */
+	spec.idempotency_key = (struct str){};
+	spec.pipeline = STR("sum");
+	upload_bytes(&w, &spec, "abc", 3, 3, &u);
+	assert_int_equal(u.code, ERR_UNKNOWN_PIPELINE);
+	spec.pipeline = STR("sums");
+	spec.ops = STR("md5");
+	upload_bytes(&w, &spec, "abc", 3, 3, &u);
+	assert_int_equal(u.code, ERR_BAD_OPS);
+	world_close(&w);
+	arena_release(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +366,9 @@ int main(void)
 		cmocka_unit_test(an_idempotency_key_gives_the_first_file_again),
 		cmocka_unit_test(a_key_in_use_is_refused_until_its_request_ends),
 		cmocka_unit_test(large_uploads_at_once_are_bounded),
+		cmocka_unit_test(other_types_than_asked_for_are_refused_as_soon_as_they_show),
+		cmocka_unit_test(an_id_that_the_caller_chose_is_taken_once),
+		cmocka_unit_test(ops_and_a_pipeline_together_are_refused),
 		cmocka_unit_test(a_failing_store_call_never_leads_to_an_acknowledgement),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
