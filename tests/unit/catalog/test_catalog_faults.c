@@ -117,6 +117,144 @@ static void no_file_that_cannot_be_opened_loses_what_was_acknowledged(void **sta
 	fail_each(state, FAULT_OPEN, SQLITE_CANTOPEN, false);
 }
 
+/* ---- a migration that is cut off ---- */
+
+/* At every write or flush that may fail: afterwards the catalogue is of the old schema or of the new one, and nothing is missing. */
+static void cut_migration(void **state, enum fault_call call, int rc, bool goes_on)
+{
+	struct world *w = *state;
+	unsigned hits = 1;
+
+	for (unsigned n = 1; hits; n++) {
+		struct file f;
+
+		fault_plan(call, 0, 0, false);
+		world_old(w);
+		fault_plan(call, n, rc, goes_on);
+		if (catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err) < 0)
+			assert_true(w->err.code == ERR_STORAGE_FULL || w->err.code == ERR_IO);
+		hits = fault_hits();
+		catalog_free(w->c);
+		w->c = NULL;
+		fault_plan(call, 0, 0, false);
+		assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
+		assert_int_equal(catalog_file(w->c, (struct file_key){.id = test_id(1)}, STR(OLD_OWNER), &w->arena, &f, &w->err), 0);
+		assert_int_equal(f.n_jobs, 2);
+		assert_int_equal(doomed_count(w), 1);
+		world_check_database(w);
+	}
+}
+
+static void no_migration_that_is_cut_off_loses_anything(void **state)
+{
+	cut_migration(state, FAULT_WRITE, SQLITE_IOERR_WRITE, false);
+	cut_migration(state, FAULT_WRITE, SQLITE_FULL, true);
+	cut_migration(state, FAULT_SYNC, SQLITE_IOERR_FSYNC, false);
+}
+
+/* ---- chains and outputs ---- */
+
+static int try_one(struct world *w, struct change *ch)
+{
+	struct change *batch[] = {ch};
+	int r = catalog_apply(w->c, batch, 1, &w->err);
+
+	if (r < 0)
+		assert_true(w->err.code == ERR_STORAGE_FULL || w->err.code == ERR_IO || w->err.code == ERR_STORAGE_SEALED);
+	return r < 0 ? r : ch->code;
+}
+
+/* Two files with the same bytes and a chain each; the first job runs with an output, the second takes it over; one file goes. How far it came. */
+static unsigned run_chains(struct world *w)
+{
+	struct change beat = {.kind = CHANGE_BEAT, .beat = {.worker = test_id(500), .now = NOW, .expires_at = NOW + 15000, .first = true}};
+	struct change take = {.kind = CHANGE_CLAIM, .claim = {.worker = test_id(500), .max = 2, .now = NOW, .arena = &w->arena}};
+	struct change end[2], drop = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = test_id(1), .owner = OWNER, .now = NOW}};
+	struct output output = {.name = STR("a"), .type = STR("b"), .size = 1, .blob = STR("public/00/a.1.0")};
+	struct built b;
+
+	for (unsigned i = 1; i <= 2; i++) {
+		build_same_bytes(&b, i, 1);
+		build_job(&b, "resize");
+		build_after(&b, "gzip", &b.jobs[0]);
+		build_after(&b, "zip", &b.jobs[1]);
+		if (try_one(w, &b.change) != 0)
+			return i - 1;
+	}
+	if (try_one(w, &beat) != 0 || try_one(w, &take) != 0 || take.claim.n != 2)
+		return 2;
+	for (unsigned i = 0; i < 2; i++)
+		end[i] = (struct change){.kind = CHANGE_FINISH,
+					 .finish = {.job = take.claim.jobs[i].job.id,
+						    .fence = 1,
+						    .worker = test_id(500),
+						    .state = JOB_SUCCEEDED,
+						    .finished_at = NOW + 1}};
+	end[0].finish.outputs = &output;
+	end[0].finish.n_outputs = 1;
+	end[1].finish.same_as = end[0].finish.job;
+	for (unsigned i = 0; i < 2; i++)
+		if (try_one(w, &end[i]) != 0)
+			return 3 + i;
+	return try_one(w, &drop) == 0 ? 6 : 5;
+}
+
+static void check_chains(struct world *w, unsigned came)
+{
+	if (came >= 4 && came < 6) {
+		if (file_code(w, 1) == 0) /* a delete that was not acknowledged may hold */
+			assert_int_equal(read_job(w, job_id(1, 1)).run_at, NOW + 1);
+		else
+			assert_int_equal(came, 5);
+		assert_true(referenced(w, STR("public/00/a.1.0")));
+	}
+	if (came >= 5)
+		assert_int_equal(read_job(w, job_id(2, 1)).run_at, NOW + 1);
+	if (came == 6) {
+		assert_int_equal(file_code(w, 1), ERR_FILE_GONE);
+		assert_true(referenced(w, STR("public/00/a.1.0")));
+		assert_int_equal(doomed_count(w), 0);
+	}
+	world_check_database(w);
+}
+
+static void fail_chains(void **state, enum fault_call call, int rc, bool goes_on)
+{
+	struct world *w = *state;
+	unsigned hits = 1;
+
+	for (unsigned n = 1; hits; n++) {
+		unsigned came;
+
+		catalog_free(w->c);
+		w->c = NULL;
+		remove_dir(w->dir);
+		temp_dir(w->dir);
+		assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
+		fault_plan(call, n, rc, goes_on);
+		came = run_chains(w);
+		hits = fault_hits();
+		catalog_free(w->c);
+		w->c = NULL;
+		fault_plan(call, 0, 0, false);
+		assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
+		check_chains(w, came);
+		if (!hits)
+			assert_int_equal(came, 6);
+	}
+}
+
+static void chains_and_outputs_hold_together_whatever_write_fails(void **state)
+{
+	fail_chains(state, FAULT_WRITE, SQLITE_IOERR_WRITE, false);
+	fail_chains(state, FAULT_WRITE, SQLITE_FULL, true);
+}
+
+static void chains_and_outputs_hold_together_whatever_flush_fails(void **state)
+{
+	fail_chains(state, FAULT_SYNC, SQLITE_IOERR_FSYNC, false);
+}
+
 static int add_big(struct world *w, unsigned n)
 {
 	struct change *batch[1];
@@ -245,6 +383,9 @@ int main(void)
 		TEST(no_disk_that_fills_up_loses_what_was_acknowledged),
 		TEST(no_flush_that_fails_loses_what_was_acknowledged),
 		TEST(no_file_that_cannot_be_opened_loses_what_was_acknowledged),
+		TEST(no_migration_that_is_cut_off_loses_anything),
+		TEST(chains_and_outputs_hold_together_whatever_write_fails),
+		TEST(chains_and_outputs_hold_together_whatever_flush_fails),
 		TEST(a_full_disk_is_said_clearly_and_passes),
 		TEST(every_batch_is_flushed_before_it_is_acknowledged),
 		TEST(a_failed_flush_seals_until_a_restart),

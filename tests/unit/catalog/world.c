@@ -1,6 +1,8 @@
 #include "world.h"
 
 #include "base/fd.h"
+#include "catalog/catalog_impl.h"
+#include "catalog/sqlite/schema.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -118,6 +120,78 @@ int64_t world_sql(const struct world *w, const char *sql)
 	sqlite3_finalize(s);
 	sqlite3_close(db);
 	return value;
+}
+
+static void exec(sqlite3 *db, const char *fmt, ...)
+{
+	char sql[1500], *message = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(sql, sizeof(sql), fmt, args);
+	va_end(args);
+	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+		fail_msg("%s: %s", sql, message);
+}
+
+#define ID "X'019000000000700080000000%08X'" /* test_id() */
+#define SHA "X'%02X00000000000000000000000000000000000000000000000000000000000000'"
+
+static void old_file(sqlite3 *db, unsigned n, int location, const char *deleted_at)
+{
+	exec(db,
+	     "INSERT INTO file (number, id, owner, name, size, type, sha256, labels, location, created_at, deleted_at)"
+	     " VALUES (%u, " ID ", '" OLD_OWNER "', 'old %u', 3, 'text/plain', " SHA ", '{}', %d, 1000, %s)",
+	     n, n, n, n, location, deleted_at);
+}
+
+static void old_job(sqlite3 *db, unsigned n, unsigned file, const char *op)
+{
+	exec(db, "INSERT INTO job VALUES (%u, " ID ", %u, '%s', 1, '{}', 3, 3, 1000)", n, job_id(n, 0), file, op);
+}
+
+/* A job that is through, with all the rows it left behind. */
+static void old_result(sqlite3 *db, unsigned job, unsigned file)
+{
+	const uint8_t sha256[32] = {(uint8_t)file};
+	int64_t key = artifact_key(STR(OLD_OWNER), STR("md5"), 1, STR("{}"), sha256);
+
+	exec(db, "INSERT INTO result VALUES (%u, 2, 1, 0, 1, 1000, 1001, 1002, 0, NULL, '{\"md5\":\"aa\"}', 0)", job);
+	exec(db, "INSERT INTO outbox SELECT NULL, * FROM result WHERE job = %u", job);
+	exec(db, "INSERT INTO artifact VALUES (%lld, %u)", (long long)key, job);
+}
+
+void world_old(struct world *w)
+{
+	char path[DIR_MAX + 16];
+	sqlite3 *db;
+
+	catalog_free(w->c);
+	w->c = NULL;
+	remove_dir(w->dir);
+	temp_dir(w->dir);
+	snprintf(path, sizeof(path), "%s/catalog.db", w->dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
+	assert_int_equal(sqlite3_exec(db, schema_migrations[0], NULL, NULL, NULL), SQLITE_OK);
+	old_file(db, 1, LOCATION_INLINE, "NULL");
+	exec(db, "INSERT INTO blob VALUES (1, X'616263')");
+	old_file(db, 2, LOCATION_FILE, "NULL");
+	old_file(db, 3, LOCATION_FILE, "2000"); /* deleted; its bytes are still to go */
+	exec(db, "INSERT INTO doomed VALUES (3, 2000)");
+	old_job(db, 1, 1, "md5");
+	old_result(db, 1, 1);
+	old_job(db, 2, 1, "sha1"); /* waits */
+	exec(db,
+	     "INSERT INTO task (job, priority, run_at, state, attempt, losses, fence, cancel, error) VALUES (2, 3, 1000, 0, 0, 0, 4, 0, 0)");
+	old_job(db, 3, 2, "sha1"); /* runs */
+	exec(db, "INSERT INTO worker VALUES (1, " ID ", %lld)", 500, (long long)NOW + 15000);
+	exec(db, "INSERT INTO task VALUES (3, 3, 1000, 1, 1, 0, 1, 1, 1001, 0, 0, NULL)");
+	old_job(db, 4, 3, "md5"); /* of the deleted file */
+	old_result(db, 4, 3);
+	exec(db, "INSERT INTO idempotency VALUES (1, '" OLD_OWNER "', 'key', zeroblob(32), " ID ", %lld)", 1, (long long)NOW);
+	exec(db, "UPDATE tally SET files = 2, file_bytes = 6, waiting = 1, running = 1, succeeded = 2");
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 /* What must hold whatever was done: SQLite's own check, one task or one result for each job, and a tally that agrees with the tables. */

@@ -32,6 +32,9 @@ void world_reopen(struct world *w); /* closes and opens the SQLite catalogue aga
 void world_restart(struct world *w, struct catalog_options options); /* an empty one with other options */
 /* Runs SQL on the world's database and returns the first value, 0 when there is none. */
 int64_t world_sql(const struct world *w, const char *sql);
+/* In the place of the world's catalogue, one of schema 1 as the program left it that knew no other; the world is closed. OLD_OWNER has all in it. */
+#define OLD_OWNER "0190d2a6-0000-7000-8000-000000000001"
+void world_old(struct world *w);
 void world_check_database(const struct world *w);
 void temp_dir(char dir[DIR_MAX]);
 void remove_dir(const char *dir);
