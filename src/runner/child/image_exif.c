@@ -64,10 +64,20 @@ void image_each_exif(VipsImage *im, void (*each)(void *arg, const char *name, st
 
 void image_copy_exif(VipsImage *from, VipsImage *to)
 {
+	/* Empty, in TIFF's structure: some of libvips' writers put the fields only into a block that is there. */
+	static const char block[] = "Exif\0\0II*\0\10\0\0\0\0\0\0\0\0";
+
+	vips_image_set_blob_copy(to, VIPS_META_EXIF_NAME, block, sizeof(block) - 1);
 	for (size_t i = 0; i < ARRAY_LEN(harmless); i++) {
+		CLEANUP(buf_release) struct buf b = BUF_INIT;
 		const char *text;
 
-		if (vips_image_get_typeof(from, harmless[i]) != 0 && vips_image_get_string(from, harmless[i], &text) == 0)
-			vips_image_set_string(to, harmless[i], text);
+		if (vips_image_get_typeof(from, harmless[i]) == 0 || vips_image_get_string(from, harmless[i], &text) != 0)
+			continue;
+		/* libvips' writer takes what stands before the last " (" for the value. */
+		buf_add_str(&b, value_of(text));
+		buf_add_cstr(&b, " (-)");
+		if (buf_ok(&b))
+			vips_image_set_string(to, harmless[i], b.p);
 	}
 }

@@ -2,7 +2,7 @@
 #include "runner/child/child.h"
 
 /* What this program can do beyond digests. */
-static const struct sealed_op *const ops[] = {&op_resize};
+static const struct sealed_op *const ops[] = {&op_probe, &op_resize};
 
 int main(void)
 {

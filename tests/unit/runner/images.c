@@ -250,7 +250,7 @@ int images_set_up(void **state)
 {
 	struct err e = ERR_INIT;
 
-	if (op_resize.prepare(&e) < 0)
+	if (op_resize.prepare(&e) < 0 || op_probe.prepare(&e) < 0)
 		fail_msg("%s", e.detail);
 	return 0;
 }

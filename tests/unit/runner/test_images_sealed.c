@@ -55,10 +55,42 @@ static void every_kind_becomes_every_format_inside_the_seal(void **state)
 	world_end(&w);
 }
 
+static void everything_can_be_probed_inside_the_seal(void **state)
+{
+	static const char *const kinds[] = {".jpg", ".png", ".webp", ".gif", ".tif", ".avif", ".heic"};
+	static const struct str others[] = {{"hello\n", 6},
+					    {"%PDF-1.4\n", 9},
+					    {"\x7f"
+					     "ELF\2\1\1\0",
+					     8},
+					    {"PK\3\4\24\0\0\0", 8},
+					    {"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8},
+					    {"\x1f\x8b\x08\0\0\0", 6}};
+	struct runner_config config = roomy();
+	struct runner_job job;
+	struct world w;
+
+	world_begin(&w, program, &config);
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		CLEANUP(bytes_release) struct bytes in = picture_as(kinds[k], 320, 240, 3);
+
+		job = world_job(op_named("probe"), (struct str){(const char *)in.p, in.n});
+		if (world_run_one(&w, &job) != 0)
+			fail_msg("%s: %s: %s", kinds[k], err_info(job.code)->name, job.err.detail);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(others); k++) {
+		job = world_job(op_named("probe"), others[k]);
+		if (world_run_one(&w, &job) != 0)
+			fail_msg("%zu: %s: %s", k, err_info(job.code)->name, job.err.detail);
+	}
+	world_end(&w);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_becomes_every_format_inside_the_seal),
+		cmocka_unit_test(everything_can_be_probed_inside_the_seal),
 	};
 
 	if (argc < 2)
