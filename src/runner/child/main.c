@@ -2,7 +2,7 @@
 #include "runner/child/child.h"
 
 /* What this program can do beyond digests. */
-static const struct sealed_op *const ops[] = {&op_probe, &op_resize};
+static const struct sealed_op *const ops[] = {&op_gzip, &op_probe, &op_resize, &op_zip, &op_zstd};
 
 int main(void)
 {
