@@ -69,11 +69,11 @@ struct runner_config {
 /* No runner_run() may be under way. Kills and reaps everything; NULL is fine. */
 void runner_free(struct runner *r);
 const struct seal_report *runner_report(const struct runner *r); /* of the current zygote; NULL for the inline kind */
-/* For tests and metrics. Any thread. */
+/* For tests and metrics; reaps a zygote that died while idle, which may take a few milliseconds. Any thread. */
 struct runner_stats {
 	uint64_t zygotes, children, killed, lost, violations; /* since the start */
 	unsigned living; /* children now */
-	int zygote_pid;
+	int zygote_pid; /* 0 = none now: the next job starts one */
 };
 void runner_stats(struct runner *r, struct runner_stats *ret);
 

@@ -202,6 +202,7 @@ static void sealed_stats(struct runner *r, struct runner_stats *ret)
 {
 	struct sealed_runner *s = sealed_of(r);
 
+	sealed_check_zygote(s);
 	pthread_mutex_lock(&s->lock);
 	*ret = s->stats;
 	ret->zygote_pid = s->zygote ? (int)s->zygote->pid : 0;

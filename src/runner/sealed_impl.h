@@ -99,6 +99,8 @@ void sealed_child_end(struct sealed_child *c);
 				      struct err *e);
 struct zygote_request sealed_request(const struct sealed_runner *s, enum zygote_request_kind kind, enum seal_policy policy,
 				     const struct runner_limits *limits);
+/* Reaps a zygote that died while nobody needed it. */
+void sealed_check_zygote(struct sealed_runner *s);
 /* A child that can be given jobs of this op now. `fresh`: one that never had any. ERR_RUNNER_UNAVAILABLE. */
 [[nodiscard]] int sealed_take_child(struct sealed_runner *s, const struct op *op, bool fresh, struct sealed_child **ret, struct err *e);
 /* Back to the idle ones when it may serve again, else ended. */

@@ -117,6 +117,22 @@ static void drop_zygote(struct sealed_runner *s, struct zygote_link *z)
 		put_zygote(s, z);
 }
 
+void sealed_check_zygote(struct sealed_runner *s)
+{
+	struct zygote_link *z;
+
+	pthread_mutex_lock(&s->lock);
+	z = s->zygote;
+	if (z)
+		z->refs++;
+	pthread_mutex_unlock(&s->lock);
+	if (!z)
+		return;
+	if (!zygote_link_alive(z))
+		drop_zygote(s, z);
+	put_zygote(s, z);
+}
+
 /* ---- children ---- */
 
 static struct sealed_child *pop_child(struct sealed_runner *s, enum seal_policy policy)

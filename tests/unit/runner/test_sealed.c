@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -427,6 +428,20 @@ static void who_is_killed_while_idle_is_not_missed(void **state)
 	world_end(&w);
 }
 
+static void a_zygote_that_died_while_idle_is_reaped_without_a_job(void **state)
+{
+	struct runner_job job = world_job(digest_op("md5"), STR("abc"));
+	struct world w;
+
+	world_begin(&w, genuine, NULL);
+	assert_int_equal(world_run_one(&w, &job), 0);
+	world_kill(world_zygote(&w));
+	assert_int_equal(world_zygote(&w), 0);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	world_end(&w);
+}
+
 static void zygotes_that_die_young_are_not_replaced_for_ever(void **state)
 {
 	bool refused = false;
@@ -656,6 +671,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_job_that_gave_output_away_is_not_run_again),
 		cmocka_unit_test(who_is_killed_from_outside_is_lost_and_replaced),
 		cmocka_unit_test(who_is_killed_while_idle_is_not_missed),
+		cmocka_unit_test(a_zygote_that_died_while_idle_is_reaped_without_a_job),
 		cmocka_unit_test(zygotes_that_die_young_are_not_replaced_for_ever),
 		cmocka_unit_test(a_program_that_is_none_is_told_at_the_start),
 		cmocka_unit_test(a_cancelled_call_ends_every_job_without_an_answer),
