@@ -38,7 +38,7 @@ size_t client_receive(int sock, void *dst, size_t max);
 struct child_ended client_end(struct client_child *child);
 
 bool client_readable(int fd, int timeout_ms);
-size_t open_descriptors(int pid); /* of this or another process */
+size_t open_descriptors(int pid); /* of this or another process; 0 where only root may look, as into a zygote */
 size_t children_of(int pid); /* living or dead */
 
 #endif
