@@ -166,6 +166,7 @@ struct engine {
 	struct uploads uploads;
 	struct sleeper janitor, outbox;
 	_Atomic bool doomed_waiting;
+	_Atomic unsigned storing; /* outputs being flushed */
 };
 
 /* engine.c */

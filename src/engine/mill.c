@@ -141,36 +141,37 @@ static int may_go_on(void *arg, struct err *e)
 /* Before the end is handed in: from then on the output is the committer's. */
 static void drop_output(struct work *w)
 {
+	if (w->output == NULL)
+		return; /* nothing is written: of a batch, other jobs may be the committer's already */
 	mill_output_free(w->output);
 	w->output = NULL;
 }
 
-static void conclude_run(struct work *w, struct work_job *j, struct runner_job *run)
-{
-	int code = run->code;
+/* What comes after a round: another one for jobs that have no end yet, the flush of the one output, or nothing. */
+enum next { ROUND_AGAIN, ROUND_STORE, ROUND_DONE };
 
+static enum next conclude_run(struct work *w, struct work_job *j, struct runner_job *run)
+{
 	buf_release(&j->result);
 	j->result = run->result; /* taken */
-	if (code == 0 && w->output != NULL && w->output->size != run->output_size)
-		return; /* the runner began anew after a child had died half-way: what was written is of two beginnings. Another round */
-	if (code == 0 && w->output != NULL)
-		code = mill_output_commit(w->output, j->claimed, j->op, &w->arena, &run->err);
-	bool store = w->output != NULL && w->output->code != 0 && w->output->code == code;
-	if (code != 0)
-		drop_output(w);
+	if (run->code == 0 && w->output != NULL)
+		/* else the runner began anew after a child had died half-way: what was written is of two beginnings */
+		return w->output->size == run->output_size ? ROUND_STORE : ROUND_AGAIN;
+	bool store = w->output != NULL && w->output->code != 0 && w->output->code == run->code;
+	drop_output(w);
 	if (store)
 		store_failed(w, j, &run->err);
 	else
-		conclude(w, j, code, &run->err);
+		conclude(w, j, run->code, &run->err);
+	return j->ended ? ROUND_DONE : ROUND_AGAIN;
 }
 
-/* True when there may be jobs left to run. */
-static bool run_round(struct work *w)
+static enum next run_round(struct work *w)
 {
 	struct round r = {.w = w, .input = {.g = w->g, .bytes = BUF_INIT}};
 	const struct runner_watch watch = {.may_go_on = may_go_on, .arg = w};
+	enum next next = ROUND_DONE;
 	struct err e = ERR_INIT;
-	bool left = false;
 
 	atomic_store(&w->cancelled, false); /* before the jobs are looked at one by one */
 	drop_output(w);
@@ -185,15 +186,50 @@ static bool run_round(struct work *w)
 		runner_run(w->g->config.runner, r.run, r.n, &watch);
 	}
 	mill_input_release(&r.input, r.run);
-	for (size_t i = 0; i < r.n; i++)
-		conclude_run(w, r.of[i], &r.run[i]);
-	free(r.run);
-	for (size_t i = 0; i < w->n; i++) {
-		if (!w->jobs[i].ended && rc != 0 && rc != ERR_CANCELLED)
-			conclude(w, &w->jobs[i], rc, &e);
-		left |= !w->jobs[i].ended;
+	for (size_t i = 0; i < r.n; i++) {
+		enum next n = conclude_run(w, r.of[i], &r.run[i]);
+		next = n < next ? n : next;
 	}
-	return left;
+	free(r.run);
+	for (size_t i = 0; rc != 0 && i < w->n; i++) {
+		if (!w->jobs[i].ended)
+			conclude(w, &w->jobs[i], rc, &e);
+		next = w->jobs[i].ended ? next : ROUND_AGAIN;
+	}
+	return next;
+}
+
+/* The output is flushed on a thread that may wait for the disk, while the job thread goes on with the next job. */
+static void store_run(struct pool_task *t)
+{
+	struct work *w = CONTAINER_OF(t, struct work, task);
+	struct work_job *j = &w->jobs[0];
+	struct engine *g = w->g;
+	struct err e = ERR_INIT;
+	int rc = mill_output_commit(w->output, j->claimed, j->op, &w->arena, &e);
+	bool store = rc != 0 && w->output->code == rc;
+
+	w->task.run = mill_run;
+	if (rc != 0)
+		drop_output(w);
+	if (store)
+		store_failed(w, j, &e);
+	else
+		conclude(w, j, rc, &e);
+	work_release(w);
+	atomic_fetch_sub(&g->storing, 1);
+}
+
+/* Takes the caller's reference. Clients need those threads too: when half of them are busy with outputs, the job thread waits for the disk itself. */
+static void store(struct work *w)
+{
+	struct engine *g = w->g;
+
+	w->task.run = store_run;
+	if (atomic_fetch_add(&g->storing, 1) < g->config.io_threads / 2)
+		pool_submit(g->io, &w->task);
+	else
+		store_run(&w->task);
 }
 
 /* The work was done before, by a job that ended: its result is this one's too. */
@@ -221,10 +257,13 @@ void mill_run(struct pool_task *t)
 	size_t n = w->n;
 
 	scheduler_room(g); /* one less waits for a thread */
-	if (!done_before(w))
-		while (run_round(w))
-			;
-	work_release(w);
+	enum next next = done_before(w) ? ROUND_DONE : ROUND_AGAIN;
+	while (next == ROUND_AGAIN)
+		next = run_round(w);
+	if (next == ROUND_STORE)
+		store(w);
+	else
+		work_release(w);
 	for (int64_t us = (engine_mono(g) - began) * 1000; n > 0; n--)
 		metric_observe_us(METRIC_JOB_SECONDS, us);
 }
