@@ -12,184 +12,158 @@
 #define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel"
 #define ENDING_COLUMNS "(job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs)"
 #define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob"
-/* The bytes job j of file f works on, by their SHA-256; NULL when they are not there. */
-#define INPUT_SHA256(j, f)                                                                                                                 \
-	"CASE WHEN " j ".after IS NULL THEN " f ".sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = " j ".after AND i.n = 0) END"
+/* The bytes job j of file f works on, and job d of file g, by their SHA-256; NULL when they are not there. */
+#define INPUT_SHA256 "CASE WHEN j.after IS NULL THEN f.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = j.after AND i.n = 0) END"
+#define OTHER_SHA256 "CASE WHEN d.after IS NULL THEN g.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = d.after AND i.n = 0) END"
 /* The same work, done through the queue: ?1 key, ?2 op, ?3 version, ?4 params, ?5 SHA-256 of the input, ?6 owner */
 #define ARTIFACT_FROM                                                                                                                      \
 	" FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job CROSS JOIN file AS f ON f.number = j.file"                            \
 	" CROSS JOIN result AS r ON r.job = j.number"                                                                                      \
 	" WHERE a.key = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND f.owner = ?6 AND f.deleted_at IS NULL"   \
-	" AND " INPUT_SHA256("j", "f") " = ?5"
+	" AND " INPUT_SHA256 " = ?5"
 
 /* ---- the batch ---- */
 W_ROW(BEGIN, "BEGIN IMMEDIATE")
 W_ROW(COMMIT, "COMMIT")
-W_ROW(SAVEPOINT, "SAVEPOINT change") W_ROW(UNDO, "ROLLBACK TO change") W_ROW(RELEASE, "RELEASE change")
-	W_ROW(TALLY_READ, "SELECT files, file_bytes, waiting, running, succeeded, failed, cancelled, quarantined FROM tally WHERE only = 1")
-		W_ROW(TALLY_WRITE, "UPDATE tally SET files = ?1, file_bytes = ?2, waiting = ?3, running = ?4,"
-				   " succeeded = ?5, failed = ?6, cancelled = ?7, quarantined = ?8 WHERE only = 1")
-			W_ROW(PROBE, "UPDATE meta SET value = value + 1 WHERE key = 'probe'")
+W_ROW(SAVEPOINT, "SAVEPOINT change")
+W_ROW(UNDO, "ROLLBACK TO change")
+W_ROW(RELEASE, "RELEASE change")
+W_ROW(TALLY_READ, "SELECT files, file_bytes, waiting, running, succeeded, failed, cancelled, quarantined FROM tally WHERE only = 1")
+W_ROW(TALLY_WRITE, "UPDATE tally SET files = ?1, file_bytes = ?2, waiting = ?3, running = ?4,"
+		   " succeeded = ?5, failed = ?6, cancelled = ?7, quarantined = ?8 WHERE only = 1")
+W_ROW(PROBE, "UPDATE meta SET value = value + 1 WHERE key = 'probe'")
 
-	/* ---- files ---- */
-	W_ROW(FILE_ADD, "INSERT INTO file (id, owner, name, size, type, sha256, labels, location, created_at, expires_at)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
-		W_ROW(BLOB_ADD, "INSERT INTO blob (file, bytes) VALUES (?1, ?2)") W_ROW(BLOB_DELETE, "DELETE FROM blob WHERE file = ?1")
-			W_ROW(FILE_FIND, "SELECT number, owner, size, sha256, location, deleted_at FROM file WHERE id = ?1") W_ROW(
-				FILE_PATCH, "UPDATE file SET name = coalesce(?2, name), labels = coalesce(?3, labels),"
-					    " expires_at = CASE WHEN ?4 THEN ?5 ELSE expires_at END WHERE number = ?1")
-				W_ROW(FILE_DELETE, "UPDATE file SET deleted_at = ?2 WHERE number = ?1") W_ROW(
-					DOOM, "INSERT OR IGNORE INTO doomed (blob, doomed_at) VALUES (?1, ?2)")
-					W_ROW(DOOM_DONE, "DELETE FROM doomed WHERE blob = ?1") W_ROW(
-						IDEMPOTENCY_FIND,
-						"SELECT number, fingerprint, file, created_at FROM idempotency WHERE owner = ?1 AND key = ?2")
-						W_ROW(IDEMPOTENCY_ADD,
-						      "INSERT INTO idempotency (owner, key, fingerprint, file, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")
-							W_ROW(IDEMPOTENCY_DELETE, "DELETE FROM idempotency WHERE number = ?1")
+/* ---- files ---- */
+W_ROW(FILE_ADD, "INSERT INTO file (id, owner, name, size, type, sha256, labels, location, created_at, expires_at)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+W_ROW(BLOB_ADD, "INSERT INTO blob (file, bytes) VALUES (?1, ?2)")
+W_ROW(BLOB_DELETE, "DELETE FROM blob WHERE file = ?1")
+W_ROW(FILE_FIND, "SELECT number, owner, size, sha256, location, deleted_at FROM file WHERE id = ?1")
+W_ROW(FILE_PATCH, "UPDATE file SET name = coalesce(?2, name), labels = coalesce(?3, labels),"
+		  " expires_at = CASE WHEN ?4 THEN ?5 ELSE expires_at END WHERE number = ?1")
+W_ROW(FILE_DELETE, "UPDATE file SET deleted_at = ?2 WHERE number = ?1")
+W_ROW(DOOM, "INSERT OR IGNORE INTO doomed (blob, doomed_at) VALUES (?1, ?2)")
+W_ROW(DOOM_DONE, "DELETE FROM doomed WHERE blob = ?1")
+W_ROW(IDEMPOTENCY_FIND, "SELECT number, fingerprint, file, created_at FROM idempotency WHERE owner = ?1 AND key = ?2")
+W_ROW(IDEMPOTENCY_ADD, "INSERT INTO idempotency (owner, key, fingerprint, file, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")
+W_ROW(IDEMPOTENCY_DELETE, "DELETE FROM idempotency WHERE number = ?1")
 
-	/* ---- jobs ---- */
-	W_ROW(JOB_ADD, "INSERT INTO job (id, file, op, version, params, priority, max_attempts, created_at, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)") W_ROW(
-		TASK_ADD,
-		"INSERT INTO task (job, priority, run_at, state, attempt, losses, fence, cancel, error) VALUES (?1, ?2, ?3, 0, 0, 0, ?4, 0, 0)")
-		W_ROW(TASK_DELETE, "DELETE FROM task WHERE job = ?1") W_ROW(TASK_CANCEL, "UPDATE task SET cancel = 1 WHERE job = ?1") W_ROW(
-			TASK_CLAIM,
-			"UPDATE task SET state = 1, attempt = attempt + 1, fence = fence + 1, worker = ?2, started_at = ?3, error = 0, detail = NULL WHERE job = ?1")
-			W_ROW(TASK_BACK,
-			      "UPDATE task SET state = 0, run_at = ?2, attempt = ?3, losses = ?4, fence = ?5, worker = NULL, started_at = NULL, error = ?6, detail = ?7"
-			      " WHERE job = ?1") W_ROW(TASKS_OF_FILE, "SELECT t.job, " TASK_COLUMNS
-								      " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
-								      " WHERE j.file = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3")
-				W_ROW(TASKS_READY,
-				      "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
-				      " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after"
-				      " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file"
-				      " WHERE t.state = 0 AND t.priority = ?1 AND t.run_at <= ?2 ORDER BY t.run_at, t.job LIMIT ?3")
-					W_ROW(TASKS_LOST,
-					      "SELECT t.job, " TASK_COLUMNS
-					      " FROM worker AS w CROSS JOIN task AS t ON t.worker = w.number AND t.state = 1"
-					      " WHERE w.expires_at <= ?1 LIMIT ?2") W_ROW(TASKS_RUNNING,
-											  "SELECT t.job, " TASK_COLUMNS
-											  " FROM task AS t WHERE t.state = 1 AND t.worker > 0 LIMIT ?1")
-						W_ROW(JOB_FIND,
-						      "SELECT j.number, j.op, j.version, j.params, j.priority, f.id, f.owner, " INPUT_SHA256(
-							      "j",
-							      "f") ", f.deleted_at, r.state, r.fence, " TASK_COLUMNS ", j.after"
-								   " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number"
-								   " WHERE j.id = ?1") W_ROW(FILE_JOB_COUNT,
-											     "SELECT count(*) FROM job WHERE file = ?1")
-							W_ROW(RESULT_ADD,
-							      "INSERT INTO result " ENDING_COLUMNS
-							      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
-								W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1") W_ROW(
-									OUTBOX_ADD,
-									"INSERT INTO outbox " ENDING_COLUMNS
-									" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
-									W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1") W_ROW(
-										DONE_ON_FILE,
-										"SELECT j.number, r.result, r.outputs FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
-										" WHERE j.file = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND j.after IS NULL LIMIT 1")
-										W_ROW(DONE_ELSEWHERE,
-										      "SELECT j.number, r.result, r.outputs" ARTIFACT_FROM)
-	/* Did the job of id ?1 do the work of job number ?2? */
-	W_ROW(SAME_WORK,
-	      "SELECT d.number, r.result, r.outputs"
-	      " FROM job AS d CROSS JOIN file AS g ON g.number = d.file CROSS JOIN result AS r ON r.job = d.number"
-	      " CROSS JOIN job AS j ON j.number = ?2 CROSS JOIN file AS f ON f.number = j.file"
-	      " WHERE d.id = ?1 AND r.state = 2 AND g.deleted_at IS NULL AND g.owner = f.owner"
-	      " AND d.op = j.op AND d.version = j.version AND d.params = j.params AND " INPUT_SHA256("d", "g") " = " INPUT_SHA256(
-		      "j", "f")) W_ROW(ARTIFACT_ADD, "INSERT OR REPLACE INTO artifact (key, job) VALUES (?1, ?2)")
-		W_ROW(ARTIFACT_DELETE, "DELETE FROM artifact WHERE key = ?1 AND job = ?2") W_ROW(
-			WORK_OF_FILE,
-			"SELECT j.number, j.op, j.version, j.params, " INPUT_SHA256(
-				"j",
-				"f") ", f.owner"
-				     " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"
-				     " WHERE f.number = ?1 AND r.state = 2")
+/* ---- jobs ---- */
+W_ROW(JOB_ADD,
+      "INSERT INTO job (id, file, op, version, params, priority, max_attempts, created_at, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+W_ROW(TASK_ADD,
+      "INSERT INTO task (job, priority, run_at, state, attempt, losses, fence, cancel, error) VALUES (?1, ?2, ?3, 0, 0, 0, ?4, 0, 0)")
+W_ROW(TASK_DELETE, "DELETE FROM task WHERE job = ?1")
+W_ROW(TASK_CANCEL, "UPDATE task SET cancel = 1 WHERE job = ?1")
+W_ROW(TASK_CLAIM,
+      "UPDATE task SET state = 1, attempt = attempt + 1, fence = fence + 1, worker = ?2, started_at = ?3, error = 0, detail = NULL WHERE job = ?1")
+W_ROW(TASK_BACK,
+      "UPDATE task SET state = 0, run_at = ?2, attempt = ?3, losses = ?4, fence = ?5, worker = NULL, started_at = NULL, error = ?6, detail = ?7"
+      " WHERE job = ?1")
+W_ROW(TASKS_OF_FILE, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
+		     " WHERE j.file = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3")
+W_ROW(TASKS_READY, "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
+		   " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after"
+		   " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file"
+		   " WHERE t.state = 0 AND t.priority = ?1 AND t.run_at <= ?2 ORDER BY t.run_at, t.job LIMIT ?3")
+W_ROW(TASKS_LOST, "SELECT t.job, " TASK_COLUMNS " FROM worker AS w CROSS JOIN task AS t ON t.worker = w.number AND t.state = 1"
+		  " WHERE w.expires_at <= ?1 LIMIT ?2")
+W_ROW(TASKS_RUNNING, "SELECT t.job, " TASK_COLUMNS " FROM task AS t WHERE t.state = 1 AND t.worker > 0 LIMIT ?1")
+W_ROW(JOB_FIND,
+      "SELECT j.number, j.op, j.version, j.params, j.priority, f.id, f.owner, " INPUT_SHA256
+      ", f.deleted_at, r.state, r.fence, " TASK_COLUMNS ", j.after"
+      " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number"
+      " WHERE j.id = ?1")
+W_ROW(FILE_JOB_COUNT, "SELECT count(*) FROM job WHERE file = ?1")
+W_ROW(RESULT_ADD, "INSERT INTO result " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
+W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1")
+W_ROW(OUTBOX_ADD, "INSERT INTO outbox " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
+W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1")
+W_ROW(DONE_ON_FILE, "SELECT j.number, r.result, r.outputs FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
+		    " WHERE j.file = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND j.after IS NULL LIMIT 1")
+W_ROW(DONE_ELSEWHERE, "SELECT j.number, r.result, r.outputs" ARTIFACT_FROM)
+/* Did the job of id ?1 do the work of job number ?2? */
+W_ROW(SAME_WORK, "SELECT d.number, r.result, r.outputs"
+		 " FROM job AS d CROSS JOIN file AS g ON g.number = d.file CROSS JOIN result AS r ON r.job = d.number"
+		 " CROSS JOIN job AS j ON j.number = ?2 CROSS JOIN file AS f ON f.number = j.file"
+		 " WHERE d.id = ?1 AND r.state = 2 AND g.deleted_at IS NULL AND g.owner = f.owner"
+		 " AND d.op = j.op AND d.version = j.version AND d.params = j.params AND " OTHER_SHA256 " = " INPUT_SHA256)
+W_ROW(ARTIFACT_ADD, "INSERT OR REPLACE INTO artifact (key, job) VALUES (?1, ?2)")
+W_ROW(ARTIFACT_DELETE, "DELETE FROM artifact WHERE key = ?1 AND job = ?2")
+W_ROW(WORK_OF_FILE, "SELECT j.number, j.op, j.version, j.params, " INPUT_SHA256 ", f.owner"
+		    " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"
+		    " WHERE f.number = ?1 AND r.state = 2")
 
-	/* ---- outputs ---- */
-	W_ROW(OUTPUT_ADD, "INSERT INTO output (job, n, name, type, size, sha256, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-		W_ROW(OUTPUTS, "SELECT " OUTPUT_COLUMNS " FROM output AS o WHERE o.job = ?1 ORDER BY o.n LIMIT ?2")
-			W_ROW(OUTPUT_FIRST,
-			      "SELECT " OUTPUT_COLUMNS
-			      ", p.id FROM job AS p CROSS JOIN output AS o ON o.job = p.number AND o.n = 0 WHERE p.number = ?1")
-				W_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
-					W_ROW(OUTPUTS_DELETE,
-					      "DELETE FROM output WHERE job IN (SELECT number FROM job WHERE file = ?1) RETURNING blob")
+/* ---- outputs ---- */
+W_ROW(OUTPUT_ADD, "INSERT INTO output (job, n, name, type, size, sha256, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+W_ROW(OUTPUTS, "SELECT " OUTPUT_COLUMNS " FROM output AS o WHERE o.job = ?1 ORDER BY o.n LIMIT ?2")
+W_ROW(OUTPUT_FIRST,
+      "SELECT " OUTPUT_COLUMNS ", p.id FROM job AS p CROSS JOIN output AS o ON o.job = p.number AND o.n = 0 WHERE p.number = ?1")
+W_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
+W_ROW(OUTPUTS_DELETE, "DELETE FROM output WHERE job IN (SELECT number FROM job WHERE file = ?1) RETURNING blob")
 
-	/* ---- chains ---- */
-	W_ROW(JOB_NUMBER, "SELECT number FROM job WHERE id = ?1") W_ROW(
-		JOB_BEFORE,
-		"SELECT j.file, f.owner, r.state, r.outputs, t.cancel, o.sha256"
-		" FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number"
-		" LEFT JOIN task AS t ON t.job = j.number LEFT JOIN output AS o ON o.job = j.number AND o.n = 0 WHERE j.id = ?1")
-		W_ROW(RESULT_OUTPUTS, "SELECT outputs FROM result WHERE job = ?1 AND state = 2") W_ROW(
-			TASK_AFTER, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
-				    " WHERE j.after = ?1 AND t.state = 0 ORDER BY j.number LIMIT 1")
-			W_ROW(TASKS_RELEASE,
-			      "UPDATE task SET run_at = ?2 WHERE job IN (SELECT number FROM job WHERE after = ?1) AND state = 0")
-				W_ROW(FAILED_AFTER,
-				      "SELECT j.number, j.priority, r.fence FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
-				      " WHERE j.after = ?1 AND r.error = ?2 ORDER BY j.number LIMIT 1")
+/* ---- chains ---- */
+W_ROW(JOB_NUMBER, "SELECT number FROM job WHERE id = ?1")
+W_ROW(JOB_BEFORE, "SELECT j.file, f.owner, r.state, r.outputs, t.cancel, o.sha256"
+		  " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number"
+		  " LEFT JOIN task AS t ON t.job = j.number LEFT JOIN output AS o ON o.job = j.number AND o.n = 0 WHERE j.id = ?1")
+W_ROW(RESULT_OUTPUTS, "SELECT outputs FROM result WHERE job = ?1 AND state = 2")
+W_ROW(TASK_AFTER, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
+		  " WHERE j.after = ?1 AND t.state = 0 ORDER BY j.number LIMIT 1")
+W_ROW(TASKS_RELEASE, "UPDATE task SET run_at = ?2 WHERE job IN (SELECT number FROM job WHERE after = ?1) AND state = 0")
+W_ROW(FAILED_AFTER, "SELECT j.number, j.priority, r.fence FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
+		    " WHERE j.after = ?1 AND r.error = ?2 ORDER BY j.number LIMIT 1")
 
-	/* ---- workers ---- */
-	W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = ?1 AND expires_at > ?2")
-		W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = ?1")
-			W_ROW(WORKER_ADD, "INSERT INTO worker (id, expires_at) VALUES (?1, ?2)")
-				W_ROW(WORKER_LEASE, "UPDATE worker SET expires_at = ?2 WHERE number = ?1")
+/* ---- workers ---- */
+W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = ?1 AND expires_at > ?2")
+W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = ?1")
+W_ROW(WORKER_ADD, "INSERT INTO worker (id, expires_at) VALUES (?1, ?2)")
+W_ROW(WORKER_LEASE, "UPDATE worker SET expires_at = ?2 WHERE number = ?1")
 
-	/* ---- purging ---- */
-	W_ROW(PURGE_IDEMPOTENCY,
-	      "DELETE FROM idempotency WHERE number IN (SELECT number FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)")
-		W_ROW(PURGE_WORKERS, "DELETE FROM worker WHERE number IN (SELECT w.number FROM worker AS w WHERE w.expires_at < ?1"
-				     " AND NOT EXISTS (SELECT 1 FROM task AS t WHERE t.state = 1 AND t.worker = w.number) LIMIT ?2)")
-	/* A tombstone stays while a job of it still runs. */
-	W_ROW(TOMBSTONES, "SELECT f.number FROM file AS f WHERE f.deleted_at IS NOT NULL AND f.deleted_at < ?1"
-			  " AND NOT EXISTS (SELECT 1 FROM job AS j JOIN task AS t ON t.job = j.number WHERE j.file = f.number)"
-			  " ORDER BY f.deleted_at LIMIT ?2")
-		W_ROW(RESULTS_PURGE, "DELETE FROM result WHERE job IN (SELECT number FROM job WHERE file = ?1)")
-			W_ROW(JOBS_PURGE, "DELETE FROM job WHERE file = ?1") W_ROW(FILE_PURGE, "DELETE FROM file WHERE number = ?1")
+/* ---- purging ---- */
+W_ROW(PURGE_IDEMPOTENCY,
+      "DELETE FROM idempotency WHERE number IN (SELECT number FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)")
+W_ROW(PURGE_WORKERS, "DELETE FROM worker WHERE number IN (SELECT w.number FROM worker AS w WHERE w.expires_at < ?1"
+		     " AND NOT EXISTS (SELECT 1 FROM task AS t WHERE t.state = 1 AND t.worker = w.number) LIMIT ?2)")
+/* A tombstone stays while a job of it still runs. */
+W_ROW(TOMBSTONES, "SELECT f.number FROM file AS f WHERE f.deleted_at IS NOT NULL AND f.deleted_at < ?1"
+		  " AND NOT EXISTS (SELECT 1 FROM job AS j JOIN task AS t ON t.job = j.number WHERE j.file = f.number)"
+		  " ORDER BY f.deleted_at LIMIT ?2")
+W_ROW(RESULTS_PURGE, "DELETE FROM result WHERE job IN (SELECT number FROM job WHERE file = ?1)")
+W_ROW(JOBS_PURGE, "DELETE FROM job WHERE file = ?1")
+W_ROW(FILE_PURGE, "DELETE FROM file WHERE number = ?1")
 
-	/* ---- point reads ---- */
-	R_ROW(PIN, "SELECT value FROM meta WHERE key = 'probe'") R_ROW(
-		FILE_BY_ID,
-		"SELECT " FILE_COLUMNS
-		" FROM file AS f WHERE f.id = ?1") R_ROW(FILE_BY_NUMBER,
-							 "SELECT " FILE_COLUMNS
-							 " FROM file AS f WHERE f.number = ?1") R_ROW(JOBS_OF_FILE,
-												      "SELECT " JOB_COLUMNS JOB_FROM
-												      "WHERE j.file = ?1 ORDER BY j.number")
-		R_ROW(JOB_BY_ID,
-		      "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM
-		      "JOIN file AS f ON f.number = j.file WHERE j.id = ?1") R_ROW(JOB_BY_NUMBER,
-										   "SELECT " JOB_COLUMNS
-										   ", f.id, f.owner, f.deleted_at" JOB_FROM
-										   "JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
-			R_ROW(BYTES, "SELECT b.bytes FROM file AS f CROSS JOIN blob AS b ON b.file = f.number WHERE f.id = ?1")
-				R_ROW(OUTPUTS, "SELECT " OUTPUT_COLUMNS " FROM output AS o WHERE o.job = ?1 ORDER BY o.n LIMIT ?2") R_ROW(
-					ARTIFACT, "SELECT j.id" ARTIFACT_FROM) R_ROW(OUTPUT_USED,
-										     "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
-					R_ROW(REFERENCED,
-					      "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location <> 0")
-						R_ROW(READY_AT, "SELECT min(run_at) FROM task WHERE state = 0 AND priority = ?1")
+/* ---- point reads ---- */
+R_ROW(PIN, "SELECT value FROM meta WHERE key = 'probe'")
+R_ROW(FILE_BY_ID, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.id = ?1")
+R_ROW(FILE_BY_NUMBER, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.number = ?1")
+R_ROW(JOBS_OF_FILE, "SELECT " JOB_COLUMNS JOB_FROM "WHERE j.file = ?1 ORDER BY j.number")
+R_ROW(JOB_BY_ID, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "JOIN file AS f ON f.number = j.file WHERE j.id = ?1")
+R_ROW(JOB_BY_NUMBER,
+      "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
+R_ROW(BYTES, "SELECT b.bytes FROM file AS f CROSS JOIN blob AS b ON b.file = f.number WHERE f.id = ?1")
+R_ROW(OUTPUTS, "SELECT " OUTPUT_COLUMNS " FROM output AS o WHERE o.job = ?1 ORDER BY o.n LIMIT ?2")
+R_ROW(ARTIFACT, "SELECT j.id" ARTIFACT_FROM)
+R_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
+R_ROW(REFERENCED, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location <> 0")
+R_ROW(READY_AT, "SELECT min(run_at) FROM task WHERE state = 0 AND priority = ?1")
 
-	/* ---- lists ---- */
-	R_ROW(FILES, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.owner = ?1 AND f.number < ?2 AND f.deleted_at IS NULL ORDER BY f.number DESC") R_ROW(
-		JOBS, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM
-		      "CROSS JOIN file AS f ON f.number = j.file WHERE j.number < ?1 ORDER BY j.number DESC")
-		R_ROW(JOBS_BY_FILE,
-		      "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "CROSS JOIN file AS f ON f.number = j.file"
-		      " WHERE j.number < ?1 AND j.file = (SELECT number FROM file WHERE id = ?2) ORDER BY j.number DESC")
-			R_ROW(DOOMED, "SELECT d.blob FROM doomed AS d ORDER BY d.blob LIMIT ?1") R_ROW(
-				EXPIRED,
-				"SELECT id, owner FROM file WHERE expires_at IS NOT NULL AND deleted_at IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2")
-				R_ROW(OUTBOX,
-				      "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.priority, j.max_attempts, j.created_at,"
-				      " r.state, r.attempt, r.losses, r.fence, r.run_at, r.started_at, r.finished_at, r.error, r.detail, r.result, r.cached,"
-				      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-				      " CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs,"
-				      " f.id, f.owner, f.deleted_at, r.seq"
-				      " FROM outbox AS r CROSS JOIN job AS j ON j.number = r.job CROSS JOIN file AS f ON f.number = j.file"
-				      " WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2")
+/* ---- lists ---- */
+R_ROW(FILES, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.owner = ?1 AND f.number < ?2 AND f.deleted_at IS NULL ORDER BY f.number DESC")
+R_ROW(JOBS, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM
+	    "CROSS JOIN file AS f ON f.number = j.file WHERE j.number < ?1 ORDER BY j.number DESC")
+R_ROW(JOBS_BY_FILE, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "CROSS JOIN file AS f ON f.number = j.file"
+		    " WHERE j.number < ?1 AND j.file = (SELECT number FROM file WHERE id = ?2) ORDER BY j.number DESC")
+R_ROW(DOOMED, "SELECT d.blob FROM doomed AS d ORDER BY d.blob LIMIT ?1")
+R_ROW(EXPIRED,
+      "SELECT id, owner FROM file WHERE expires_at IS NOT NULL AND deleted_at IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2")
+R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.priority, j.max_attempts, j.created_at,"
+	      " r.state, r.attempt, r.losses, r.fence, r.run_at, r.started_at, r.finished_at, r.error, r.detail, r.result, r.cached,"
+	      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+	      " CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs,"
+	      " f.id, f.owner, f.deleted_at, r.seq"
+	      " FROM outbox AS r CROSS JOIN job AS j ON j.number = r.job CROSS JOIN file AS f ON f.number = j.file"
+	      " WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2")
 
 #undef JOB_COLUMNS
 #undef JOB_FROM
@@ -198,4 +172,5 @@ W_ROW(SAVEPOINT, "SAVEPOINT change") W_ROW(UNDO, "ROLLBACK TO change") W_ROW(REL
 #undef ENDING_COLUMNS
 #undef OUTPUT_COLUMNS
 #undef INPUT_SHA256
+#undef OTHER_SHA256
 #undef ARTIFACT_FROM
