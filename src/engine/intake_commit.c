@@ -182,7 +182,7 @@ int intake_commit(struct intake *in, struct err *e)
 	memcpy(in->file.sha256, digest_set_get(in->digests, DIGEST_SHA256, &n), 32);
 	if ((rc = build_jobs(in, now, e)) != 0)
 		return rc;
-	in->change = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = &in->file}};
+	in->change = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = &in->file, .arena = &in->arena}};
 	if (!in->big)
 		in->change.add_file.bytes = buf_str(&in->small);
 	if (in->has_key) {
