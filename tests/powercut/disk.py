@@ -84,8 +84,15 @@ class Mounted:
 
 	def __enter__(self):
 		self.point.mkdir(exist_ok=True)
-		run("mount", "-o", "loop", self.image, self.point)
-		return self.point
+		for last in (False, False, True):
+			self.loop = run("losetup", "-f", "--show", self.image)
+			run("blockdev", "--flushbufs", self.loop) # what the kernel remembers of the image before on this device
+			tried = subprocess.run(["mount", self.loop, self.point], capture_output=True, text=True)
+			if tried.returncode == 0:
+				return self.point
+			run("losetup", "-d", self.loop)
+			assert not last, f"this state cannot be mounted: {tried.stderr}"
 
 	def __exit__(self, *_):
 		unmount(self.point)
+		run("losetup", "-d", self.loop)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ENTRY = struct.Struct("=IIQ")
 WRITE, FLUSH, MARK = 1, 2, 3
-SECTOR = 512
+SECTOR = 4096 # what a disk writes whole or not at all. With 512, a torn superblock of ext4 (1,024 bytes, written in place) cannot be mounted, whatever runs on it
 
 
 class Diary:
@@ -48,9 +48,12 @@ class Diary:
 		if torn is None:
 			os.pwrite(fd, self.bytes[place:place + length], offset)
 			return
-		for at in range(0, length, SECTOR):
+		at = 0
+		while at < length:
+			end = min(length, at + SECTOR - (offset + at) % SECTOR)
 			if torn.random() < 0.5:
-				os.pwrite(fd, self.bytes[place + at:place + min(at + SECTOR, length)], offset + at)
+				os.pwrite(fd, self.bytes[place + at:place + end], offset + at)
+			at = end
 
 	def after(self, fd, flush, how, rng):
 		"""Adds to an image that has everything before the flush what this state has of the writes behind it."""
