@@ -181,6 +181,26 @@ static void what_is_transparent_stays_so_or_shows_the_background(void **state)
 	}
 }
 
+/* Every second column is transparent, and of a colour that must not be seen. */
+static void what_is_transparent_does_not_colour_its_neighbours(void **state)
+{
+	uint8_t px[32][32][4];
+	VipsImage *im, *small;
+
+	for (int y = 0; y < 32; y++)
+		for (int x = 0; x < 32; x++)
+			memcpy(px[y][x], x % 2 ? "\0\377\0\0" : "\310\24\24\377", 4);
+	im = vips_image_new_from_memory_copy(px, sizeof(px), 32, 32, 4, VIPS_FORMAT_UCHAR);
+	im->Type = VIPS_INTERPRETATION_sRGB;
+	CLEANUP(bytes_release) struct bytes in = encoded(im, ".png");
+	CLEANUP(ran_release) struct ran r = run_resize(in, "\"width\":8");
+	g_object_unref(im);
+	small = image_of(&r);
+	assert_true(is_about(quarter(small, 0, 0), 200, 20, 20, 2));
+	assert_true(abs(quarter(small, 1, 1).c[3] - 128) <= 3);
+	g_object_unref(small);
+}
+
 static void grey_stays_grey(void **state)
 {
 	for (int bands = 1; bands <= 2; bands++) {
@@ -353,6 +373,7 @@ int main(void)
 		cmocka_unit_test(cover_cuts_from_the_middle_and_contain_adds_the_background),
 		cmocka_unit_test(every_orientation_is_applied),
 		cmocka_unit_test(what_is_transparent_stays_so_or_shows_the_background),
+		cmocka_unit_test(what_is_transparent_does_not_colour_its_neighbours),
 		cmocka_unit_test(grey_stays_grey),
 		cmocka_unit_test(sixteen_bits_become_eight_of_the_same_colour),
 		cmocka_unit_test(inks_become_colours),
