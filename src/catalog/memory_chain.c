@@ -90,7 +90,7 @@ bool mem_settle(struct mem *m, struct change *ch, const struct mem_adding *add, 
 	}
 	if (f && on_file)
 		earlier = mem_done_here(f, job);
-	if (!earlier)
+	if (!earlier && !job->own_name)
 		earlier = mem_done_elsewhere(m, add->owner, job, sha256);
 	if (!earlier)
 		return true;

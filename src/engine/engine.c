@@ -191,6 +191,7 @@ void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const s
 		.op = str_of(op->op->name),
 		.op_version = op->op->version,
 		.params = op->params,
+		.own_name = op->op->named,
 		.state = JOB_QUEUED,
 		.priority = PRIORITY_DEFAULT,
 		.max_attempts = MAX_ATTEMPTS_DEFAULT,

@@ -39,6 +39,14 @@ static bool same_work(const struct claimed *a, const struct claimed *b)
 	       str_eq(a->job.op, b->job.op) && a->job.op_version == b->job.op_version && str_eq(a->job.params, b->job.params);
 }
 
+/* Whether the other job's end can be this one's too. What has the input's name in it is shared by no other file. */
+static bool can_follow(const struct work *w, const struct work *leader)
+{
+	const struct claimed *a = w->jobs[0].claimed, *b = leader->jobs[0].claimed;
+
+	return w->key == leader->key && same_work(a, b) && (!w->jobs[0].op->named || str_eq(a->name, b->name));
+}
+
 /* ---- the table; the scheduler's lock is held ---- */
 
 static struct work **bucket_of(struct work *w)
@@ -95,7 +103,7 @@ bool flight_enter(struct work *w)
 	w->key = key_of(w->jobs[0].claimed);
 	pthread_mutex_lock(&s->lock);
 	struct work *x = *bucket_of(w);
-	while (x != NULL && (x->key != w->key || !same_work(x->jobs[0].claimed, w->jobs[0].claimed)))
+	while (x != NULL && !can_follow(w, x))
 		x = x->next_flight;
 	if (x != NULL)
 		follow(w, x);

@@ -241,6 +241,8 @@ static bool done_before(struct work *w)
 
 	if (w->n != 1 || w->own || j->op == NULL || (j->op->kind != OP_SEALED && j->op->kind != OP_COMMAND))
 		return false;
+	if (j->op->named) /* what was done on this very file was found when the job was added */
+		return false;
 	if (catalog_artifact(w->g->catalog, c->owner, c->job.op, c->job.op_version, c->job.params, c->sha256, &same, NULL) != 0 ||
 	    uuid_is_zero(same))
 		return false;

@@ -77,6 +77,7 @@ struct job {
 	int error; /* ERR_… code, 0 when none */
 	struct str error_detail;
 	bool cached; /* answered from an earlier identical job */
+	bool own_name; /* to be added: its output holds the input's name, so only work done before on the same file is the same work */
 	struct uuid after; /* the job whose first output this one works on; zero = it works on the file */
 	struct output *outputs; /* what it made, by n */
 	size_t n_outputs;

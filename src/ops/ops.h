@@ -46,6 +46,7 @@ struct op {
 	enum op_child child; /* OP_SEALED only */
 	const char *const *any_of; /* names of params of which at least one must be given, NULL-terminated; NULL: no such rule */
 	bool output; /* makes one file */
+	bool named; /* with the input's name in it: work on equal bytes of another name is other work */
 	const char *const *output_types; /* media types it may make, NULL-terminated; NULL: as its input, or any */
 	const char *
 		suffix; /* put behind the input's name to name the output, such as ".gz"; NULL: the output type's extension takes the place of the input's */

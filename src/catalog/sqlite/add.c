@@ -96,6 +96,10 @@ static int done_before(struct sq *q, const struct adding *add, struct job *job, 
 		if (rc != SQLITE_OK || *ret_done)
 			return rc;
 	}
+	if (job->own_name) {
+		*ret_done = false;
+		return SQLITE_OK;
+	}
 	sqlite3_bind_int64(elsewhere, 1, artifact_key(add->owner, job->op, job->op_version, job->params, sha256));
 	bind_str(elsewhere, 2, job->op);
 	sqlite3_bind_int64(elsewhere, 3, job->op_version);

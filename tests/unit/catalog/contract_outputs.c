@@ -295,6 +295,26 @@ static void an_upload_is_answered_from_earlier_work(void **state)
 	assert_true(full.jobs[0].cached);
 }
 
+/* Equal bytes under another name make another output where the name is in it. */
+static void work_with_the_file_s_own_name_is_done_for_each_file(void **state)
+{
+	struct world *w = *state;
+	struct built b;
+	struct job *resize, again = new_job(900, 1, "resize");
+
+	world_restart(w, (struct catalog_options){});
+	made(w, 1, "resize", first_beat(w, 500, NOW + 15000), 1);
+	build_same_bytes(&b, 2, 1);
+	resize = build_job(&b, "resize");
+	resize->own_name = true;
+	must_apply(w, &b.change);
+	assert_false(resize->cached);
+	assert_int_equal(resize->state, JOB_QUEUED);
+	again.own_name = true;
+	assert_int_equal(add_jobs(w, &again, 1, NULL), 0);
+	assert_true(again.cached);
+}
+
 /* A batch with a change that cannot be stored is applied a second time: what the first time said of a job must not be taken for the caller's. */
 static void an_answer_from_earlier_work_survives_a_neighbour_that_is_refused(void **state)
 {
@@ -513,6 +533,7 @@ const struct named_test contract_outputs[] = {
 	NAMED(what_a_cancelled_job_made_is_doomed),
 	NAMED(work_that_was_done_is_found_by_its_words_bytes_and_owner),
 	NAMED(an_upload_is_answered_from_earlier_work),
+	NAMED(work_with_the_file_s_own_name_is_done_for_each_file),
 	NAMED(an_answer_from_earlier_work_survives_a_neighbour_that_is_refused),
 	NAMED(other_peoples_uploads_are_not_answered_from_ones_work),
 	NAMED(what_is_deleted_earlier_in_a_batch_is_not_taken_later),

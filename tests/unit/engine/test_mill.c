@@ -498,6 +498,37 @@ static void equal_work_in_flight_runs_once(void **state)
 	close_mill(&m);
 }
 
+/* A zip has its file's name in it. */
+static void equal_bytes_under_another_name_are_other_work_where_the_name_is_in_it(void **state)
+{
+	struct mill_world m;
+	struct arena a = ARENA_INIT;
+	struct uuid files[2], jobs[2];
+
+	open_mill(&m);
+	for (int i = 0; i < 2; i++) {
+		struct intake_spec spec = PUBLIC_SPEC;
+		struct upload u;
+
+		spec.name = i ? STR("b.txt") : STR("a.txt");
+		upload_bytes(&m.w, &spec, "the same bytes", 14, 100, &u);
+		assert_int_equal(u.code, 0);
+		files[i] = u.id;
+		jobs[i] = add(&m, files[i], "zip");
+		assert_true(wait_final(&m.w, files[i], 10000));
+	}
+	assert_int_equal(tame_counts(m.t).begun, 2);
+	for (int i = 0; i < 2; i++) {
+		struct job j = look(&m, jobs[i], &a);
+
+		assert_false(j.cached);
+		assert_int_equal(j.n_outputs, 1);
+		assert_true(str_eq(j.outputs[0].name, i ? STR("b.txt.zip") : STR("a.txt.zip")));
+	}
+	arena_release(&a);
+	close_mill(&m);
+}
+
 static void who_follows_fails_alike_when_trying_again_would_not_help(void **state)
 {
 	struct mill_world m;
@@ -586,7 +617,7 @@ static void a_retry_of_the_leader_hands_the_lead_over(void **state)
 	tame_set(m.t, (struct tame_plan){.hold = true});
 	for (int i = 0; i < 2; i++) {
 		files[i] = store(&m, "the same bytes");
-		jobs[i] = add(&m, files[i], "gzip");
+		jobs[i] = add(&m, files[i], "zstd");
 	}
 	wait_following(&m, 1);
 	tame_set(m.t, (struct tame_plan){.code = ERR_RUNNER_CRASHED, .times = 1});
@@ -686,6 +717,7 @@ int main(void)
 		cmocka_unit_test(the_stores_trouble_is_not_the_jobs),
 		cmocka_unit_test(the_sweep_leaves_what_an_attempt_is_writing_and_takes_what_nobody_wants),
 		cmocka_unit_test(equal_work_in_flight_runs_once),
+		cmocka_unit_test(equal_bytes_under_another_name_are_other_work_where_the_name_is_in_it),
 		cmocka_unit_test(who_follows_fails_alike_when_trying_again_would_not_help),
 		cmocka_unit_test(who_follows_runs_when_its_leader_is_cancelled),
 		cmocka_unit_test(who_follows_can_be_cancelled_by_itself),
