@@ -149,12 +149,13 @@ bool zygote_link_alive(const struct zygote_link *z)
 }
 
 /* It leads a group that its children do not leave. When it was killed they are ours (runner_start() saw to that), dead or about to be: nothing of them stays, not even a zombie.
- * Its number, and the group's, are its own until it is reaped, which is done last. */
+ * Its number, and the group's, are its own until it is reaped, which is done last. The kernel kills its children with it (PR_SET_PDEATHSIG); SIGTERM says the same once more, and
+ * spares who has to kill others first: the supervisor of a command without namespaces. */
 static void reap_group(const struct zygote_link *z)
 {
 	siginfo_t info;
 
-	kill(-z->pid, SIGKILL);
+	kill(-z->pid, SIGTERM);
 	while (waitid(P_PGID, (id_t)z->pid, &info, WEXITED) == 0 || errno == EINTR) {}
 }
 

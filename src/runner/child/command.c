@@ -4,7 +4,7 @@
  *	where there are none zygote ─► outer ─► supervisor ─► program ─► …
  *
  * With namespaces the kernel ends everything with the supervisor, whoever kills it. Without them the outer process is the one the server may kill: the supervisor notices, kills
- * whatever descends from it, and ends. The program gets what an argument list says, never a shell; three descriptors; and four variables. */
+ * the program's group, which nobody can leave, and ends. The program gets what an argument list says, never a shell; three descriptors; and four variables. */
 #include "runner/child/command_impl.h"
 
 #include "base/fd.h"
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -40,6 +41,7 @@ struct command {
 	json_t *params; /* keeps the words alive */
 	char *argv[ARGUMENTS_MAX + 1];
 	int input, output; /* output -1: none */
+	volatile pid_t *shared_program; /* without namespaces: where the outer process reads the program's id */
 	struct command_run run;
 };
 
@@ -198,14 +200,12 @@ static int seal_program(const struct command *c)
 	struct err e = ERR_INIT;
 	int error = 0;
 
-	if (!c->world.namespaces) {
-		error = command_deny_sockets();
-		if (error == 0 && seal_apply(c->seal, POLICY_COMMAND, &c->request.limits, c->may_lack, -1, &report, &e) != 0)
-			return EPERM;
-		/* Otherwise its standard input could be opened again for writing, through /proc. */
-		if (error == 0 && (report.enforced & 1u << SEAL_LANDLOCK) == 0 && !c->world.other_user)
-			error = EPERM;
-	}
+	/* Without Landlock its standard input could be opened again for writing, through /proc. */
+	if (!c->world.namespaces && (seal_apply(c->seal, POLICY_COMMAND, &c->request.limits, c->may_lack, -1, &report, &e) != 0 ||
+				     ((report.enforced & 1u << SEAL_LANDLOCK) == 0 && !c->world.other_user)))
+		error = EPERM;
+	if (error == 0)
+		error = command_filter(&c->world);
 	if (error == 0)
 		error = set_limit(RLIMIT_AS, c->request.limits.memory);
 	if (error == 0 && c->world.own_user)
@@ -272,6 +272,8 @@ static int start(struct command *c, int *ret_error, struct err *e)
 	c->run.program = fork();
 	if (c->run.program == 0)
 		program_run(c, out, errors, told);
+	if (c->shared_program)
+		*c->shared_program = c->run.program;
 	if (c->run.program < 0)
 		return system_error(e, "fork");
 	fd_close(&told);
@@ -289,7 +291,7 @@ static void answer_not_started(struct command *c, int error)
 	struct err e = ERR_INIT;
 	int code = err_set(&e, ERR_COMMAND_FAILED, "the command cannot be executed: %s", strerrordesc_np(error));
 
-	command_kill_all(c->world.namespaces);
+	command_kill_all(c->world.namespaces, c->run.program);
 	fd_close(&c->output);
 	write_result(c, "exit_code", error == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, &result);
 	answer(c, code, &result, &e);
@@ -340,28 +342,32 @@ static _Noreturn void supervise(struct command *c, int world, struct err *e)
 }
 
 /* Stays behind as the process that the server knows and may kill. */
-static _Noreturn void outer_run(pid_t supervisor)
+static _Noreturn void outer_run(const struct command *c, pid_t supervisor)
 {
 	siginfo_t info;
 
 	close_range(0, ~0u, 0);
 	while (waitid(P_PID, (id_t)supervisor, &info, WEXITED) != 0 && errno == EINTR)
 		;
-	command_kill_all(false); /* the supervisor was killed: what it left behind came here */
-	_exit(info.si_code == CLD_EXITED ? info.si_status : EXIT_FAILURE);
+	if (info.si_code == CLD_EXITED)
+		_exit(info.si_status);
+	command_kill_all(false, *c->shared_program); /* what it left behind came here */
+	_exit(EXIT_FAILURE);
 }
 
 /* Without namespaces. Orphans of either process come to it, and the death of the outer one is told by SIGTERM. */
-static void split(void)
+static void split(struct command *c)
 {
 	pid_t outer = getpid(), supervisor;
 
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || (supervisor = fork()) < 0)
+	c->shared_program = mmap(NULL, sizeof(*c->shared_program), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (c->shared_program == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || (supervisor = fork()) < 0)
 		_exit(EXIT_FAILURE);
 	if (supervisor > 0)
-		outer_run(supervisor);
+		outer_run(c, supervisor);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 || getppid() != outer)
 		_exit(EXIT_FAILURE);
+	c->run.outer = outer;
 }
 
 void command_run(int channel, const struct seal *s, unsigned may_lack, const struct runner_limits *limits)
@@ -382,6 +388,6 @@ void command_run(int channel, const struct seal *s, unsigned may_lack, const str
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		_exit(EXIT_FAILURE);
 	if (!c.world.namespaces && r == 0)
-		split();
+		split(&c);
 	supervise(&c, r, &e);
 }

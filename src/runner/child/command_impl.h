@@ -26,8 +26,11 @@ struct command_world {
 [[nodiscard]] int command_world_enter(struct command_world *ret, const struct seal *s, const struct runner_limits *limits, struct err *e);
 /* In a child that only tries: builds the place. 0, or the errno of what this machine refused. */
 int command_world_try(const struct seal *s);
-/* Where there is no network namespace: from here on no socket can be made. 0 or errno. */
-int command_deny_sockets(void);
+
+/* ---- command_filter.c ---- */
+
+/* From here on the calling process has not the calls that the place it lives in does not make harmless. 0 or errno. */
+int command_filter(const struct command_world *w);
 
 /* ---- command_stderr.c ---- */
 
@@ -47,6 +50,7 @@ void command_tail_write(const struct command_tail *t, struct buf *out);
 struct command_run {
 	pid_t program;
 	bool namespaces; /* whom to kill in the end: everybody, or whoever descends from here */
+	pid_t outer; /* without namespaces: the parent, with whom everything has to end */
 	int from, errors; /* reading ends of its standard output and error */
 	int output; /* the job's pipe; -1: what the program writes is dropped */
 	const struct runner_limits *limits;
@@ -61,7 +65,7 @@ struct command_run {
 
 /* Until the program has ended, nobody of its processes is left, and everything they wrote has arrived. Closes `from`, `errors` and `output`. */
 void command_watch(struct command_run *r);
-/* Kills whatever descends from the calling process and waits for it. */
-void command_kill_all(bool namespaces);
+/* Kills the program and whatever descends from it, and waits until no child is left. */
+void command_kill_all(bool namespaces, pid_t program);
 
 #endif

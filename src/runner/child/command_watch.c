@@ -24,7 +24,7 @@
 
 struct watch {
 	struct command_run *r;
-	int signals; /* SIGCHLD; and SIGTERM, when whoever forked this process has died */
+	int signals; /* SIGCHLD; and SIGTERM, when the outer process has died */
 	int64_t looked_ms; /* when memory was added up last */
 	bool ended; /* the program, and everybody else with it */
 	size_t at, n; /* bytes of the piece that the job's pipe has not taken yet */
@@ -33,47 +33,19 @@ struct watch {
 
 /* ---- ends ---- */
 
-static pid_t parent_of(const char *pid)
-{
-	char path[64], text[512], *p;
-	CLEANUP(fd_close) int fd = -1;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	p = strrchr(text, ')'); /* the name may hold anything */
-	return p && p[1] == ' ' && p[2] != '\0' ? atoi(p + 4) : -1;
-}
-
-static void kill_children(void)
-{
-	DIR *d = opendir("/proc");
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d))) {
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parent_of(entry->d_name) == getpid())
-			kill(atoi(entry->d_name), SIGKILL);
-	}
-	if (d)
-		closedir(d);
-}
-
-void command_kill_all(bool namespaces)
+void command_kill_all(bool namespaces, pid_t program)
 {
 	siginfo_t info;
 
-	/* As number 1 of a process namespace -1 is everybody here but us, all at the same moment. Otherwise orphans come to us (PR_SET_CHILD_SUBREAPER), so round after round
-	 * the children are all there is; only /proc knows them. */
+	/* Each way reaches everybody at the same moment, also whoever is about to fork. As number 1 of a process namespace -1 is everybody here but us; otherwise nobody could leave
+	 * the program's group (command_filter.c), and orphans come to us (PR_SET_CHILD_SUBREAPER). Its number is taken while one of them is not reaped. */
 	for (;;) {
-		if (namespaces)
+		if (namespaces) {
 			kill(-1, SIGKILL);
-		else
-			kill_children();
-		info.si_pid = 0;
+		} else if (program > 0) {
+			kill(program, SIGKILL); /* has no group of its own for its first moments */
+			kill(-program, SIGKILL);
+		}
 		if (waitid(P_ALL, 0, &info, WEXITED) != 0 && errno == ECHILD)
 			return;
 	}
@@ -83,7 +55,7 @@ static void stop(struct watch *w)
 {
 	struct rusage used;
 
-	command_kill_all(w->r->namespaces);
+	command_kill_all(w->r->namespaces, w->r->program);
 	if (getrusage(RUSAGE_CHILDREN, &used) == 0)
 		w->r->cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
 			      (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
@@ -107,8 +79,9 @@ static void collect(struct watch *w)
 
 	while ((n = read(w->signals, told, sizeof(told))) > 0) {
 		for (size_t i = 0; i < (size_t)n / sizeof(told[0]); i++) {
-			if (told[i].ssi_signo == SIGTERM) {
-				command_kill_all(w->r->namespaces);
+			/* The program may send it too: then nobody has died. */
+			if (told[i].ssi_signo == SIGTERM && !w->r->namespaces && getppid() != w->r->outer) {
+				command_kill_all(w->r->namespaces, w->r->program);
 				_exit(EXIT_FAILURE);
 			}
 		}

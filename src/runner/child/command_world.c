@@ -11,10 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -111,13 +108,11 @@ static bool become(uid_t id)
 	return setresgid(id, id, id) == 0 && setresuid(id, id, id) == 0;
 }
 
-/* Root only. A container may map only 65536 users: then all commands share the last of them. */
+/* Root only, and root always, if by name alone: the kernel counts no processes of it, and most files are its own. A container may map only 65536 users: then all commands share the last of them. */
 static int leave_root(struct command_world *w, uid_t user, struct err *e)
 {
-	if (setgroups(0, NULL) != 0) {
-		/* Root by name only, as in a container that took its rights away: then it is a user like others. */
-		return errno == EPERM && !w->namespaces ? 0 : failed(e, "leaving the groups of root");
-	}
+	if (setgroups(0, NULL) != 0)
+		return failed(e, "leaving the groups of root");
 	w->own_user = become(user);
 	w->other_user = w->own_user || become(NOBODY);
 	return w->other_user ? 0 : failed(e, "becoming another user");
@@ -313,18 +308,4 @@ int command_world_try(const struct seal *s)
 	if (command_world_enter(&w, s, &limits, &e) == 0)
 		return 0;
 	return errno > 0 && errno <= UINT8_MAX ? errno : EPERM; /* an exit status */
-}
-
-int command_deny_sockets(void)
-{
-	struct sock_filter program[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog filter = {.len = ARRAY_LEN(program), .filter = program};
-
-	/* The seal's own filter, which comes on top, ends whoever calls by another architecture's numbers. */
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0 ? 0 : errno;
 }

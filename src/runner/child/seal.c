@@ -65,16 +65,11 @@ int seal_prepare(struct seal *s, struct err *e)
 			return rc;
 		}
 	}
-	/* Root needs no user namespace, and in a chroot gets none; everybody else gets the others with it only. */
-	static const uint64_t choices[] = {COMMAND_NAMESPACES, COMMAND_NAMESPACES | CLONE_NEWUSER};
-	for (size_t i = geteuid() == 0 ? 0 : 1; i < ARRAY_LEN(choices) && s->command_flags == 0; i++) {
-		s->command_flags = choices[i];
-		int error = try_namespaces(s, choices[i]);
-		if (error != 0)
-			s->command_flags = 0;
-		if (error == 0 || s->command_errno == 0) /* the first failure is the one to tell of */
-			s->command_errno = error;
-	}
+	/* Everybody else gets namespaces with one of users only. Root needs none, in a chroot gets none, and must not have one: commands would be root outside of it. */
+	s->command_flags = COMMAND_NAMESPACES | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
+	s->command_errno = try_namespaces(s, s->command_flags);
+	if (s->command_errno != 0)
+		s->command_flags = 0;
 	return 0;
 }
 

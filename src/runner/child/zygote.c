@@ -247,6 +247,8 @@ static int settle(struct zygote *z, struct err *e)
 	tzset(); /* reads a file, which children cannot */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The supervisor of a command without namespaces comes here when what the server killed was in front of it. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	setrlimit(RLIMIT_CORE, &none);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
