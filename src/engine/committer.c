@@ -146,6 +146,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 		break;
 	case CHANGE_DELETE_FILE:
 		waits_signal(g, c->delete_file.id);
+		scheduler_cancel_file(g, c->delete_file.id);
 		engine_kick_doomed(g);
 		if (g->config.outbox != NULL) /* its waiting jobs were cancelled */
 			outbox_kick(g);

@@ -190,6 +190,7 @@ void committer_stop(struct engine *g); /* commits what waits, then ends */
 void scheduler_stop(struct engine *g, int64_t grace_ms);
 void scheduler_kick(struct engine *g); /* a job was queued */
 void scheduler_cancel_running(struct engine *g, struct uuid job);
+void scheduler_cancel_file(struct engine *g, struct uuid file); /* its running jobs */
 
 void scheduler_room(struct engine *g); /* a work began or ended */
 bool scheduler_inhand(struct engine *g, struct uuid job); /* claimed here and its end not yet committed */

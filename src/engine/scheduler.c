@@ -271,7 +271,8 @@ void scheduler_kick(struct engine *g)
 		sleeper_kick(&g->scheduler.sleeper);
 }
 
-void scheduler_cancel_running(struct engine *g, struct uuid job)
+/* Tells the works whose job, or whose job's file, this is: running ones look, following ones end at once. */
+static void cancel_where(struct engine *g, struct uuid id, bool by_file)
 {
 	struct scheduler *s = &g->scheduler;
 	struct work *following = NULL;
@@ -279,7 +280,8 @@ void scheduler_cancel_running(struct engine *g, struct uuid job)
 	pthread_mutex_lock(&s->lock);
 	for (struct work *w = s->works; w != NULL; w = w->next)
 		for (size_t i = 0; i < w->n; i++) {
-			if (!uuid_eq(w->jobs[i].claimed->job.id, job))
+			const struct job *job = &w->jobs[i].claimed->job;
+			if (!uuid_eq(by_file ? job->file : job->id, id))
 				continue;
 			atomic_store(&w->jobs[i].cancelled, true); /* before the next line: who sees that one looks for this one */
 			atomic_store(&w->cancelled, true);
@@ -294,6 +296,16 @@ void scheduler_cancel_running(struct engine *g, struct uuid job)
 		following = w->next_follower;
 		work_finish(w, &w->jobs[0], (struct change_finish){.state = JOB_CANCELLED, .error = ERR_CANCELLED});
 	}
+}
+
+void scheduler_cancel_running(struct engine *g, struct uuid job)
+{
+	cancel_where(g, job, false);
+}
+
+void scheduler_cancel_file(struct engine *g, struct uuid file)
+{
+	cancel_where(g, file, true);
 }
 
 bool scheduler_inhand(struct engine *g, struct uuid job)

@@ -634,6 +634,23 @@ static void a_retry_of_the_leader_hands_the_lead_over(void **state)
 	close_mill(&m);
 }
 
+static void deleting_a_file_stops_its_jobs_and_leaves_no_output(void **state)
+{
+	struct mill_world m;
+
+	open_mill(&m);
+	tame_set(m.t, (struct tame_plan){.hold_end = true});
+	struct uuid file = store(&m, "abc"), job = add(&m, file, "gzip");
+	tame_wait_held(m.t, 1);
+	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = file, .owner = STR(OWNER_PUBLIC), .now = 1}};
+	assert_int_equal(apply(&m.w, &c), 0);
+	tame_wait_ended(m.t, 1); /* though nobody lets it go */
+	while (scheduler_inhand(m.w.g, job))
+		usleep(1000);
+	assert_int_equal(count_blobs(&m.w), 0);
+	close_mill(&m);
+}
+
 /* ---- chains ---- */
 
 static void a_chained_job_works_on_the_output_of_the_one_before(void **state)
@@ -722,6 +739,7 @@ int main(void)
 		cmocka_unit_test(who_follows_runs_when_its_leader_is_cancelled),
 		cmocka_unit_test(who_follows_can_be_cancelled_by_itself),
 		cmocka_unit_test(a_retry_of_the_leader_hands_the_lead_over),
+		cmocka_unit_test(deleting_a_file_stops_its_jobs_and_leaves_no_output),
 		cmocka_unit_test(a_chained_job_works_on_the_output_of_the_one_before),
 		cmocka_unit_test(what_comes_after_a_failed_job_fails_with_it),
 		cmocka_unit_test(an_upload_may_bring_chained_ops),
