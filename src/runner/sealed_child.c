@@ -80,6 +80,8 @@ static bool note_one(struct sealed_child *c)
 
 	if (got < 0 && errno == EAGAIN)
 		return false;
+	if (got < 0 && errno == EMSGSIZE && !c->started)
+		c->unheld = true;
 	if (got == sizeof(m.started) && m.started.magic == RUNNER_MAGIC && !c->started) {
 		take_started(c, &m.started, n_fds > 0 ? fds[0] : -1);
 		return true;
@@ -121,11 +123,12 @@ bool sealed_child_wait(struct sealed_child *c, int64_t max_ms)
 
 bool sealed_child_quiet(struct sealed_child *c)
 {
-	struct pollfd p[] = {{.fd = c->channel, .events = POLLIN}, {.fd = c->status, .events = POLLIN}};
+	/* The pidfd too: when it died young the zygote may not have closed its own end of the channel yet. */
+	struct pollfd p[] = {{.fd = c->channel, .events = POLLIN}, {.fd = c->status, .events = POLLIN}, {.fd = c->pidfd, .events = POLLIN}};
 
-	if (poll(p, 2, 0) == 0)
+	if (poll(p, 3, 0) == 0)
 		return true;
-	if (p[0].revents)
+	if (p[0].revents || p[2].revents)
 		return false;
 	sealed_child_note(c); /* the first sign of a spare one is that it has started */
 	return !c->ended && !c->orphaned;

@@ -8,7 +8,9 @@
 #include "runner/sealed_impl.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 
 #define YOUNG_MS 1000 /* a zygote that lives shorter than this died young */
 #define YOUNG_DEATHS_FREE 3 /* in a row, before there is a pause */
@@ -82,12 +84,23 @@ static int get_zygote(struct sealed_runner *s, struct zygote_link **ret, struct 
 	return r;
 }
 
+/* No child goes on that nobody can kill: with its zygote it dies. Others die with it, and their jobs may be tried again. */
+static void fell_zygote(struct sealed_runner *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->zygote)
+		pidfd_send_signal(s->zygote->pidfd, SIGKILL, NULL, 0);
+	pthread_mutex_unlock(&s->lock);
+}
+
 void sealed_end_list(struct sealed_runner *s, struct sealed_child *list)
 {
 	while (list) {
 		struct sealed_child *c = list;
 
 		list = c->next;
+		if (c->unheld)
+			fell_zygote(s);
 		sealed_child_end(c);
 		pthread_mutex_lock(&s->lock);
 		s->stats.living--;

@@ -1,5 +1,6 @@
 /* The real kind when it works, and when what it stands on is taken away: children and zygotes killed, jobs cancelled, descriptors shared out. */
 #include "base/fd.h"
+#include "runner/sealed_impl.h"
 #include "sealed_world.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -186,6 +188,7 @@ static void texts_that_do_not_fit_into_one_batch_go_in_several(void **state)
 		jobs[i] = world_job(&op, STR("ok"));
 		jobs[i].params = str_of(params);
 	}
+	assert_int_equal(sealed_batch_fit(jobs, RUNNER_BATCH_MAX), RUNNER_TEXT_MAX / (strlen(params) + jobs[0].name.len));
 	world_begin(&w, evil, NULL);
 	runner_run(w.runner, jobs, RUNNER_BATCH_MAX, NULL);
 	for (size_t i = 0; i < RUNNER_BATCH_MAX; i++) {
@@ -418,7 +421,8 @@ static void who_is_killed_while_idle_is_not_missed(void **state)
 		struct runner_job job = world_job(digest_op("md5"), STR("abc"));
 		int child[2], zygote;
 
-		assert_int_equal(world_run_one(&w, &job), 0);
+		if (world_run_one(&w, &job) != 0)
+			fail_msg("round %d: %s", i, job.err.detail);
 		zygote = world_zygote(&w);
 		assert_int_equal(world_children(zygote, child, 2), 1);
 		world_kill(i == 1 ? zygote : child[0]);
@@ -439,6 +443,45 @@ static void a_zygote_that_died_while_idle_is_reaped_without_a_job(void **state)
 	assert_int_equal(world_zygote(&w), 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
+	world_end(&w);
+}
+
+/* The limit counts numbers: from the lowest free one on nothing can be opened. */
+static void forbid_descriptors(struct rlimit *ret_before)
+{
+	int lowest = dup(STDIN_FILENO);
+
+	assert_true(lowest >= 0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, ret_before), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)lowest, ret_before->rlim_max}), 0);
+}
+
+static void a_child_that_came_without_its_pidfd_does_not_stay(void **state)
+{
+	const struct op copy = world_op("good_copy", OP_CHILD_ONE, true);
+	struct runner_stats stats;
+	struct rlimit before;
+	struct world w;
+
+	world_begin(&w, evil, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		struct runner_job job = world_job(&copy, STR("some input"));
+		struct buf got = BUF_INIT;
+
+		job.output = world_take_output;
+		job.output_arg = &got;
+		if (i == 1)
+			forbid_descriptors(&before); /* the spare one has been ordered, but its beginning was not read yet */
+		int code = world_run_one(&w, &job);
+		if (i == 1)
+			assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_int_equal(code, i == 1 ? ERR_RUNNER_UNAVAILABLE : 0);
+		buf_release(&got);
+		world_zygote(&w);
+	}
+	runner_stats(w.runner, &stats);
+	assert_int_equal(stats.zygotes, 2);
 	world_end(&w);
 }
 
@@ -512,6 +555,23 @@ static void a_cancelled_call_ends_every_job_without_an_answer(void **state)
 	runner_stats(w.runner, &stats);
 	assert_int_equal(stats.killed, 1);
 	assert_int_equal(stats.living, 0);
+	world_end(&w);
+}
+
+static void what_follows_a_cancelled_job_in_its_call_does_not_begin(void **state)
+{
+	const struct op hang = world_op("evil_hang", OP_CHILD_ONE, false);
+	struct runner_job jobs[] = {world_job(&hang, STR("some input")), world_job(digest_op("md5"), STR("abc"))};
+	struct runner_stats stats;
+	unsigned asked = 0;
+	struct world w;
+
+	world_begin(&w, evil, NULL);
+	runner_run(w.runner, jobs, 2, &(struct runner_watch){.may_go_on = stop_later, .arg = &asked});
+	assert_int_equal(jobs[0].code, ERR_CANCELLED);
+	assert_int_equal(jobs[1].code, ERR_CANCELLED);
+	runner_stats(w.runner, &stats);
+	assert_int_equal(stats.children, 2); /* the one that hung, and one to spare */
 	world_end(&w);
 }
 
@@ -672,9 +732,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_is_killed_from_outside_is_lost_and_replaced),
 		cmocka_unit_test(who_is_killed_while_idle_is_not_missed),
 		cmocka_unit_test(a_zygote_that_died_while_idle_is_reaped_without_a_job),
+		cmocka_unit_test(a_child_that_came_without_its_pidfd_does_not_stay),
 		cmocka_unit_test(zygotes_that_die_young_are_not_replaced_for_ever),
 		cmocka_unit_test(a_program_that_is_none_is_told_at_the_start),
 		cmocka_unit_test(a_cancelled_call_ends_every_job_without_an_answer),
+		cmocka_unit_test(what_follows_a_cancelled_job_in_its_call_does_not_begin),
 		cmocka_unit_test(who_finds_no_slot_waits_and_may_be_cancelled),
 		cmocka_unit_test(every_job_is_final_while_children_and_zygotes_are_killed),
 	};
