@@ -25,12 +25,12 @@ static int walk(uint8_t *stream, size_t n)
 	uint8_t nowhere[32u << 10];
 	z_stream z = {.next_in = stream, .avail_in = (uInt)n};
 	bool last;
-	int r = inflateInit2(&z, -MAX_WBITS), unused = -1;
+	int r, unused = -1;
 
-	if (r != Z_OK || n == 0)
+	if (n == 0 || inflateInit2(&z, -MAX_WBITS) != Z_OK)
 		return -1;
 	last = clear_last(stream, 0);
-	while (r == Z_OK) {
+	do {
 		z.next_out = nowhere;
 		z.avail_out = sizeof(nowhere);
 		r = inflate(&z, Z_BLOCK);
@@ -43,7 +43,7 @@ static int walk(uint8_t *stream, size_t n)
 		if (z.avail_in == 0 && !(z.data_type & UNUSED_BITS))
 			break;
 		last = clear_last(stream + (n - z.avail_in), z.data_type & UNUSED_BITS);
-	}
+	} while (r == Z_OK);
 	inflateEnd(&z);
 	return unused;
 }
