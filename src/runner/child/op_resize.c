@@ -30,9 +30,10 @@ struct plan {
 	int shrink; /* by the loader */
 };
 
-/* What a saver needs to know besides the image. */
+/* Where a saver's bytes go. */
 struct sink {
 	struct sealed_job *job;
+	struct buf *whole; /* kept back until they were looked at; NULL = sent at once */
 	int code; /* of the first write that failed */
 	struct err *e;
 };
@@ -60,16 +61,37 @@ static int save_avif(VipsImage *im, VipsTarget *to, const struct wish *w)
 				    !w->keep_metadata, NULL);
 }
 
+/* libheif writes a file without a picture when its encoder had too little memory, and calls it success. ISO/IEC 14496-12 §8.1.1: the picture is in a box `mdat`. */
+static bool avif_has_data(struct str whole)
+{
+	const uint8_t *p = (const uint8_t *)whole.p;
+	size_t at = 0;
+
+	while (whole.len - at >= 8) {
+		size_t size = (size_t)p[at] << 24 | (size_t)p[at + 1] << 16 | (size_t)p[at + 2] << 8 | p[at + 3];
+
+		if (memcmp(p + at + 4, "mdat", 4) == 0)
+			return size > 8 && size <= whole.len - at;
+		if (size < 8 || size > whole.len - at)
+			return false;
+		at += size;
+	}
+	return false;
+}
+
 static const struct writer {
 	const char *name;
 	int side_max; /* pixels: what the format or its library can say */
 	bool alpha;
 	int (*save)(VipsImage *im, VipsTarget *to, const struct wish *w);
+	uint64_t memory, memory_per_pixel; /* bytes of address space; 0 = no more than the rest, or it says so when it has too little */
+	/* What was written is an image; NULL: a saver that is to be believed. */
+	bool (*check)(struct str whole);
 } writers[] = {
-	{"jpeg", 65500, false, save_jpeg}, /* libjpeg's JPEG_MAX_DIMENSION */
-	{"png", 1000000, true, save_png}, /* libpng's PNG_USER_WIDTH_MAX */
-	{"webp", 16383, true, save_webp}, /* 14 bits */
-	{"avif", 16384, true, save_avif}, /* libvips */
+	{"jpeg", 65500, false, save_jpeg, 0, 0, NULL}, /* libjpeg's JPEG_MAX_DIMENSION */
+	{"png", 1000000, true, save_png, 0, 0, NULL}, /* libpng's PNG_USER_WIDTH_MAX */
+	{"webp", 16383, true, save_webp, 0, 0, NULL}, /* 14 bits */
+	{"avif", 16384, true, save_avif, 208u << 20, 28, avif_has_data}, /* libvips */
 };
 
 static const struct writer *writer_of(const char *name)
@@ -168,15 +190,19 @@ static struct plan plan_for(const struct wish *w, VipsImage *im, int shrink_max)
 	return p;
 }
 
-static int check_plan(const struct plan *p, const struct writer *writer, uint64_t pixels_max, struct err *e)
+static int check_plan(const struct plan *p, const struct writer *writer, const struct runner_limits *limits, struct err *e)
 {
 	uint64_t scaled_pixels = (uint64_t)p->width * (uint64_t)p->height, out_pixels = (uint64_t)p->out_width * (uint64_t)p->out_height;
 
-	if (scaled_pixels > pixels_max || out_pixels > pixels_max)
+	if (scaled_pixels > limits->pixels_max || out_pixels > limits->pixels_max)
 		return err_set(e, ERR_IMAGE_TOO_LARGE, "the result would have more pixels than allowed");
 	if (p->out_width > writer->side_max || p->out_height > writer->side_max) {
 		err_set(e, ERR_IMAGE_TOO_LARGE, "%d x %d is more than %s can have", p->out_width, p->out_height, writer->name);
 		return err_limit(e, writer->side_max);
+	}
+	if (writer->memory + out_pixels * writer->memory_per_pixel > limits->memory) {
+		err_set(e, ERR_LIMIT_MEMORY, "%s of %d x %d needs more memory than allowed", writer->name, p->out_width, p->out_height);
+		return err_limit(e, (int64_t)limits->memory);
 	}
 	return 0;
 }
@@ -364,14 +390,17 @@ static int finish_pixels(VipsImage **im, const struct plan *p, const struct wish
 
 static gint64 write_piece(VipsTargetCustom *target, const void *data, gint64 n, struct sink *s)
 {
-	if (s->code == 0)
+	if (s->whole)
+		buf_add(s->whole, data, (size_t)n);
+	else if (s->code == 0)
 		s->code = sealed_write(s->job, data, (size_t)n, s->e);
 	return s->code == 0 ? n : -1;
 }
 
 static int save(VipsImage *im, const struct writer *writer, const struct wish *w, struct sealed_job *j, struct err *e)
 {
-	struct sink sink = {.job = j, .e = e};
+	CLEANUP(buf_release) struct buf whole = BUF_INIT;
+	struct sink sink = {.job = j, .whole = writer->check ? &whole : NULL, .e = e};
 	VipsTargetCustom *target = vips_target_custom_new();
 	int r;
 
@@ -382,7 +411,13 @@ static int save(VipsImage *im, const struct writer *writer, const struct wish *w
 	g_object_unref(target);
 	if (sink.code < 0)
 		return sink.code;
-	return r == 0 ? 0 : image_failed("the image cannot be written", e);
+	if (r != 0)
+		return image_failed("the image cannot be written", e);
+	if (!writer->check)
+		return 0;
+	if (!buf_ok(&whole) || !writer->check(buf_str(&whole)))
+		return err_set(e, ERR_LIMIT_MEMORY, "there was too little memory to write %s", writer->name);
+	return sealed_write(j, whole.p, whole.len, e);
 }
 
 static void write_result(struct buf *out, const struct plan *p, const struct writer *writer, const struct image_kind *kind)
@@ -485,7 +520,7 @@ static int resize(struct sealed_job *j, struct err *e)
 	writer = choose_writer(&w, s.kind, im);
 	assert(writer);
 	p = plan_for(&w, im, s.kind->shrink_max);
-	r = check_plan(&p, writer, j->limits.pixels_max, e);
+	r = check_plan(&p, writer, &j->limits, e);
 	if (r == 0)
 		r = decode(&im, &s, &p, &w, &px, e);
 	if (r < 0)

@@ -55,7 +55,11 @@ int main(int argc, char **argv)
 	CLEANUP(buf_release) struct buf out = BUF_INIT;
 	struct runner_config config = {
 		.path = argc > 4 ? argv[1] : NULL,
-		.limits = {.memory = 512u << 20, .cpu_s = 20, .wall_ms = 60000, .output_max = 1u << 30, .pixels_max = 100000000},
+		.limits = {.memory = (uint64_t)strtoul(getenv("BENCH_MEMORY") ? getenv("BENCH_MEMORY") : "512", NULL, 10) << 20,
+			   .cpu_s = 20,
+			   .wall_ms = 60000,
+			   .output_max = 1u << 30,
+			   .pixels_max = 100000000},
 		.children_max = 1};
 	struct rusage use = {}, before = {};
 	struct err e = ERR_INIT;

@@ -86,10 +86,52 @@ static void everything_can_be_probed_inside_the_seal(void **state)
 	world_end(&w);
 }
 
+/* libheif calls it success when its encoder had too little memory. */
+static void too_little_memory_is_never_a_success_without_a_picture(void **state)
+{
+	static const struct {
+		uint64_t mib;
+		int side;
+		int code;
+	} cases[] = {{256, 1200, 0}, {256, 1900, ERR_LIMIT_MEMORY}, {384, 1900, 0}, {384, 3000, ERR_LIMIT_MEMORY}};
+	CLEANUP(bytes_release) struct bytes in = picture_as(".jpg[Q=60]", 3000, 3000, 3);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct runner_config config = roomy();
+		CLEANUP(buf_release) struct buf out = BUF_INIT;
+		struct runner_job job = world_job(op_named("resize"), (struct str){(const char *)in.p, in.n});
+		char params[256];
+		struct world w;
+
+		config.limits.memory = cases[i].mib << 20;
+		world_begin(&w, program, &config);
+		snprintf(params, sizeof(params),
+			 "{\"background\":\"ffffff\",\"enlarge\":\"no\",\"fit\":\"inside\",\"format\":\"avif\",\"metadata\":\"drop\","
+			 "\"quality\":20,\"width\":%d}",
+			 cases[i].side);
+		job.params = str_of(params);
+		job.output = world_take_output;
+		job.output_arg = &out;
+		world_run_one(&w, &job);
+		if (job.code != cases[i].code)
+			fail_msg("%d pixels in %llu MiB: %s, %zu bytes", cases[i].side, (unsigned long long)cases[i].mib,
+				 job.code == 0 ? "success" : err_info(job.code)->name, out.len);
+		world_end(&w);
+		if (job.code == 0) {
+			VipsImage *im = vips_image_new_from_buffer(out.p, out.len, "", NULL);
+
+			assert_non_null(im);
+			assert_true(is_about(quarter(im, 0, 0), 220, 30, 30, 40));
+			g_object_unref(im);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_becomes_every_format_inside_the_seal),
+		cmocka_unit_test(too_little_memory_is_never_a_success_without_a_picture),
 		cmocka_unit_test(everything_can_be_probed_inside_the_seal),
 	};
 
