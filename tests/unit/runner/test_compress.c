@@ -302,14 +302,15 @@ static void the_result_says_both_sizes(void **state)
 static void damaged_input_makes_no_job_succeed(void **state)
 {
 	const struct sealed_op *const ops[] = {&op_gzip, &op_zip, &op_zstd};
+	const size_t damaged[] = {1, 1000, PIECE, 2 * PIECE, 2 * PIECE + 5};
 
-	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-		for (int level = 1; level <= 6; level++) {
+	for (size_t i = 0; i < ARRAY_LEN(ops) * ARRAY_LEN(damaged); i++)
+		for (int level = 1; level <= 6; level += 5) {
 			struct run t;
 
-			prepare(&t, 2 * PIECE + 5, TEXT, level, SMALL_MEMORY);
+			prepare(&t, damaged[i / ARRAY_LEN(ops)], TEXT, level, SMALL_MEMORY);
 			assert_int_equal(pwrite(t.j.input_fd, "!", 1, (off_t)t.n - 1), 1);
-			run(&t, ops[i]);
+			run(&t, ops[i % ARRAY_LEN(ops)]);
 			assert_int_equal(t.r, ERR_DAMAGED);
 			assert_int_equal(t.j.result.len, 0);
 			done(&t);
