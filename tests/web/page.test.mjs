@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { deflateSync } from 'node:zlib';
 import { axeFindings, openPage, startBrowser, startServer } from './harness.mjs';
 
 const UNKNOWN = '01890a5d-ac96-774b-bcce-b302099a8057';
@@ -10,7 +11,7 @@ const hash = (algo, bytes) => createHash(algo).update(bytes).digest('hex');
 let server;
 let browser;
 before(async () => {
-  server = await startServer();
+  server = await startServer('--pipelines', JSON.stringify({ small: ['resize;width=9;format=png', 'gzip;after=resize'] }));
   browser = await startBrowser();
 });
 after(async () => {
@@ -79,6 +80,74 @@ test('several files go with the ops that were chosen', () => onPage('/', {}, asy
     assert.ok(text.includes(hash('sha512', file.buffer)) && text.includes(hash('sha1', file.buffer)), text);
     assert.ok(!text.includes(hash('md5', file.buffer)), text);
   }
+}));
+
+// A PNG of one colour, by hand (W3C PNG, third edition).
+function png(width, height) {
+  const crcs = Array.from({ length: 256 }, (_, n) => Array.from({ length: 8 }).reduce((c) => (c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1), n));
+  const chunk = (kind, data) => {
+    const body = Buffer.concat([Buffer.from(kind), data]);
+    const crc = body.reduce((c, byte) => crcs[(c ^ byte) & 255] ^ (c >>> 8), 0xffffffff);
+    const ends = Buffer.alloc(8);
+    ends.writeUInt32BE(data.length, 0);
+    ends.writeUInt32BE((crc ^ 0xffffffff) >>> 0, 4);
+    return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
+  };
+  const head = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0, 0]);
+  head.writeUInt32BE(width, 0);
+  head.writeUInt32BE(height, 4);
+  const rows = deflateSync(Buffer.alloc(height * (1 + width * 3)));
+  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', head), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
+}
+
+test('an op gets the parameters that were filled in, and its image is shown', () => onPage('/', {}, async (page) => {
+  await page.uncheck('input[value=md5]');
+  await page.check('input[value=resize]');
+  await page.setInputFiles('#file', blob('wide.png', png(120, 60)));
+  await page.click('#send'); // width or height is needed: the browser holds the form
+  assert.equal(await page.locator('#resize-width:invalid').count(), 1);
+  assert.equal(await page.locator('[data-file]').count(), 0);
+  await page.fill('#resize-width', '40');
+  assert.equal(await page.locator('#resize-height:invalid').count(), 0);
+  await page.selectOption('#resize-format', 'png');
+  await page.click('#send');
+  const card = page.locator('[data-file][data-final=true]');
+  await card.waitFor();
+  const job = (await get(`/v1/files/${await card.getAttribute('data-file')}`)).jobs[0];
+  assert.equal(job.params.width, 40);
+  assert.equal(job.params.format, 'png');
+  const image = card.locator('.outputs img');
+  await image.scrollIntoViewIfNeeded();
+  await page.waitForFunction(() => document.querySelector('.outputs img').naturalWidth === 40);
+  assert.ok((await card.locator('.outputs').innerText()).includes(job.outputs[0].name));
+  assert.equal(await card.locator('.outputs li > a').last().getAttribute('href'), job.outputs[0].href);
+}));
+
+test('an output that no browser draws is a link with type and size', () => onPage('/', {}, async (page) => {
+  const file = await store('notes.txt', 'to be packed', '&ops=gzip&wait=20');
+  await lookUp(page, file.id);
+  const outputs = page.locator('[data-final=true] .outputs');
+  await outputs.waitFor();
+  assert.match(await outputs.innerText(), /notes\.txt\.gz\s*application\/gzip, \d+ bytes/);
+  assert.equal(await outputs.locator('img').count(), 0);
+}));
+
+test('a job that failed shows its code and why', () => onPage('/', {}, async (page) => {
+  const file = await store('no-image.txt', 'no image', '&ops=resize;width=5&wait=20');
+  await lookUp(page, file.id);
+  const text = await page.locator('[data-final=true]').innerText();
+  assert.ok(text.includes('unsupported_format') && text.includes(file.jobs[0].error.detail), text);
+}));
+
+test('a pipeline of the configuration is offered and used', () => onPage('/', {}, async (page) => {
+  await page.selectOption('#pipeline', 'small');
+  assert.ok((await page.locator('#ops').innerText()).includes('gzip;after=resize'));
+  assert.equal(await page.locator('#ops input[type=checkbox]').count(), 0);
+  await page.setInputFiles('#file', blob('piped.png', png(30, 30)));
+  await page.click('#send');
+  const card = page.locator('[data-file][data-final=true]');
+  await card.waitFor();
+  assert.deepEqual((await get(`/v1/files/${await card.getAttribute('data-file')}`)).jobs.map((j) => [j.op, j.state]), [['resize', 'succeeded'], ['gzip', 'succeeded']]);
 }));
 
 test('with no op chosen no job is queued', () => onPage('/', {}, async (page) => {
@@ -217,7 +286,7 @@ const cardSkeleton = (page) => page.evaluate(() => {
 });
 
 test('the card of the server and the card of the script are the same', async () => {
-  const file = await store('same.txt', 'same', '&ops=md5,sha256');
+  const file = await store('same.png', png(20, 10), '&ops=md5,resize;width=5;format=png,gzip;after=resize,crc32c;after=gzip&wait=20');
   const seen = [];
   for (const javaScriptEnabled of [false, true]) {
     await onPage(`/?id=${file.id}`, { javaScriptEnabled }, async (page) => {
@@ -231,8 +300,10 @@ test('the card of the server and the card of the script are the same', async () 
 
 for (const colorScheme of ['light', 'dark']) {
   test(`axe finds nothing on the page, ${colorScheme}`, () => onPage('/', { colorScheme, reducedMotion: 'reduce' }, async (page) => {
+    await page.check('input[value=resize]');
+    await page.fill('#resize-width', '9');
     assert.deepEqual(await axeFindings(page), []);
-    await page.setInputFiles('#file', blob('axe.txt', Buffer.from('axe')));
+    await page.setInputFiles('#file', blob('axe.png', png(20, 20)));
     await page.click('#send');
     await page.locator('[data-final=true]').waitFor();
     await lookUp(page, UNKNOWN);
