@@ -1,4 +1,5 @@
 """Images made by hand, and what is to be told of one: no library stands between a test and the bytes."""
+import functools
 import struct
 import zlib
 
@@ -137,13 +138,13 @@ def jpeg_of_scans(width, height, scans):
 def gif(width, height, frames=1, at=(0, 0)):
 	"""Frames of one colour, each the whole canvas unless put elsewhere."""
 	table = bytes(v for i in range(4) for v in (i * 80, 255 - i * 80, 40))
-	out = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x81, 0, 0) + table
+	parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x81, 0, 0) + table]
 	for n in range(frames):
-		out += b"\x21\xf9\x04\0\0\0\0\0" + b"\x2c" + struct.pack("<HHHHB", *at, width, height, 0)
-		out += b"\x02" + _lzw(width * height, n % 4) + b"\0"
-	return out + b"\x3b"
+		parts.append(b"\x21\xf9\x04\0\0\0\0\0" + b"\x2c" + struct.pack("<HHHHB", *at, width, height, 0) + b"\x02" + _lzw(width * height, n % 4) + b"\0")
+	return b"".join(parts) + b"\x3b"
 
 
+@functools.lru_cache(None)
 def _lzw(count, colour):
 	"""Codes of 3 bits with a clear before the table grows: large, and simple."""
 	bits, at = [], 0
