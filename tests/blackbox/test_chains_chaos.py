@@ -30,7 +30,7 @@ BLOWS = {"runner_lost", "runner_crashed"}
 def png(width, height, seed):
 	"""A valid RGB image with something in it."""
 	rng = random.Random(seed)
-	row = rng.randbytes(3 * width)
+	row = rng.randbytes(3 * width) # other pixels for every seed
 	raw = b"".join(b"\0" + row[i % 64:] + row[:i % 64] for i in range(height))
 
 	def chunk(kind, data):
@@ -49,7 +49,8 @@ class Sample:
 			self.body = png(rng.randrange(200, 900), rng.randrange(200, 700), n)
 			self.ops = "resize;width=60;height=60;fit=cover;format=webp, sha1;after=resize, gzip, md5;after=gzip, zip"
 		else:
-			self.body = rng.randbytes(rng.choice([0, 100, 5000, 200_000])) + b"the same over and over " * rng.randrange(1, 3000)
+			# each its own, so that no output is shared and blobs can be counted
+			self.body = b"%d" % n + rng.randbytes(rng.choice([0, 100, 5000, 200_000])) + b"the same over and over " * rng.randrange(1, 3000)
 			self.ops = "gzip, md5;after=gzip, zip, sha512;after=zip, zstd"
 
 	def check_output(self, op, data):
