@@ -68,6 +68,7 @@ static void conclude(struct work *w, struct work_job *j, int code, const struct 
 		/* neither says anything about the job; if another worker holds it by now, the fence refuses this */
 		work_give_back(w, j, 0);
 		break;
+	case ERR_OVERLOADED: /* descriptors or processes are short here, on this side */
 	case ERR_RUNNER_UNAVAILABLE:
 		scheduler_runner_unavailable(w->g, e);
 		work_give_back(w, j, 0);

@@ -276,19 +276,23 @@ static void a_failure_that_stays_is_final_with_its_code_detail_and_result(void *
 
 static void a_runner_that_cannot_be_had_costs_no_attempt(void **state)
 {
-	struct mill_world m;
-	struct arena a = ARENA_INIT;
+	static const int codes[] = {ERR_RUNNER_UNAVAILABLE, ERR_OVERLOADED};
 
-	open_mill(&m);
-	tame_set(m.t, (struct tame_plan){.code = ERR_RUNNER_UNAVAILABLE, .times = 1});
-	struct uuid file = store(&m, "abc"), job = add(&m, file, "md5");
-	assert_true(wait_final(&m.w, file, 10000));
-	struct job j = look(&m, job, &a);
-	assert_int_equal(j.state, JOB_SUCCEEDED);
-	assert_int_equal(j.attempt, 1);
-	assert_int_equal(tame_counts(m.t).begun, 2);
-	arena_release(&a);
-	close_mill(&m);
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		struct mill_world m;
+		struct arena a = ARENA_INIT;
+
+		open_mill(&m);
+		tame_set(m.t, (struct tame_plan){.code = codes[i], .times = 1});
+		struct uuid file = store(&m, "abc"), job = add(&m, file, "md5");
+		assert_true(wait_final(&m.w, file, 10000));
+		struct job j = look(&m, job, &a);
+		assert_int_equal(j.state, JOB_SUCCEEDED);
+		assert_int_equal(j.attempt, 1);
+		assert_int_equal(tame_counts(m.t).begun, 2);
+		arena_release(&a);
+		close_mill(&m);
+	}
 }
 
 static void a_running_job_is_given_back_when_the_server_stops(void **state)
