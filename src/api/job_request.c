@@ -122,9 +122,8 @@ static int read_common(const struct json_place *p, struct common *ret, struct er
 	return json_member_time(p, "run_at", false, &ret->run_at, e);
 }
 
-static void fill_job(struct http_request *r, struct job *ret, struct uuid file, const struct op_request *op, const struct common *c)
+static void apply_common(struct job *ret, const struct common *c)
 {
-	engine_new_job(front_engine(r), ret, file, op);
 	ret->priority = (uint32_t)c->priority;
 	ret->max_attempts = (uint32_t)c->attempts;
 	if (c->run_at > ret->run_at)
@@ -155,11 +154,9 @@ static int add_element(struct batch *b, const struct json_place *p, size_t eleme
 		return rc;
 	if (!pipeline)
 		ops = &one;
+	engine_new_jobs(front_engine(b->r), &b->jobs[b->n], file, ops, n);
 	for (size_t i = 0; i < n; i++) {
-		struct job *job = &b->jobs[b->n + i];
-		fill_job(b->r, job, file, &ops[i], &common);
-		if (pipeline && ops[i].after >= 0)
-			job->after = b->jobs[b->n + (size_t)ops[i].after].id;
+		apply_common(&b->jobs[b->n + i], &common);
 		b->element[b->n + i] = element;
 	}
 	if (!pipeline && (rc = read_after(b, p, &b->jobs[b->n], e)) != 0)

@@ -6,7 +6,8 @@ import uuid
 import pytest
 from jsonschema import Draft202012Validator, RefResolver
 
-from harness.server import run
+from harness.images import png
+from harness.server import eventually, run
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
@@ -126,6 +127,24 @@ def test_the_answers_fit_the_document(server, document):
 	tour("GET", f"/v1/jobs/{job['id']}?wait=10", 200)
 	tour("POST", path + "/jobs", 202, json={"op": "sha1"})
 	tour("POST", path + "/jobs", 422, json={"op": "sha1", "priority": 99})
+	packed = tour("POST", path + "/jobs", 202, json={"op": "gzip"}).json()
+	after = tour("POST", path + "/jobs", 202, json={"op": "sha1", "after": packed["id"]}).json()
+	tour("GET", f"/v1/jobs/{after['id']}?wait=20", 200)
+	out = f"/v1/jobs/{packed['id']}/outputs/0"
+	tour("GET", f"/v1/jobs/{packed['id']}", 200)
+	tour("GET", out, 200)
+	tour("HEAD", out, 200)
+	tour("GET", out, 206, headers={"Range": "bytes=1-2"})
+	tour("GET", out, 304, headers={"If-None-Match": "*"})
+	tour("GET", out, 416, headers={"Range": "bytes=100000-"})
+	tour("GET", f"/v1/jobs/{packed['id']}/outputs/1", 404)
+	tour("GET", f"/v1/jobs/{packed['id']}/outputs/x", 400)
+	tour("POST", path + "/jobs", 409, json={"op": "gzip", "after": job["id"]})
+	tour("POST", path + "/jobs", 404, json={"op": "gzip", "after": str(uuid.uuid4())})
+	tour("POST", path + "/jobs", 422, json={"pipeline": "none"})
+	tour("POST", "/v1/files?pipeline=none", 422, data=b"x", headers={"Content-Type": "text/plain"})
+	failed = tour("POST", "/v1/files?ops=resize;width=5&wait=20", 201, data=b"no image", headers={"Content-Type": "text/plain"}).json()["jobs"][0]
+	assert failed["error"]["code"] == "unsupported_format"
 	delayed = tour("POST", "/v1/jobs", 202, json={"jobs": [{"file": f["id"], "op": "sha256", "run_at": "2099-01-01T00:00:00.000Z"}]}).json()["jobs"][0]
 	if delayed["state"] == "queued":
 		tour("POST", f"/v1/jobs/{delayed['id']}/cancel", (200, 202))
@@ -140,8 +159,21 @@ def test_the_answers_fit_the_document(server, document):
 	tour("DELETE", f"/v1/files/{f['id']}", 204)
 	tour("GET", f"/v1/files/{f['id']}", 410)
 	tour("GET", f"/v1/files/{uuid.uuid4()}", 404)
-	missing = {t for t in document["paths"] if t.startswith("/v1") and not any(t == s for _, s in tour.seen)} - {"/v1/jobs/{id}/outputs/{n}"}
+	missing = {t for t in document["paths"] if t.startswith("/v1") and not any(t == s for _, s in tour.seen)}
 	assert not missing, f"the tour does not visit {missing}"
+
+
+def test_the_answers_of_image_stages_fit_too(server, document):
+	tour = Tour(server, document)
+	n = tour("POST", "/uploadFile", 200, files={"file": ("a.png", png(9, 9))}).json()["file_id"]
+	tour("POST", "/uploadFile", 400)
+	tour("POST", "/uploadFile", 415, files={"file": ("a.txt", b"x")})
+	eventually(lambda: tour("GET", f"/queryFileStatus/{n}", 200).json()["result"] == "COMPLETION STAGE")
+	tour("GET", "/queryFileStatus/5", 400)
+	tour("GET", f"/thumbnail/{n}", 200)
+	tour("GET", f"/thumbnail/{n}", 206, headers={"Range": "bytes=0-3"})
+	tour("GET", "/thumbnail/5", 400)
+	tour("GET", "/heartbeat", 200)
 
 
 def test_the_interactive_page_needs_nobody_else(server):
