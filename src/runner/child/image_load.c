@@ -157,6 +157,8 @@ static const struct {
 	{"Memory allocation", ERR_LIMIT_MEMORY},
 	{"memory allocation", ERR_LIMIT_MEMORY},
 	{"unable to allocate", ERR_LIMIT_MEMORY},
+	{"picture memory error", ERR_LIMIT_MEMORY},
+	{"unable to encode", ERR_LIMIT_MEMORY}, /* libwebp of a picture that is in order */
 	{"Security limit exceeded", ERR_IMAGE_TOO_LARGE},
 	{"end of file", ERR_TRUNCATED},
 	{"End of file", ERR_TRUNCATED},
