@@ -46,13 +46,15 @@ static int give(struct drive *d, size_t n, struct err *e)
 	return r;
 }
 
-/* Takes one piece: 1 when there was one, 0 when there is none now or the output has ended. */
+/* Takes one piece: 1 when there may be more, 0 when there is none now or the output has ended. */
 static int take_output(struct drive *d, struct err *e)
 {
 	ssize_t got = read(d->output, d->child->room, RUNNER_MESSAGE_MAX);
 	int r;
 
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	if (got < 0 && errno == EINTR)
+		return 1;
+	if (got < 0 && errno == EAGAIN)
 		return 0;
 	if (got < 0)
 		return err_set(e, ERR_IO, "reading the output: %s", strerrordesc_np(errno));
@@ -64,8 +66,37 @@ static int take_output(struct drive *d, struct err *e)
 	return r < 0 ? r : 1;
 }
 
-/* After the answer: its writer has closed the pipe before, so the end is there behind the bytes. Only a zygote that is being executed just now, by another thread, may have the
- * pipe for a moment more: a process that is about to be another program has a copy of everything that is open. */
+static int watch(struct drive *d, struct err *e)
+{
+	int r = runner_may_go_on(d->watch, e);
+
+	if (r < 0)
+		d->stopped = true;
+	return r;
+}
+
+/* What is in the pipe: 0 when it is empty or has ended. However fast somebody fills it, the deadline and the watcher hold. */
+static int drain_output(struct drive *d, struct err *e)
+{
+	int64_t tick_ms = sealed_now_ms() + TICK_MS;
+	int r;
+
+	while ((r = take_output(d, e)) > 0) {
+		int64_t now = sealed_now_ms();
+
+		if (now >= d->deadline_ms) {
+			err_set(e, ERR_LIMIT_TIME, "the op took longer than allowed");
+			return err_limit(e, d->limits.wall_ms);
+		}
+		if (now >= tick_ms && (r = watch(d, e)) < 0)
+			return r;
+		tick_ms = now >= tick_ms ? now + TICK_MS : tick_ms;
+	}
+	return r;
+}
+
+/* After the answer: its writer has closed the pipe before, so the bytes are there, and the end behind them. Only a zygote that is being executed just now, by another thread, may
+ * have the pipe for a moment more: a process that is about to be another program has a copy of everything that is open. So the end may be late, and nothing else. */
 static int finish_output(struct drive *d, struct err *e)
 {
 	const struct runner_job *job = &d->jobs[0];
@@ -76,11 +107,12 @@ static int finish_output(struct drive *d, struct err *e)
 		return 0; /* bytes of a job that failed are worth nothing */
 	if (job->output_size > d->output_said)
 		return misbehaved(e, "wrote more than it says");
-	do
-		r = take_output(d, e);
-	while (r > 0 || (r == 0 && !d->output_ended && poll(&p, 1, EXIT_MAX_MS) > 0));
-	if (r < 0)
+	if ((r = drain_output(d, e)) < 0)
 		return r;
+	if (!d->output_ended && poll(&p, 1, EXIT_MAX_MS) > 0 && (r = take_output(d, e)) < 0)
+		return r;
+	if (r > 0)
+		return misbehaved(e, "went on writing after its answer");
 	if (!d->output_ended)
 		return misbehaved(e, "did not end its output before its answer");
 	if (job->output_size != d->output_said)
@@ -138,15 +170,6 @@ static int wait_something(struct drive *d, int64_t until_ms)
 	int64_t left = until_ms - sealed_now_ms();
 
 	return poll(p, 3, left > 0 ? (int)left : 0);
-}
-
-static int watch(struct drive *d, struct err *e)
-{
-	int r = runner_may_go_on(d->watch, e);
-
-	if (r < 0)
-		d->stopped = true;
-	return r;
 }
 
 static int check_deadline(struct drive *d, struct err *e)

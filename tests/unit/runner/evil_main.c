@@ -333,6 +333,23 @@ static _Noreturn int evil_growing(struct sealed_job *j, struct err *e)
 		put(j, 1);
 }
 
+/* A byte now and then, for as long as what it says is not all there. */
+static _Noreturn int evil_dripping(struct sealed_job *j, struct err *e)
+{
+	struct runner_answer a = fine_answer();
+	char message[sizeof(a) + 2];
+
+	a.output_size = 1000;
+	put(j, 10);
+	memcpy(message, &a, sizeof(a));
+	memcpy(message + sizeof(a), "{}", 2);
+	say(message, sizeof(message));
+	for (;;) {
+		poll(NULL, 0, 100);
+		put(j, 1);
+	}
+}
+
 /* Where no output was asked for. */
 static int evil_growing_nowhere(struct sealed_job *j, struct err *e)
 {
@@ -472,6 +489,7 @@ static const struct sealed_op *const ops[] = {
 	ONCE(evil_longer),
 	ONCE(evil_early),
 	ONCE(evil_growing),
+	ONCE(evil_dripping),
 	ONCE(evil_open),
 	ONCE(evil_growing_nowhere),
 	ONCE(good_copy),

@@ -64,6 +64,7 @@ static const struct misdeed misdeeds[] = {
 	{"writes more than it says", "evil_longer", ERR_RUNNER_MISBEHAVED, "more than it says", .output = true},
 	{"closes its output early", "evil_early", ERR_RUNNER_MISBEHAVED, "less than it says", .output = true},
 	{"goes on writing after its answer", "evil_growing", ERR_RUNNER_MISBEHAVED, "", .output = true},
+	{"answers and lets the rest of its output drip", "evil_dripping", ERR_RUNNER_MISBEHAVED, "after its answer", .output = true},
 	{"keeps its output open after its answer", "evil_open", ERR_RUNNER_MISBEHAVED, "did not end its output", .output = true},
 };
 
