@@ -176,8 +176,10 @@ static int check_deadline(struct drive *d, struct err *e)
 {
 	if (sealed_now_ms() < d->deadline_ms)
 		return 0;
-	if (!d->child->started)
+	if (!d->child->started) {
+		d->child->unheld = true; /* it may begin yet, when nobody waits for it any more */
 		return err_set(e, ERR_RUNNER_LOST, "the runner stands still");
+	}
 	err_set(e, ERR_LIMIT_TIME, "the op took longer than allowed");
 	return err_limit(e, d->limits.wall_ms);
 }

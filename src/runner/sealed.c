@@ -81,7 +81,7 @@ static int hand_over(struct sealed_runner *s, struct sealed_child *c, struct run
 		sealed_give_back(s, c);
 		return 0;
 	}
-	if (!c->started && c->orphaned && d.answered == 0 && jobs[0].output_size == 0) {
+	if (!c->started && (c->orphaned || c->unheld) && d.answered == 0 && jobs[0].output_size == 0) {
 		sealed_end_list(s, c);
 		return 1; /* nothing has come of it: the jobs are as they were */
 	}
@@ -214,9 +214,10 @@ static void sealed_free(struct runner *r)
 	struct sealed_runner *s = sealed_of(r);
 
 	assert(s->slots_used == 0);
+	zygote_link_end(s->zygote); /* first: one that stands still would tell of no child's end */
+	s->zygote = NULL;
 	sealed_end_list(s, s->idle);
 	sealed_end_list(s, s->spare);
-	zygote_link_end(s->zygote);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	free(s->path);

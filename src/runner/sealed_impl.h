@@ -71,7 +71,7 @@ struct sealed_child {
 	int error; /* errno of a child that never came to be */
 	bool started, ended; /* child_started, child_ended have come */
 	bool orphaned; /* the zygote is gone: nobody will tell how it ended */
-	bool unheld; /* it lives, but its pidfd did not arrive for lack of descriptors: only the zygote's end ends it for certain */
+	bool unheld; /* it lives or may yet, but its pidfd did not arrive, for lack of descriptors or in time: only the zygote's end ends it for certain */
 	bool killed; /* by us */
 	bool refused; /* a system call: `refusal` */
 	struct child_ended end;

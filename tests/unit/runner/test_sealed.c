@@ -446,6 +446,22 @@ static void a_zygote_that_died_while_idle_is_reaped_without_a_job(void **state)
 	world_end(&w);
 }
 
+/* Takes the ten seconds that a child may need to begin. */
+static void a_zygote_that_stands_still_is_replaced_and_no_job_is_lost(void **state)
+{
+	struct runner_job job = world_job(digest_op("md5"), STR("abc"));
+	struct runner_stats stats;
+	struct world w;
+
+	world_begin(&w, genuine, NULL);
+	kill(world_zygote(&w), SIGSTOP);
+	assert_int_equal(world_run_one(&w, &job), 0);
+	runner_stats(w.runner, &stats);
+	assert_int_equal(stats.zygotes, 2);
+	kill(world_zygote(&w), SIGSTOP); /* and one that stands still at the end is no reason to wait */
+	world_end(&w);
+}
+
 /* The limit counts numbers: from the lowest free one on nothing can be opened. */
 static void forbid_descriptors(struct rlimit *ret_before)
 {
@@ -732,6 +748,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_is_killed_from_outside_is_lost_and_replaced),
 		cmocka_unit_test(who_is_killed_while_idle_is_not_missed),
 		cmocka_unit_test(a_zygote_that_died_while_idle_is_reaped_without_a_job),
+		cmocka_unit_test(a_zygote_that_stands_still_is_replaced_and_no_job_is_lost),
 		cmocka_unit_test(a_child_that_came_without_its_pidfd_does_not_stay),
 		cmocka_unit_test(zygotes_that_die_young_are_not_replaced_for_ever),
 		cmocka_unit_test(a_program_that_is_none_is_told_at_the_start),
