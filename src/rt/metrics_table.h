@@ -31,6 +31,7 @@ METRIC_ROW(RUNNER_STARTED, COUNTER, "filemill_runner_started_total", "Sealed pro
 METRIC_ROW(RUNNER_KILLED, COUNTER, "filemill_runner_killed_total", "Sealed processes that the server killed")
 METRIC_ROW(RUNNER_LOST, COUNTER, "filemill_runner_lost_total", "Runs that ended because something else killed their sealed process")
 METRIC_ROW(RUNNER_VIOLATIONS, COUNTER, "filemill_runner_violations_total", "Runs that ended because of what the seal refuses")
-METRIC_ROW(RUNNER_ZYGOTES, COUNTER, "filemill_runner_zygotes_total", "Starts of the process that forks the sealed ones; more than 1: it was lost")
+METRIC_ROW(RUNNER_ZYGOTES, COUNTER, "filemill_runner_zygotes_total",
+	   "Starts of the process that forks the sealed ones; more than 1: it was lost")
 METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blobs removed")
 METRIC_ROW(STORAGE_SEALED, GAUGE, "filemill_storage_sealed", "1 while a failed flush keeps the storage from taking writes")

@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
-	program = argv[1];
+	program = realpath(argv[1], NULL); /* the tests go to a folder of their own */
 	count = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : count;
 	random_state = argc > 3 ? strtoull(argv[3], NULL, 10) : random_state;
 	return cmocka_run_group_tests_name("mutated images", tests, images_set_up, NULL);
