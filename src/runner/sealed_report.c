@@ -19,6 +19,14 @@ struct zygote_request sealed_request(const struct sealed_runner *s, enum zygote_
 				       .limits = *limits};
 }
 
+/* A child that reported and ended may be seen to have ended first: its report is in the channel all the same. */
+static bool reported(const struct sealed_child *c)
+{
+	struct pollfd p = {.fd = c->channel, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+}
+
 static int take_report(struct sealed_child *c, struct seal_report *ret, struct err *e)
 {
 	int64_t until = sealed_now_ms() + START_MAX_MS;
@@ -34,6 +42,8 @@ static int take_report(struct sealed_child *c, struct seal_report *ret, struct e
 		if (p[0].revents)
 			break;
 		sealed_child_note(c);
+		if (reported(c))
+			break;
 		if (c->orphaned)
 			return err_set(e, ERR_RUNNER_UNAVAILABLE, "the sealed runner ended at once");
 		if (c->ended)

@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 import requests
 
 from harness import runner
@@ -111,7 +110,6 @@ def outputs_stored(server):
 	return [name for name in server.blobs() if name.count(".") == 2]
 
 
-@pytest.mark.timeout(3600)
 def test_every_chain_ends_once_and_whole_while_its_processes_are_killed(make_server):
 	server = make_server(settings={"files.sweep_every": "1s"})
 	warm = [Sample(1_000_000 + n) for n in range(12)]

@@ -86,7 +86,9 @@ class Round:
 		assert f is not None, f"acknowledged and lost: {a.id}"
 		assert (f["number"], f["size"]) == (a.number, a.size)
 		job = next(j for j in f["jobs"] if j["op"] == "md5")
-		if job["state"] in ("queued", "running"):
+		if job["state"] == "quarantined":
+			self.retry(job)
+		if job["state"] != "succeeded":
 			job = self.server.get(f"/v1/jobs/{job['id']}?wait=20").json()
 		assert job["state"] == "succeeded" and job["result"]["md5"] == a.md5, f"acknowledged and wrong: {a.id}: {job}"
 
@@ -101,13 +103,26 @@ class Round:
 		eventually(lambda: set(self.server.blobs()) <= want, message="unreferenced bytes remain after the sweep")
 		assert set(self.server.blobs()) == want, "rows without bytes"
 
+	def retry(self, job):
+		assert job["error"]["code"] == "worker_lost", job
+		r = self.server.post(f"/v1/jobs/{job['id']}/retry")
+		assert r.status_code in (200, 202), r.text
+
+	def retry_quarantined(self):
+		"""A job that three kills in a row took along is set aside, as promised; by hand it goes on."""
+		found = self.server.all_jobs("&state=quarantined")
+		for job in found:
+			self.retry(job)
+			assert self.server.get(f"/v1/jobs/{job['id']}?wait=20").json()["state"] == "succeeded"
+		assert len(found) * 100 <= len(self.known), f"{len(found)} of {len(self.known)} files' jobs set aside"
+
 	def check_end(self):
 		"""No job stays anywhere but at its end."""
 		for state in ("running", "queued"):
 			eventually(lambda: not self.server.get(f"/v1/jobs?state={state}&limit=1").json()["jobs"], timeout=30, message=f"jobs stay {state}")
-		for state in ("failed", "quarantined"):
-			found = self.server.get(f"/v1/jobs?state={state}&limit=5").json()["jobs"]
-			assert not found, found
+		found = self.server.get("/v1/jobs?state=failed&limit=5").json()["jobs"]
+		assert not found, found
+		self.retry_quarantined()
 		rows = {row["id"]: row for row in self.server.all_files()}
 		for a in self.kept.values():
 			self.check_row(a, rows.get(a.id))

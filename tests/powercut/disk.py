@@ -79,19 +79,20 @@ class Recorded:
 class Mounted:
 	"""One state, as the machine finds it when the power is back."""
 
-	def __init__(self, image, point):
-		self.image, self.point = image, Path(point)
+	def __init__(self, image, point, kind):
+		self.image, self.point, self.kind = image, Path(point), kind
 
 	def __enter__(self):
 		self.point.mkdir(exist_ok=True)
 		for last in (False, False, True):
 			self.loop = run("losetup", "-f", "--show", self.image)
 			run("blockdev", "--flushbufs", self.loop) # what the kernel remembers of the image before on this device
-			tried = subprocess.run(["mount", self.loop, self.point], capture_output=True, text=True)
+			tried = subprocess.run(["mount", "-t", self.kind, self.loop, self.point], capture_output=True, text=True)
 			if tried.returncode == 0:
 				return self.point
 			run("losetup", "-d", self.loop)
-			assert not last, f"this state cannot be mounted: {tried.stderr}"
+			said = subprocess.run("dmesg | tail -n 12", shell=True, capture_output=True, text=True).stdout
+			assert not last, f"this state cannot be mounted: {tried.stderr}{said}"
 
 	def __exit__(self, *_):
 		unmount(self.point)

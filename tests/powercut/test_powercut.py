@@ -53,7 +53,7 @@ class Life:
 	"""A server's life on a recorded disk, and what it promised."""
 
 	def __init__(self, folder, kind, blobs_only=False, env=None):
-		self.folder, self.stored, self.deleted = Path(folder), {}, {}
+		self.folder, self.kind, self.stored, self.deleted = Path(folder), kind, {}, {}
 		with Recorded(self.folder, kind) as disk:
 			if blobs_only:
 				self.live_with_blobs_on(disk, env)
@@ -99,7 +99,7 @@ class Life:
 
 def lost_over_http(life, flush, image):
 	"""Starts the server on the state; ids that were acknowledged and are not there, or not right."""
-	with Mounted(image, life.folder / "state") as point:
+	with Mounted(image, life.folder / "state", life.kind) as point:
 		promised = life.promised(flush)
 		if not (point / "data/catalog.db").exists():
 			return list(promised)
@@ -119,7 +119,7 @@ def lost_over_http(life, flush, image):
 
 def lost_on_disk(life, flush, image):
 	"""The same for a disk that holds nothing but the blobs."""
-	with Mounted(image, life.folder / "state") as point:
+	with Mounted(image, life.folder / "state", life.kind) as point:
 		lost = []
 		for i, (digest, size) in life.promised(flush).items():
 			if size <= 32768:

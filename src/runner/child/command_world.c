@@ -93,8 +93,8 @@ static int map_user(struct err *e)
 	char uids[64], gids[64];
 	int r;
 
-	snprintf(uids, sizeof(uids), "%u %lu 1", USER_INSIDE, getauxval(AT_EUID));
-	snprintf(gids, sizeof(gids), "%u %lu 1", USER_INSIDE, getauxval(AT_EGID));
+	snprintf(uids, sizeof(uids), "%d %lu 1", USER_INSIDE, getauxval(AT_EUID));
+	snprintf(gids, sizeof(gids), "%d %lu 1", USER_INSIDE, getauxval(AT_EGID));
 	r = write_file("/proc/self/setgroups", 0, "deny", e);
 	if (r == 0)
 		r = write_file("/proc/self/uid_map", 0, uids, e);
