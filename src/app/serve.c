@@ -18,7 +18,7 @@
 #define DRAIN_GRACE_MS 1500
 #define OWED_GRACE_MS 1500
 #define JOBS_GRACE_MS 1500
-#define OWN_DESCRIPTORS 340 /* blob directories kept open (272), the catalogue's readers, the server's own */
+#define OWN_DESCRIPTORS 68 /* the catalogue's readers, the server's own; not the blob directories kept open */
 #define JOB_DESCRIPTORS                                                                                                                    \
 	16 /* a job thread: its child's channel, status, process and output, and a spare one's; a batch's inputs, most of which are inline */
 
@@ -53,8 +53,8 @@ struct share {
 static struct share share_descriptors(const struct settings *s)
 {
 	unsigned limit = process_raise_descriptors();
-	unsigned own = OWN_DESCRIPTORS + (unsigned)s->job_threads * JOB_DESCRIPTORS;
-	unsigned rest = limit - (limit / 2 < own ? limit / 2 : own);
+	unsigned own = OWN_DESCRIPTORS + blobs_local_directories() + (unsigned)s->job_threads * JOB_DESCRIPTORS;
+	unsigned rest = limit - (limit / 4 * 3 < own ? limit / 4 * 3 : own); /* jobs must go on however many connections there are */
 	struct share share = {.connections = (unsigned)s->connections, .uploads = (unsigned)s->uploads_max};
 
 	if (share.connections > rest - rest / 3)

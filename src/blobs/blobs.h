@@ -66,6 +66,8 @@ bool blobs_sealed(const struct blobs *b);
 [[nodiscard]] int blobs_memory_new(struct blobs **ret, struct err *e);
 /* dir_fd: the blob root beneath the data directory, borrowed for the store's life. Every access is openat beneath it with O_NOFOLLOW; directories 0700, files 0600. */
 [[nodiscard]] int blobs_local_new(struct blobs **ret, struct env *env, int dir_fd, struct err *e);
+/* How many directories a local store keeps open between uses: at most a third of the descriptors that the process may have now. */
+unsigned blobs_local_directories(void);
 
 /* A wrapper that fails chosen calls; takes `inner`, borrows `plan`. Calls are counted over create, append, commit, open, remove, visit together.
  * A commit failed with ERR_IO seals the wrapper, as a failed flush would. */

@@ -1,7 +1,7 @@
 /* Open directories of the local store.
  *
  * Normal course: a writer asks for owner/shard, finds it open, creates its file in it, and at commit asks for a flush. Directories that nobody holds stay
- * open in the order of their last use, at most LOCAL_DIRS_MAX of them; a directory holds its parent.
+ * open in the order of their last use, at most blobs_local_directories() of them; a directory holds its parent.
  *
  * Group flush: an fsync of a directory covers the names created before it *started*. So a caller needs one that starts after its call: the next to be started,
  * number started + 1. Whoever finds no flush running starts it; the others wait for it. Any number of commits into one directory take at most two flushes.
@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BUCKETS 512
 
@@ -42,7 +43,7 @@ struct dirs {
 	struct dir root; /* its fd is borrowed; held for ever */
 	struct dir *buckets[BUCKETS];
 	struct dir *oldest, *newest; /* unused */
-	size_t unused;
+	size_t unused, keep; /* directories; how many of them stay */
 };
 
 int retry_openat(struct env *env, int dir, const char *name, int flags, mode_t mode)
@@ -66,6 +67,13 @@ int retry_flush(int (*flush)(struct env *e, int fd), struct env *env, int fd)
 	return r;
 }
 
+unsigned blobs_local_directories(void)
+{
+	long share = sysconf(_SC_OPEN_MAX) / 3;
+
+	return share < 0 || share > LOCAL_DIRS_MAX ? LOCAL_DIRS_MAX : (unsigned)share;
+}
+
 int dirs_new(struct dirs **ret, struct env *env, int root_fd, struct err *e)
 {
 	struct dirs *ds = calloc(1, sizeof(*ds));
@@ -73,6 +81,7 @@ int dirs_new(struct dirs **ret, struct env *env, int root_fd, struct err *e)
 	if (!ds)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a store");
 	ds->env = env;
+	ds->keep = blobs_local_directories();
 	ds->root.fd = root_fd;
 	ds->root.holders = 1;
 	ds->root.in_parent = true; /* the data directory's maker sees to that */
@@ -183,7 +192,7 @@ void dirs_put(struct dirs *ds, struct dir *d)
 
 	pthread_mutex_lock(&ds->lock);
 	unhold(ds, d);
-	gone = evict(ds, LOCAL_DIRS_MAX);
+	gone = evict(ds, ds->keep);
 	pthread_mutex_unlock(&ds->lock);
 	close_all(ds, gone);
 }
