@@ -9,6 +9,9 @@ from harness.server import REPOSITORY, binary, eventually
 SIZES = {"ext4": 96 << 20, "xfs": 320 << 20}
 MKFS = {"ext4": ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"], "xfs": ["mkfs.xfs", "-q", "-K"]}
 
+# Somebody else's mount namespace may keep a copy of an earlier state's mount for a while; xfs then takes the next one for the same disk.
+OPTIONS = {"ext4": "rw", "xfs": "nouuid"}
+
 
 def lacking():
 	"""What this machine has not got for these tests; "" when all is there."""
@@ -87,7 +90,7 @@ class Mounted:
 		for last in (False, False, True):
 			self.loop = run("losetup", "-f", "--show", self.image)
 			run("blockdev", "--flushbufs", self.loop) # what the kernel remembers of the image before on this device
-			tried = subprocess.run(["mount", "-t", self.kind, self.loop, self.point], capture_output=True, text=True)
+			tried = subprocess.run(["mount", "-t", self.kind, "-o", OPTIONS[self.kind], self.loop, self.point], capture_output=True, text=True)
 			if tried.returncode == 0:
 				return self.point
 			run("losetup", "-d", self.loop)
