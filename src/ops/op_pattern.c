@@ -143,11 +143,16 @@ int op_pattern_check(const char *pattern, struct err *e)
 /* Leftmost and longest is what the standard promises, so a pattern that can match the whole value does. Putting ^( and )$ around it instead would let `a)|(b` escape. */
 bool op_pattern_matches(const char *pattern, struct str value)
 {
-	char *text = strndup(value.p ? value.p : "", value.len);
+	char *text = malloc(value.len + 1);
 	regmatch_t match;
 	regex_t regex;
 	bool whole;
 
+	if (text) {
+		if (value.len > 0)
+			memcpy(text, value.p, value.len);
+		text[value.len] = '\0';
+	}
 	if (!text || regcomp(&regex, pattern, REG_EXTENDED) != 0) {
 		free(text);
 		return false;
