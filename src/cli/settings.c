@@ -39,7 +39,7 @@ static const struct config_option options[] = {
 	{"files", "default_ops", NULL, CONFIG_STRING, AT(default_ops), "md5", 0, 0, NULL,
 	 "Ops for uploads that name none, as a structured-field list."},
 	{"files", "free_reserve", NULL, CONFIG_SIZE, AT(free_reserve), "64MiB", 0, 64 * TIB, NULL,
-	 "Space that uploads leave free in the data directory's file system; 0 turns the check off."},
+	 "Space that uploads and outputs leave free in the data directory's file system; 0 turns the check off."},
 	{"files", "uploads_max", NULL, CONFIG_INT, AT(uploads_max), "1000", 1, 100000, NULL,
 	 "Uploads above inline_max that may be under way at once."},
 	{"files", "sweep_every", NULL, CONFIG_DURATION, AT(sweep_every_ms), "6h", 0, 30 * DAY, NULL,

@@ -54,6 +54,7 @@ struct mill_output {
 	uint8_t first[MAGIC_BYTES];
 	size_t n_first;
 	uint64_t size;
+	uint64_t looked_at; /* bytes, when free space was looked at last */
 	int code; /* what the store failed with: no fault of the op's */
 	bool stored; /* durable; whoever refers to it or removes it comes next */
 	struct output row; /* for the catalogue */
@@ -254,6 +255,7 @@ void waits_stop(struct engine *g);
 /* janitor.c */
 [[nodiscard]] int janitor_start(struct engine *g, struct err *e);
 void janitor_stop(struct engine *g);
+void janitor_look_at_space(struct engine *g); /* sets space_low; any thread */
 
 /* outbox.c */
 [[nodiscard]] int outbox_start(struct engine *g, struct err *e);

@@ -20,7 +20,7 @@
 #define DOOMED_BATCH 256
 #define AGAIN_MS 60000 /* what failed is tried again */
 
-static void look_at_space(struct engine *g)
+void janitor_look_at_space(struct engine *g)
 {
 	struct statvfs v;
 
@@ -215,7 +215,7 @@ static void *janitor_run(void *arg)
 	int64_t now = engine_mono(g);
 	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS, .doomed = now + AGAIN_MS, .sweep = now + g->config.sweep_every_ms};
 	do {
-		look_at_space(g);
+		janitor_look_at_space(g);
 		look_at_runner(g, &runner);
 		if (!catalog_sealed(g->catalog))
 			tidy(g, &due, engine_mono(g));
@@ -226,7 +226,7 @@ static void *janitor_run(void *arg)
 
 int janitor_start(struct engine *g, struct err *e)
 {
-	look_at_space(g);
+	janitor_look_at_space(g);
 	return sleeper_start(&g->janitor, "janitor", janitor_run, g, e);
 }
 

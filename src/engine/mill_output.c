@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_BYTES (1u << 20) /* a fast writer fills a reserve between two looks of the janitor */
+
 int mill_output_new(struct mill_output **ret, struct engine *g, const struct claimed *c, struct err *e)
 {
 	struct mill_output *o = calloc(1, sizeof(*o));
@@ -30,6 +32,18 @@ static int begin(struct mill_output *o, struct err *e)
 	return o->writer != NULL ? 0 : blob_create(o->g->blobs, str_of(o->name), 0, &o->writer, e);
 }
 
+/* The reserve is for what must be written all the same: ends of jobs, deletes. */
+static int check_space(struct mill_output *o, size_t n, struct err *e)
+{
+	struct engine *g = o->g;
+
+	if (o->writer == NULL || o->size + n - o->looked_at >= LOOK_BYTES) {
+		janitor_look_at_space(g);
+		o->looked_at = o->size + n;
+	}
+	return atomic_load(&g->space_low) ? err_set(e, ERR_STORAGE_FULL, "the storage has no free space left above its reserve") : 0;
+}
+
 int mill_output_write(void *arg, const void *data, size_t n, struct err *e)
 {
 	struct mill_output *o = arg;
@@ -37,7 +51,9 @@ int mill_output_write(void *arg, const void *data, size_t n, struct err *e)
 
 	if (rc != 0)
 		return err_set(e, rc, "the output could not be stored");
-	rc = begin(o, e);
+	rc = check_space(o, n, e);
+	if (rc == 0)
+		rc = begin(o, e);
 	if (rc == 0)
 		rc = blob_append(o->writer, data, n, e);
 	o->code = rc;
