@@ -121,6 +121,11 @@ bool sealed_child_wait(struct sealed_child *c, int64_t max_ms)
 	return wait_for(c, &c->ended, max_ms);
 }
 
+bool sealed_child_began(struct sealed_child *c, int64_t max_ms)
+{
+	return wait_for(c, &c->started, max_ms) || c->orphaned;
+}
+
 bool sealed_child_quiet(struct sealed_child *c)
 {
 	/* The pidfd too: when it died young the zygote may not have closed its own end of the channel yet. */

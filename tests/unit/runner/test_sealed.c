@@ -462,6 +462,29 @@ static void a_zygote_that_stands_still_is_replaced_and_no_job_is_lost(void **sta
 	world_end(&w);
 }
 
+static int stop_at_once(void *arg, struct err *e)
+{
+	return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping");
+}
+
+/* A server that stops has no ten seconds for each. */
+static void a_job_that_is_stopped_does_not_wait_for_a_zygote_that_stands_still(void **state)
+{
+	struct runner_job job = world_job(digest_op("md5"), STR("abc"));
+	const struct runner_watch watch = {.may_go_on = stop_at_once};
+	struct timespec began, ended;
+	struct world w;
+
+	world_begin(&w, genuine, NULL);
+	kill(world_zygote(&w), SIGSTOP);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	runner_run(w.runner, &job, 1, &watch);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	assert_int_equal(job.code, ERR_SHUTTING_DOWN);
+	assert_true(ended.tv_sec - began.tv_sec < 8);
+	world_end(&w);
+}
+
 /* The limit counts numbers: from the lowest free one on nothing can be opened. */
 static void forbid_descriptors(struct rlimit *ret_before)
 {
@@ -749,6 +772,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_is_killed_while_idle_is_not_missed),
 		cmocka_unit_test(a_zygote_that_died_while_idle_is_reaped_without_a_job),
 		cmocka_unit_test(a_zygote_that_stands_still_is_replaced_and_no_job_is_lost),
+		cmocka_unit_test(a_job_that_is_stopped_does_not_wait_for_a_zygote_that_stands_still),
 		cmocka_unit_test(a_child_that_came_without_its_pidfd_does_not_stay),
 		cmocka_unit_test(zygotes_that_die_young_are_not_replaced_for_ever),
 		cmocka_unit_test(a_program_that_is_none_is_told_at_the_start),
