@@ -121,11 +121,6 @@ bool sealed_child_wait(struct sealed_child *c, int64_t max_ms)
 	return wait_for(c, &c->ended, max_ms);
 }
 
-bool sealed_child_began(struct sealed_child *c, int64_t max_ms)
-{
-	return wait_for(c, &c->started, max_ms) || c->orphaned;
-}
-
 bool sealed_child_quiet(struct sealed_child *c)
 {
 	/* The pidfd too: when it died young the zygote may not have closed its own end of the channel yet. */
@@ -145,6 +140,16 @@ void sealed_child_kill(struct sealed_child *c)
 		return;
 	if (c->pidfd >= 0 && pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)
 		c->killed = true;
+}
+
+bool sealed_child_stop(struct sealed_child *c, int64_t max_ms)
+{
+	if (!wait_for(c, &c->started, max_ms))
+		return c->orphaned;
+	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+
+	sealed_child_kill(c);
+	return sealed_child_wait(c, max_ms) || c->orphaned || poll(&p, 1, 0) == 0;
 }
 
 /* Its parent is dead: it is ours now. Whoever ends the zygote reaps its group; this one is not to outlive its own job's end. */

@@ -87,8 +87,8 @@ struct sealed_child {
 void sealed_child_note(struct sealed_child *c);
 /* Waits until it has ended (true), or is orphaned or the time is over. */
 bool sealed_child_wait(struct sealed_child *c, int64_t max_ms);
-/* Waits until it has started or never will; false when the time is over. */
-bool sealed_child_began(struct sealed_child *c, int64_t max_ms);
+/* Kills it. False when its zygote should have told of its beginning, or of its end, long ago. */
+bool sealed_child_stop(struct sealed_child *c, int64_t max_ms);
 /* True while it has said nothing and is not known to be gone. */
 bool sealed_child_quiet(struct sealed_child *c);
 void sealed_child_kill(struct sealed_child *c);

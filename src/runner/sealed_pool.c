@@ -16,7 +16,7 @@
 #define YOUNG_DEATHS_FREE 3 /* in a row, before there is a pause */
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 30000
-#define STILL_MAX_MS 2000 /* nobody waits longer for the beginning of a child that is not wanted any more: the zygote stands still */
+#define STILL_MAX_MS 2000 /* a zygote that tells no child's beginning or end for so long stands still */
 #define ORDER_TRIES 4 /* zygotes that are gone before they took a request */
 
 /* ---- the zygote ---- */
@@ -100,7 +100,7 @@ void sealed_end_list(struct sealed_runner *s, struct sealed_child *list)
 		struct sealed_child *c = list;
 
 		list = c->next;
-		if (c->unheld || !sealed_child_began(c, STILL_MAX_MS))
+		if (c->unheld || !sealed_child_stop(c, STILL_MAX_MS))
 			fell_zygote(s);
 		sealed_child_end(c);
 		pthread_mutex_lock(&s->lock);

@@ -483,6 +483,21 @@ static void a_job_that_is_stopped_does_not_wait_for_a_zygote_that_stands_still(v
 	assert_int_equal(job.code, ERR_SHUTTING_DOWN);
 	assert_true(ended.tv_sec - began.tv_sec < 8);
 	world_end(&w);
+
+	/* Nor when the child is there already: its end is told by nobody. */
+	const struct op hang = world_op("evil_hang", OP_CHILD_ONE, false);
+	struct runner_config config = {.limits = world_limits, .children_max = 1};
+
+	config.limits.wall_ms = 300;
+	world_begin(&w, evil, &config);
+	job = world_job(&hang, STR("abc"));
+	assert_int_equal(world_run_one(&w, &job), ERR_LIMIT_TIME); /* a spare one waits now */
+	kill(world_zygote(&w), SIGSTOP);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	assert_int_equal(world_run_one(&w, &job), ERR_LIMIT_TIME);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	assert_true(ended.tv_sec - began.tv_sec < 8);
+	world_end(&w);
 }
 
 /* The limit counts numbers: from the lowest free one on nothing can be opened. */
