@@ -2,6 +2,7 @@
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from harness.server import REPOSITORY, binary, eventually
@@ -50,7 +51,7 @@ class Recorded:
 	def __init__(self, folder, kind):
 		self.folder, self.kind = Path(folder), kind
 		self.image, self.diary, self.fuse, self.point = (self.folder / x for x in ("disk.img", "diary", "fuse", "recorded"))
-		self.marked = 0
+		self.marked, self._lock = 0, threading.Lock()
 
 	def __enter__(self):
 		for p in (self.fuse, self.point):
@@ -67,9 +68,11 @@ class Recorded:
 
 	def mark(self):
 		"""Writes the next number into the diary, between the writes and flushes around it, and returns it."""
-		self.marked += 1
-		os.write(self._mark, b"%d" % self.marked)
-		return self.marked
+		with self._lock:
+			self.marked += 1
+			number = self.marked
+		os.write(self._mark, b"%d" % number)
+		return number
 
 	def __exit__(self, *_):
 		os.close(self._mark)

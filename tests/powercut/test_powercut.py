@@ -110,7 +110,7 @@ def lost_over_http(life, flush, image):
 			for i, (digest, size) in promised.items():
 				r = server.get(f"/v1/files/{i}/content")
 				if r.status_code != 200 or len(r.content) != size or sha256(r.content) != digest:
-					lost.append(i)
+					lost.append((i, r.status_code, len(r.content), size))
 			return lost
 		finally:
 			if server.running():
