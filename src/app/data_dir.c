@@ -200,6 +200,39 @@ int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs,
 	return rc;
 }
 
+static int look_complete(struct data_dir *d, struct err *e)
+{
+	bool marked;
+	int rc = read_marker(d->fd, &d->id, &marked, e);
+
+	if (rc == 0 && !marked)
+		rc = err_set(e, ERR_BAD_CONFIG, "it has no %s, so it is no data directory; perhaps a disk is not mounted", MARKER);
+	if (rc == 0)
+		rc = take_lock(d, e);
+	if (rc == 0)
+		rc = check_catalogue(d, e);
+	if (rc == 0 && d->fresh)
+		rc = err_set(e, ERR_BAD_CONFIG, "its first start was not completed, so nothing is in it");
+	return rc == 0 ? open_blobs(d, e) : rc;
+}
+
+int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+	int rc;
+
+	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d.fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? err_set(e, ERR_BAD_CONFIG, "there is no such directory")
+							   : err_errno(e, errno, "open");
+	rc = look_complete(&d, e);
+	if (rc != 0)
+		data_dir_close(&d);
+	else
+		*ret = d;
+	return rc;
+}
+
 void data_dir_close(struct data_dir *d)
 {
 	fd_close(&d->blobs_fd);

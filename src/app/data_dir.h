@@ -22,6 +22,8 @@ struct data_dir {
  * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none, and when the catalogue or the
  * blobs of a directory that was complete are missing: new ones must not be put in their place. */
 [[nodiscard]] int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e);
+/* The same for one that is there and complete, to be looked at: makes nothing but the lock file. ERR_BAD_CONFIG when there is none. */
+[[nodiscard]] int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e);
 /* The catalogue is there: from now on its absence is damage. */
 [[nodiscard]] int data_dir_complete(struct data_dir *d, struct err *e);
 void data_dir_close(struct data_dir *d);

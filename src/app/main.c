@@ -1,4 +1,5 @@
 #include "app/doctor.h"
+#include "app/fsck.h"
 #include "app/process.h"
 #include "app/routes.h"
 #include "app/serve.h"
@@ -94,6 +95,26 @@ static int run_doctor(const struct command_line *line)
 	return status;
 }
 
+static int run_fsck(const struct command_line *line)
+{
+	const struct fsck_options options = {.read = line->read, .repair = line->repair, .json = line->json};
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	bool clean = false;
+	int rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc == 0)
+		rc = fsck(stdout, settings.data_dir, &options, &clean, &e);
+	if (rc != 0)
+		complain(&e);
+	arena_release(&strings);
+	if (rc != 0)
+		return command_exit_status(rc);
+	return clean ? EXIT_OK : EXIT_FAILED;
+}
+
 static int run_describe(const struct command_line *line)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -146,6 +167,8 @@ int main(int argc, char **argv)
 		return run_check_config(&line);
 	case COMMAND_DOCTOR:
 		return run_doctor(&line);
+	case COMMAND_FSCK:
+		return run_fsck(&line);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PROBE_TEXT "filemill probe\n"
+#define PROBE_PREFIX "probe/00/probe-"
 
 /* ---- names ---- */
 
@@ -91,6 +92,20 @@ static int check_name(struct str name, struct err *e)
 void blobs_seal(struct blobs *b)
 {
 	b->sealed = true;
+}
+
+enum blob_of blob_name_parse(struct uuid *ret_id, struct str name)
+{
+	struct blob_name_parts parts;
+
+	if (!blob_name_valid(name))
+		return BLOB_OF_NOBODY;
+	parts = blob_name_parts(name);
+	if (parts.id.len == UUID_TEXT_LEN && uuid_parse(ret_id, parts.id))
+		return BLOB_OF_FILE;
+	if (parts.id.len > UUID_TEXT_LEN && parts.id.p[UUID_TEXT_LEN] == '.' && uuid_parse(ret_id, (struct str){parts.id.p, UUID_TEXT_LEN}))
+		return BLOB_OF_OUTPUT;
+	return str_starts(name, STR(PROBE_PREFIX)) ? BLOB_OF_PROBE : BLOB_OF_NOBODY;
 }
 
 bool blobs_sealed(const struct blobs *b)
@@ -181,6 +196,13 @@ int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64
 	return b->methods->visit(b, visit, arg, e);
 }
 
+int blobs_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e)
+{
+	while (b->inner)
+		b = b->inner;
+	return b->methods->foreign ? b->methods->foreign(b, tell, arg, e) : 0;
+}
+
 int blobs_probe(struct blobs *b, struct err *e)
 {
 	char text[BLOB_NAME_MAX + 1];
@@ -189,7 +211,7 @@ int blobs_probe(struct blobs *b, struct err *e)
 	int r;
 
 	/* The one name that may come again, after a crash in the middle of a probe: nothing ever refers to it. */
-	snprintf(text, sizeof(text), "probe/00/probe-%u", atomic_fetch_add(&b->probes, 1));
+	snprintf(text, sizeof(text), PROBE_PREFIX "%u", atomic_fetch_add(&b->probes, 1));
 	name = str_of(text);
 	r = blob_remove(b, name, e);
 	if (r == 0)

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "base/uuid.h"
 #include "rt/env.h"
 
 #include <stdbool.h>
@@ -32,6 +33,10 @@ void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const cha
 
 /* `<owner>/<last two hex digits of the job's id>/<job id>.<fence>.<n>` for output n of an attempt. */
 void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *job_id_text, int64_t fence, unsigned n);
+
+/* The other way round: whose blob a name is. *ret_id is the file's or the job's id. */
+enum blob_of { BLOB_OF_NOBODY, BLOB_OF_FILE, BLOB_OF_OUTPUT, BLOB_OF_PROBE };
+enum blob_of blob_name_parse(struct uuid *ret_id, struct str name);
 
 /* ---- life ---- */
 void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
@@ -56,6 +61,10 @@ void blob_abandon(struct blob_writer *w);
 [[nodiscard]] int blob_remove(struct blobs *b, struct str name, struct err *e);
 /* Calls visit for every name, in no order; visit returns 0 to go on. Blobs created or removed meanwhile may or may not be seen. */
 [[nodiscard]] int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+
+/* Calls tell for everything among the blobs that is none and that no blob can have left there; path is beneath the store's root and may hold any bytes.
+ * Backends where nobody else can put anything tell nothing. */
+[[nodiscard]] int blobs_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
 
 /* ---- health ---- */
 bool blobs_sealed(const struct blobs *b);

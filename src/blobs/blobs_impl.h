@@ -20,6 +20,8 @@ struct blobs_methods {
 	int (*open)(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e);
 	int (*remove)(struct blobs *b, struct str name, struct err *e);
 	int (*visit)(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+	/* NULL: there can be nothing foreign. Wrappers leave it out: the one inside is asked. */
+	int (*foreign)(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
 };
 
 struct blobs {

@@ -240,7 +240,16 @@ static int local_remove(struct blobs *b, struct str name, struct err *e)
 
 static int local_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
 {
-	return local_walk(local_of(b)->env, local_of(b)->root_fd, visit, arg, e);
+	const struct local_walk to = {.visit = visit, .arg = arg};
+
+	return local_walk(local_of(b)->env, local_of(b)->root_fd, &to, e);
+}
+
+static int local_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e)
+{
+	const struct local_walk to = {.foreign = tell, .arg = arg};
+
+	return local_walk(local_of(b)->env, local_of(b)->root_fd, &to, e);
 }
 
 static const struct blobs_methods local_methods = {
@@ -252,6 +261,7 @@ static const struct blobs_methods local_methods = {
 	.open = local_open,
 	.remove = local_remove,
 	.visit = local_visit,
+	.foreign = local_foreign,
 };
 
 int blobs_local_new(struct blobs **ret, struct env *env, int dir_fd, struct err *e)

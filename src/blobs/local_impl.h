@@ -27,8 +27,13 @@ int dir_fd(const struct dir *d);
 
 /* ---- visiting ---- */
 
-[[nodiscard]] int local_walk(struct env *env, int root_fd, int (*visit)(void *arg, struct str name, uint64_t size), void *arg,
-			     struct err *e);
+/* What is told of the walk: either may be NULL. */
+struct local_walk {
+	int (*visit)(void *arg, struct str name, uint64_t size); /* a blob; not 0 ends the walk */
+	void (*foreign)(void *arg, struct str path); /* what no blob is or leads to */
+	void *arg;
+};
+[[nodiscard]] int local_walk(struct env *env, int root_fd, const struct local_walk *to, struct err *e);
 
 /* ---- calls that a signal may interrupt, made again ---- */
 

@@ -229,6 +229,15 @@ static bool patch_allowed(struct change *ch)
 	return true;
 }
 
+static bool mark_allowed(struct change *ch)
+{
+	const struct change_mark_damaged *d = &ch->mark_damaged;
+
+	if (uuid_is_zero(d->file) && d->blob.len == 0)
+		return invalid(ch, "file");
+	return d->at < 0 ? invalid(ch, "at") : true;
+}
+
 bool change_allowed(struct change *ch)
 {
 	ch->code = 0;
@@ -245,6 +254,9 @@ bool change_allowed(struct change *ch)
 		return patch_allowed(ch);
 	case CHANGE_BEAT:
 		return uuid_is_zero(ch->beat.worker) ? invalid(ch, "worker") : true;
+	case CHANGE_MARK_DAMAGED:
+		return mark_allowed(ch);
+	case CHANGE_SCRUB_POSITION:
 	case CHANGE_RECLAIM:
 	case CHANGE_CANCEL_JOB:
 	case CHANGE_RETRY_JOB:
@@ -355,6 +367,32 @@ int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struc
 int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->doomed(c, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e)
+{
+	return c->ops->blob_doomed(c, blob, ret, e);
+}
+
+int catalog_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n,
+		   struct err *e)
+{
+	return c->ops->stored(c, after, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e)
+{
+	return c->ops->scrub_position(c, ret, e);
+}
+
+int catalog_damaged_count(struct catalog *c, uint64_t *ret, struct err *e)
+{
+	return c->ops->damaged_count(c, ret, e);
+}
+
+int catalog_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e)
+{
+	return c->ops->check(c, tell, arg, e);
 }
 
 int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "catalog/finding.h"
 #include "model/model.h"
 
 #include <stdbool.h>
@@ -36,6 +37,8 @@ enum change_kind {
 	CHANGE_BLOB_GONE,
 	CHANGE_OUTBOX_DONE,
 	CHANGE_PURGE,
+	CHANGE_MARK_DAMAGED,
+	CHANGE_SCRUB_POSITION,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -83,6 +86,7 @@ struct change_claim {
 		uint8_t sha256[32];
 		enum location location; /* INLINE: catalog_inline_bytes() of the file; FILE: blob */
 		struct str blob; /* name in the store; p NULL when inline */
+		bool damaged; /* these bytes are known not to be what was acknowledged */
 	} * jobs; /* out */
 	size_t n; /* out */
 };
@@ -170,6 +174,31 @@ struct change_purge {
 	uint32_t max;
 };
 
+/* What is stored is not what was acknowledged. Marked are a file, wherever its bytes are, or all outputs whose bytes are a certain blob. Work that was done on
+ * marked bytes, or made them, is taken over by no other job. */
+struct change_mark_damaged {
+	struct uuid file; /* zero: outputs */
+	struct str blob; /* of outputs, when file is zero */
+	int64_t at; /* 0: the bytes are whole again and the mark goes */
+	uint32_t changed; /* out: rows whose mark came or went; one that is there already keeps its time */
+	/* ERR_FILE_NOT_FOUND, also when it was deleted; ERR_OUTPUT_NOT_FOUND */
+};
+
+/* A place among all that is stored: the files by number, then the outputs by job and n. Zero is before the first. */
+enum stored_kind { STORED_FILE, STORED_OUTPUT };
+struct stored_at {
+	enum stored_kind kind;
+	int64_t number; /* of the file, or the output's job */
+	uint32_t n; /* of the output */
+};
+
+/* How far the scrub has come. */
+struct scrub_position {
+	struct stored_at at; /* looked at last */
+	int64_t began_at; /* the round; 0 = there was none yet */
+	bool whole; /* the round has ended */
+};
+
 struct change {
 	enum change_kind kind;
 	int code; /* out: 0 or ERR_…; ERR_INVALID_VALUE with the field when the caller asked for what cannot be stored */
@@ -191,6 +220,8 @@ struct change {
 		struct change_blob_gone blob_gone;
 		struct change_outbox_done outbox_done;
 		struct change_purge purge;
+		struct change_mark_damaged mark_damaged;
+		struct scrub_position scrub_position;
 	};
 };
 
@@ -198,6 +229,7 @@ struct change {
 struct catalog_options {
 	bool outbox; /* every job that becomes final leaves an outbox entry in the same transaction */
 	uint64_t queue_max; /* waiting jobs at most; 0 = no limit */
+	bool keep_schema; /* one of an older schema is refused (ERR_SCHEMA_OLDER), not migrated, and no new one is made (ERR_DAMAGED) */
 };
 
 [[nodiscard]] int catalog_memory_new(struct catalog **ret, const struct catalog_options *options, struct err *e);
@@ -266,6 +298,31 @@ struct catalog_stats {
 [[nodiscard]] int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
 /* Names of up to max doomed blobs whose bytes still have to go. */
 [[nodiscard]] int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+/* Is the blob's name among those? */
+[[nodiscard]] int catalog_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e);
+
+/* ---- looking through all that is stored ---- */
+struct stored {
+	struct stored_at at;
+	struct uuid id; /* of the file, or of the output's job (zero when that is missing) */
+	uint64_t size;
+	uint8_t sha256[32];
+	struct str blob; /* p NULL: the bytes are in the catalogue */
+	int64_t inline_size; /* how many are there; -1 = none, which a file without a blob must not have */
+	int64_t damaged_at; /* 0 = not marked */
+	bool shared; /* an output before this one has the same blob */
+};
+/* What comes after `after`, at most max; *ret_n is 0 at the end and nowhere else. Deleted files are passed over. */
+[[nodiscard]] int catalog_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret,
+				 size_t *ret_n, struct err *e);
+[[nodiscard]] int catalog_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
+/* Files and outputs that are marked as damaged. */
+[[nodiscard]] int catalog_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
+/* Looks for what contradicts itself inside the catalogue and tells each finding; id and detail are borrowed for the call. Takes time in proportion to all
+ * that is there. An error means that it could not be looked at. */
+typedef void catalog_finding_fn(void *arg, enum finding f, struct str id, struct str detail);
+[[nodiscard]] int catalog_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
+
 /* Files past their expiry, to be deleted by the engine. */
 struct expired {
 	struct uuid file;

@@ -31,6 +31,12 @@ struct catalog_ops {
 			const uint8_t sha256[32], struct uuid *ret, struct err *e);
 	int (*blob_referenced)(struct catalog *c, struct str blob, bool *ret, struct err *e);
 	int (*doomed)(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+	int (*blob_doomed)(struct catalog *c, struct str blob, bool *ret, struct err *e);
+	int (*stored)(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n,
+		      struct err *e);
+	int (*scrub_position)(struct catalog *c, struct scrub_position *ret, struct err *e);
+	int (*damaged_count)(struct catalog *c, uint64_t *ret, struct err *e);
+	int (*check)(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 	int (*expired)(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 	int (*outbox)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n,
 		      struct err *e);

@@ -185,6 +185,8 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_BLOB_GONE] = mem_blob_gone,
 	[CHANGE_OUTBOX_DONE] = mem_outbox_done,
 	[CHANGE_PURGE] = mem_purge,
+	[CHANGE_MARK_DAMAGED] = mem_mark_damaged,
+	[CHANGE_SCRUB_POSITION] = mem_scrub_position_write,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -244,6 +246,11 @@ static const struct catalog_ops OPS = {
 	.artifact = mem_artifact,
 	.blob_referenced = mem_blob_referenced,
 	.doomed = mem_doomed,
+	.blob_doomed = mem_blob_doomed,
+	.stored = mem_stored,
+	.scrub_position = mem_scrub_position,
+	.damaged_count = mem_damaged_count,
+	.check = mem_check,
 	.expired = mem_expired,
 	.outbox = mem_outbox,
 };

@@ -72,6 +72,7 @@ struct mem {
 	size_t n_doomed, n_staged, cap_doomed;
 	struct arena names;
 	uint64_t waiting, running, final[JOB_STATES];
+	struct scrub_position scrub;
 };
 
 /* memory.c */
@@ -96,7 +97,7 @@ bool mem_copy_outputs(struct job *ret, const struct job *job, struct arena *a);
 /* Of what the job works on; NULL while that is not there. */
 const uint8_t *mem_input_sha256(const struct mem *m, const struct mem_job *j);
 /* The same work: done on this file in any way, done on the same bytes of the same owner through the queue, done by a certain job. NULL: not done, or gone. */
-const struct mem_job *mem_done_here(const struct mem_file *f, const struct job *job);
+const struct mem_job *mem_done_here(const struct mem *m, const struct mem_file *f, const struct job *job);
 const struct mem_job *mem_done_elsewhere(const struct mem *m, struct str owner, const struct job *job, const uint8_t sha256[32]);
 const struct mem_job *mem_same_work(const struct mem *m, struct uuid id, const struct mem_job *job);
 bool mem_output_used(const struct mem *m, struct str blob);
@@ -104,6 +105,17 @@ bool mem_output_used(const struct mem *m, struct str blob);
 bool mem_doom_stage(struct mem *m, struct str blob);
 bool mem_doom_staged(struct mem *m);
 void mem_blob_gone(struct mem *m, struct change *ch);
+
+/* memory_stored.c */
+/* Neither what the job worked on nor what it made is known to be damaged. */
+bool mem_whole(const struct mem *m, const struct mem_job *j);
+void mem_mark_damaged(struct mem *m, struct change *ch);
+void mem_scrub_position_write(struct mem *m, struct change *ch);
+int mem_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e);
+int mem_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e);
+int mem_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
+int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
+int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 
 /* memory_chain.c */
 /* A job of the file ended: the held ones are looked through. Room in the outbox was reserved. Returns how many became ready. */

@@ -89,7 +89,7 @@ bool mem_settle(struct mem *m, struct change *ch, const struct mem_adding *add, 
 		return true;
 	}
 	if (f && on_file)
-		earlier = mem_done_here(f, job);
+		earlier = mem_done_here(m, f, job);
 	if (!earlier && !job->own_name)
 		earlier = mem_done_elsewhere(m, add->owner, job, sha256);
 	if (!earlier)

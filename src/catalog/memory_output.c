@@ -65,18 +65,18 @@ const struct mem_job *mem_done_elsewhere(const struct mem *m, struct str owner, 
 		const struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
 
 		if (j->job.fence && (j->job.result.p || j->job.n_outputs) && work_is_there(j, owner) && same_words(&j->job, job) &&
-		    same_input(m, j, sha256))
+		    same_input(m, j, sha256) && mem_whole(m, j))
 			return j;
 	}
 	return NULL;
 }
 
-const struct mem_job *mem_done_here(const struct mem_file *f, const struct job *job)
+const struct mem_job *mem_done_here(const struct mem *m, const struct mem_file *f, const struct job *job)
 {
 	for (size_t i = 0; i < f->n_jobs; i++) {
 		const struct mem_job *j = f->jobs[i];
 
-		if (j->job.state == JOB_SUCCEEDED && uuid_is_zero(j->job.after) && same_words(&j->job, job))
+		if (j->job.state == JOB_SUCCEEDED && uuid_is_zero(j->job.after) && same_words(&j->job, job) && mem_whole(m, j))
 			return j;
 	}
 	return NULL;
@@ -86,7 +86,7 @@ const struct mem_job *mem_same_work(const struct mem *m, struct uuid id, const s
 {
 	const struct mem_job *j = mem_find_job(m, id);
 
-	if (!j || !work_is_there(j, job->file->file.owner) || !same_words(&j->job, &job->job))
+	if (!j || !work_is_there(j, job->file->file.owner) || !same_words(&j->job, &job->job) || !mem_whole(m, j))
 		return NULL;
 	return same_input(m, j, mem_input_sha256(m, job)) ? j : NULL;
 }

@@ -143,12 +143,14 @@ static bool claim_input(struct mem *m, const struct mem_job *j, struct arena *a,
 	ret->type = f->type;
 	ret->size = f->size;
 	ret->location = f->location;
+	ret->damaged = f->damaged_at != 0;
 	memcpy(ret->sha256, mem_input_sha256(m, j), sizeof(ret->sha256));
 	if (before) {
 		ret->name = before->job.outputs[0].name;
 		ret->type = before->job.outputs[0].type;
 		ret->size = before->job.outputs[0].size;
 		ret->location = LOCATION_FILE;
+		ret->damaged = before->job.outputs[0].damaged_at != 0;
 		blob = before->job.outputs[0].blob;
 	} else if (f->location != LOCATION_INLINE) {
 		blob = file_blob_name(name, f->owner, f->id);

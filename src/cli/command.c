@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "base/json_out.h"
+#include "catalog/finding.h"
 #include "ops/ops.h"
 #include "rt/metrics.h"
 
@@ -16,7 +17,10 @@ static const struct {
 	{"doctor", "[-c FILE] [--json] [options]",
 	 "Start the sealed runner and look at the data directory with this configuration, and say what holds on this machine.",
 	 COMMAND_DOCTOR, true},
-	{"describe", "errors|options|ops|metrics|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
+	{"fsck", "[-c FILE] [--read] [--repair] [--json] [options]",
+	 "Compare the catalogue with the store while no server runs: with --read byte for byte, with --repair mark what is damaged and remove what nobody needs.",
+	 COMMAND_FSCK, true},
+	{"describe", "errors|options|ops|metrics|findings|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
 	{"version", "", "Print the version.", COMMAND_VERSION, false},
 	{"help", "", "Print this.", COMMAND_HELP, false},
 };
@@ -42,7 +46,21 @@ static int find_command(struct command_line *line, const char *word, bool *ret_s
 		       near != NULL ? near : "");
 }
 
-/* Takes -c FILE, --help and doctor's --json out of the arguments; the rest stays in order. */
+/* A flag of the command itself. */
+static bool take_switch(struct command_line *line, const char *word)
+{
+	bool doctor = line->command == COMMAND_DOCTOR, fsck = line->command == COMMAND_FSCK;
+
+	if ((doctor || fsck) && strcmp(word, "--json") == 0)
+		return line->json = true;
+	if (fsck && strcmp(word, "--read") == 0)
+		return line->read = true;
+	if (fsck && strcmp(word, "--repair") == 0)
+		return line->repair = true;
+	return false;
+}
+
+/* Takes -c FILE, --help and the command's switches out of the arguments; the rest stays in order. */
 static int take_own_flags(struct command_line *line, int argc, char **argv, struct err *e)
 {
 	line->argc = 0;
@@ -53,10 +71,8 @@ static int take_own_flags(struct command_line *line, int argc, char **argv, stru
 			line->help = true;
 			continue;
 		}
-		if (line->command == COMMAND_DOCTOR && strcmp(argv[i], "--json") == 0) {
-			line->json = true;
+		if (take_switch(line, argv[i]))
 			continue;
-		}
 		if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
 			if (i + 1 == argc)
 				return err_set(e, ERR_USAGE, "%s needs a file name", argv[i]);
@@ -92,7 +108,7 @@ int command_parse(struct command_line *ret, int argc, char **argv, struct err *e
 	if (!settings && (line.argc > 0 || line.config_file != NULL))
 		return err_set(e, ERR_USAGE, "\"%.60s\" is too much here; see filemill help", line.argc > 0 ? line.argv[0] : "-c");
 	if (line.command == COMMAND_DESCRIBE && line.topic == NULL && !line.help)
-		return err_set(e, ERR_USAGE, "describe what? errors, options, ops, metrics or routes");
+		return err_set(e, ERR_USAGE, "describe what? errors, options, ops, metrics, findings or routes");
 	*ret = line;
 	return 0;
 }
@@ -111,11 +127,11 @@ void command_help(struct buf *out, const struct command_line *line)
 		buf_addf(out, "  filemill %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
 	}
 	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG &&
-	    line->command != COMMAND_DOCTOR)
+	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK)
 		return;
 	buf_add_cstr(
 		out,
-		"\nOptions of serve, check-config and doctor, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"\nOptions of serve, check-config, doctor and fsck, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
 		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }
@@ -157,6 +173,20 @@ static void describe_metrics(struct buf *out)
 	json_arr_close(&j);
 }
 
+static void describe_findings(struct buf *out)
+{
+	struct json_out j = json_out(out);
+
+	json_arr_open(&j);
+	for (int i = 0; i < FINDINGS; i++) {
+		json_obj_open(&j);
+		json_kcstr(&j, "code", finding_word((enum finding)i));
+		json_kcstr(&j, "help", finding_help((enum finding)i));
+		json_obj_close(&j);
+	}
+	json_arr_close(&j);
+}
+
 static void describe_options(struct buf *out)
 {
 	size_t n;
@@ -175,14 +205,18 @@ int command_describe(struct buf *out, const char *topic, struct err *e)
 	static const struct {
 		const char *name;
 		void (*write)(struct buf *out);
-	} topics[] = {{"errors", describe_errors}, {"options", describe_options}, {"ops", describe_ops}, {"metrics", describe_metrics}};
+	} topics[] = {{"errors", describe_errors},
+		      {"options", describe_options},
+		      {"ops", describe_ops},
+		      {"metrics", describe_metrics},
+		      {"findings", describe_findings}};
 
 	for (size_t i = 0; i < ARRAY_LEN(topics); i++)
 		if (strcmp(topic, topics[i].name) == 0) {
 			topics[i].write(out);
 			return 0;
 		}
-	return err_set(e, ERR_USAGE, "describe knows errors, options, ops, metrics and routes, not \"%.60s\"", topic);
+	return err_set(e, ERR_USAGE, "describe knows errors, options, ops, metrics, findings and routes, not \"%.60s\"", topic);
 }
 
 int command_exit_status(int code)

@@ -8,12 +8,13 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
-enum command { COMMAND_SERVE, COMMAND_CHECK_CONFIG, COMMAND_DOCTOR, COMMAND_VERSION, COMMAND_HELP, COMMAND_DESCRIBE };
+enum command { COMMAND_SERVE, COMMAND_CHECK_CONFIG, COMMAND_DOCTOR, COMMAND_FSCK, COMMAND_VERSION, COMMAND_HELP, COMMAND_DESCRIBE };
 
 struct command_line {
 	enum command command;
 	bool help; /* --help after a subcommand */
-	bool json; /* of doctor */
+	bool json; /* of doctor and fsck */
+	bool read, repair; /* of fsck */
 	const char *config_file; /* -c, or NULL */
 	const char *topic; /* of describe */
 	int argc; /* what is left: flags of settings */
@@ -24,7 +25,7 @@ struct command_line {
 [[nodiscard]] int command_parse(struct command_line *ret, int argc, char **argv, struct err *e);
 void command_help(struct buf *out, const struct command_line *line);
 
-/* What the program consists of, as JSON for documentation: errors, options, ops, metrics. ERR_USAGE for another topic. Routes are known to the caller. */
+/* What the program consists of, as JSON for documentation: errors, options, ops, metrics, findings. ERR_USAGE for another topic. Routes are known to the caller. */
 [[nodiscard]] int command_describe(struct buf *out, const char *topic, struct err *e);
 
 /* The exit status that belongs to a failure before anything was served. */

@@ -224,6 +224,8 @@ int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, str
 	char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
 	uint64_t size;
 
+	if (f->damaged_at)
+		return err_set(e, ERR_DAMAGED, "the stored bytes of this file are not those that were acknowledged");
 	if (f->location == LOCATION_INLINE) {
 		int rc = catalog_inline_bytes(g->catalog, f->id, ret_bytes, e);
 		if (rc == 0)
@@ -247,8 +249,10 @@ int engine_open_output(struct engine *g, const struct output *o, int *ret_fd, st
 {
 	CLEANUP(fd_close) int fd = -1;
 	uint64_t size;
-	int rc = blob_open(g->blobs, o->blob, &fd, &size, e);
 
+	if (o->damaged_at)
+		return err_set(e, ERR_DAMAGED, "the stored bytes of this output are not those that were made");
+	int rc = blob_open(g->blobs, o->blob, &fd, &size, e);
 	if (rc != 0)
 		return rc == ERR_NOT_FOUND ? err_set(e, ERR_OUTPUT_NOT_FOUND, "the output went with its file") : rc;
 	if (size != o->size)

@@ -10,7 +10,6 @@
 #include "rt/log.h"
 #include "rt/metrics.h"
 
-#include <string.h>
 #include <sys/statvfs.h>
 
 #define LOOK_MS 500 /* free space, and everything else that is due */
@@ -103,28 +102,20 @@ struct sweep {
 	unsigned removed, seen;
 };
 
-/* The last part of a blob's name is a file's id, or `<job id>.<fence>.<n>`. */
-static bool name_of_file(struct uuid *ret, struct str id)
-{
-	return id.len == UUID_TEXT_LEN && uuid_parse(ret, id);
-}
-
-static bool name_of_output(struct uuid *ret_job, struct str id)
-{
-	return id.len > UUID_TEXT_LEN && id.p[UUID_TEXT_LEN] == '.' && uuid_parse(ret_job, (struct str){id.p, UUID_TEXT_LEN});
-}
-
 /* Whether somebody may be about to refer to the blob. Asked before the catalogue, see above. */
 static bool may_come(struct engine *g, struct str name)
 {
-	const char *slash = memrchr(name.p, '/', name.len);
-	struct str id = slash != NULL ? (struct str){slash + 1, (size_t)(name.p + name.len - slash - 1)} : name;
-	struct uuid u;
+	struct uuid id;
 
-	if (name_of_file(&u, id))
-		return uploads_inflight(g, u);
-	if (name_of_output(&u, id))
-		return scheduler_inhand(g, u);
+	switch (blob_name_parse(&id, name)) {
+	case BLOB_OF_FILE:
+		return uploads_inflight(g, id);
+	case BLOB_OF_OUTPUT:
+		return scheduler_inhand(g, id);
+	case BLOB_OF_PROBE:
+	case BLOB_OF_NOBODY:
+		break;
+	}
 	return true; /* not ours to judge */
 }
 

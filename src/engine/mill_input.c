@@ -64,6 +64,8 @@ int mill_input_open(struct mill_input *in, const struct claimed *c, struct runne
 	assert(in->n < RUNNER_BATCH_MAX);
 	r->input_fd = -1;
 	r->size = c->size;
+	if (c->damaged)
+		return err_set(e, ERR_DAMAGED, "the stored bytes the job was to work on are damaged");
 	if (in->n > 0 && same_input(in->last, c)) {
 		r->input_fd = r[-1].input_fd;
 		in->at[in->n] = in->at[in->n - 1];

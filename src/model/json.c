@@ -51,6 +51,8 @@ static void write_outputs(struct json_out *j, const struct job *job)
 		json_ku64(j, "size", o->size);
 		json_kcstr(j, "sha256", sha256);
 		json_kcstr(j, "href", href);
+		if (o->damaged_at)
+			json_ktime(j, "damaged_at", o->damaged_at);
 		json_obj_close(j);
 	}
 	json_arr_close(j);
@@ -104,6 +106,8 @@ void file_write_json(struct json_out *j, const struct file *f)
 	json_kstr(j, "owner", f->owner);
 	json_ktime(j, "created_at", f->created_at);
 	json_ktime(j, "expires_at", f->expires_at);
+	if (f->damaged_at)
+		json_ktime(j, "damaged_at", f->damaged_at);
 	json_key(j, "jobs");
 	json_arr_open(j);
 	for (size_t i = 0; i < f->n_jobs; i++)

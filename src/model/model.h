@@ -52,6 +52,7 @@ struct output {
 	uint64_t size;
 	uint8_t sha256[32];
 	struct str blob; /* its name in the store */
+	int64_t damaged_at; /* when its bytes were found not to be those that were made; 0 = never. They are not given out. */
 };
 
 /* run_at of a job that waits for the job it comes after */
@@ -94,6 +95,7 @@ struct file {
 	struct str labels; /* canonical JSON object text, "{}" when none */
 	enum location location;
 	int64_t created_at, expires_at; /* Unix ms; expires_at 0 = never */
+	int64_t damaged_at; /* when the stored bytes were found not to be those that were acknowledged; 0 = never. They are not given out. */
 	struct job *jobs; /* oldest first */
 	size_t n_jobs;
 };

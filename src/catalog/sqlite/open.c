@@ -84,6 +84,8 @@ static int prepare_file(const struct sq *q, struct err *e)
 	r = check_no_log(q, e);
 	if (r < 0)
 		return r;
+	if (q->base.options.keep_schema)
+		return refuse_foreign(e, "is missing");
 	fd = open(q->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd < 0 ? err_errno(e, errno, "open") : 0;
 }
@@ -126,6 +128,10 @@ static int identify(struct sq *q, int64_t *ret_version, struct err *e)
 	if (version > schema_latest)
 		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
 			       schema_latest);
+	if (version < schema_latest && q->base.options.keep_schema)
+		return err_set(e, ERR_SCHEMA_OLDER,
+			       "the catalogue has schema %lld, this program works on %d; a start of the server brings it forward",
+			       (long long)version, schema_latest);
 	*ret_version = version;
 	return 0;
 }
@@ -267,6 +273,11 @@ static const struct catalog_ops OPS = {
 	.artifact = sq_artifact,
 	.blob_referenced = sq_blob_referenced,
 	.doomed = sq_doomed,
+	.blob_doomed = sq_blob_doomed,
+	.stored = sq_stored,
+	.scrub_position = sq_scrub_position,
+	.damaged_count = sq_damaged_count,
+	.check = sq_check,
 	.expired = sq_expired,
 	.outbox = sq_outbox,
 };

@@ -140,6 +140,7 @@ bool row_output(sqlite3_stmt *s, struct arena *a, struct output *ret)
 		.type = col_copy(s, 1, a, &oom),
 		.size = (uint64_t)sqlite3_column_int64(s, 2),
 		.blob = col_copy(s, 4, a, &oom),
+		.damaged_at = sqlite3_column_int64(s, 5),
 	};
 	col_sha256(s, 3, ret->sha256);
 	return !oom;
@@ -182,6 +183,7 @@ bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret)
 		.location = (enum location)sqlite3_column_int(s, 8),
 		.created_at = sqlite3_column_int64(s, 9),
 		.expires_at = sqlite3_column_int64(s, 10),
+		.damaged_at = sqlite3_column_int64(s, FILE_DAMAGED),
 	};
 	col_sha256(s, 6, ret->sha256);
 	return !oom;

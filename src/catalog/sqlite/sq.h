@@ -112,7 +112,9 @@ enum {
 	FILE_OWNER = 2,
 	FILE_NAME = 3,
 	FILE_LABELS = 7,
-	FILE_DELETED = 11
+	FILE_DELETED = 11,
+	FILE_DAMAGED = 12,
+	OUTPUT_JOB = 6
 };
 
 /* From OUTPUT_COLUMNS */
@@ -140,6 +142,8 @@ int sq_beat(struct sq *q, struct change *ch);
 int sq_reclaim(struct sq *q, struct change *ch);
 int sq_outbox_done(struct sq *q, struct change *ch);
 int sq_purge(struct sq *q, struct change *ch);
+int sq_mark_damaged(struct sq *q, struct change *ch);
+int sq_scrub_position_write(struct sq *q, struct change *ch);
 
 /* ---- ending.c: what several changes share ---- */
 
@@ -218,6 +222,13 @@ void readers_release(struct sq *q);
 /* The writer, before it adds to the log or clears it: no idle reader keeps an old part of it in use. */
 void readers_unpin(struct sq *q);
 int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n);
+
+/* ---- stored.c, check.c ---- */
+int sq_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e);
+int sq_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e);
+int sq_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
+int sq_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
+int sq_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 
 /* ---- read.c, list.c ---- */
 int sq_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);

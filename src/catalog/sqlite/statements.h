@@ -8,19 +8,26 @@
 	" CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs"
 #define JOB_FROM " FROM job AS j LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number "
 #define FILE_COLUMNS                                                                                                                       \
-	"f.number, f.id, f.owner, f.name, f.size, f.type, f.sha256, f.labels, f.location, f.created_at, f.expires_at, f.deleted_at"
+	"f.number, f.id, f.owner, f.name, f.size, f.type, f.sha256, f.labels, f.location, f.created_at, f.expires_at, f.deleted_at,"       \
+	" f.damaged_at"
 #define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel"
 #define ENDING_COLUMNS "(job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs)"
-#define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob"
+#define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob, o.damaged_at"
 /* The bytes job j of file f works on, and job d of file g, by their SHA-256; NULL when they are not there. */
 #define INPUT_SHA256 "CASE WHEN j.after IS NULL THEN f.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = j.after AND i.n = 0) END"
 #define OTHER_SHA256 "CASE WHEN d.after IS NULL THEN g.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = d.after AND i.n = 0) END"
+/* Neither what job j of file f worked on nor what it made is known to be damaged. */
+#define WHOLE                                                                                                                              \
+	" AND f.damaged_at IS NULL"                                                                                                        \
+	" AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (j.number, j.after) AND x.damaged_at IS NOT NULL)"
 /* The same work, done through the queue: ?1 key, ?2 op, ?3 version, ?4 params, ?5 SHA-256 of the input, ?6 owner */
 #define ARTIFACT_FROM                                                                                                                      \
 	" FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job CROSS JOIN file AS f ON f.number = j.file"                            \
 	" CROSS JOIN result AS r ON r.job = j.number"                                                                                      \
 	" WHERE a.key = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND f.owner = ?6 AND f.deleted_at IS NULL"   \
-	" AND " INPUT_SHA256 " = ?5"
+	" AND " INPUT_SHA256 " = ?5" WHOLE
+
+#define SCRUB_KEYS " WHERE key IN ('scrub_kind', 'scrub_number', 'scrub_n', 'scrub_began_at', 'scrub_whole')"
 
 /* ---- the batch ---- */
 W_ROW(BEGIN, "BEGIN IMMEDIATE")
@@ -63,7 +70,7 @@ W_ROW(TASK_BACK,
 W_ROW(TASKS_OF_FILE, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
 		     " WHERE j.file = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3")
 W_ROW(TASKS_READY, "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
-		   " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after"
+		   " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after, f.damaged_at"
 		   " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file"
 		   " WHERE t.state = 0 AND t.priority = ?1 AND t.run_at <= ?2 ORDER BY t.run_at, t.job LIMIT ?3")
 W_ROW(TASKS_LOST, "SELECT t.job, " TASK_COLUMNS " FROM worker AS w CROSS JOIN task AS t ON t.worker = w.number AND t.state = 1"
@@ -79,15 +86,19 @@ W_ROW(RESULT_ADD, "INSERT INTO result " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4,
 W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1")
 W_ROW(OUTBOX_ADD, "INSERT INTO outbox " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
 W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1")
-W_ROW(DONE_ON_FILE, "SELECT j.number, r.result, r.outputs FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
-		    " WHERE j.file = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND j.after IS NULL LIMIT 1")
+W_ROW(DONE_ON_FILE,
+      "SELECT j.number, r.result, r.outputs"
+      " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"
+      " WHERE f.number = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND j.after IS NULL" WHOLE " LIMIT 1")
 W_ROW(DONE_ELSEWHERE, "SELECT j.number, r.result, r.outputs" ARTIFACT_FROM)
 /* Did the job of id ?1 do the work of job number ?2? */
-W_ROW(SAME_WORK, "SELECT d.number, r.result, r.outputs"
-		 " FROM job AS d CROSS JOIN file AS g ON g.number = d.file CROSS JOIN result AS r ON r.job = d.number"
-		 " CROSS JOIN job AS j ON j.number = ?2 CROSS JOIN file AS f ON f.number = j.file"
-		 " WHERE d.id = ?1 AND r.state = 2 AND g.deleted_at IS NULL AND g.owner = f.owner"
-		 " AND d.op = j.op AND d.version = j.version AND d.params = j.params AND " OTHER_SHA256 " = " INPUT_SHA256)
+W_ROW(SAME_WORK,
+      "SELECT d.number, r.result, r.outputs"
+      " FROM job AS d CROSS JOIN file AS g ON g.number = d.file CROSS JOIN result AS r ON r.job = d.number"
+      " CROSS JOIN job AS j ON j.number = ?2 CROSS JOIN file AS f ON f.number = j.file"
+      " WHERE d.id = ?1 AND r.state = 2 AND g.deleted_at IS NULL AND g.owner = f.owner"
+      " AND d.op = j.op AND d.version = j.version AND d.params = j.params AND " OTHER_SHA256 " = " INPUT_SHA256 " AND g.damaged_at IS NULL"
+      " AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (d.number, d.after) AND x.damaged_at IS NOT NULL)")
 W_ROW(ARTIFACT_ADD, "INSERT OR REPLACE INTO artifact (key, job) VALUES (?1, ?2)")
 W_ROW(ARTIFACT_DELETE, "DELETE FROM artifact WHERE key = ?1 AND job = ?2")
 W_ROW(WORK_OF_FILE, "SELECT j.number, j.op, j.version, j.params, " INPUT_SHA256 ", f.owner"
@@ -101,6 +112,12 @@ W_ROW(OUTPUT_FIRST,
       "SELECT " OUTPUT_COLUMNS ", p.id FROM job AS p CROSS JOIN output AS o ON o.job = p.number AND o.n = 0 WHERE p.number = ?1")
 W_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
 W_ROW(OUTPUTS_DELETE, "DELETE FROM output WHERE job IN (SELECT number FROM job WHERE file = ?1) RETURNING blob")
+
+/* ---- damage ---- */
+W_ROW(FILE_MARK, "UPDATE file SET damaged_at = ?2 WHERE id = ?1 AND deleted_at IS NULL AND (damaged_at IS NULL) <> (?2 IS NULL)")
+W_ROW(OUTPUT_MARK, "UPDATE output SET damaged_at = ?2 WHERE blob = ?1 AND (damaged_at IS NULL) <> (?2 IS NULL)")
+W_ROW(SCRUB_WRITE, "UPDATE meta SET value = CASE key WHEN 'scrub_kind' THEN ?1 WHEN 'scrub_number' THEN ?2 WHEN 'scrub_n' THEN ?3"
+		   " WHEN 'scrub_began_at' THEN ?4 ELSE ?5 END" SCRUB_KEYS)
 
 /* ---- chains ---- */
 W_ROW(JOB_NUMBER, "SELECT number FROM job WHERE id = ?1")
@@ -146,6 +163,18 @@ R_ROW(OUTPUTS, "SELECT " OUTPUT_COLUMNS " FROM output AS o WHERE o.job = ?1 ORDE
 R_ROW(ARTIFACT, "SELECT j.id" ARTIFACT_FROM)
 R_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
 R_ROW(REFERENCED, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location <> 0")
+R_ROW(IS_DOOMED, "SELECT 1 FROM doomed WHERE blob = ?1")
+R_ROW(STORED_FILES, "SELECT f.number, f.id, f.owner, f.size, f.sha256, f.location, f.damaged_at,"
+		    " CASE WHEN f.location = 0 THEN (SELECT length(b.bytes) FROM blob AS b WHERE b.file = f.number) END"
+		    " FROM file AS f WHERE f.number > ?1 AND f.deleted_at IS NULL ORDER BY f.number LIMIT ?2")
+R_ROW(STORED_OUTPUTS, "SELECT o.job, o.n, j.id, o.size, o.sha256, o.blob, o.damaged_at,"
+		      " EXISTS (SELECT 1 FROM output AS p WHERE p.blob = o.blob AND (p.job, p.n) < (o.job, o.n))"
+		      " FROM output AS o LEFT JOIN job AS j ON j.number = o.job WHERE (o.job, o.n) > (?1, ?2) ORDER BY o.job, o.n LIMIT ?3")
+R_ROW(SCRUB_READ, "SELECT max(CASE key WHEN 'scrub_kind' THEN value END), max(CASE key WHEN 'scrub_number' THEN value END),"
+		  " max(CASE key WHEN 'scrub_n' THEN value END), max(CASE key WHEN 'scrub_began_at' THEN value END),"
+		  " max(CASE key WHEN 'scrub_whole' THEN value END) FROM meta" SCRUB_KEYS)
+R_ROW(DAMAGED_FILES, "SELECT count(*) FROM file WHERE damaged_at IS NOT NULL AND deleted_at IS NULL")
+R_ROW(DAMAGED_OUTPUTS, "SELECT count(*) FROM output WHERE damaged_at IS NOT NULL")
 R_ROW(READY_AT, "SELECT min(run_at) FROM task WHERE state = 0 AND priority = ?1")
 
 /* ---- lists ---- */
@@ -173,4 +202,6 @@ R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.prior
 #undef OUTPUT_COLUMNS
 #undef INPUT_SHA256
 #undef OTHER_SHA256
+#undef WHOLE
+#undef SCRUB_KEYS
 #undef ARTIFACT_FROM

@@ -20,7 +20,7 @@ static int claim_output(struct sq *q, int64_t before, struct arena *a, struct cl
 	rc = first(s, &row);
 	if (row) {
 		copied = row_output(s, a, &o);
-		ret->job.after = col_uuid(s, 5);
+		ret->job.after = col_uuid(s, OUTPUT_JOB);
 	}
 	sqlite3_reset(s);
 	if (rc != SQLITE_OK)
@@ -33,6 +33,7 @@ static int claim_output(struct sq *q, int64_t before, struct arena *a, struct cl
 	memcpy(ret->sha256, o.sha256, sizeof(ret->sha256));
 	ret->location = LOCATION_FILE;
 	ret->blob = o.blob;
+	ret->damaged = o.damaged_at != 0;
 	return copied ? SQLITE_OK : SQLITE_NOMEM;
 }
 
@@ -45,6 +46,7 @@ static void claim_file(sqlite3_stmt *s, struct arena *a, struct claimed *ret, bo
 	col_sha256(s, 16, ret->sha256);
 	ret->name = col_copy(s, 17, a, oom);
 	ret->type = col_copy(s, 18, a, oom);
+	ret->damaged = !col_null(s, 20);
 	if (ret->location == LOCATION_INLINE)
 		return;
 	ret->blob = arena_str(a, file_blob_name(name, ret->owner, ret->job.file));

@@ -129,7 +129,7 @@ static void a_catalogue_of_schema_1_is_migrated_and_answers_the_same(void **stat
 
 	world_old(w);
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
-	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), 3);
 	assert_int_equal(catalog_file(w->c, (struct file_key){.id = test_id(1)}, owner, &w->arena, &f, &w->err), 0);
 	assert_str(f.name, "old 1");
 	assert_int_equal(f.n_jobs, 2);
@@ -156,6 +156,42 @@ static void a_catalogue_of_schema_1_is_migrated_and_answers_the_same(void **stat
 	assert_int_equal(n, 1);
 	assert_str(list[0], OLD_OWNER "/03/01900000-0000-7000-8000-000000000003");
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM md5_tasks WHERE status = 'SUCCESS' AND result = 'aa'"), 2);
+}
+
+/* One that is written by the program of the schema before, with outputs in it. */
+static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(void **state)
+{
+	struct world *w = *state;
+	struct uuid worker = first_beat(w, 500, NOW + 15000);
+	struct scrub_position p;
+	struct stored *list;
+	struct job job;
+	uint64_t damaged;
+	size_t n;
+
+	add_file_with_job(w, 1, "resize");
+	job = claim(w, worker, 1, NOW).jobs[0].job;
+	assert_int_equal(finish_with_outputs(w, &job, worker, 2, NULL), 0);
+	catalog_free(w->c);
+	w->c = NULL;
+	world_sql(w, "DROP INDEX file_damaged");
+	world_sql(w, "DROP INDEX output_damaged");
+	world_sql(w, "ALTER TABLE file DROP COLUMN damaged_at");
+	world_sql(w, "ALTER TABLE output DROP COLUMN damaged_at");
+	world_sql(w, "DELETE FROM meta WHERE key LIKE 'scrub%'");
+	world_sql(w, "PRAGMA user_version = 2");
+	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
+	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), 3);
+	assert_int_equal(read_file(w, 1).damaged_at, 0);
+	assert_int_equal(read_file(w, 1).jobs[0].outputs[1].damaged_at, 0);
+	assert_int_equal(catalog_damaged_count(w->c, &damaged, &w->err), 0);
+	assert_int_equal(damaged, 0);
+	assert_int_equal(catalog_scrub_position(w->c, &p, &w->err), 0);
+	assert_int_equal(p.began_at, 0);
+	assert_int_equal(catalog_stored(w->c, (struct stored_at){STORED_OUTPUT, 0, 0}, 10, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(n, 2);
 }
 
 static void a_migrated_catalogue_goes_on_where_it_was(void **state)
@@ -232,7 +268,7 @@ static void the_log_mode_is_wal(void **state)
 
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
 	assert_int_equal(world_sql(w, "PRAGMA page_size"), 4096);
-	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), 3);
 	assert_int_equal(world_sql(w, "PRAGMA application_id"), 0x464d494c);
 }
 
@@ -338,9 +374,9 @@ static void a_newer_schema_is_refused(void **state)
 	add_file(w, 1);
 	catalog_free(w->c);
 	w->c = NULL;
-	world_sql(w, "PRAGMA user_version = 3");
+	world_sql(w, "PRAGMA user_version = 4");
 	expect_refused(w, ERR_SCHEMA_NEWER);
-	world_sql(w, "PRAGMA user_version = 2");
+	world_sql(w, "PRAGMA user_version = 3");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
 	assert_int_equal(file_code(w, 1), 0);
 }
@@ -358,7 +394,7 @@ static void a_newer_schema_in_the_log_is_refused(void **state)
 	w->c = NULL;
 	path_of(w, path, "catalog.db");
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 4", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	path_of(w, path, "catalog.db-wal");
@@ -686,6 +722,7 @@ int main(void)
 		TEST(closing_leaves_one_file_that_only_its_owner_can_read),
 		TEST(the_log_does_not_grow_without_end),
 		TEST(a_catalogue_of_schema_1_is_migrated_and_answers_the_same),
+		TEST(a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged),
 		TEST(a_migrated_catalogue_goes_on_where_it_was),
 		TEST(md5_jobs_are_seen_as_a_table),
 		TEST(the_log_mode_is_wal),

@@ -241,10 +241,17 @@ void world_check_database(const struct world *w)
 			 0);
 }
 
+static void tell_nothing(void *arg, enum finding f, struct str id, struct str detail)
+{
+	fail_msg("%s %.*s: %.*s", finding_word(f), STR_FMT(id), STR_FMT(detail));
+}
+
 int world_end(void **state)
 {
 	struct world *w = *state;
 
+	if (w->c)
+		assert_int_equal(catalog_check(w->c, tell_nothing, NULL, &w->err), 0);
 	catalog_free(w->c);
 	if (w->dir[0]) {
 		world_check_database(w);

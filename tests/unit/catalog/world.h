@@ -105,6 +105,7 @@ struct named_test {
 	{                                                                                                                                  \
 #fn, fn                                                                                                                    \
 	}
-extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[], contract_outputs[], contract_chains[];
+extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[], contract_outputs[], contract_chains[],
+	contract_stored[];
 
 #endif

@@ -1,0 +1,358 @@
+/* fsck: first the catalogue by itself, then everything the catalogue speaks of, then everything that lies in the store.
+ *
+ * Nothing else may work on the directory meanwhile: its lock is held. Opening the catalogue brings home what a crash left in its log, as any start does; apart
+ * from that nothing is written without --repair. Blobs are removed only while the catalogue is at one with itself: one that contradicts itself is no
+ * witness for what nobody needs. */
+#include "app/fsck.h"
+#include "app/data_dir.h"
+#include "app/fsck_report.h"
+#include "base/fd.h"
+#include "blobs/blobs.h"
+#include "catalog/catalog.h"
+#include "ops/ops.h"
+#include "rt/env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE 500 /* rows looked at with one read of the catalogue */
+#define READ_BYTES (256u << 10)
+
+struct check {
+	const struct fsck_options *options;
+	struct fsck_report report;
+	struct catalog *catalog;
+	struct blobs *blobs;
+	struct digest_set *digest;
+	uint8_t *chunk; /* READ_BYTES */
+	bool damaged; /* the catalogue's database is */
+	bool may_remove;
+	struct err *e;
+};
+
+/* ---- the catalogue by itself ---- */
+
+static void tell_catalogue(void *arg, enum finding f, struct str id, struct str detail)
+{
+	struct check *c = arg;
+
+	c->damaged |= f == FINDING_CATALOGUE_DAMAGED;
+	c->may_remove = false;
+	report_finding(&c->report, f, id, detail, NULL);
+}
+
+static int check_catalogue(struct check *c)
+{
+	int rc = catalog_check(c->catalog, tell_catalogue, c, c->e);
+
+	if (rc != ERR_DAMAGED)
+		return rc;
+	tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, STR("catalog.db"), str_of(c->e->detail));
+	return 0;
+}
+
+/* ---- catalogue against store ---- */
+
+static int apply_mark(struct check *c, const struct stored *s, bool whole)
+{
+	struct change ch = {.kind = CHANGE_MARK_DAMAGED, .mark_damaged = {.blob = s->blob, .at = whole ? 0 : env_real.wall_ms(&env_real)}};
+	struct change *list[] = {&ch};
+	int rc;
+
+	if (s->at.kind == STORED_FILE)
+		ch.mark_damaged.file = s->id;
+	rc = catalog_apply(c->catalog, list, 1, c->e);
+	if (rc == 0 && ch.code != 0) {
+		*c->e = ch.err;
+		rc = ch.code;
+	}
+	return rc;
+}
+
+/* An output is named by its job's id and its place, as in its address. */
+static struct str stored_name(const struct stored *s, char dst[64])
+{
+	size_t n = UUID_TEXT_LEN;
+
+	uuid_format(dst, s->id);
+	if (s->at.kind == STORED_OUTPUT)
+		n += (size_t)snprintf(dst + n, 64 - n, "/outputs/%u", s->at.n);
+	return (struct str){dst, n};
+}
+
+static int tell_bad(struct check *c, const struct stored *s, enum finding f, const char *detail)
+{
+	bool marks = c->options->repair && s->damaged_at == 0;
+	char name[64];
+	int rc = marks ? apply_mark(c, s, false) : 0;
+
+	if (rc != 0)
+		return rc;
+	report_finding(&c->report, f, stored_name(s, name), str_of(detail), marks ? "marked as damaged" : NULL);
+	return 0;
+}
+
+/* *ret_errno: a read failed. */
+static int digest_fd(struct check *c, int fd, uint8_t ret[32], int *ret_errno)
+{
+	int rc = digest_set_reset(c->digest, 1u << DIGEST_SHA256, c->e);
+	off_t at = 0;
+	ssize_t n;
+	size_t len;
+
+	if (rc != 0)
+		return rc;
+	while ((n = fd_pread_full(fd, c->chunk, READ_BYTES, at)) > 0) {
+		digest_set_update(c->digest, c->chunk, (size_t)n);
+		c->report.bytes_read += (uint64_t)n;
+		at += n;
+	}
+	*ret_errno = n < 0 ? errno : 0;
+	if ((rc = digest_set_finish(c->digest, c->e)) != 0)
+		return rc;
+	memcpy(ret, digest_set_get(c->digest, DIGEST_SHA256, &len), 32);
+	return 0;
+}
+
+static int digest_inline(struct check *c, const struct stored *s, uint8_t ret[32])
+{
+	CLEANUP(buf_release) struct buf bytes = BUF_INIT;
+	size_t len;
+	int rc = catalog_inline_bytes(c->catalog, s->id, &bytes, c->e);
+
+	if (rc == 0)
+		rc = digest_set_reset(c->digest, 1u << DIGEST_SHA256, c->e);
+	if (rc != 0)
+		return rc;
+	digest_set_update(c->digest, bytes.p, bytes.len);
+	c->report.bytes_read += bytes.len;
+	if ((rc = digest_set_finish(c->digest, c->e)) != 0)
+		return rc;
+	memcpy(ret, digest_set_get(c->digest, DIGEST_SHA256, &len), 32);
+	return 0;
+}
+
+/* The bytes were read and have this digest. */
+static int judge_digest(struct check *c, const struct stored *s, const uint8_t sha256[32])
+{
+	bool file = s->at.kind == STORED_FILE;
+	char name[64], is[65], was[65], detail[200];
+	int rc;
+
+	if (memcmp(sha256, s->sha256, 32) != 0) {
+		hex_encode(is, sha256, 32);
+		hex_encode(was, s->sha256, 32);
+		snprintf(detail, sizeof(detail), "its SHA-256 is %s, not %s", is, was);
+		return tell_bad(c, s, file ? FINDING_FILE_BYTES_CHANGED : FINDING_OUTPUT_BYTES_CHANGED, detail);
+	}
+	if (s->damaged_at == 0)
+		return 0;
+	rc = c->options->repair ? apply_mark(c, s, true) : 0;
+	if (rc == 0)
+		report_finding(&c->report, FINDING_MARKED_WHOLE, stored_name(s, name),
+			       STR("it is marked as damaged, but its bytes are right"), c->options->repair ? "mark taken away" : NULL);
+	return rc;
+}
+
+static int tell_length(struct check *c, const struct stored *s, uint64_t is)
+{
+	char detail[80];
+
+	snprintf(detail, sizeof(detail), "there are %llu bytes, not %llu", (unsigned long long)is, (unsigned long long)s->size);
+	return tell_bad(c, s, s->at.kind == STORED_FILE ? FINDING_FILE_BYTES_LENGTH : FINDING_OUTPUT_BYTES_LENGTH, detail);
+}
+
+static int tell_missing(struct check *c, const struct stored *s, const char *detail)
+{
+	return tell_bad(c, s, s->at.kind == STORED_FILE ? FINDING_FILE_BYTES_MISSING : FINDING_OUTPUT_BYTES_MISSING, detail);
+}
+
+static void tell_known(struct check *c, const struct stored *s)
+{
+	char name[64];
+
+	report_finding(&c->report, FINDING_KNOWN_DAMAGED, stored_name(s, name),
+		       STR("it is marked as damaged; with --read it is looked at again"), NULL);
+}
+
+static int check_inline(struct check *c, const struct stored *s)
+{
+	uint8_t sha256[32];
+	int rc;
+
+	if (s->inline_size < 0)
+		return tell_missing(c, s, "its bytes are not in the catalogue");
+	if ((uint64_t)s->inline_size != s->size)
+		return tell_length(c, s, (uint64_t)s->inline_size);
+	if (!c->options->read) {
+		if (s->damaged_at)
+			tell_known(c, s);
+		return 0;
+	}
+	rc = digest_inline(c, s, sha256);
+	return rc == 0 ? judge_digest(c, s, sha256) : rc;
+}
+
+static int tell_unreadable(struct check *c, const struct stored *s, const char *why)
+{
+	char name[64];
+
+	report_finding(&c->report, FINDING_BYTES_UNREADABLE, stored_name(s, name), str_of(why), NULL);
+	return 0;
+}
+
+static int check_blob(struct check *c, const struct stored *s)
+{
+	CLEANUP(fd_close) int fd = -1;
+	struct err e = ERR_INIT;
+	uint8_t sha256[32];
+	uint64_t size;
+	int failed, rc = blob_open(c->blobs, s->blob, &fd, &size, &e);
+
+	if (rc == ERR_NOT_FOUND || rc == ERR_BAD_NAME)
+		return tell_missing(c, s, "its blob is not in the store");
+	if (rc != 0)
+		return tell_unreadable(c, s, e.detail[0] != '\0' ? e.detail : err_info(rc)->title);
+	if (size != s->size)
+		return tell_length(c, s, size);
+	if (!c->options->read) {
+		if (s->damaged_at)
+			tell_known(c, s);
+		return 0;
+	}
+	rc = digest_fd(c, fd, sha256, &failed);
+	if (rc != 0)
+		return rc;
+	return failed ? tell_unreadable(c, s, strerror(failed)) : judge_digest(c, s, sha256);
+}
+
+static int check_page(struct check *c, const struct stored *list, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct stored *s = &list[i];
+
+		c->report.files += s->at.kind == STORED_FILE;
+		c->report.outputs += s->at.kind == STORED_OUTPUT;
+		rc = s->blob.p != NULL ? check_blob(c, s) : check_inline(c, s);
+	}
+	return rc;
+}
+
+static int check_rows(struct check *c)
+{
+	struct stored_at at = {};
+	size_t n = 1;
+	int rc = 0;
+
+	while (rc == 0 && n > 0) {
+		CLEANUP(arena_release) struct arena a = ARENA_INIT;
+		struct stored *list;
+
+		rc = catalog_stored(c->catalog, at, PAGE, &a, &list, &n, c->e);
+		if (rc != 0 || n == 0)
+			break;
+		at = list[n - 1].at;
+		rc = check_page(c, list, n);
+	}
+	return rc;
+}
+
+/* ---- store against catalogue ---- */
+
+static int visit_blob(void *arg, struct str name, uint64_t size)
+{
+	struct check *c = arg;
+	bool wanted = false, doomed = false;
+	char detail[80];
+	struct uuid id;
+	int rc;
+
+	c->report.blobs++;
+	if (blob_name_parse(&id, name) == BLOB_OF_NOBODY) {
+		report_finding(&c->report, FINDING_BLOB_FOREIGN, name, STR("its name is neither a file's nor an output's"), NULL);
+		return 0;
+	}
+	if ((rc = catalog_blob_referenced(c->catalog, name, &wanted, c->e)) != 0 ||
+	    (rc = catalog_blob_doomed(c->catalog, name, &doomed, c->e)) != 0)
+		return rc;
+	c->report.doomed += doomed;
+	if (wanted || doomed)
+		return 0;
+	bool remove = c->options->repair && c->may_remove;
+	if (remove && (rc = blob_remove(c->blobs, name, c->e)) != 0)
+		return rc;
+	snprintf(detail, sizeof(detail), "%llu bytes that neither a file nor an output needs", (unsigned long long)size);
+	report_finding(&c->report, FINDING_BLOB_UNREFERENCED, name, str_of(detail), remove ? "removed" : NULL);
+	return 0;
+}
+
+static void tell_foreign(void *arg, struct str path)
+{
+	struct check *c = arg;
+
+	report_finding(&c->report, FINDING_BLOB_FOREIGN, path, STR("filemill did not put it there"), NULL);
+}
+
+static int check_store(struct check *c)
+{
+	int rc = blobs_visit(c->blobs, visit_blob, c, c->e);
+
+	return rc == 0 ? blobs_foreign(c->blobs, tell_foreign, c, c->e) : rc;
+}
+
+/* ---- all ---- */
+
+static int look(struct check *c)
+{
+	int rc;
+
+	if ((rc = digest_set_new(&c->digest, 1u << DIGEST_SHA256, c->e)) != 0)
+		return rc;
+	c->chunk = malloc(READ_BYTES);
+	if (c->chunk == NULL)
+		return err_set(c->e, ERR_NO_MEMORY, "no memory to read into");
+	rc = check_catalogue(c);
+	if (rc != 0 || c->damaged) /* what it says of the store is worth nothing */
+		return rc;
+	rc = check_rows(c);
+	return rc == 0 ? check_store(c) : rc;
+}
+
+static int open_and_look(struct check *c, const char *path, const struct data_dir *d)
+{
+	const struct catalog_options options = {.keep_schema = true};
+	int rc = blobs_local_new(&c->blobs, &env_real, d->blobs_fd, c->e);
+
+	if (rc == 0)
+		rc = catalog_sqlite_open(&c->catalog, path, &options, c->e);
+	if (rc == ERR_DAMAGED) {
+		tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, STR("catalog.db"), str_of(c->e->detail));
+		return 0;
+	}
+	return rc == 0 ? look(c) : rc;
+}
+
+int fsck(FILE *out, const char *data_dir, const struct fsck_options *options, bool *ret_clean, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+	struct check c = {.options = options, .may_remove = true, .e = e};
+	int rc = data_dir_open_complete(&d, data_dir, e);
+
+	if (rc != 0)
+		return err_wrap(e, "data directory %.100s", data_dir);
+	report_begin(&c.report, out, options->json);
+	rc = open_and_look(&c, data_dir, &d);
+	if (!report_end(&c.report, rc == 0 && !c.damaged) && rc == 0)
+		rc = err_set(e, ERR_IO, "the report could not be written");
+	*ret_clean = c.report.findings == 0;
+	report_release(&c.report);
+	digest_set_free(c.digest);
+	free(c.chunk);
+	catalog_free(c.catalog);
+	blobs_free(c.blobs);
+	data_dir_close(&d);
+	return rc == 0 ? 0 : err_wrap(e, "data directory %.100s", data_dir);
+}
