@@ -182,6 +182,9 @@ static const struct seal_call calls[] = {
 	TELL_IF(COMMAND, ioctl, EPERM, "keys typed for somebody else", 1, BITS(1, LOW_HALF, IOCTL_TIOCSTI))
 	TELL_IF(COMMAND, ioctl, EPERM, "keys typed for somebody else", 1, BITS(1, LOW_HALF, IOCTL_TIOCLINUX))
 	TELL_IF(COMMAND, socket, EAFNOSUPPORT, "families beyond unix, IPv4 and IPv6: netlink, packet, crypto, vsock …", 1, FROM(0, AF_INET6 + 1))
+	TELL_IF(COMMAND, socket, EAFNOSUPPORT, "AX.25", 1, BITS(0, LOW_HALF, AF_AX25))
+	TELL_IF(COMMAND, socket, EAFNOSUPPORT, "IPX, AppleTalk, NET/ROM, bridges", 1, BITS(0, LOW_HALF & ~3u, AF_IPX))
+	TELL_IF(COMMAND, socket, EAFNOSUPPORT, "ATM and X.25", 1, BITS(0, LOW_HALF & ~1u, AF_ATMPVC))
 };
 /* clang-format on */
 
