@@ -88,6 +88,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.sweep_every_ms = s->sweep_every_ms,
 		.idempotency_ms = s->idempotency_ms,
 		.tombstone_ms = s->tombstone_ms,
+		.events_readers = (unsigned)s->events_readers,
+		.events_heartbeat_ms = s->events_heartbeat_ms,
 		.outbox = outbox ? hash_log_deliver : NULL,
 		.outbox_arg = (void *)(uintptr_t)s->hash_tasks_log_file,
 	};

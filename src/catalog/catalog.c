@@ -2,6 +2,7 @@
 #include "catalog/catalog_impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define KEY_MAX 255 /* bytes of an idempotency key */
 #define JOBS_MAX 1000 /* jobs one change adds */
@@ -270,21 +271,77 @@ bool change_allowed(struct change *ch)
 	return invalid(ch, "kind");
 }
 
+/* ---- what became final ---- */
+
+void ends_begin(struct catalog *c)
+{
+	c->ends.n = c->ends.change = 0;
+	c->ends.lost = false;
+}
+
+void ends_of_change(struct catalog *c, size_t change)
+{
+	c->ends.change = change;
+}
+
+void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at)
+{
+	if (c->ends.n == c->ends.cap) {
+		size_t cap = c->ends.cap > 0 ? 2 * c->ends.cap : 64;
+		struct ended *more = realloc(c->ends.list, cap * sizeof(*more));
+		if (!more) {
+			c->ends.lost = true;
+			return;
+		}
+		c->ends.list = more;
+		c->ends.cap = cap;
+	}
+	c->ends.list[c->ends.n++] = (struct ended){.change = c->ends.change, .job = job, .fence = fence, .finished_at = finished_at};
+}
+
+/* A change that was refused in the midst ended nothing. */
+static void ends_forget_refused(struct catalog *c, struct change *const *changes)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->ends.n; i++)
+		if (changes[c->ends.list[i].change]->code == 0)
+			c->ends.list[kept++] = c->ends.list[i];
+	c->ends.n = kept;
+}
+
+const struct ended *catalog_ends(const struct catalog *c, size_t *ret_n, bool *ret_whole)
+{
+	*ret_n = c->ends.n;
+	*ret_whole = !c->ends.lost;
+	return c->ends.list;
+}
+
 int catalog_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
 {
+	int rc;
+
+	ends_begin(c);
 	if (atomic_load(&c->sealed))
 		return err_set(e, ERR_STORAGE_SEALED, "a flush of the catalogue failed; a restart recovers what is on disk");
 	if (n == 0)
 		return 0;
-	return c->ops->apply(c, changes, n, e);
+	rc = c->ops->apply(c, changes, n, e);
+	if (rc == 0)
+		ends_forget_refused(c, changes);
+	else
+		ends_begin(c);
+	return rc;
 }
 
 /* ---- life ---- */
 
 void catalog_free(struct catalog *c)
 {
-	if (c)
-		c->ops->free(c);
+	if (!c)
+		return;
+	free(c->ends.list);
+	c->ops->free(c);
 }
 
 void catalog_idle(struct catalog *c)
@@ -329,6 +386,21 @@ int catalog_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, s
 int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e)
 {
 	return c->ops->job(c, id, number, owner, a, ret, e);
+}
+
+int catalog_ended_job(struct catalog *c, const struct ended *end, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e)
+{
+	struct job job;
+	struct str owner;
+	int rc = c->ops->ended_job(c, end->job, a, &job, &owner, e);
+
+	if (rc != 0)
+		return rc;
+	if (!job_state_final(job.state) || job.fence != end->fence || job.finished_at != end->finished_at)
+		return err_set(e, ERR_JOB_NOT_FOUND, "the job was queued again");
+	*ret = job;
+	*ret_owner = owner;
+	return 0;
 }
 
 int catalog_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,

@@ -244,6 +244,15 @@ void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */
 void catalog_idle(struct catalog *c);
 bool catalog_sealed(const struct catalog *c);
 
+/* A job that became final by a change of the last batch. */
+struct ended {
+	size_t change; /* place of the change in the batch */
+	int64_t job; /* row number */
+	int64_t fence, finished_at; /* which of its ends it is: a job that is tried again may end again */
+};
+/* What became final by the last catalog_apply(), which returned 0, in order. Valid until the next one; the committer's thread only. *ret_whole false: memory ran short, some are missing. */
+const struct ended *catalog_ends(const struct catalog *c, size_t *ret_n, bool *ret_whole);
+
 /* ---- reading ---- */
 struct file_key { /* by id, or by number when number > 0 */
 	struct uuid id;
@@ -272,6 +281,9 @@ struct job_filter {
 /* number > 0 looks up by row number. ERR_JOB_NOT_FOUND; ERR_JOB_GONE when its file was deleted. */
 [[nodiscard]] int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret,
 			      struct err *e);
+/* A job as it ended, whoever's it is and whether or not its file was deleted since. ERR_JOB_NOT_FOUND when that end is not there any more: it was queued again, or purged. */
+[[nodiscard]] int catalog_ended_job(struct catalog *c, const struct ended *end, struct arena *a, struct job *ret, struct str *ret_owner,
+				    struct err *e);
 /* Newest first, at most page.limit; *ret_next is the cursor number for the next page, 0 = no more. A call looks at a bounded number of rows, so a
  * page may be short, even empty, and still have a next one. */
 [[nodiscard]] int catalog_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret,

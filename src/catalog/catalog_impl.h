@@ -21,6 +21,7 @@ struct catalog_ops {
 	int (*file)(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 	int (*inline_bytes)(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 	int (*job)(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+	int (*ended_job)(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e);
 	int (*list_files)(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret,
 			  size_t *ret_n, int64_t *ret_next, struct err *e);
 	int (*list_jobs)(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
@@ -47,7 +48,19 @@ struct catalog {
 	const struct catalog_ops *ops;
 	struct catalog_options options;
 	_Atomic bool sealed; /* set once, by the implementation, after a failed flush */
+	struct {
+		struct ended *list;
+		size_t n, cap;
+		size_t change; /* being applied */
+		bool lost; /* there was no memory for one */
+	} ends; /* of the batch being applied, then of the last one; the committer's */
 };
+
+/* apply() tells where it is: 0 at the start of a batch, also of one that begins anew, then each change. */
+void ends_begin(struct catalog *c);
+void ends_of_change(struct catalog *c, size_t change);
+/* A job became final. */
+void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at);
 
 /* Clears the change's code and checks its arguments; false: refused, code and err are set. */
 bool change_allowed(struct change *ch);

@@ -197,6 +197,7 @@ static int apply(struct catalog *c, struct change *const *changes, size_t n, str
 
 	pthread_mutex_lock(&m->lock);
 	for (size_t i = 0; i < n; i++) {
+		ends_of_change(c, i);
 		m->n_staged = 0; /* of a change that was refused in the midst */
 		if (change_allowed(changes[i]))
 			METHODS[changes[i]->kind](m, changes[i]);
@@ -239,6 +240,7 @@ static const struct catalog_ops OPS = {
 	.file = mem_file,
 	.inline_bytes = mem_inline_bytes,
 	.job = mem_job,
+	.ended_job = mem_ended_job,
 	.list_files = mem_list_files,
 	.list_jobs = mem_list_jobs,
 	.stats = mem_stats,

@@ -159,6 +159,7 @@ bool mem_born_final(struct mem *m, struct mem_job *j);
 int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+int mem_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e);
 int mem_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,
 		   int64_t *ret_next, struct err *e);
 int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,

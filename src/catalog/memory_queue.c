@@ -10,6 +10,7 @@
 static void outbox_put(struct mem *m, struct mem_job *j)
 {
 	m->final[j->job.state]++;
+	ends_add(&m->base, j->row.number, j->job.fence, j->job.finished_at);
 	if (m->base.options.outbox)
 		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
 }

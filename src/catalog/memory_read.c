@@ -83,6 +83,24 @@ int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner,
 	return unlocked(m, 0);
 }
 
+int mem_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e)
+{
+	struct mem *m = locked(c);
+	struct mem_row *row = mem_find_number(&m->jobs, number);
+	const struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
+	struct str owner;
+	struct job copy;
+
+	if (!j)
+		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "the job was purged"));
+	owner = arena_str(a, j->file->file.owner);
+	if (!owner.p || !mem_copy_job(&copy, &j->job, a))
+		return unlocked(m, no_memory(e));
+	*ret = copy;
+	*ret_owner = owner;
+	return unlocked(m, 0);
+}
+
 /* ---- lists ---- */
 
 int mem_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,

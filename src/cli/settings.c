@@ -64,6 +64,10 @@ static const struct config_option options[] = {
 	{"http", "body_min_rate", NULL, CONFIG_SIZE, AT(body_min_rate), "1KiB", 0, 1 * GIB, NULL,
 	 "Bytes a second a body must bring; 0 means any."},
 
+	{"http", "events_readers", NULL, CONFIG_INT, AT(events_readers), "200", 0, 100000, NULL, "Readers of the event stream at once."},
+	{"http", "events_heartbeat", NULL, CONFIG_DURATION, AT(events_heartbeat_ms), "15s", 100, HOUR, NULL,
+	 "How long an event stream is silent before a comment line is sent."},
+
 	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "0", 0, 256, NULL,
 	 "Jobs that run at once, each sealed one in a process of its own; 0 means one a core, at least 2."},
 	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "8", 1, 256, NULL, "Threads for work that blocks on disk."},

@@ -26,6 +26,7 @@ struct settings {
 	/* http */
 	int64_t http_threads, connections, connections_per_address;
 	uint64_t json_max, body_min_rate;
+	int64_t events_readers, events_heartbeat_ms;
 	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
 	/* runner */
 	const char *runner_path; /* "" = beside the program, then the installed place */

@@ -172,6 +172,8 @@ static void commit_group(struct engine *g, struct change **group, size_t n)
 		if (catalog_sealed(g->catalog))
 			metric_set(METRIC_STORAGE_SEALED, 1);
 	}
+	if (rc == 0)
+		events_tell(g, group, n);
 	for (size_t i = 0; i < n; i++) {
 		struct change *c = group[i];
 		if (rc != 0) {

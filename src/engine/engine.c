@@ -12,6 +12,8 @@ static int init_parts(struct engine *g, struct err *e)
 	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox};
 	int rc = uploads_init(g, e);
 
+	if (rc == 0)
+		rc = events_init(g, e);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(sleepers); i++)
 		rc = sleeper_init(sleepers[i], e);
 	pthread_condattr_t attr;
@@ -34,6 +36,7 @@ static void release_parts(struct engine *g)
 	pthread_cond_destroy(&g->scheduler.none);
 	pthread_mutex_destroy(&g->scheduler.lock);
 	pthread_mutex_destroy(&g->waits.lock);
+	events_release(g);
 	uploads_release(g);
 }
 
@@ -106,6 +109,8 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if ((rc = waits_start(g, e)) != 0)
 		return rc;
+	if ((rc = events_start(g, e)) != 0)
+		return rc;
 	if (g->config.outbox != NULL && (rc = outbox_start(g, e)) != 0)
 		return rc;
 	if ((rc = scheduler_start(g, e)) != 0)
@@ -118,6 +123,7 @@ void engine_quiesce(struct engine *g)
 	atomic_store(&g->stopping, true);
 	if (g->waits.sleeper.running)
 		waits_look_again(g);
+	events_end(g);
 }
 
 void engine_stop(struct engine *g, int64_t grace_ms)
@@ -131,6 +137,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	pool_free(g->io);
 	g->io = NULL;
 	waits_stop(g);
+	events_stop(g);
 	outbox_stop(g);
 	committer_stop(g);
 }

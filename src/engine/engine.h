@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct engine;
 
@@ -39,6 +40,9 @@ struct engine_config {
 	int64_t lease_ms, beat_ms, reclaim_ms; /* 15,000 / 4,000 / 2,000 */
 	int64_t sweep_every_ms; /* 0 = only at start */
 	int64_t idempotency_ms, tombstone_ms; /* 24 h, 30 d */
+	unsigned events_readers; /* at once */
+	int64_t events_heartbeat_ms; /* 15,000 */
+	uint32_t events_ring; /* events kept for those who come back; 0 = 4,096 */
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
 };
@@ -48,7 +52,7 @@ struct engine_config {
 			     struct blobs *blobs, struct err *e);
 /* Takes back what an earlier boot left running, finishes interrupted deletes, starts the threads and the first sweep. */
 [[nodiscard]] int engine_start(struct engine *g, struct err *e);
-/* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits wake at once, so that the HTTP server can drain. Uploads under way go on. */
+/* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits and event streams end at once, so that the HTTP server can drain. Uploads under way go on. */
 void engine_quiesce(struct engine *g);
 /* After the HTTP server was drained and freed: no request refers to the engine any more. Running digest jobs are given back or finished within grace_ms; waits end; commits are finished. */
 void engine_stop(struct engine *g, int64_t grace_ms);
@@ -140,6 +144,37 @@ struct engine_waiter {
 	struct engine_waiter *next, *prev; /* the engine's */
 };
 void engine_wait(struct engine *g, struct engine_waiter *w);
+
+/* ---- events ---- */
+struct event;
+/* One reader of the stream of events: what becomes of the owner's files and jobs, in the order of the commits, as the lines of an event stream (WHATWG HTML §9.2). */
+struct engine_reader {
+	struct str owner; /* in; valid until it leaves */
+	struct uuid file; /* in: of this file and its jobs only; zero = all */
+	/* in: there is more after a read that gave 0. On an engine thread; it may come late, and must not leave. */
+	void (*wake)(struct engine_reader *x);
+
+	/* The engine's; the rest must be zero. */
+	struct engine_reader *next, *prev;
+	uint64_t seq; /* the next event to look at */
+	struct event *current; /* being given */
+	size_t at; /* bytes of it that were */
+	char note[160]; /* what is told to this reader alone, and before the next event */
+	size_t n_note, note_at;
+	int64_t last_ms; /* when it was given something */
+	bool idle; /* the last read gave 0 */
+	bool due; /* there is something for it */
+	bool beat; /* a heartbeat is due */
+	bool over; /* nothing follows what it has */
+	bool waking; /* wake() is being called */
+};
+/* last_id: the id of the last event that was seen, p NULL = none: it begins with what comes next. An id from which nobody can go on, since what came after it is forgotten, gives the
+ * event `reset`. ERR_OVERLOADED, ERR_SHUTTING_DOWN. Any thread. */
+[[nodiscard]] int engine_events_join(struct engine *g, struct engine_reader *x, struct str last_id, struct err *e);
+/* Up to max bytes: how many, 0 = none now, wake() follows, -1 = the end. One thread at a time; does not block. */
+[[nodiscard]] ssize_t engine_events_read(struct engine *g, struct engine_reader *x, char *p, size_t max);
+/* wake() is not called any more. After each join that went well, before engine_free(). */
+void engine_events_leave(struct engine *g, struct engine_reader *x);
 
 /* ---- deleting ---- */
 /* After a committed CHANGE_DELETE_FILE: removes the bytes in the background. Any thread. */

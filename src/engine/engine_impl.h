@@ -3,6 +3,7 @@
 #define FILEMILL_ENGINE_ENGINE_IMPL_H
 
 #include "engine/engine.h"
+#include "engine/event_ring.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,6 +17,9 @@
 #define FLIGHT_BUCKETS 256
 #define SMALL_FILE (64u << 10) /* bytes: digest jobs of files up to this run in batches */
 #define SMALL_BATCH (4u << 20) /* bytes of one batch */
+#define EVENTS_RING 4096 /* events kept */
+#define EVENTS_RING_BYTES (8u << 20) /* of them */
+#define EVENTS_KEEP_MS 600000 /* they are kept while there are readers, and this long after the last one */
 #define KEY_MAX 255 /* bytes of an Idempotency-Key */
 
 /* A thread that sleeps until it is kicked or a time has come. */
@@ -132,6 +136,24 @@ struct waits {
 	size_t n; /* in buckets */
 };
 
+struct notice;
+
+struct events {
+	struct sleeper sleeper;
+	_Atomic bool awake; /* somebody listens, or did of late: commits are told */
+	int64_t life; /* wall ms of this engine's making: part of every id */
+	pthread_mutex_t lock; /* guards what follows, and all of a reader but what its owner sets */
+	pthread_cond_t woken; /* a wake() returned */
+	struct notice *notices, **notices_tail; /* from the committer, not yet events */
+	size_t notices_bytes;
+	bool lost; /* some were not taken */
+	bool ended; /* nobody joins any more, and all are told to go */
+	struct event_ring ring;
+	struct engine_reader *readers;
+	unsigned n_readers;
+	int64_t alone_since; /* mono ms: when the last reader left */
+};
+
 struct running_key { /* an Idempotency-Key whose first request has not ended */
 	struct running_key *next;
 	struct str owner, key; /* in the intake's arena */
@@ -164,6 +186,7 @@ struct engine {
 	struct committer committer;
 	struct scheduler scheduler;
 	struct waits waits;
+	struct events events;
 	struct uploads uploads;
 	struct sleeper janitor, outbox;
 	_Atomic bool doomed_waiting;
@@ -251,6 +274,15 @@ void mill_output_free(struct mill_output *o); /* what was written goes, if it is
 void waits_signal(struct engine *g, struct uuid file); /* a job of the file became final */
 void waits_look_again(struct engine *g); /* at every waiter: jobs of any file may have become final, or the engine stops */
 void waits_stop(struct engine *g);
+
+/* events.c */
+[[nodiscard]] int events_init(struct engine *g, struct err *e);
+void events_release(struct engine *g);
+[[nodiscard]] int events_start(struct engine *g, struct err *e);
+/* A group was committed; committer thread, before anything of it is let go. */
+void events_tell(struct engine *g, struct change *const *group, size_t n);
+void events_end(struct engine *g); /* first half of a stop: every reader's stream ends */
+void events_stop(struct engine *g);
 
 /* janitor.c */
 [[nodiscard]] int janitor_start(struct engine *g, struct err *e);

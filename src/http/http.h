@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct http_server;
 struct http_request;
@@ -113,6 +114,14 @@ void http_reply_static(struct http_request *r, int status, const char *content_t
 void http_reply_empty(struct http_request *r, int status);
 /* Takes fd; sends len bytes from offset. */
 void http_reply_fd(struct http_request *r, int status, const char *content_type, int fd, uint64_t offset, uint64_t len);
+/* An answer without a known end, made piece by piece. `read` runs on the connection's worker, must not block, and gives up to max bytes: how many, 0 = none for now, or
+ * HTTP_STREAM_END. After a 0 it is called again once http_stream_wake() was. The connection may wait as long as it likes; only a client that does not take what was given is
+ * cut off. For a HEAD request it is never called. */
+#define HTTP_STREAM_END (-1)
+typedef ssize_t http_stream_fn(struct http_request *r, char *p, size_t max);
+void http_reply_stream(struct http_request *r, int status, const char *content_type, http_stream_fn *read);
+/* Any thread, any number of times, from before the reply on; the caller sees to it that release() has not returned. */
+void http_stream_wake(struct http_request *r);
 /* application/problem+json from an error: type, title, status, detail, code, and field, expected, limit where set; Retry-After where given. 5xx is logged once here. */
 void http_reply_problem(struct http_request *r, const struct err *e);
 

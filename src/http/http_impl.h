@@ -33,6 +33,7 @@
 #define LINGERS_MAX 256
 #define LINGER_MS 5000
 #define LINGER_BYTES (64u << 20)
+#define STREAM_BLOCK 16384 /* bytes a stream is asked for at once by a client of HTTP/1.0; else what MHD has room for */
 #define SEND_STALL_MS 30000
 #define STILLBORN_MS 10000 /* a worker takes a new connection over sooner than that */
 #define ADDRESS_BUCKETS 1024 /* a power of two */
@@ -130,7 +131,7 @@ struct out_header {
 	const char *name, *value;
 };
 
-enum reply_kind { REPLY_EMPTY, REPLY_BUF, REPLY_STATIC, REPLY_FD };
+enum reply_kind { REPLY_EMPTY, REPLY_BUF, REPLY_STATIC, REPLY_FD, REPLY_STREAM };
 
 struct reply {
 	int status;
@@ -140,6 +141,7 @@ struct reply {
 	uint64_t n; /* bytes of the body */
 	int fd; /* FD: owned */
 	uint64_t offset;
+	http_stream_fn *read; /* STREAM */
 };
 
 enum request_stage { STAGE_NEW, STAGE_BODY, STAGE_ENDED, STAGE_SENT };
@@ -262,6 +264,7 @@ bool park_has_reply(const struct http_request *r);
 bool park_is_parked(const struct http_request *r);
 void park_until_reply(struct http_request *r);
 void park_until_continue(struct http_request *r);
+bool park_until_more(struct http_request *r); /* of a stream. False: not parked, there is something already */
 
 /* ---- reply.c, send.c ---- */
 void reply_release(struct reply *reply);

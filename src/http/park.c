@@ -11,7 +11,8 @@ enum {
 	PARK_REPLIED = 2, /* the reply is filled; never cleared */
 	PARK_REPLY = 4, /* parked: a reply wakes */
 	PARK_CONTINUE = 8, /* parked: a reply or http_continue() wakes */
-	PARK_GO = 16, /* http_continue() came before the worker parked */
+	PARK_GO = 16, /* http_continue() or http_stream_wake() came before the worker parked */
+	PARK_MORE = 32, /* parked after the reply: http_stream_wake() wakes */
 };
 
 #define PARKED (PARK_REPLY | PARK_CONTINUE)
@@ -83,5 +84,39 @@ void http_continue(struct http_request *r)
 	if (!(old & PARK_CONTINUE))
 		return;
 	conn_phase(c, CONN_BODY); /* from here the client is waited for, not we */
+	MHD_resume_connection(mhd);
+}
+
+bool park_until_more(struct http_request *r)
+{
+	unsigned old = atomic_load(&r->park), new;
+
+	if (old & PARK_GO) {
+		atomic_fetch_and(&r->park, ~(unsigned)PARK_GO);
+		return false;
+	}
+	conn_phase(r->conn, CONN_WAITING);
+	MHD_suspend_connection(r->mhd);
+	do {
+		new = old &PARK_GO ? old & ~(unsigned)PARK_GO : old | PARK_MORE;
+	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
+	if (!(old & PARK_GO))
+		return true;
+	conn_phase(r->conn, CONN_REPLY);
+	MHD_resume_connection(r->mhd);
+	return true;
+}
+
+void http_stream_wake(struct http_request *r)
+{
+	struct MHD_Connection *mhd = r->mhd;
+	unsigned old = atomic_load(&r->park), new;
+
+	do {
+		new = old &PARK_MORE ? old & ~(unsigned)PARK_MORE : old | PARK_GO;
+	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
+	if (!(old & PARK_MORE))
+		return;
+	conn_phase(r->conn, CONN_REPLY); /* from here the client is waited for, not we */
 	MHD_resume_connection(mhd);
 }

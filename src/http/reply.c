@@ -116,6 +116,13 @@ void http_reply_fd(struct http_request *r, int status, const char *content_type,
 	give(r, &reply);
 }
 
+void http_reply_stream(struct http_request *r, int status, const char *content_type, http_stream_fn *read)
+{
+	struct reply reply = {.status = status, .kind = REPLY_STREAM, .content_type = content_type, .fd = -1, .read = read};
+
+	give(r, &reply);
+}
+
 static void write_problem(struct buf *b, const struct err *e)
 {
 	const struct err_info *info = err_info(e->code);

@@ -25,11 +25,30 @@ static bool overridden(const struct http_request *r, const char *name)
 
 /* ---- through MHD ---- */
 
-static struct MHD_Response *response_of(struct reply *p)
+/* Nothing for now: the connection is suspended until there is. Whoever wakes between the question and the suspension is not missed. */
+static ssize_t read_stream(void *cls, uint64_t at, char *p, size_t max)
 {
+	struct http_request *r = cls;
+
+	for (;;) {
+		ssize_t n = r->reply.read(r, p, max);
+		if (n > 0)
+			return n;
+		if (n < 0)
+			return MHD_CONTENT_READER_END_OF_STREAM;
+		if (park_until_more(r))
+			return 0;
+	}
+}
+
+static struct MHD_Response *response_of(struct http_request *r)
+{
+	struct reply *p = &r->reply;
 	struct MHD_Response *m;
 	void *memory = (void *)(uintptr_t)p->p;
 
+	if (p->kind == REPLY_STREAM)
+		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
 	switch (p->n ? p->kind : REPLY_EMPTY) {
 	case REPLY_BUF:
 		m = MHD_create_response_from_buffer(p->n, memory, MHD_RESPMEM_MUST_FREE);
@@ -64,7 +83,7 @@ static void add_headers(struct http_request *r, struct MHD_Response *m)
 
 enum MHD_Result send_queue(struct http_request *r)
 {
-	struct MHD_Response *m = response_of(&r->reply);
+	struct MHD_Response *m = response_of(r);
 	enum MHD_Result rc;
 
 	if (!m)

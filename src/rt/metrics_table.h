@@ -33,5 +33,8 @@ METRIC_ROW(RUNNER_LOST, COUNTER, "filemill_runner_lost_total", "Runs that ended 
 METRIC_ROW(RUNNER_VIOLATIONS, COUNTER, "filemill_runner_violations_total", "Runs that ended because of what the seal refuses")
 METRIC_ROW(RUNNER_ZYGOTES, COUNTER, "filemill_runner_zygotes_total",
 	   "Starts of the process that forks the sealed ones; more than 1: it was lost")
+METRIC_ROW(EVENTS, COUNTER, "filemill_events_total", "Events kept for readers of the event stream")
+METRIC_ROW(EVENTS_READERS, GAUGE, "filemill_events_readers", "Readers of the event stream now")
+METRIC_ROW(EVENTS_DROPPED, COUNTER, "filemill_events_dropped_total", "Readers of the event stream that were too slow and sent away")
 METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blobs removed")
 METRIC_ROW(STORAGE_SEALED, GAUGE, "filemill_storage_sealed", "1 while a failed flush keeps the storage from taking writes")

@@ -153,6 +153,7 @@ def test_the_answers_fit_the_document(server, document):
 	tour("GET", "/v1/jobs?limit=5", 200)
 	tour("GET", "/v1/jobs?state=x", 400)
 	tour("GET", f"/v1/jobs/{uuid.uuid4()}", 404)
+	tour("GET", "/v1/events?file=1", 400)
 	for path in ("/v1/ops", "/v1/stats", "/healthz", "/readyz", "/metrics"):
 		if path in document["paths"]:
 			tour("GET", path, 200)

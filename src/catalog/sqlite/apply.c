@@ -149,8 +149,11 @@ static int apply_batch(struct sq *q, struct change *const *changes, size_t n, bo
 
 	q->now = q->committed;
 	q->now_changed = false;
-	for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
+	ends_begin(&q->base);
+	for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
+		ends_of_change(&q->base, i);
 		rc = guarded ? apply_guarded(q, changes[i]) : apply_one(q, changes[i]);
+	}
 	if (rc == SQLITE_OK)
 		rc = tally_save(q);
 	return rc == SQLITE_OK ? commit(q) : rc;

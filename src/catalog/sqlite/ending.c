@@ -45,6 +45,7 @@ int put_ending(struct sq *q, const struct task *t, const struct ending *end)
 		rc = put_outputs(q, t->job, end->outputs, end->n_outputs);
 	if (rc != SQLITE_OK)
 		return rc;
+	ends_add(&q->base, t->job, t->fence, end->finished_at);
 	q->now.final[end->state]++;
 	q->now_changed = true;
 	return SQLITE_OK;

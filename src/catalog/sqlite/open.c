@@ -266,6 +266,7 @@ static const struct catalog_ops OPS = {
 	.file = sq_file,
 	.inline_bytes = sq_inline_bytes,
 	.job = sq_job,
+	.ended_job = sq_ended_job,
 	.list_files = sq_list_files,
 	.list_jobs = sq_list_jobs,
 	.stats = sq_stats,

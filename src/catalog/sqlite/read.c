@@ -160,6 +160,46 @@ int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, 
 	return rc;
 }
 
+static int read_ended_job(struct reader *r, sqlite3_stmt *s, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e)
+{
+	struct job job = {};
+	struct str owner;
+	bool row;
+	int rc = first(s, &row);
+
+	if (rc != SQLITE_OK)
+		return sq_error(r->db, rc, e);
+	if (!row)
+		return err_set(e, ERR_JOB_NOT_FOUND, "the job was purged");
+	owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
+	if (!owner.p || !row_job(s, a, &job))
+		return no_memory(e);
+	job.file = col_uuid(s, JOB_FILE_ID);
+	rc = sq_outputs(r, a, &job, 1, e);
+	if (rc < 0)
+		return rc;
+	*ret = job;
+	*ret_owner = owner;
+	return 0;
+}
+
+int sq_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	sqlite3_stmt *s;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	s = r->stmt[R_JOB_BY_NUMBER];
+	sqlite3_bind_int64(s, 1, number);
+	rc = read_ended_job(r, s, a, ret, ret_owner, e);
+	sqlite3_reset(s);
+	reader_put(q, r);
+	return rc;
+}
+
 int sq_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
 		struct uuid *ret, struct err *e)
 {

@@ -234,6 +234,7 @@ int sq_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err 
 int sq_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
+int sq_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e);
 int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
 int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
