@@ -32,8 +32,9 @@ static void a_batch_tells_what_each_change_ended(void **state)
 	build_file(&a, 1);
 	build_fused(&a, "md5", "{}");
 	build_job(&a, "sha1");
-	build_file(&again, 1); /* refused: the id is taken */
+	build_file(&again, 3); /* refused after its first job ended: the id of the second is taken */
 	build_fused(&again, "md5", "{}");
+	build_fused(&again, "sha1", "{}")->id = test_id(job_id(1, 0));
 	build_file(&b, 2);
 	build_fused(&b, "md5", "{}");
 	build_fused(&b, "sha1", "{}");
@@ -46,7 +47,7 @@ static void a_batch_tells_what_each_change_ended(void **state)
 	check_end(w, &list[0], test_id(job_id(1, 0)), JOB_SUCCEEDED);
 	check_end(w, &list[1], test_id(job_id(2, 0)), JOB_SUCCEEDED);
 	check_end(w, &list[2], test_id(job_id(2, 1)), JOB_SUCCEEDED);
-	add_file_with_job(w, 3, "md5");
+	add_file_with_job(w, 4, "md5");
 	assert_int_equal(ends(w, &list), 0);
 }
 
