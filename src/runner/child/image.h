@@ -27,6 +27,10 @@ struct image_kind {
 /* Once, before the first fork: starts libvips without its modules but the one for HEIF, without files, threads to spare or caches. More calls do nothing. */
 [[nodiscard]] int image_prepare(struct err *e);
 
+/* Memory made ready at once instead of page by page as it is touched, which takes longer than filtering what stands in it: some for everything small; n bytes in one block, free(). */
+void image_warm(void);
+void *image_big(size_t n);
+
 /* NULL: not a kind that is read. */
 const struct image_kind *image_kind_of(const void *first, size_t n);
 
@@ -58,11 +62,37 @@ struct image_extent {
 	double width, height;
 };
 
-/* Makes the extent exactly width × height by Lanczos filtering, reading it once from top to bottom in strips, in the calling thread. The input has 1 to 4 bands of 8 or 16 bits
- * (ERR_INVALID_CONTENT else); when has_alpha, the last one weighs the others. -1: libvips' error buffer says why; other errors as codes. */
+/* What is given, row by row: 1 to 4 bands of 8 or 16 bits (wide); with an alpha channel, the last one weighs the others. */
+struct image_shape {
+	int width, height, bands;
+	bool wide, has_alpha;
+};
+
+/* Makes the extent exactly width × height by Lanczos filtering. Takes every row of the shape once, from top to bottom; keeps only those under way. ERR_INVALID_CONTENT for other shapes,
+ * ERR_LIMIT_MEMORY. */
+struct image_reduction;
+[[nodiscard]] int image_reduction_new(struct image_reduction **ret, const struct image_shape *shape, const struct image_extent *extent,
+				      int width, int height, struct err *e);
+void image_reduction_row(struct image_reduction *r, const void *row);
+/* After the last row: the caller's from now on. */
+struct image_pixels image_reduction_take(struct image_reduction *r);
+void image_reduction_free(struct image_reduction **r);
+
+/* All rows of an image of libvips, in the calling thread. IMAGE_DECODE_FAILED: libvips' error buffer says why. */
 #define IMAGE_DECODE_FAILED (-1000)
-[[nodiscard]] int image_reduce(VipsImage *in, const struct image_extent *extent, int width, int height, bool has_alpha,
-			       struct image_pixels *ret, struct err *e);
+[[nodiscard]] int image_reduction_rows(struct image_reduction *r, VipsImage *in);
+
+/* ---- image_jpeg.c: most JPEGs, without libvips. Reasons are in libvips' error buffer all the same ---- */
+
+struct image_jpeg;
+/* Opens one for decoding at 1/shrink: 1; 0 when it is not of the usual kind (progressive, CMYK, …), for libvips then; or IMAGE_DECODE_FAILED. The bytes must outlive it. */
+[[nodiscard]] int image_jpeg_open(struct image_jpeg **ret, const void *data, size_t n, int shrink);
+struct image_shape image_jpeg_shape(const struct image_jpeg *j);
+/* The next rows, valid until the next call: their number, 0 at the end, IMAGE_DECODE_FAILED for whatever is not quite in order. */
+[[nodiscard]] int image_jpeg_rows(struct image_jpeg *j, uint8_t ***ret);
+void image_jpeg_close(struct image_jpeg **j);
+/* Writes 8-bit grey or sRGB without metadata. -1: libvips' error buffer says why, or put() failed. */
+[[nodiscard]] int image_jpeg_write(VipsImage *im, int quality, int (*put)(void *arg, const void *data, size_t n), void *arg);
 
 /* For cleanup attributes */
 static inline void image_unref(VipsImage **im)

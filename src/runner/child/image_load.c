@@ -7,10 +7,15 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <vips/vector.h>
 
 /* libvips takes what it only reads as void *. */
 #define BYTES(p) ((void *)(uintptr_t)(p))
+#define WARM (768 << 10) /* bytes: the piece that is read, rows, the decoder's tables */
+#define HUGE_PAGE (2u << 20)
+#define BIG_POPULATED (8u << 20) /* of more, the rest may never be used */
 #define STRICTLY "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_WARNING
 
 static int load_jpeg(const void *data, size_t n, int shrink, VipsImage **ret)
@@ -126,8 +131,10 @@ int image_prepare(struct err *e)
 
 	if (done)
 		return 0;
-	/* One arena: each would reserve 64 MiB of the child's address space. Big blocks go back at once. */
+	/* One arena: each would reserve 64 MiB of the child's address space. Big blocks go back at once; what image_warm() made ready stays. */
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, WARM + 1);
+	mallopt(M_TRIM_THRESHOLD, 2 * WARM);
 	setenv("VIPSHOME", "/nonexistent", 1);
 	g_log_set_default_handler(no_log, NULL);
 	if (VIPS_INIT("filemill-runner") != 0)
@@ -142,6 +149,40 @@ int image_prepare(struct err *e)
 	make_classes();
 	done = true;
 	return 0;
+}
+
+/* A kernel that does not know this leaves it to the first touch. */
+static void populate(char *p, size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = -(uintptr_t)p % page;
+
+	if (n > skip + page)
+		(void)madvise(p + skip, (n - skip) & ~(page - 1), MADV_POPULATE_WRITE);
+}
+
+void image_warm(void)
+{
+	char *p = malloc(WARM);
+
+	if (p)
+		populate(p, WARM);
+	free(p);
+}
+
+void *image_big(size_t n)
+{
+	size_t whole;
+	char *p;
+
+	if (n < HUGE_PAGE / 2 || n > SIZE_MAX - HUGE_PAGE)
+		return malloc(n);
+	whole = (n + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+	p = aligned_alloc(HUGE_PAGE, whole);
+	if (!p)
+		return malloc(n);
+	(void)madvise(p, whole, MADV_HUGEPAGE);
+	populate(p, n < BIG_POPULATED ? n : BIG_POPULATED);
+	return p;
 }
 
 /* ---- errors ---- */

@@ -7,12 +7,13 @@
  * The filter is Lanczos with three lobes, stretched by the factor when reducing; at the borders what lies outside is left out and the rest weighs more. */
 #include "runner/child/image.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOBES 3.0
-#define STRIP_ROWS 16 /* a JPEG's block rows; loaders work in strips of about this */
+#define STRIP_ROWS 16 /* loaders work in strips of about this */
 #define BANDS_MAX 4
 
 /* One output row or column is the sum of `count` inputs from `first` on. */
@@ -24,12 +25,14 @@ struct tap {
 struct filter {
 	struct tap *taps; /* one an output */
 	float *weights;
+	float *pairs; /* the same for two pixels of four samples at once, one tap after the other; NULL = not needed */
 };
 
 static void filter_release(struct filter *f)
 {
 	free(f->taps);
 	free(f->weights);
+	free(f->pairs);
 }
 
 static double lanczos(double x)
@@ -54,12 +57,38 @@ static bool filter_init(struct filter *f, int from, double extent, int to)
 	for (int i = 0; i < to; i++) {
 		double centre = (i + 0.5) * factor - 0.5, sum = 0;
 		int first = (int)fmax(0, ceil(centre - reach)), last = (int)fmin(from - 1, floor(centre + reach));
+		float *w = f->weights + used;
 
 		f->taps[i] = (struct tap){first, last - first + 1, used};
+		for (int k = first; k <= last; k++) {
+			double v = lanczos((k - centre) / stretch);
+
+			w[k - first] = (float)v;
+			sum += v;
+		}
 		for (int k = first; k <= last; k++)
-			sum += lanczos((k - centre) / stretch);
-		for (int k = first; k <= last; k++)
-			f->weights[used++] = (float)(lanczos((k - centre) / stretch) / sum);
+			w[k - first] = (float)(w[k - first] / sum);
+		used += (size_t)(last - first + 1);
+	}
+	return true;
+}
+
+/* An odd tap is made even by one that weighs nothing. */
+static bool filter_pair(struct filter *f, int to)
+{
+	size_t pairs = 0;
+	float *w;
+
+	for (int i = 0; i < to; i++)
+		pairs += (size_t)(f->taps[i].count + 1) / 2;
+	w = f->pairs = calloc(pairs, 8 * sizeof(*w));
+	if (!w)
+		return false;
+	for (int i = 0; i < to; i++) {
+		for (int k = 0; k < f->taps[i].count; k++, w += 4)
+			for (int lane = 0; lane < 4; lane++)
+				w[lane] = f->weights[f->taps[i].weights + (size_t)k];
+		w += f->taps[i].count % 2 * 4;
 	}
 	return true;
 }
@@ -69,35 +98,40 @@ static bool filter_init(struct filter *f, int from, double extent, int to)
 #define GROUP 4 /* input rows that are added at once: each sum is read and written once for all of them */
 #define SLACK 8 /* floats behind a row that vectors may reach */
 
+#define LOW_BYTES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_BYTES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+
 typedef float vec8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t ints8 __attribute__((vector_size(32)));
-typedef uint8_t bytes8 __attribute__((vector_size(8), aligned(1), may_alias));
+typedef int32_t ints1 __attribute__((aligned(1), may_alias));
+typedef uint8_t bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint16_t shorts8 __attribute__((vector_size(16)));
 typedef int32_t int4 __attribute__((vector_size(16)));
 typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 
-struct reduction {
-	int width, height, bands; /* of the input */
-	bool wide, has_alpha;
+struct image_reduction {
+	struct image_shape in;
 	struct filter across, down;
 	size_t samples, stride; /* of a row: used, and with slack */
 	float *rows; /* GROUP rows of the input */
+	float *pixels; /* of the row being filtered horizontally */
 	float *sums; /* `ring` rows of the output's height under way, of the input's width */
 	int ring;
 	int begun, done; /* output rows */
-	struct image_pixels *out;
+	int taken; /* input rows */
+	struct image_pixels out;
 };
 
-static void reduction_release(struct reduction *r)
-{
-	filter_release(&r->across);
-	filter_release(&r->down);
-	free(r->rows);
-	free(r->sums);
-}
-
-static float *sum_row(struct reduction *r, int y)
+static float *sum_row(struct image_reduction *r, int y)
 {
 	return r->sums + (size_t)(y % r->ring) * r->stride;
+}
+
+static inline __attribute__((always_inline)) void put_ints(float *dst, shorts8 v)
+{
+	shorts8 zero = {};
+
+	*(vec4 *)dst = __builtin_convertvector((int4)__builtin_shufflevector(v, zero, 0, 8, 1, 9, 2, 10, 3, 11), vec4);
+	*(vec4 *)(dst + 4) = __builtin_convertvector((int4)__builtin_shufflevector(v, zero, 4, 12, 5, 13, 6, 14, 7, 15), vec4);
 }
 
 /* Samples to floats from 0 to 255. */
@@ -105,8 +139,15 @@ ATTR_VECTOR static void widen8(const uint8_t *src, float *dst, size_t n)
 {
 	size_t i = 0;
 
-	for (; i + 8 <= n; i += 8)
-		*(vec8 *)(dst + i) = __builtin_convertvector(__builtin_convertvector(*(const bytes8 *)(src + i), ints8), vec8);
+	for (; i + 16 <= n; i += 16) {
+		bytes16 v = *(const bytes16 *)(src + i), zero = {};
+		/* Little-endian: zeros between make bytes shorts, and shorts ints. */
+		shorts8 low = (shorts8)__builtin_shufflevector(v, zero, LOW_BYTES),
+			high = (shorts8)__builtin_shufflevector(v, zero, HIGH_BYTES);
+
+		put_ints(dst + i, low);
+		put_ints(dst + i + 8, high);
+	}
 	for (; i < n; i++)
 		dst[i] = src[i];
 }
@@ -151,8 +192,8 @@ static inline void put_grey(uint8_t *dst, const float *v, bool has_alpha)
 		dst[1] = narrow(v[1]);
 }
 
-/* Of three or four. Weighed colours are unweighed again. */
-static inline __attribute__((always_inline)) void put_colour(uint8_t *dst, vec4 v, int bands, bool has_alpha)
+/* Of three or four bands: writes four bytes. Weighed colours are unweighed again. */
+static inline __attribute__((always_inline)) void put_colour(uint8_t *dst, vec4 v, bool has_alpha)
 {
 	int4 i, over;
 
@@ -166,31 +207,28 @@ static inline __attribute__((always_inline)) void put_colour(uint8_t *dst, vec4 
 	i &= i > 0;
 	over = i > 255;
 	i = (i & ~over) | (over & 255);
-	dst[0] = (uint8_t)i[0];
-	dst[1] = (uint8_t)i[1];
-	dst[2] = (uint8_t)i[2];
-	if (bands == 4)
-		dst[3] = (uint8_t)i[3];
+	*(ints1 *)dst = ((int4)__builtin_shufflevector((bytes16)i, (bytes16)i, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12))[0];
 }
 
-/* Three or four bands: a pixel is a vector; with three, its last lane is the next pixel's and not used. */
-ATTR_VECTOR static void across_vector(const struct filter *f, const float *row, struct image_pixels *out, uint8_t *dst, bool has_alpha)
+/* A pixel as a vector of its own; of three bands, the last lane is the next pixel's and not used. */
+ATTR_VECTOR static void space_out(const float *src, float *dst, int width, size_t bands)
 {
-	const size_t bands = (size_t)out->bands;
+	for (int x = 0; x < width; x++, src += bands, dst += 4)
+		*(vec4 *)dst = *(const vec4 *)src;
+}
 
-	for (int x = 0; x < out->width; x++, dst += bands) {
-		const float *src = row + (size_t)f->taps[x].first * bands, *w = f->weights + f->taps[x].weights;
-		int count = f->taps[x].count, k = 0;
-		vec4 even = {}, odd = {};
+/* Three or four bands: a vector is two pixels, and so two taps. Writes a byte behind the last pixel of three bands. */
+ATTR_VECTOR static void across_vector(const struct filter *f, const float *pixels, struct image_pixels *out, uint8_t *dst, bool has_alpha)
+{
+	const float *w = f->pairs;
 
-		for (; k + 2 <= count; k += 2, src += 2 * bands) {
-			even += *(const vec4 *)src * w[k];
-			odd += *(const vec4 *)(src + bands) * w[k + 1];
-		}
-		if (k < count)
-			even += *(const vec4 *)src * w[k];
-		even += odd;
-		put_colour(dst, even, out->bands, has_alpha);
+	for (int x = 0; x < out->width; x++, dst += out->bands) {
+		const float *src = pixels + (size_t)f->taps[x].first * 4;
+		vec8 sum = {};
+
+		for (int k = 0; k < f->taps[x].count; k += 2, src += 8, w += 8)
+			sum += *(const vec8 *)src * *(const vec8 *)w;
+		put_colour(dst, __builtin_shufflevector(sum, sum, 0, 1, 2, 3) + __builtin_shufflevector(sum, sum, 4, 5, 6, 7), has_alpha);
 	}
 }
 
@@ -207,11 +245,17 @@ static void across_scalar(const struct filter *f, const float *row, struct image
 	}
 }
 
-static void finish_row(struct reduction *r)
+static void finish_row(struct image_reduction *r)
 {
-	uint8_t *dst = r->out->p + (size_t)r->done * (size_t)r->out->width * (size_t)r->bands;
+	uint8_t *dst = r->out.p + (size_t)r->done * (size_t)r->out.width * (size_t)r->in.bands;
+	const float *row = sum_row(r, r->done);
 
-	(r->bands >= 3 ? across_vector : across_scalar)(&r->across, sum_row(r, r->done), r->out, dst, r->has_alpha);
+	if (r->in.bands >= 3) {
+		space_out(row, r->pixels, r->in.width, (size_t)r->in.bands);
+		across_vector(&r->across, r->pixels, &r->out, dst, r->in.has_alpha);
+	} else {
+		across_scalar(&r->across, row, &r->out, dst, r->in.has_alpha);
+	}
 	r->done++;
 }
 
@@ -221,9 +265,9 @@ static int end_of(const struct tap *t)
 }
 
 /* Rows y to y + n - 1 stand in r->rows; those beyond weigh nothing. */
-static void take_group(struct reduction *r, int y, int n)
+static void take_group(struct image_reduction *r, int y, int n)
 {
-	while (r->begun < r->out->height && r->down.taps[r->begun].first < y + n)
+	while (r->begun < r->out.height && r->down.taps[r->begun].first < y + n)
 		memset(sum_row(r, r->begun++), 0, r->stride * sizeof(float));
 	for (int i = r->done; i < r->begun; i++) {
 		const struct tap *t = &r->down.taps[i];
@@ -238,18 +282,18 @@ static void take_group(struct reduction *r, int y, int n)
 		finish_row(r);
 }
 
-static void take_row(struct reduction *r, const void *src, int y)
+void image_reduction_row(struct image_reduction *r, const void *src)
 {
-	int k = y % GROUP;
+	int y = r->taken++, k = y % GROUP;
 	float *row = r->rows + (size_t)k * r->stride;
 
-	if (r->wide)
+	if (r->in.wide)
 		widen16(src, row, r->samples);
 	else
 		widen8(src, row, r->samples);
-	if (r->has_alpha)
-		weigh_by_alpha(row, r->width, r->bands);
-	if (k == GROUP - 1 || y == r->height - 1)
+	if (r->in.has_alpha)
+		weigh_by_alpha(row, r->in.width, r->in.bands);
+	if (k == GROUP - 1 || y == r->in.height - 1)
 		take_group(r, y - k, k + 1);
 }
 
@@ -268,66 +312,82 @@ static int rows_under_way(const struct filter *f, int height)
 	return most;
 }
 
-static int reduction_init(struct reduction *r, VipsImage *in, const struct image_extent *extent, struct image_pixels *out, struct err *e)
+static bool allocate(struct image_reduction *r, const struct image_extent *extent)
 {
-	VipsBandFormat format = vips_image_get_format(in);
+	size_t pixels = (size_t)r->out.width * (size_t)r->out.height;
 
-	if (r->bands < 1 || r->bands > BANDS_MAX || (format != VIPS_FORMAT_UCHAR && format != VIPS_FORMAT_USHORT))
-		return err_set(e, ERR_INVALID_CONTENT, "an image of %d bands of format %d cannot be resized", r->bands, (int)format);
-	r->wide = format == VIPS_FORMAT_USHORT;
-	r->samples = (size_t)r->width * (size_t)r->bands;
+	if (!filter_init(&r->across, r->in.width, extent->width, r->out.width) ||
+	    !filter_init(&r->down, r->in.height, extent->height, r->out.height))
+		return false;
+	r->samples = (size_t)r->in.width * (size_t)r->in.bands;
 	r->stride = r->samples + SLACK;
-	if (!filter_init(&r->across, r->width, extent->width, out->width) || !filter_init(&r->down, r->height, extent->height, out->height))
-		return err_set(e, ERR_LIMIT_MEMORY, "no memory to resize the image");
-	r->ring = rows_under_way(&r->down, out->height);
+	r->ring = rows_under_way(&r->down, r->out.height);
 	r->rows = calloc(GROUP * r->stride, sizeof(float));
 	r->sums = calloc((size_t)r->ring * r->stride, sizeof(float));
-	out->p = malloc((size_t)out->width * (size_t)out->height * (size_t)out->bands);
-	if (!r->rows || !r->sums || !out->p)
+	r->pixels = calloc((size_t)r->in.width + 1, 4 * sizeof(float));
+	r->out.p = image_big(pixels * (size_t)r->out.bands + 1);
+	return r->rows && r->sums && r->pixels && r->out.p && (r->in.bands < 3 || filter_pair(&r->across, r->out.width));
+}
+
+int image_reduction_new(struct image_reduction **ret, const struct image_shape *shape, const struct image_extent *extent, int width,
+			int height, struct err *e)
+{
+	CLEANUP(image_reduction_free) struct image_reduction *r = NULL;
+
+	if (shape->bands < 1 || shape->bands > BANDS_MAX)
+		return err_set(e, ERR_INVALID_CONTENT, "an image of %d bands cannot be resized", shape->bands);
+	r = calloc(1, sizeof(*r));
+	if (!r)
 		return err_set(e, ERR_LIMIT_MEMORY, "no memory to resize the image");
-	r->out = out;
+	r->in = *shape;
+	r->out = (struct image_pixels){NULL, width, height, shape->bands};
+	if (!allocate(r, extent))
+		return err_set(e, ERR_LIMIT_MEMORY, "no memory to resize the image");
+	*ret = r;
+	r = NULL;
 	return 0;
 }
 
-static int take_strips(struct reduction *r, VipsImage *in)
+struct image_pixels image_reduction_take(struct image_reduction *r)
+{
+	struct image_pixels out = r->out;
+
+	assert(r->taken == r->in.height);
+	r->out.p = NULL;
+	return out;
+}
+
+void image_reduction_free(struct image_reduction **ptr)
+{
+	struct image_reduction *r = *ptr;
+
+	if (!r)
+		return;
+	filter_release(&r->across);
+	filter_release(&r->down);
+	free(r->rows);
+	free(r->sums);
+	free(r->pixels);
+	free(r->out.p);
+	free(r);
+	*ptr = NULL;
+}
+
+int image_reduction_rows(struct image_reduction *r, VipsImage *in)
 {
 	VipsRegion *region = vips_region_new(in);
 	int result = 0;
 
 	if (!region)
 		return IMAGE_DECODE_FAILED;
-	for (int top = 0; top < r->height && result == 0; top += STRIP_ROWS) {
-		VipsRect strip = {0, top, r->width, r->height - top < STRIP_ROWS ? r->height - top : STRIP_ROWS};
+	for (int top = 0; top < r->in.height && result == 0; top += STRIP_ROWS) {
+		VipsRect strip = {0, top, r->in.width, r->in.height - top < STRIP_ROWS ? r->in.height - top : STRIP_ROWS};
 
 		if (vips_region_prepare(region, &strip) != 0)
 			result = IMAGE_DECODE_FAILED;
 		for (int y = top; y < top + strip.height && result == 0; y++)
-			take_row(r, VIPS_REGION_ADDR(region, 0, y), y);
+			image_reduction_row(r, VIPS_REGION_ADDR(region, 0, y));
 	}
 	g_object_unref(region);
 	return result;
-}
-
-static void pixels_release(struct image_pixels *p)
-{
-	free(p->p);
-}
-
-int image_reduce(VipsImage *in, const struct image_extent *extent, int width, int height, bool has_alpha, struct image_pixels *ret,
-		 struct err *e)
-{
-	CLEANUP(reduction_release)
-	struct reduction r = {.width = in->Xsize, .height = in->Ysize, .bands = in->Bands, .has_alpha = has_alpha};
-	CLEANUP(pixels_release) struct image_pixels out = {NULL, width, height, in->Bands};
-	int result;
-
-	result = reduction_init(&r, in, extent, &out, e);
-	if (result < 0)
-		return result;
-	result = take_strips(&r, in);
-	if (result < 0)
-		return result;
-	*ret = out;
-	out.p = NULL;
-	return 0;
 }

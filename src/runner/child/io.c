@@ -105,7 +105,7 @@ int sealed_all(struct sealed_job *j, const void **ret, struct err *e)
 		return 0;
 	}
 	if (!j->map) {
-		map = mmap(NULL, (size_t)j->size + skip, PROT_READ, MAP_PRIVATE, j->input_fd, (off_t)(j->offset - skip));
+		map = mmap(NULL, (size_t)j->size + skip, PROT_READ, MAP_PRIVATE | MAP_POPULATE, j->input_fd, (off_t)(j->offset - skip));
 		if (map == MAP_FAILED)
 			return err_set(e, errno == ENOMEM ? ERR_LIMIT_MEMORY : ERR_IO, "mapping the input: %s", strerrordesc_np(errno));
 		j->map = map;

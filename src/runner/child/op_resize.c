@@ -190,6 +190,17 @@ static struct plan plan_for(const struct wish *w, VipsImage *im, int shrink_max)
 	return p;
 }
 
+/* Scaled to, before it is turned upright. */
+static int stored_width(const struct plan *p)
+{
+	return p->sideways ? p->height : p->width;
+}
+
+static int stored_height(const struct plan *p)
+{
+	return p->sideways ? p->width : p->height;
+}
+
 static int check_plan(const struct plan *p, const struct writer *writer, const struct runner_limits *limits, struct err *e)
 {
 	uint64_t scaled_pixels = (uint64_t)p->width * (uint64_t)p->height, out_pixels = (uint64_t)p->out_width * (uint64_t)p->out_height;
@@ -263,15 +274,14 @@ static VipsInterpretation eight_bit_look(VipsImage *im)
 /* The small image with what the steps behind need of the header: the profile and the orientation; for people, harmless EXIF. */
 static int small_image(VipsImage **ret, VipsImage *from, const struct image_pixels *px, const struct wish *w)
 {
-	CLEANUP(image_unref) VipsImage *plain = NULL;
-	VipsImage *im;
+	VipsImage *im = vips_image_new_from_memory(px->p, (size_t)px->width * (size_t)px->height * (size_t)px->bands, px->width, px->height,
+						   px->bands, VIPS_FORMAT_UCHAR);
 	const void *profile;
 	size_t n;
 
-	plain = vips_image_new_from_memory(px->p, (size_t)px->width * (size_t)px->height * (size_t)px->bands, px->width, px->height,
-					   px->bands, VIPS_FORMAT_UCHAR);
-	if (!plain || vips_copy(plain, &im, "interpretation", eight_bit_look(from), NULL) != 0)
+	if (!im)
 		return -1;
+	im->Type = eight_bit_look(from);
 	if (vips_image_get_typeof(from, VIPS_META_ICC_NAME) != 0 && vips_image_get_blob(from, VIPS_META_ICC_NAME, &profile, &n) == 0)
 		vips_image_set_blob_copy(im, VIPS_META_ICC_NAME, profile, n);
 	vips_image_set_int(im, VIPS_META_ORIENTATION, vips_image_get_orientation(from));
@@ -378,9 +388,13 @@ static int finish_pixels(VipsImage **im, const struct plan *p, const struct wish
 {
 	VipsImage *upright;
 
-	if (to_srgb(im) != 0 || vips_autorot(*im, &upright, NULL) != 0)
+	if (to_srgb(im) != 0)
 		return -1;
-	step(im, upright);
+	if (vips_image_get_orientation(*im) != 1) {
+		if (vips_autorot(*im, &upright, NULL) != 0)
+			return -1;
+		step(im, upright);
+	}
 	if (cut_or_border(im, p, w) != 0)
 		return -1;
 	return writer->alpha ? 0 : make_opaque(im, w);
@@ -388,27 +402,45 @@ static int finish_pixels(VipsImage **im, const struct plan *p, const struct wish
 
 /* ---- output ---- */
 
+static int put(void *sink, const void *data, size_t n)
+{
+	struct sink *s = sink;
+
+	if (s->whole)
+		buf_add(s->whole, data, n);
+	else if (s->code == 0)
+		s->code = sealed_write(s->job, data, n, s->e);
+	return s->code;
+}
+
 static gint64 write_piece(VipsTargetCustom *target, const void *data, gint64 n, struct sink *s)
 {
-	if (s->whole)
-		buf_add(s->whole, data, (size_t)n);
-	else if (s->code == 0)
-		s->code = sealed_write(s->job, data, (size_t)n, s->e);
-	return s->code == 0 ? n : -1;
+	return put(s, data, (size_t)n) == 0 ? n : -1;
+}
+
+static int save_by_vips(VipsImage *im, const struct writer *writer, const struct wish *w, struct sink *sink)
+{
+	VipsTargetCustom *target = vips_target_custom_new();
+	int r;
+
+	if (!target)
+		return -1;
+	g_signal_connect(target, "write", G_CALLBACK(write_piece), sink);
+	r = writer->save(im, VIPS_TARGET(target), w);
+	g_object_unref(target);
+	return r;
 }
 
 static int save(VipsImage *im, const struct writer *writer, const struct wish *w, struct sealed_job *j, struct err *e)
 {
 	CLEANUP(buf_release) struct buf whole = BUF_INIT;
 	struct sink sink = {.job = j, .whole = writer->check ? &whole : NULL, .e = e};
-	VipsTargetCustom *target = vips_target_custom_new();
 	int r;
 
-	if (!target)
-		return image_failed("no target to write to", e);
-	g_signal_connect(target, "write", G_CALLBACK(write_piece), &sink);
-	r = writer->save(im, VIPS_TARGET(target), w);
-	g_object_unref(target);
+	if (writer->save == save_jpeg && !w->keep_metadata)
+		r = image_jpeg_write(im, w->quality, put, &sink);
+	else
+		r = save_by_vips(im, writer, w, &sink);
 	if (sink.code < 0)
 		return sink.code;
 	if (r != 0)
@@ -466,25 +498,73 @@ static const struct writer *choose_writer(const struct wish *w, const struct ima
 	return writer_of(vips_image_hasalpha(im) ? k->keep_alpha : k->keep);
 }
 
-/* Decodes and reduces: *im becomes the small image, whose pixels are in px. */
-static int decode(VipsImage **im, const struct source *s, const struct plan *p, const struct wish *w, struct image_pixels *px,
-		  struct err *e)
+/* The pixels as libvips decodes them. *im becomes what they were read from. */
+static int reduce(VipsImage **im, const struct source *s, const struct plan *p, struct image_pixels *px, struct err *e)
 {
+	CLEANUP(image_reduction_free) struct image_reduction *reduction = NULL;
 	struct image_extent extent = {(double)(*im)->Xsize / p->shrink, (double)(*im)->Ysize / p->shrink};
+	struct image_shape shape;
 	VipsImage *next;
 	int r;
 
 	if (p->shrink > 1) {
 		if (s->kind->load(s->data, s->n, p->shrink, &next) != 0)
-			return image_error(s->kind, s->data, s->n, e);
+			return IMAGE_DECODE_FAILED;
 		step(im, next);
 	}
 	if (to_reducible(im) != 0)
-		return image_error(s->kind, s->data, s->n, e);
+		return IMAGE_DECODE_FAILED;
 	if (!s->kind->shrinks_blocks)
 		extent = (struct image_extent){(*im)->Xsize, (*im)->Ysize};
-	r = image_reduce(*im, &extent, p->sideways ? p->height : p->width, p->sideways ? p->width : p->height, vips_image_hasalpha(*im), px,
-			 e);
+	shape = (struct image_shape){.width = (*im)->Xsize,
+				     .height = (*im)->Ysize,
+				     .bands = (*im)->Bands,
+				     .wide = vips_image_get_format(*im) == VIPS_FORMAT_USHORT,
+				     .has_alpha = vips_image_hasalpha(*im)};
+	r = image_reduction_new(&reduction, &shape, &extent, stored_width(p), stored_height(p), e);
+	if (r == 0)
+		r = image_reduction_rows(reduction, *im);
+	if (r == 0)
+		*px = image_reduction_take(reduction);
+	return r;
+}
+
+/* The same past libvips. 0 pixels are taken when it is not a usual JPEG. */
+static int reduce_jpeg(VipsImage *im, const struct source *s, const struct plan *p, struct image_pixels *px, struct err *e)
+{
+	CLEANUP(image_reduction_free) struct image_reduction *reduction = NULL;
+	CLEANUP(image_jpeg_close) struct image_jpeg *jpeg = NULL;
+	const struct image_extent extent = {(double)im->Xsize / p->shrink, (double)im->Ysize / p->shrink};
+	struct image_shape shape;
+	uint8_t **rows;
+	int r;
+
+	r = image_jpeg_open(&jpeg, s->data, s->n, p->shrink);
+	if (r <= 0)
+		return r;
+	shape = image_jpeg_shape(jpeg);
+	r = image_reduction_new(&reduction, &shape, &extent, stored_width(p), stored_height(p), e);
+	if (r < 0)
+		return r;
+	while ((r = image_jpeg_rows(jpeg, &rows)) > 0)
+		for (int i = 0; i < r; i++)
+			image_reduction_row(reduction, rows[i]);
+	if (r == 0)
+		*px = image_reduction_take(reduction);
+	return r;
+}
+
+/* Decodes and reduces: *im becomes the small image, whose pixels are in px. */
+static int decode(VipsImage **im, const struct source *s, const struct plan *p, const struct wish *w, struct image_pixels *px,
+		  struct err *e)
+{
+	VipsImage *next;
+	int r = 0;
+
+	if (strcmp(s->kind->name, "jpeg") == 0)
+		r = reduce_jpeg(*im, s, p, px, e);
+	if (r == 0 && !px->p)
+		r = reduce(im, s, p, px, e);
 	if (r == IMAGE_DECODE_FAILED)
 		return image_error(s->kind, s->data, s->n, e);
 	if (r < 0)
@@ -510,6 +590,7 @@ static int resize(struct sealed_job *j, struct err *e)
 	struct plan p;
 	int r;
 
+	image_warm();
 	r = read_wish(&w, j->params, e);
 	if (r == 0)
 		r = open_source(&s, j, e);
