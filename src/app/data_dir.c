@@ -91,23 +91,31 @@ static int read_marker(int fd, struct uuid *ret, bool *ret_found, struct err *e)
 }
 
 /* Under another name first: a marker is there whole or not at all. */
-static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
+static int put_marker(int fd, struct uuid id, struct err *e)
 {
-	struct uuid_gen gen = {};
-	struct uuid id = uuid_next(&gen, env->wall_ms(env), env->random(env));
 	char text[UUID_TEXT_LEN + 1];
 
 	uuid_format(text, id);
 	text[UUID_TEXT_LEN] = '\n';
-	CLEANUP(fd_close) int fresh = openat(fd, FRESH, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fresh < 0)
-		return err_errno(e, errno, "creation of a file");
 	CLEANUP(fd_close) int file = openat(fd, MARKER_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, MARKER) != 0 ||
 	    fsync(fd) != 0)
 		return err_errno(e, errno, "write of the marker");
-	*ret = id;
 	return 0;
+}
+
+static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
+{
+	struct uuid_gen gen = {};
+	struct uuid id = uuid_next(&gen, env->wall_ms(env), env->random(env));
+
+	CLEANUP(fd_close) int fresh = openat(fd, FRESH, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fresh < 0)
+		return err_errno(e, errno, "creation of a file");
+	int rc = put_marker(fd, id, e);
+	if (rc == 0)
+		*ret = id;
+	return rc;
 }
 
 static int take_lock(struct data_dir *d, struct err *e)
@@ -143,6 +151,15 @@ int data_dir_complete(struct data_dir *d, struct err *e)
 	return 0;
 }
 
+/* For writing if possible: where flock is made of record locks, as on NFS, an exclusive one takes that. */
+static int open_hold(struct data_dir *d, struct err *e)
+{
+	d->hold_fd = openat(d->fd, MARKER, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (d->hold_fd < 0 && (errno == EACCES || errno == EROFS))
+		d->hold_fd = openat(d->fd, MARKER, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return d->hold_fd >= 0 ? 0 : err_errno(e, errno, "open of the marker");
+}
+
 static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 {
 	bool marked, empty = false;
@@ -161,6 +178,8 @@ static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 	if ((rc = read_marker(d->fd, &d->id, &marked, e)) != 0)
 		return rc;
 	if (!marked && (rc = make_marker(d->fd, env, &d->id, e)) != 0)
+		return rc;
+	if ((rc = open_hold(d, e)) != 0)
 		return rc;
 	return check_catalogue(d, e);
 }
@@ -211,6 +230,8 @@ static int look_complete(struct data_dir *d, struct err *e)
 		rc = take_lock(d, e);
 	if (rc == 0)
 		rc = check_catalogue(d, e);
+	if (rc == 0)
+		rc = open_hold(d, e);
 	if (rc == 0 && d->fresh)
 		rc = err_set(e, ERR_BAD_CONFIG, "its first start was not completed, so nothing is in it");
 	return rc == 0 ? open_blobs(d, e) : rc;
@@ -233,8 +254,94 @@ int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e
 	return rc;
 }
 
+int data_dir_look(struct data_dir *ret, const char *path, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+	bool marked;
+	int rc;
+
+	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d.fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? err_set(e, ERR_BAD_CONFIG, "there is no such directory")
+							   : err_errno(e, errno, "open");
+	rc = read_marker(d.fd, &d.id, &marked, e);
+	if (rc == 0 && !marked)
+		rc = err_set(e, ERR_BAD_CONFIG, "it has no %s, so it is no data directory; perhaps a disk is not mounted", MARKER);
+	if (rc == 0)
+		rc = open_hold(&d, e);
+	if (rc == 0)
+		rc = open_blobs(&d, e);
+	if (rc != 0)
+		data_dir_close(&d);
+	else
+		*ret = d;
+	return rc;
+}
+
+int data_dir_hold_blobs(const struct data_dir *d, struct err *e)
+{
+	while (flock(d->hold_fd, LOCK_SH) != 0)
+		if (errno != EINTR)
+			return err_errno(e, errno, "flock of the marker");
+	return 0;
+}
+
+bool data_dir_blobs_held(const struct data_dir *d)
+{
+	if (flock(d->hold_fd, LOCK_EX | LOCK_NB) != 0)
+		return true;
+	flock(d->hold_fd, LOCK_UN);
+	return false;
+}
+
+int data_dir_make(struct data_dir *ret, const char *path, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+	bool empty = false;
+	int rc;
+
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return err_errno(e, errno, "mkdir");
+	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d.fd < 0)
+		return errno == ENOTDIR ? err_set(e, ERR_CONFLICT, "it is no directory") : err_errno(e, errno, "open");
+	rc = is_empty(d.fd, &empty, e);
+	if (rc == 0 && !empty)
+		rc = err_set(e, ERR_CONFLICT, "it is not empty");
+	if (rc == 0)
+		rc = take_lock(&d, e);
+	if (rc == 0)
+		rc = is_empty(d.fd, &empty, e);
+	if (rc == 0 && !empty)
+		rc = err_set(e, ERR_CONFLICT, "it is not empty");
+	if (rc == 0 && (fchmod(d.fd, 0700) != 0 || mkdirat(d.fd, "blobs", 0700) != 0 || fsync(d.fd) != 0))
+		rc = err_errno(e, errno, "mkdir of blobs");
+	if (rc == 0)
+		rc = open_blobs(&d, e);
+	if (rc != 0)
+		data_dir_close(&d);
+	else
+		*ret = d;
+	return rc;
+}
+
+int data_dir_mark(struct data_dir *d, struct uuid id, struct err *e)
+{
+	int rc = put_marker(d->fd, id, e);
+
+	/* what a first start that was interrupted may have left */
+	if (rc == 0 && unlinkat(d->fd, FRESH, 0) != 0 && errno != ENOENT)
+		rc = err_errno(e, errno, "removal of a file");
+	if (rc == 0 && fsync(d->fd) != 0)
+		rc = err_errno(e, errno, "fsync");
+	if (rc == 0)
+		d->id = id;
+	return rc;
+}
+
 void data_dir_close(struct data_dir *d)
 {
+	fd_close(&d->hold_fd);
 	fd_close(&d->blobs_fd);
 	fd_close(&d->fd);
 	fd_close(&d->lock_fd); /* last: the lock covers the rest */

@@ -12,11 +12,12 @@ struct data_dir {
 	int fd; /* the directory */
 	int lock_fd; /* holds the exclusive lock as long as it is open */
 	int blobs_fd;
+	int hold_fd; /* the marker file: backups lock it */
 	bool fresh; /* no start has got as far as data_dir_complete() */
 	struct uuid id; /* made with the directory, kept in its marker file */
 };
 
-#define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1})
+#define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1, .hold_fd = -1})
 
 /* Creates what is missing: the directory (not its parents), the marker, blobs/. The catalogue is the caller's to open next; afterwards data_dir_complete(). ERR_IN_USE when another process holds the lock; ERR_BAD_CONFIG when it lies on a network file system, or
  * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none, and when the catalogue or the
@@ -27,6 +28,19 @@ struct data_dir {
 /* The catalogue is there: from now on its absence is damage. */
 [[nodiscard]] int data_dir_complete(struct data_dir *d, struct err *e);
 void data_dir_close(struct data_dir *d);
+
+/* For those who read beside a running server: nothing is made or changed, and the directory's lock is not taken. ERR_DAMAGED, ERR_BAD_CONFIG as above. */
+[[nodiscard]] int data_dir_look(struct data_dir *ret, const char *path, struct err *e);
+
+/* Blobs are held, so that no server removes any, by a shared lock on the marker file, which goes with the process that took it. Waits while a server looks. */
+[[nodiscard]] int data_dir_hold_blobs(const struct data_dir *d, struct err *e);
+/* For the server: whether somebody holds them. */
+bool data_dir_blobs_held(const struct data_dir *d);
+
+/* ---- for a restore ---- */
+/* Makes a new directory, or takes an empty one, and locks it; what is put into it is no data directory before data_dir_mark(). ERR_CONFLICT when it is not empty. */
+[[nodiscard]] int data_dir_make(struct data_dir *ret, const char *path, struct err *e);
+[[nodiscard]] int data_dir_mark(struct data_dir *d, struct uuid id, struct err *e);
 
 /* The name of a network or user-space file system by its statfs type, NULL for others. */
 const char *network_fs_name(long type);

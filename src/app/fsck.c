@@ -343,6 +343,12 @@ int fsck(FILE *out, const char *data_dir, const struct fsck_options *options, bo
 
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", data_dir);
+	/* One that begins later takes its snapshot of a catalogue in which no row refers to what is removed here. */
+	if (options->repair && data_dir_blobs_held(&d)) {
+		data_dir_close(&d);
+		return err_set(e, ERR_IN_USE, "data directory %.100s: a backup is copying its bytes; repair it when that has ended",
+			       data_dir);
+	}
 	report_begin(&c.report, out, options->json);
 	rc = open_and_look(&c, data_dir, &d);
 	if (!report_end(&c.report, rc == 0 && !c.damaged) && rc == 0)

@@ -1,3 +1,4 @@
+#include "app/backup.h"
 #include "app/doctor.h"
 #include "app/fsck.h"
 #include "app/process.h"
@@ -115,6 +116,33 @@ static int run_fsck(const struct command_line *line)
 	return clean ? EXIT_OK : EXIT_FAILED;
 }
 
+static int run_transfer(const struct command_line *line,
+			int (*work)(struct buf *out, const struct settings *s, const struct backup_options *o, struct err *e))
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	const struct backup_options options = {
+		.target = line->target,
+		.version = FILEMILL_VERSION,
+		.verify = line->command == COMMAND_BACKUP ? line->verify : !line->no_verify,
+		.copy = line->copy,
+		.partial = line->partial,
+	};
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	int rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc == 0)
+		rc = work(&b, &settings, &options, &e);
+	arena_release(&strings);
+	int status = print(&b);
+	if (rc == 0)
+		return status;
+	complain(&e);
+	return command_exit_status(rc);
+}
+
 static int run_describe(const struct command_line *line)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -169,6 +197,10 @@ int main(int argc, char **argv)
 		return run_doctor(&line);
 	case COMMAND_FSCK:
 		return run_fsck(&line);
+	case COMMAND_BACKUP:
+		return run_transfer(&line, backup);
+	case COMMAND_RESTORE:
+		return run_transfer(&line, restore);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

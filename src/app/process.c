@@ -66,6 +66,13 @@ int process_wait_stop(void)
 	}
 }
 
+bool process_stop_asked(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1);
+}
+
 static void end_now(int number)
 {
 	_exit(1);

@@ -4,6 +4,8 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 /* First of all: descriptors 0 to 2 exist, so that no database file gets one of these numbers; files are for their owner alone; a closed pipe is an error code. */
 void process_init(void);
 /* Raises the limit of open descriptors as far as it goes and returns it. */
@@ -12,6 +14,8 @@ unsigned process_raise_descriptors(void);
 void process_block_signals(void);
 /* Returns the number of the signal that asks for an end: SIGTERM or SIGINT. SIGHUP, with nothing to read anew, is passed over. */
 int process_wait_stop(void);
+/* For programs that work and do not wait: after process_block_signals(), whether SIGTERM or SIGINT came. */
+bool process_stop_asked(void);
 /* From now on SIGTERM, SIGINT and the end of ten seconds end the process at once, with status 1. */
 void process_stop_hard(void);
 /* The same without a signal: nothing that was acknowledged depends on an orderly end. */

@@ -5,6 +5,7 @@
  * The same happens when a reply is still owed at the end, because the disk below does not come back from a flush: what waits for it cannot be taken down in order. */
 #include "app/serve.h"
 #include "app/data_dir.h"
+#include "app/hold.h"
 #include "app/process.h"
 #include "front/front.h"
 #include "rt/log.h"
@@ -25,6 +26,7 @@
 struct service {
 	struct runner *runner;
 	struct data_dir data;
+	struct hold hold;
 	struct engine *engine;
 	struct front front;
 	bool has_front;
@@ -90,6 +92,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.tombstone_ms = s->tombstone_ms,
 		.events_readers = (unsigned)s->events_readers,
 		.events_heartbeat_ms = s->events_heartbeat_ms,
+		.blobs_held = hold_stands,
+		.blobs_held_arg = &v->hold,
 		.outbox = outbox ? hash_log_deliver : NULL,
 		.outbox_arg = (void *)(uintptr_t)s->hash_tasks_log_file,
 	};
@@ -99,6 +103,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 
 	if ((rc = catalog_sqlite_open(&catalog, s->data_dir, &options, e)) != 0)
 		return rc;
+	v->hold = (struct hold){.data = &v->data, .limit_ms = s->backup_hold_ms};
 	rc = data_dir_complete(&v->data, e);
 	if (rc == 0)
 		rc = blobs_local_new(&blobs, &env_real, v->data.blobs_fd, e);

@@ -78,6 +78,15 @@ bool blobs_sealed(const struct blobs *b);
 /* How many directories a local store keeps open between uses: at most a third of the descriptors that the process may have now. */
 unsigned blobs_local_directories(void);
 
+/* Many blobs at once between local directories, for backups: what these put in is durable only after blobs_local_flush(). Local stores only. */
+/* In the place of blob_commit(), without its flushes. */
+[[nodiscard]] int blobs_local_settle(struct blob_writer *w, struct err *e);
+/* Gives the blob of `from` the same name in `to`: one file with two names, which no store ever changes. ERR_NOT_FOUND, ERR_CONFLICT (there is one of this name), ERR_NOT_IMPLEMENTED
+ * where it cannot be done, as between two file systems. */
+[[nodiscard]] int blobs_local_link(struct blobs *to, struct blobs *from, struct str name, struct err *e);
+/* Flushes the whole file system of the store; a failure seals it. */
+[[nodiscard]] int blobs_local_flush(struct blobs *b, struct err *e);
+
 /* A wrapper that fails chosen calls; takes `inner`, borrows `plan`. Calls are counted over create, append, commit, open, remove, visit together.
  * A commit failed with ERR_IO seals the wrapper, as a failed flush would. */
 struct blobs_fault_plan {

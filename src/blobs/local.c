@@ -15,35 +15,13 @@
 #define WRITEBACK_BYTES ((uint64_t)8 << 20) /* start writing back after so many, so that the flush at the end has little left */
 #define PREALLOCATE_FROM ((uint64_t)1 << 20) /* below it allocation is one extent anyway */
 
-struct local {
-	struct blobs base;
-	struct env *env;
-	int root_fd; /* borrowed */
-	struct dirs *dirs;
-};
-
-struct local_writer {
-	struct blob_writer base;
-	struct local *store;
-	struct dir *dir; /* held */
-	int fd;
-	uint64_t written; /* bytes */
-	uint64_t started; /* bytes whose write-back was started */
-	char id[BLOB_NAME_MAX + 1];
-};
-
-static struct local *local_of(struct blobs *b)
-{
-	return (struct local *)b;
-}
-
 static void local_free(struct blobs *b)
 {
 	dirs_free(local_of(b)->dirs);
 	free(b);
 }
 
-static void copy_part(char dst[BLOB_NAME_MAX + 1], struct str part)
+void local_copy_part(char dst[BLOB_NAME_MAX + 1], struct str part)
 {
 	memcpy(dst, part.p, part.len);
 	dst[part.len] = '\0';
@@ -71,7 +49,7 @@ static int local_create(struct blobs *b, struct str name, uint64_t size_hint, st
 	if (!w)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a writer");
 	w->store = l;
-	copy_part(w->id, parts.id);
+	local_copy_part(w->id, parts.id);
 	r = dirs_get(l->dirs, parts, true, &w->dir, e);
 	if (r < 0) {
 		free(w);
@@ -113,7 +91,7 @@ static int local_append(struct blob_writer *base, const void *data, size_t n, st
 	return 0;
 }
 
-static void release_writer(struct local_writer *w)
+void local_release_writer(struct local_writer *w)
 {
 	struct env *env = w->store->env;
 
@@ -130,7 +108,7 @@ static void local_abandon(struct blob_writer *base)
 	struct env *env = w->store->env;
 
 	(void)env->unlinkat(env, dir_fd(w->dir), w->id, 0);
-	release_writer(w);
+	local_release_writer(w);
 }
 
 static int flush(struct local_writer *w, struct err *e)
@@ -147,8 +125,7 @@ static int flush(struct local_writer *w, struct err *e)
 	return r;
 }
 
-/* The last look before the promise: the file still has its name, and as many bytes as were written. */
-static int check_file(struct local_writer *w, struct err *e)
+int local_check_file(struct local_writer *w, struct err *e)
 {
 	struct env *env = w->store->env;
 	struct stat st;
@@ -168,11 +145,11 @@ static int local_commit(struct blob_writer *base, struct err *e)
 	int r = flush(w, e);
 
 	if (r == 0)
-		r = check_file(w, e);
+		r = local_check_file(w, e);
 	if (r < 0)
 		local_abandon(base);
 	else
-		release_writer(w);
+		local_release_writer(w);
 	return r;
 }
 
@@ -198,7 +175,7 @@ static int local_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *r
 
 	if (r < 0)
 		return r;
-	copy_part(id, parts.id);
+	local_copy_part(id, parts.id);
 	/* O_NONBLOCK: a planted pipe must not hold the thread; it means nothing for a file. */
 	fd = retry_openat(l->env, dir_fd(dir), id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
 	saved_errno = errno;
@@ -230,7 +207,7 @@ static int local_remove(struct blobs *b, struct str name, struct err *e)
 			*e = why;
 		return r;
 	}
-	copy_part(id, parts.id);
+	local_copy_part(id, parts.id);
 	/* Not flushed: a removal that a power cut takes back is one more name for the sweep. */
 	r = l->env->unlinkat(l->env, dir_fd(dir), id, 0);
 	saved_errno = errno;

@@ -25,6 +25,34 @@ int dir_fd(const struct dir *d);
  * Any failure is final: the store must be sealed. */
 [[nodiscard]] int dirs_flush(struct dirs *ds, struct dir *d, struct err *e);
 
+/* ---- the store ---- */
+
+struct local {
+	struct blobs base;
+	struct env *env;
+	int root_fd; /* borrowed */
+	struct dirs *dirs;
+};
+
+struct local_writer {
+	struct blob_writer base;
+	struct local *store;
+	struct dir *dir; /* held */
+	int fd;
+	uint64_t written; /* bytes */
+	uint64_t started; /* bytes whose write-back was started */
+	char id[BLOB_NAME_MAX + 1];
+};
+
+static inline struct local *local_of(struct blobs *b)
+{
+	return (struct local *)b;
+}
+void local_copy_part(char dst[BLOB_NAME_MAX + 1], struct str part);
+/* The last look before the promise: the file still has its name, and as many bytes as were written. */
+int local_check_file(struct local_writer *w, struct err *e);
+void local_release_writer(struct local_writer *w);
+
 /* ---- visiting ---- */
 
 /* What is told of the walk: either may be NULL. */

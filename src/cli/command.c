@@ -20,6 +20,13 @@ static const struct {
 	{"fsck", "[-c FILE] [--read] [--repair] [--json] [options]",
 	 "Compare the catalogue with the store while no server runs: with --read byte for byte, with --repair mark what is damaged and remove what nobody needs.",
 	 COMMAND_FSCK, true},
+	{"backup", "[-c FILE] [--data DIR] [--verify] [--copy] [options] TARGET",
+	 "Copy the data directory, as it is at one moment, into the folder TARGET, while a server works on it or without one. What an earlier backup there has already\n"
+	 "      is kept. On one file system bytes get a second name instead of a copy. --verify: read every byte against its digest; --copy: copy, whatever the file system.",
+	 COMMAND_BACKUP, true},
+	{"restore", "[-c FILE] [--data DIR] [--no-verify] [--partial] [options] TARGET",
+	 "Make a data directory, new or empty before, of the backup in TARGET. --no-verify: do not check digests; --partial: also if bytes of some files are missing or damaged.",
+	 COMMAND_RESTORE, true},
 	{"describe", "errors|options|ops|metrics|findings|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
 	{"version", "", "Print the version.", COMMAND_VERSION, false},
 	{"help", "", "Print this.", COMMAND_HELP, false},
@@ -46,21 +53,54 @@ static int find_command(struct command_line *line, const char *word, bool *ret_s
 		       near != NULL ? near : "");
 }
 
-/* A flag of the command itself. */
-static bool take_switch(struct command_line *line, const char *word)
+static bool take_switch(struct command_line *line, const char *arg)
 {
-	bool doctor = line->command == COMMAND_DOCTOR, fsck = line->command == COMMAND_FSCK;
+	const struct {
+		enum command command;
+		const char *name;
+		bool *at;
+	} switches[] = {
+		{COMMAND_DOCTOR, "--json", &line->json},
+		{COMMAND_FSCK, "--json", &line->json},
+		{COMMAND_FSCK, "--read", &line->read},
+		{COMMAND_FSCK, "--repair", &line->repair},
+		{COMMAND_BACKUP, "--verify", &line->verify},
+		{COMMAND_BACKUP, "--copy", &line->copy},
+		{COMMAND_RESTORE, "--no-verify", &line->no_verify},
+		{COMMAND_RESTORE, "--partial", &line->partial},
+	};
 
-	if ((doctor || fsck) && strcmp(word, "--json") == 0)
-		return line->json = true;
-	if (fsck && strcmp(word, "--read") == 0)
-		return line->read = true;
-	if (fsck && strcmp(word, "--repair") == 0)
-		return line->repair = true;
+	for (size_t i = 0; i < ARRAY_LEN(switches); i++)
+		if (line->command == switches[i].command && strcmp(arg, switches[i].name) == 0)
+			return *switches[i].at = true;
 	return false;
 }
 
-/* Takes -c FILE, --help and the command's switches out of the arguments; the rest stays in order. */
+/* What is neither a flag nor the value of one. */
+static int take_target(struct command_line *line, struct err *e)
+{
+	size_t n_options;
+	const struct config_option *all = settings_options(&n_options);
+	int n = 0;
+
+	for (int i = 0; i < line->argc; i++) {
+		char *arg = line->argv[i];
+		if (arg[0] != '-' && line->target == NULL) {
+			line->target = arg;
+			continue;
+		}
+		bool value = config_flag_takes_next(all, n_options, arg) && i + 1 < line->argc;
+		line->argv[n++] = arg;
+		if (value)
+			line->argv[n++] = line->argv[++i];
+	}
+	line->argc = n;
+	if (line->target == NULL && !line->help)
+		return err_set(e, ERR_USAGE, "the folder of the backup is missing; see filemill help");
+	return 0;
+}
+
+/* Takes -c FILE, --help and the command's own switches out of the arguments; the rest stays in order. */
 static int take_own_flags(struct command_line *line, int argc, char **argv, struct err *e)
 {
 	line->argc = 0;
@@ -105,6 +145,8 @@ int command_parse(struct command_line *ret, int argc, char **argv, struct err *e
 		line.argc--;
 		line.argv++;
 	}
+	if ((line.command == COMMAND_BACKUP || line.command == COMMAND_RESTORE) && (rc = take_target(&line, e)) != 0)
+		return rc;
 	if (!settings && (line.argc > 0 || line.config_file != NULL))
 		return err_set(e, ERR_USAGE, "\"%.60s\" is too much here; see filemill help", line.argc > 0 ? line.argv[0] : "-c");
 	if (line.command == COMMAND_DESCRIBE && line.topic == NULL && !line.help)
@@ -127,11 +169,12 @@ void command_help(struct buf *out, const struct command_line *line)
 		buf_addf(out, "  filemill %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
 	}
 	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG &&
-	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK)
+	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK && line->command != COMMAND_BACKUP &&
+	    line->command != COMMAND_RESTORE)
 		return;
 	buf_add_cstr(
 		out,
-		"\nOptions of serve, check-config, doctor and fsck, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"\nOptions of serve, check-config, doctor, fsck, backup and restore, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
 		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }

@@ -8,15 +8,27 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
-enum command { COMMAND_SERVE, COMMAND_CHECK_CONFIG, COMMAND_DOCTOR, COMMAND_FSCK, COMMAND_VERSION, COMMAND_HELP, COMMAND_DESCRIBE };
+enum command {
+	COMMAND_SERVE,
+	COMMAND_CHECK_CONFIG,
+	COMMAND_DOCTOR,
+	COMMAND_FSCK,
+	COMMAND_VERSION,
+	COMMAND_HELP,
+	COMMAND_DESCRIBE,
+	COMMAND_BACKUP,
+	COMMAND_RESTORE
+};
 
 struct command_line {
 	enum command command;
 	bool help; /* --help after a subcommand */
 	bool json; /* of doctor and fsck */
 	bool read, repair; /* of fsck */
+	bool verify, no_verify, copy, partial; /* of backup and restore */
 	const char *config_file; /* -c, or NULL */
 	const char *topic; /* of describe */
+	const char *target; /* of backup and restore: the backup's folder */
 	int argc; /* what is left: flags of settings */
 	char **argv;
 };

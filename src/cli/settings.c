@@ -32,6 +32,8 @@ static const struct config_option options[] = {
 	 "Directory that holds the catalogue and the files."},
 	{"data", "allow_network_fs", NULL, CONFIG_BOOL, AT(allow_network_fs), "false", 0, 0, NULL,
 	 "Use the data directory even on a network or user-space file system, which may break the promise of durability."},
+	{"data", "backup_hold", NULL, CONFIG_DURATION, AT(backup_hold_ms), "24h", 100, 365 * DAY, NULL,
+	 "How long a backup under way may keep the bytes of deleted files from being removed."},
 
 	{"files", "max_size", NULL, CONFIG_SIZE, AT(file_max), "5GiB", 1, 8 * TIB, NULL, "Largest file taken."},
 	{"files", "inline_max", NULL, CONFIG_SIZE, AT(inline_max), "32KiB", 0, 1 * MIB, NULL,

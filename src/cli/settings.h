@@ -18,6 +18,7 @@ struct settings {
 	/* data */
 	const char *data_dir;
 	bool allow_network_fs;
+	int64_t backup_hold_ms;
 	/* files */
 	uint64_t file_max, inline_max, free_reserve;
 	int64_t uploads_max;

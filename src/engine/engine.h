@@ -43,6 +43,9 @@ struct engine_config {
 	unsigned events_readers; /* at once */
 	int64_t events_heartbeat_ms; /* 15,000 */
 	uint32_t events_ring; /* events kept for those who come back; 0 = 4,096 */
+	/* Whether blobs must stay for now because a backup is copying them; NULL = never. Asked on the janitor's thread, after the blob was known to be referred to by no row. */
+	bool (*blobs_held)(void *arg);
+	void *blobs_held_arg;
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
 };

@@ -5,7 +5,10 @@
  *
  * The same holds for an output: its attempt is in hand from before the blob is created until its finish is committed, or refused and the blob removed. Not in hand means
  * that the attempt which used this name is over, and a later one has another name; so a reference that is not in the catalogue *after* that look never comes.
- * Asked the other way round, the finish might be committed between the two looks and its blob be taken for garbage. */
+ * Asked the other way round, the finish might be committed between the two looks and its blob be taken for garbage.
+ *
+ * A backup holds the blobs, then takes its snapshot of the catalogue, then copies what the snapshot refers to. So here it is asked for after the catalogue: a blob that no row
+ * referred to before is in no later snapshot either. Both lists wait until it has ended (docs/adr/0020). */
 #include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
@@ -18,6 +21,7 @@
 	1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
 #define DOOMED_BATCH 256
 #define AGAIN_MS 60000 /* what failed is tried again */
+#define HELD_MS 1000 /* what a backup held up is tried again */
 
 void janitor_look_at_space(struct engine *g)
 {
@@ -31,12 +35,17 @@ void janitor_look_at_space(struct engine *g)
 			  LF_INT("free_bytes", v.f_bavail * v.f_frsize));
 }
 
-/* The second step of a delete: the row is marked, now the bytes go, then the mark. */
-static void remove_doomed(struct engine *g)
+static bool blobs_held(struct engine *g)
 {
-	bool more = true;
+	return g->config.blobs_held != NULL && g->config.blobs_held(g->config.blobs_held_arg);
+}
 
-	while (more && !atomic_load(&g->stopping)) {
+/* The second step of a delete: the row is marked, now the bytes go, then the mark. False: a backup holds them. */
+static bool remove_doomed(struct engine *g)
+{
+	bool more = true, held = false;
+
+	while (more && !held && !atomic_load(&g->stopping)) {
 		struct arena a = ARENA_INIT;
 		struct str *list;
 		struct err e = ERR_INIT;
@@ -44,7 +53,8 @@ static void remove_doomed(struct engine *g)
 
 		if (catalog_doomed(g->catalog, DOOMED_BATCH, &a, &list, &n, &e) != 0)
 			log_err(LOG_WARN, "doomed_unreadable", &e);
-		for (size_t i = 0; i < n; i++) {
+		held = n > 0 && blobs_held(g);
+		for (size_t i = 0; i < n && !held; i++) {
 			if (blob_remove(g->blobs, list[i], &e) != 0) {
 				log_err(LOG_WARN, "blob_not_removed", &e);
 				continue;
@@ -58,6 +68,7 @@ static void remove_doomed(struct engine *g)
 		arena_release(&a);
 		more = n == DOOMED_BATCH && gone > 0;
 	}
+	return !held;
 }
 
 static void delete_expired(struct engine *g)
@@ -100,6 +111,7 @@ static bool purge(struct engine *g)
 struct sweep {
 	struct engine *g;
 	unsigned removed, seen;
+	bool held; /* a backup began meanwhile */
 };
 
 /* Whether somebody may be about to refer to the blob. Asked before the catalogue, see above. */
@@ -140,6 +152,9 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	if (catalog_sealed(
 		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload or job have left the lists */
 		return 1;
+	s->held = blobs_held(g);
+	if (s->held)
+		return 1;
 	if (blob_remove(g->blobs, name, &e) != 0)
 		log_err(LOG_WARN, "blob_not_swept", &e);
 	else
@@ -147,15 +162,19 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	return 0;
 }
 
-static void sweep(struct engine *g)
+/* False: a backup holds the blobs. */
+static bool sweep(struct engine *g)
 {
 	struct sweep s = {.g = g};
 	struct err e = ERR_INIT;
 
+	if (blobs_held(g))
+		return false;
 	if (blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
 		log_err(LOG_WARN, "sweep_failed", &e);
 	metric_add(METRIC_SWEPT_BLOBS, s.removed);
 	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));
+	return !s.held;
 }
 
 /* What the runner counts since its start becomes metrics; a zygote that had to be replaced is told. */
@@ -179,19 +198,24 @@ struct janitor_times { /* when each is due, monotonic ms */
 	int64_t purge, doomed, sweep;
 };
 
+/* A sweep that a backup held up is made up for; beyond that there may be none but the one at the start. */
+static int64_t sweep_pause(const struct engine *g)
+{
+	return g->config.sweep_every_ms > 0 ? g->config.sweep_every_ms : INT64_MAX / 2;
+}
+
 /* What changes the catalogue; not after its flush failed, for then it takes no change until a restart. */
 static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
 {
 	delete_expired(g);
 	if (atomic_exchange(&g->doomed_waiting, false) || now >= due->doomed) {
-		remove_doomed(g);
-		due->doomed = now + AGAIN_MS;
+		due->doomed = now + (remove_doomed(g) ? AGAIN_MS : HELD_MS);
 	}
 	if (now >= due->purge)
 		due->purge = now + (purge(g) ? PURGE_EVERY_MS : AGAIN_MS);
-	if (g->config.sweep_every_ms > 0 && now >= due->sweep) {
-		sweep(g);
-		due->sweep = engine_mono(g) + g->config.sweep_every_ms;
+	if (now >= due->sweep) {
+		bool swept = sweep(g);
+		due->sweep = engine_mono(g) + (swept ? sweep_pause(g) : HELD_MS);
 	}
 }
 
@@ -201,13 +225,15 @@ static void *janitor_run(void *arg)
 	struct janitor_times due;
 	struct runner_stats runner = {};
 
-	remove_doomed(g);
-	sweep(g);
+	bool removed = remove_doomed(g), swept = sweep(g);
 	int64_t now = engine_mono(g);
-	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS, .doomed = now + AGAIN_MS, .sweep = now + g->config.sweep_every_ms};
+	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS,
+				     .doomed = now + (removed ? AGAIN_MS : HELD_MS),
+				     .sweep = now + (swept ? sweep_pause(g) : HELD_MS)};
 	do {
 		janitor_look_at_space(g);
 		look_at_runner(g, &runner);
+		(void)blobs_held(g); /* so that whoever answers knows how long */
 		if (!catalog_sealed(g->catalog))
 			tidy(g, &due, engine_mono(g));
 		metric_set(METRIC_STORAGE_SEALED, blobs_sealed(g->blobs) || catalog_sealed(g->catalog));

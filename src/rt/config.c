@@ -176,6 +176,18 @@ static int unknown_flag(const struct config_load *l, struct str name, struct str
 	return ERR_USAGE;
 }
 
+bool config_flag_takes_next(const struct config_option *options, size_t n, const char *arg)
+{
+	const struct config_load l = {.options = options, .n = n};
+	struct str value, name = str_split(str_of(arg), '=', &value);
+	const struct config_option *o;
+
+	if (!str_starts(name, STR("--")) || value.p)
+		return false;
+	o = find_flag(&l, (struct str){name.p + 2, name.len - 2});
+	return o && o->kind != CONFIG_BOOL;
+}
+
 static int parse_flag(const struct config_load *l, struct flag *ret, const char *arg, struct err *e)
 {
 	struct flag f = {};

@@ -92,8 +92,7 @@ static int prepare_file(const struct sq *q, struct err *e)
 
 /* ---- the writing connection ---- */
 
-/* A pragma or a count: one number. */
-static int number_of(sqlite3 *db, const char *sql, int64_t *ret)
+int sq_number(sqlite3 *db, const char *sql, int64_t *ret)
 {
 	sqlite3_stmt *s = NULL;
 	bool row = false;
@@ -109,18 +108,17 @@ static int number_of(sqlite3 *db, const char *sql, int64_t *ret)
 	return rc;
 }
 
-/* *ret_version is 0 for a database that nobody has put anything into. */
-static int identify(struct sq *q, int64_t *ret_version, struct err *e)
+int sq_identify(sqlite3 *db, int64_t *ret_version, struct err *e)
 {
 	int64_t id = 0, version = 0, objects = 0;
-	int rc = number_of(q->db, "PRAGMA application_id", &id);
+	int rc = sq_number(db, "PRAGMA application_id", &id);
 
 	if (rc == SQLITE_OK)
-		rc = number_of(q->db, "PRAGMA user_version", &version);
+		rc = sq_number(db, "PRAGMA user_version", &version);
 	if (rc == SQLITE_OK)
-		rc = number_of(q->db, "SELECT count(*) FROM sqlite_schema", &objects);
+		rc = sq_number(db, "SELECT count(*) FROM sqlite_schema", &objects);
 	if (rc != SQLITE_OK)
-		return sq_error(q->db, rc, e);
+		return sq_error(db, rc, e);
 	if (id != APPLICATION_ID && (id != 0 || version != 0 || objects != 0))
 		return refuse_foreign(e, "belongs to another program");
 	if (id == APPLICATION_ID && (version < 1 || objects == 0))
@@ -128,11 +126,8 @@ static int identify(struct sq *q, int64_t *ret_version, struct err *e)
 	if (version > schema_latest)
 		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
 			       schema_latest);
-	if (version < schema_latest && q->base.options.keep_schema)
-		return err_set(e, ERR_SCHEMA_OLDER,
-			       "the catalogue has schema %lld, this program works on %d; a start of the server brings it forward",
-			       (long long)version, schema_latest);
-	*ret_version = version;
+	if (ret_version)
+		*ret_version = version;
 	return 0;
 }
 
@@ -164,7 +159,7 @@ static int configure(struct sq *q, struct err *e)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(q->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
-		rc = number_of(q->db, "PRAGMA synchronous", &synchronous);
+		rc = sq_number(q->db, "PRAGMA synchronous", &synchronous);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(q->db, SETUP, NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
@@ -186,7 +181,7 @@ static int migrate(struct sq *q, int64_t version, struct err *e)
 		if (rc == SQLITE_OK)
 			rc = sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL);
 		if (rc == SQLITE_OK)
-			rc = number_of(q->db, "PRAGMA user_version", &reached);
+			rc = sq_number(q->db, "PRAGMA user_version", &reached);
 		if (rc != SQLITE_OK)
 			return sq_error(q->db, rc, e);
 		if (reached != version + 1)
@@ -207,7 +202,11 @@ static int open_writer(struct sq *q, struct err *e)
 		rc = sqlite3_busy_timeout(q->db, SQ_BUSY_MS);
 	if (rc != SQLITE_OK)
 		return sq_error(q->db, rc, e);
-	r = identify(q, &version, e);
+	r = sq_identify(q->db, &version, e);
+	if (r == 0 && version < schema_latest && q->base.options.keep_schema)
+		r = err_set(e, ERR_SCHEMA_OLDER,
+			    "the catalogue has schema %lld, this program works on %d; a start of the server brings it forward",
+			    (long long)version, schema_latest);
 	if (r < 0)
 		return r;
 	r = configure(q, e);

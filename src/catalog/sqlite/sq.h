@@ -84,6 +84,12 @@ int sq_error(sqlite3 *db, int rc, struct err *e);
 bool sq_flush_failed(int rc);
 bool sq_no_space(sqlite3 *db, int rc);
 
+/* ---- open.c ---- */
+/* A pragma or a count: one number. */
+int sq_number(sqlite3 *db, const char *sql, int64_t *ret);
+/* Whether it is ours, of a schema that we know: an error of ours. *ret_version (NULL = never mind) is 0 for a database that nobody has put anything into. */
+int sq_identify(sqlite3 *db, int64_t *ret_version, struct err *e);
+
 /* ---- row.c: binding and reading ---- */
 void bind_str(sqlite3_stmt *s, int i, struct str v); /* p NULL = NULL; borrowed until the next reset */
 void bind_uuid(sqlite3_stmt *s, int i, const struct uuid *v); /* borrowed */

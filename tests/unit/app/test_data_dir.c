@@ -180,6 +180,67 @@ static void a_plain_file_is_no_directory(void **state)
 	assert_int_equal(open_in(&d, w, &e), ERR_BAD_CONFIG);
 }
 
+static void looking_needs_no_lock_and_makes_nothing(void **state)
+{
+	struct world *w = *state;
+	struct data_dir d, seen;
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	assert_int_equal(data_dir_look(&seen, w->dir, &e), ERR_BAD_CONFIG);
+	assert_int_equal(stat(w->dir, &st), -1);
+	assert_int_equal(mkdir(w->dir, 0700), 0);
+	assert_int_equal(data_dir_look(&seen, w->dir, &e), ERR_BAD_CONFIG);
+	assert_int_equal(open_in(&d, w, &e), 0);
+	assert_int_equal(data_dir_look(&seen, w->dir, &e), 0);
+	assert_true(uuid_eq(seen.id, d.id));
+	assert_int_equal(seen.lock_fd, -1);
+	data_dir_close(&seen);
+	data_dir_close(&d);
+}
+
+static void blobs_are_held_until_the_last_holder_is_gone(void **state)
+{
+	struct world *w = *state;
+	struct data_dir d, a, b;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(open_in(&d, w, &e), 0);
+	assert_false(data_dir_blobs_held(&d));
+	assert_int_equal(data_dir_look(&a, w->dir, &e), 0);
+	assert_int_equal(data_dir_look(&b, w->dir, &e), 0);
+	assert_false(data_dir_blobs_held(&d));
+	assert_int_equal(data_dir_hold_blobs(&a, &e), 0);
+	assert_int_equal(data_dir_hold_blobs(&b, &e), 0);
+	assert_true(data_dir_blobs_held(&d));
+	data_dir_close(&a);
+	assert_true(data_dir_blobs_held(&d));
+	data_dir_close(&b);
+	assert_false(data_dir_blobs_held(&d));
+	data_dir_close(&d);
+}
+
+static void what_is_restored_is_a_data_directory_once_it_is_marked(void **state)
+{
+	struct world *w = *state;
+	struct data_dir d, other;
+	struct err e = ERR_INIT;
+	struct uuid id = {.b = {1, 2, 3, [6] = 0x70, [8] = 0x80}};
+
+	assert_int_equal(data_dir_make(&d, w->dir, &e), 0);
+	touch(w, "catalog.db", "something");
+	assert_int_equal(open_in(&other, w, &e), ERR_BAD_CONFIG); /* half of one is none */
+	assert_int_equal(data_dir_make(&other, w->dir, &e), ERR_CONFLICT);
+	assert_int_equal(data_dir_mark(&d, id, &e), 0);
+	assert_int_equal(open_in(&other, w, &e), ERR_IN_USE);
+	data_dir_close(&d);
+	assert_int_equal(open_in(&other, w, &e), 0);
+	assert_true(uuid_eq(other.id, id));
+	assert_false(other.fresh);
+	data_dir_close(&other);
+	assert_int_equal(data_dir_make(&other, w->dir, &e), ERR_CONFLICT);
+}
+
 static void network_file_systems_are_known_and_local_ones_are_not(void **state)
 {
 	assert_string_equal(network_fs_name(0x6969), "NFS");
@@ -201,6 +262,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_damaged_marker_is_told, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_blob_root_that_is_a_symbolic_link_is_refused, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_plain_file_is_no_directory, make_world, free_world),
+		cmocka_unit_test_setup_teardown(looking_needs_no_lock_and_makes_nothing, make_world, free_world),
+		cmocka_unit_test_setup_teardown(blobs_are_held_until_the_last_holder_is_gone, make_world, free_world),
+		cmocka_unit_test_setup_teardown(what_is_restored_is_a_data_directory_once_it_is_marked, make_world, free_world),
 		cmocka_unit_test(network_file_systems_are_known_and_local_ones_are_not),
 	};
 

@@ -269,6 +269,50 @@ static void hints_to_the_kernel_are_given_for_large_blobs_and_may_fail(void **st
 	}
 }
 
+/* ---- many at once ---- */
+
+static void a_settled_blob_is_there_like_a_committed_one(void **state)
+{
+	struct world w;
+	struct blob_writer *writer;
+
+	world_make(&w);
+	assert_int_equal(blob_create(w.blobs, STR("public/00/a"), 3, &writer, NULL), 0);
+	char bytes[3];
+	fill_pattern(bytes, sizeof(bytes), 1);
+	assert_int_equal(blob_append(writer, bytes, sizeof(bytes), NULL), 0);
+	assert_int_equal(blobs_local_settle(writer, NULL), 0);
+	assert_int_equal(blobs_local_flush(w.blobs, NULL), 0);
+	assert_true(holds_blob(w.blobs, "public/00/a", 3, 1));
+	/* removed while it was written */
+	assert_int_equal(blob_create(w.blobs, STR("public/00/b"), 3, &writer, NULL), 0);
+	assert_int_equal(blob_remove(w.blobs, STR("public/00/b"), NULL), 0);
+	assert_int_equal(blobs_local_settle(writer, NULL), ERR_CONFLICT);
+	world_drop(&w);
+}
+
+static void a_linked_blob_outlives_its_first_name(void **state)
+{
+	struct world from, to;
+
+	place_make(&from.place);
+	place_make(&to.place);
+	assert_int_equal(blobs_local_new(&from.blobs, &env_real, from.place.fd, NULL), 0);
+	assert_int_equal(blobs_local_new(&to.blobs, &env_real, to.place.fd, NULL), 0);
+	assert_int_equal(put_blob(from.blobs, "public/00/a", 1000, 1, 1000, NULL), 0);
+	assert_int_equal(blobs_local_link(to.blobs, from.blobs, STR("public/00/b"), NULL), ERR_NOT_FOUND);
+	assert_int_equal(blobs_local_link(to.blobs, from.blobs, STR("other/00/b"), NULL), ERR_NOT_FOUND);
+	assert_int_equal(blobs_local_link(to.blobs, from.blobs, STR("../00/b"), NULL), ERR_BAD_NAME);
+	assert_int_equal(blobs_local_link(to.blobs, from.blobs, STR("public/00/a"), NULL), 0);
+	assert_int_equal(blobs_local_link(to.blobs, from.blobs, STR("public/00/a"), NULL), ERR_CONFLICT);
+	assert_int_equal(blob_remove(from.blobs, STR("public/00/a"), NULL), 0);
+	assert_true(holds_blob(to.blobs, "public/00/a", 1000, 1));
+	blobs_free(to.blobs);
+	blobs_free(from.blobs);
+	place_remove(&to.place);
+	place_remove(&from.place);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +325,8 @@ int main(void)
 		cmocka_unit_test(a_commit_into_a_known_directory_takes_one_flush_of_each),
 		cmocka_unit_test(a_directory_found_is_flushed_like_one_made),
 		cmocka_unit_test(hints_to_the_kernel_are_given_for_large_blobs_and_may_fail),
+		cmocka_unit_test(a_settled_blob_is_there_like_a_committed_one),
+		cmocka_unit_test(a_linked_blob_outlives_its_first_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

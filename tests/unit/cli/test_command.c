@@ -87,6 +87,37 @@ static void every_table_describes_itself_as_json(void **state)
 	assert_int_equal(command_describe(NULL, "nonsense", NULL), ERR_USAGE);
 }
 
+static void the_folder_of_a_backup_is_told_from_flags_and_their_values(void **state)
+{
+	static const char *const rows[][8] = {
+		{"filemill", "backup", "T", "--data", "d", NULL},
+		{"filemill", "backup", "--data", "d", "T", NULL},
+		{"filemill", "backup", "--data=d", "--verify", "T", NULL},
+		{"filemill", "backup", "--data-allow-network-fs", "T", "-c", "f", NULL},
+		{"filemill", "backup", "--copy", "T", "--files-max-size", "1KiB", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct command_line line;
+		struct err e = ERR_INIT;
+		assert_int_equal(parse(&line, &e, rows[i]), 0);
+		assert_int_equal(line.command, COMMAND_BACKUP);
+		assert_string_equal(line.target, "T");
+		assert_int_equal(line.verify, i == 2);
+		assert_int_equal(line.copy, i == 4);
+		for (int n = 0; n < line.argc; n++)
+			assert_string_not_equal(line.argv[n], "T");
+		assert_int_equal(line.argc, i == 0 || i == 1 || i == 4 ? 2 : 1);
+	}
+	struct command_line line;
+	struct err e = ERR_INIT;
+	assert_int_equal(parse(&line, &e, (const char *const[]){"filemill", "restore", "--partial", "--no-verify", "T", NULL}), 0);
+	assert_true(line.partial && line.no_verify && line.command == COMMAND_RESTORE);
+	assert_int_equal(parse(&line, &e, (const char *const[]){"filemill", "restore", "--data", "T", NULL}), ERR_USAGE);
+	assert_int_equal(parse(&line, &e, (const char *const[]){"filemill", "backup", "--partial", "T", NULL}), 0); /* settings refuse it */
+	assert_string_equal(line.argv[0], "--partial");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +126,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_command_names_the_nearest),
 		cmocka_unit_test(two_configuration_files_are_one_too_many),
 		cmocka_unit_test(every_table_describes_itself_as_json),
+		cmocka_unit_test(the_folder_of_a_backup_is_told_from_flags_and_their_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
