@@ -4,7 +4,8 @@
 
 #include "blobs/blobs_impl.h"
 
-#define LOCAL_DIRS_MAX 272 /* directories kept open while nobody uses them, where there are descriptors enough: the 256 of one owner and some more */
+#define LOCAL_DIRS_MAX                                                                                                                     \
+	272 /* directories kept open while nobody uses them, where there are descriptors enough: the 256 of one owner and some more */
 
 /* ---- directories: opened once, kept open, flushed together ---- */
 
