@@ -378,7 +378,7 @@ int place_open_backup(struct place *ret, const char *path, struct uuid data_id, 
 int place_open_restore(struct place *ret, const char *path, struct err *e)
 {
 	struct place p = PLACE_INIT;
-	struct uuid id;
+	struct uuid id = {};
 	int rc = open_folder(&p, path, e);
 
 	if (rc == 0)
