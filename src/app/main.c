@@ -24,7 +24,7 @@ static void complain(const struct err *e)
 
 static int print(struct buf *b)
 {
-	bool ok = buf_ok(b) && fwrite(b->p, 1, b->len, stdout) == b->len && fflush(stdout) == 0;
+	bool ok = buf_ok(b) && (b->len == 0 || fwrite(b->p, 1, b->len, stdout) == b->len) && fflush(stdout) == 0;
 
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
