@@ -49,10 +49,8 @@ static int refuse_network_fs(int fd, struct err *e)
 		name);
 }
 
-/* What a first start that was interrupted leaves, and what mkfs puts there, do not count. */
-static int is_empty(int fd, bool *ret, struct err *e)
+int folder_is_empty(int fd, const char *const *harmless, size_t n, bool *ret, struct err *e)
 {
-	static const char *const harmless[] = {".", "..", LOCK, MARKER_NEW, FRESH, "lost+found"};
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	bool empty = true;
@@ -63,14 +61,22 @@ static int is_empty(int fd, bool *ret, struct err *e)
 		return rc;
 	}
 	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-		bool known = false;
-		for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+		bool known = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
+		for (size_t i = 0; i < n; i++)
 			known |= strcmp(d->d_name, harmless[i]) == 0;
 		empty &= known;
 	}
 	closedir(dir);
 	*ret = empty;
 	return 0;
+}
+
+/* What a first start that was interrupted leaves, and what mkfs puts there, do not count. */
+static int is_empty(int fd, bool *ret, struct err *e)
+{
+	static const char *const harmless[] = {LOCK, MARKER_NEW, FRESH, "lost+found"};
+
+	return folder_is_empty(fd, harmless, ARRAY_LEN(harmless), ret, e);
 }
 
 /* 0 with *ret_found false when there is no marker. */

@@ -7,6 +7,7 @@
 #include "rt/env.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct data_dir {
 	int fd; /* the directory */
@@ -36,6 +37,9 @@ void data_dir_close(struct data_dir *d);
 [[nodiscard]] int data_dir_hold_blobs(const struct data_dir *d, struct err *e);
 /* For the server: whether somebody holds them. */
 bool data_dir_blobs_held(const struct data_dir *d);
+
+/* Whether a folder holds nothing but what is named as harmless. */
+[[nodiscard]] int folder_is_empty(int fd, const char *const *harmless, size_t n, bool *ret, struct err *e);
 
 /* ---- for a restore ---- */
 /* Makes a new directory, or takes an empty one, and locks it; what is put into it is no data directory before data_dir_mark(). ERR_CONFLICT when it is not empty. */

@@ -268,10 +268,11 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 	bool wanted = false, doomed = false;
 	char detail[80];
 	struct uuid id;
+	int64_t fence;
 	int rc;
 
 	c->report.blobs++;
-	if (blob_name_parse(&id, name) == BLOB_OF_NOBODY) {
+	if (blob_name_parse(&id, &fence, name) == BLOB_OF_NOBODY) {
 		report_finding(&c->report, FINDING_BLOB_FOREIGN, name, STR("its name is neither a file's nor an output's"), NULL);
 		return 0;
 	}

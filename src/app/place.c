@@ -1,11 +1,11 @@
 #include "app/place.h"
+#include "app/data_dir.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/json_out.h"
 #include "ops/ops.h"
 #include "rt/json_in.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -231,28 +231,6 @@ static int find_backup(struct place *p, struct err *e)
 
 /* ---- opening ---- */
 
-static int is_empty(int fd, bool *ret, struct err *e)
-{
-	static const char *const harmless[] = {".", "..", MARKER_NEW, "lost+found"};
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-
-	if (dir == NULL) {
-		int rc = err_errno(e, errno, "opendir");
-		fd_close(&copy);
-		return rc;
-	}
-	*ret = true;
-	for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-		bool known = false;
-		for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
-			known |= strcmp(d->d_name, harmless[i]) == 0;
-		*ret &= known;
-	}
-	closedir(dir);
-	return 0;
-}
-
 /* 0, ERR_NOT_FOUND without a detail of its own, ERR_DAMAGED. Leaves the marker open. */
 static int read_marker(struct place *p, struct uuid *ret, struct err *e)
 {
@@ -272,8 +250,9 @@ static int read_marker(struct place *p, struct uuid *ret, struct err *e)
 static int make_marker(struct place *p, struct uuid id, struct err *e)
 {
 	char text[UUID_TEXT_LEN + 1];
+	static const char *const harmless[] = {MARKER_NEW, "lost+found"};
 	bool empty = false;
-	int rc = is_empty(p->fd, &empty, e);
+	int rc = folder_is_empty(p->fd, harmless, ARRAY_LEN(harmless), &empty, e);
 
 	if (rc != 0)
 		return rc;

@@ -94,7 +94,22 @@ void blobs_seal(struct blobs *b)
 	b->sealed = true;
 }
 
-enum blob_of blob_name_parse(struct uuid *ret_id, struct str name)
+/* `<job's id>.<fence>.<n>` */
+static bool output_id_parse(struct uuid *ret_job, int64_t *ret_fence, struct str id)
+{
+	struct str rest, n;
+	struct str job = str_split(id, '.', &rest);
+	struct str fence = str_split(rest, '.', &n);
+	uint64_t value, output;
+
+	if (job.len != UUID_TEXT_LEN || !uuid_parse(ret_job, job) || !str_to_u64(fence, &value) || value > INT64_MAX ||
+	    !str_to_u64(n, &output))
+		return false;
+	*ret_fence = (int64_t)value;
+	return true;
+}
+
+enum blob_of blob_name_parse(struct uuid *ret_id, int64_t *ret_fence, struct str name)
 {
 	struct blob_name_parts parts;
 
@@ -103,7 +118,7 @@ enum blob_of blob_name_parse(struct uuid *ret_id, struct str name)
 	parts = blob_name_parts(name);
 	if (parts.id.len == UUID_TEXT_LEN && uuid_parse(ret_id, parts.id))
 		return BLOB_OF_FILE;
-	if (parts.id.len > UUID_TEXT_LEN && parts.id.p[UUID_TEXT_LEN] == '.' && uuid_parse(ret_id, (struct str){parts.id.p, UUID_TEXT_LEN}))
+	if (output_id_parse(ret_id, ret_fence, parts.id))
 		return BLOB_OF_OUTPUT;
 	return str_starts(name, STR(PROBE_PREFIX)) ? BLOB_OF_PROBE : BLOB_OF_NOBODY;
 }

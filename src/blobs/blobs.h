@@ -34,9 +34,9 @@ void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const cha
 /* `<owner>/<last two hex digits of the job's id>/<job id>.<fence>.<n>` for output n of an attempt. */
 void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *job_id_text, int64_t fence, unsigned n);
 
-/* The other way round: whose blob a name is. *ret_id is the file's or the job's id. */
+/* The other way round: whose blob a name is. *ret_id is the file's or the job's id, *ret_fence the attempt's with an output. */
 enum blob_of { BLOB_OF_NOBODY, BLOB_OF_FILE, BLOB_OF_OUTPUT, BLOB_OF_PROBE };
-enum blob_of blob_name_parse(struct uuid *ret_id, struct str name);
+enum blob_of blob_name_parse(struct uuid *ret_id, int64_t *ret_fence, struct str name);
 
 /* ---- life ---- */
 void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */

@@ -217,7 +217,7 @@ void scheduler_cancel_running(struct engine *g, struct uuid job);
 void scheduler_cancel_file(struct engine *g, struct uuid file); /* its running jobs */
 
 void scheduler_room(struct engine *g); /* a work began or ended */
-bool scheduler_inhand(struct engine *g, struct uuid job); /* claimed here and its end not yet committed */
+bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence); /* this attempt: claimed here and its end not yet committed */
 void scheduler_runner_unavailable(struct engine *g, const struct err *e); /* nothing is claimed for a while */
 
 /* work.c: from claim to finish */

@@ -118,12 +118,13 @@ struct sweep {
 static bool may_come(struct engine *g, struct str name)
 {
 	struct uuid id;
+	int64_t fence;
 
-	switch (blob_name_parse(&id, name)) {
+	switch (blob_name_parse(&id, &fence, name)) {
 	case BLOB_OF_FILE:
 		return uploads_inflight(g, id);
 	case BLOB_OF_OUTPUT:
-		return scheduler_inhand(g, id);
+		return scheduler_inhand(g, id, fence);
 	case BLOB_OF_PROBE:
 	case BLOB_OF_NOBODY:
 		break;

@@ -308,7 +308,7 @@ void scheduler_cancel_file(struct engine *g, struct uuid file)
 	cancel_where(g, file, true);
 }
 
-bool scheduler_inhand(struct engine *g, struct uuid job)
+bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence)
 {
 	struct scheduler *s = &g->scheduler;
 	bool found = false;
@@ -316,7 +316,7 @@ bool scheduler_inhand(struct engine *g, struct uuid job)
 	pthread_mutex_lock(&s->lock);
 	for (struct work *w = s->works; w != NULL && !found; w = w->next)
 		for (size_t i = 0; i < w->n && !found; i++)
-			found = uuid_eq(w->jobs[i].claimed->job.id, job);
+			found = uuid_eq(w->jobs[i].claimed->job.id, job) && w->jobs[i].claimed->job.fence == fence;
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }

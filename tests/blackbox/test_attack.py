@@ -9,27 +9,10 @@ import requests
 
 from harness.data import random_bytes
 from harness.server import StartFailed, eventually, problem
+from harness.threads import together
 
 RAW = {"Content-Type": "application/octet-stream"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + b"IHDR"
-
-
-def together(n, work):
-	"""Runs work(i) on n threads; the first exception is raised here."""
-	failed = []
-
-	def run(i):
-		try:
-			work(i)
-		except BaseException as e: # noqa: B036 - told to the caller
-			failed.append(e)
-	threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
-	for t in threads:
-		t.start()
-	for t in threads:
-		t.join()
-	if failed:
-		raise failed[0]
 
 
 def test_the_type_of_stored_bytes_survives_the_way_between_threads(server):

@@ -16,6 +16,7 @@ import requests
 
 from harness import images, runner
 from harness.server import Server, eventually
+from harness.threads import together
 
 RAW = {"Content-Type": "application/octet-stream"}
 COMMANDS = json.dumps({
@@ -152,23 +153,6 @@ def vandal(server, seed, rounds):
 				assert h.post(server.base + path, timeout=60, **more).status_code < 500
 			if rng.random() < 0.5:
 				assert h.delete(f"{server.base}/v1/files/{file['id']}", timeout=60).status_code == 204
-
-
-def together(n, work):
-	failed = []
-
-	def run(i):
-		try:
-			work(i)
-		except BaseException as e: # noqa: B036 - told to the caller
-			failed.append(e)
-	threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
-	for t in threads:
-		t.start()
-	for t in threads:
-		t.join()
-	if failed:
-		raise failed[0]
 
 
 def test_cancels_retries_and_deletes_at_the_same_time_leave_store_and_catalogue_of_one_mind(make_server):

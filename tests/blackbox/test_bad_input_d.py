@@ -14,6 +14,7 @@ import zlib
 
 import pytest
 
+from harness import runner
 from harness.data import md5, random_bytes
 from harness.images import PNG_SIGNATURE, chunk, gif, jpeg_of_scans, jpeg_size, jpeg_with_exif, jpeg_with_size, png, png_blank, png_of, png_pixels, png_size
 from harness.server import SLOW, Server, eventually, is_sanitized, problem
@@ -54,12 +55,7 @@ def unharmed(server):
 	assert server.pid == before
 	f = server.upload(random.randbytes(50), query="ops=md5,gzip&wait=30")
 	assert [j["state"] for j in f["jobs"]] == ["succeeded"] * 2, f["jobs"]
-	eventually(lambda: not zombies(server), timeout=5, message="a zombie is left")
-
-
-def zombies(server):
-	listed = subprocess.run(["ps", "--ppid", str(server.pid), "-o", "stat="], stdout=subprocess.PIPE, text=True).stdout
-	return [s for s in listed.split() if s.startswith("Z")]
+	eventually(lambda: not runner.zombies(server), timeout=5, message="a zombie is left")
 
 
 def outcome(server, body, ops, name="a.bin", wait=60):

@@ -5,7 +5,6 @@ import gzip
 import io
 import os
 import random
-import signal
 import struct
 import subprocess
 import threading
@@ -13,9 +12,10 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from pathlib import Path
 
+from harness import runner
 from harness.data import digests
+from harness.images import chunk
 from harness.server import SLOW, Server, eventually
 
 FILES = int(os.environ.get("FILEMILL_CHAOS_FILES", "150"))
@@ -29,8 +29,6 @@ LOST = {"runner_lost", "runner_crashed"} # what a job may say whose process was 
 
 def png(rng, width, height):
 	"""A noisy grey picture, so that it takes the decoder some time."""
-	def chunk(kind, data):
-		return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 	rows = b"".join(b"\0" + rng.randbytes(width) for _ in range(height))
 	return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
 
@@ -62,57 +60,6 @@ def text(rng):
 
 
 # ---- the world around ----
-
-def children(pid):
-	found = []
-	try:
-		for task in os.listdir(f"/proc/{pid}/task"):
-			found += [int(x) for x in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
-	except OSError:
-		pass
-	return found
-
-
-def state_of(pid):
-	try:
-		return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-	except OSError:
-		return ""
-
-
-def descriptors(pid):
-	try:
-		return len(os.listdir(f"/proc/{pid}/fd"))
-	except OSError:
-		return 0
-
-
-class Killer(threading.Thread):
-	def __init__(self, server, rng):
-		super().__init__(daemon=True)
-		self.pid, self.rng, self.over = server.pid, rng, threading.Event()
-		self.killed = self.zygotes = 0
-
-	def run(self):
-		next_zygote = time.monotonic() + ZYGOTE_EVERY_S
-		while not self.over.wait(1 / KILLS_A_SECOND):
-			zygotes = children(self.pid)
-			victims = [c for z in zygotes for c in children(z)]
-			if zygotes and time.monotonic() > next_zygote:
-				next_zygote = time.monotonic() + ZYGOTE_EVERY_S
-				victims = [self.rng.choice(zygotes)]
-				self.zygotes += 1
-			if victims:
-				try:
-					os.kill(self.rng.choice(victims), signal.SIGKILL)
-					self.killed += 1
-				except ProcessLookupError:
-					pass
-
-	def end(self):
-		self.over.set()
-		self.join()
-
 
 class Watcher(threading.Thread):
 	"""A final job never changes again, and no id that was given is ever unknown."""
@@ -191,12 +138,11 @@ def check_jobs(server, sent, tmp):
 
 
 def check_nothing_left(server, before):
-	zygotes = children(server.pid)
-	assert len(zygotes) == 1 and state_of(zygotes[0]) in "SR", [(z, state_of(z)) for z in zygotes]
-	for pid in children(zygotes[0]):
-		assert state_of(pid) != "Z", "a dead child was not waited for"
+	zygotes = runner.children(server.pid)
+	assert len(zygotes) == 1 and runner.state(zygotes[0]) in ("S", "R"), [(z, runner.state(z)) for z in zygotes]
+	assert not runner.zombies(server), "a dead child was not waited for"
 	eventually(lambda: server.fds() <= before["fds"] + 12, timeout=10, message=f"descriptors: {before['fds']} before, {server.fds()} now")
-	assert descriptors(zygotes[0]) <= before["zygote_fds"] + 12
+	assert len(runner.open_files(zygotes[0])) <= before["zygote_fds"] + 12
 
 
 def test_every_job_ends_once_while_children_and_zygotes_die(folder):
@@ -204,29 +150,28 @@ def test_every_job_ends_once_while_children_and_zygotes_die(folder):
 	sent = {}
 	with Server(folder / "s", settings={"log.level": "error"}) as server:
 		server.upload(b"warm", query="ops=gzip&wait=20")
-		before = {"fds": server.fds(), "zygote_fds": descriptors(children(server.pid)[0])}
-		killer, watcher = Killer(server, random.Random(1)), Watcher(server, random.Random(2))
-		killer.start()
+		before = {"fds": server.fds(), "zygote_fds": len(runner.open_files(runner.zygotes(server)[0]))}
+		watcher = Watcher(server, random.Random(2))
 		watcher.start()
-		for i in range(FILES):
-			body, ops = rng.choice([picture, text])(rng)
-			f = server.upload_form(body, name=f"f{i}.bin", fields={"ops": ", ".join(ops)})
-			sent[f["id"]] = (body, ops)
-			watcher.ids.append(f["id"])
-			if i == FILES // 3:
-				rss = server.rss()
+		with runner.Killer(server, KILLS_A_SECOND, ZYGOTE_EVERY_S) as killer:
+			for i in range(FILES):
+				body, ops = rng.choice([picture, text])(rng)
+				f = server.upload_form(body, name=f"f{i}.bin", fields={"ops": ", ".join(ops)})
+				sent[f["id"]] = (body, ops)
+				watcher.ids.append(f["id"])
+				if i == FILES // 3:
+					rss = server.rss()
 
-		def idle():
-			jobs = server.get("/v1/stats").json()["jobs"]
-			return jobs["queued"] + jobs["running"] == 0
-		eventually(idle, timeout=60 + FILES, pause=0.2, message="jobs stay without an end")
-		grown = server.rss() - rss
-		watcher.end()
-		killer.end()
+			def idle():
+				jobs = server.get("/v1/stats").json()["jobs"]
+				return jobs["queued"] + jobs["running"] == 0
+			eventually(idle, timeout=60 + FILES, pause=0.2, message="jobs stay without an end")
+			grown = server.rss() - rss
+			watcher.end()
 		assert not watcher.wrong, watcher.wrong[:3]
 		states = check_jobs(server, sent, folder)
-		print(f"{FILES} files, {sum(states.values())} jobs: {dict(states)}; {killer.killed} kills, {killer.zygotes} of them zygotes; memory grew by {grown >> 10} KiB")
-		assert killer.killed >= (3 if SLOW else 5), "hardly anything was killed"
+		print(f"{FILES} files, {sum(states.values())} jobs: {dict(states)}; {killer.killed_children} children and {killer.killed_zygotes} zygotes killed; memory grew by {grown >> 10} KiB")
+		assert killer.killed_children + killer.killed_zygotes >= (3 if SLOW else 5), "hardly anything was killed"
 		assert states["succeeded"] > 0.8 * sum(states.values()), states
 		assert SLOW or grown < 24 << 20, f"memory grew by {grown >> 10} KiB"
 		check_nothing_left(server, before)

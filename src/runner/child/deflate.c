@@ -206,7 +206,7 @@ int deflate_input(struct sealed_job *j, int level, struct deflated *ret, struct 
 	return r;
 }
 
-void compressed_result(struct sealed_job *j)
+static void write_result(struct sealed_job *j)
 {
 	struct json_out out = json_out(&j->result);
 
@@ -214,4 +214,19 @@ void compressed_result(struct sealed_job *j)
 	json_ku64(&out, "size_in", j->size);
 	json_ku64(&out, "size_out", j->written);
 	json_obj_close(&out);
+}
+
+int compress_with(struct sealed_job *j, int (*work)(struct sealed_job *j, int level, struct err *e), struct err *e)
+{
+	struct sealed_params *params;
+	int level, r = sealed_params_parse(&params, j->params, e);
+
+	if (r < 0)
+		return r;
+	level = (int)sealed_params_int(params, "level");
+	sealed_params_free(params);
+	r = work(j, level, e);
+	if (r == 0)
+		write_result(j);
+	return r;
 }

@@ -20,7 +20,7 @@ struct deflated {
 #define DEFLATE_OPEN_BYTES 5
 bool deflate_open(uint8_t *stream, size_t *n);
 
-/* The result of a compressing op: {"size_in":…,"size_out":…} */
-void compressed_result(struct sealed_job *j);
+/* The run() of a compressing op: reads its level, does the work, and writes the result {"size_in":…,"size_out":…}. */
+[[nodiscard]] int compress_with(struct sealed_job *j, int (*work)(struct sealed_job *j, int level, struct err *e), struct err *e);
 
 #endif

@@ -50,20 +50,13 @@ static struct header header_for(struct str name, int level)
 	return h;
 }
 
-static int gzip(struct sealed_job *j, struct err *e)
+static int member(struct sealed_job *j, int level, struct err *e)
 {
-	struct sealed_params *params;
+	const struct header h = header_for(j->name, level);
 	struct deflated d;
-	struct header h;
 	uint8_t trailer[8];
-	int level, r = sealed_params_parse(&params, j->params, e);
+	int r = sealed_write(j, h.bytes, h.n, e);
 
-	if (r < 0)
-		return r;
-	level = (int)sealed_params_int(params, "level");
-	sealed_params_free(params);
-	h = header_for(j->name, level);
-	r = sealed_write(j, h.bytes, h.n, e);
 	if (r == 0)
 		r = deflate_input(j, level, &d, e);
 	if (r < 0)
@@ -72,10 +65,12 @@ static int gzip(struct sealed_job *j, struct err *e)
 		trailer[i] = (uint8_t)(d.crc >> 8 * i);
 		trailer[4 + i] = (uint8_t)(d.size_in >> 8 * i); /* modulo 2^32 */
 	}
-	r = sealed_write(j, trailer, sizeof(trailer), e);
-	if (r == 0)
-		compressed_result(j);
-	return r;
+	return sealed_write(j, trailer, sizeof(trailer), e);
+}
+
+static int gzip(struct sealed_job *j, struct err *e)
+{
+	return compress_with(j, member, e);
 }
 
 const struct sealed_op op_gzip = {"gzip", POLICY_MANY, NULL, gzip};

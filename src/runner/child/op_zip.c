@@ -186,17 +186,7 @@ static int archive(struct sealed_job *j, int level, struct err *e)
 
 static int zip(struct sealed_job *j, struct err *e)
 {
-	struct sealed_params *params;
-	int level, r = sealed_params_parse(&params, j->params, e);
-
-	if (r < 0)
-		return r;
-	level = (int)sealed_params_int(params, "level");
-	sealed_params_free(params);
-	r = archive(j, level, e);
-	if (r == 0)
-		compressed_result(j);
-	return r;
+	return compress_with(j, archive, e);
 }
 
 const struct sealed_op op_zip = {"zip", POLICY_MANY, NULL, zip};

@@ -76,17 +76,7 @@ static int compress(struct sealed_job *j, int level, struct err *e)
 
 static int zstd(struct sealed_job *j, struct err *e)
 {
-	struct sealed_params *params;
-	int level, r = sealed_params_parse(&params, j->params, e);
-
-	if (r < 0)
-		return r;
-	level = (int)sealed_params_int(params, "level");
-	sealed_params_free(params);
-	r = compress(j, level, e);
-	if (r == 0)
-		compressed_result(j);
-	return r;
+	return compress_with(j, compress, e);
 }
 
 const struct sealed_op op_zstd = {"zstd", POLICY_MANY, NULL, zstd};

@@ -355,6 +355,34 @@ static void every_output_of_every_attempt_has_a_valid_name_of_its_own(void **sta
 	assert_true(blob_name_valid(str_of(name)));
 }
 
+static void a_name_tells_whose_blob_it_is(void **state)
+{
+	static const char *const nobodys[] = {
+		"",
+		"public",
+		"public/7f/x",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f.3",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f.3.",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f..0",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f.x.0",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f.3.0.0",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f.9223372036854775808.0",
+	};
+	char name[BLOB_NAME_MAX + 1], text[UUID_TEXT_LEN + 1];
+	struct uuid id;
+	int64_t fence;
+
+	blob_name_for_file(name, STR(""), "0190d2a6-1111-7111-8111-11111111117f");
+	assert_int_equal(blob_name_parse(&id, &fence, str_of(name)), BLOB_OF_FILE);
+	uuid_format(text, id);
+	assert_string_equal(text, "0190d2a6-1111-7111-8111-11111111117f");
+	blob_name_for_output(name, STR("someone"), "0190d2a6-1111-7111-8111-11111111117f", INT64_MAX, 2);
+	assert_int_equal(blob_name_parse(&id, &fence, str_of(name)), BLOB_OF_OUTPUT);
+	assert_true(fence == INT64_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(nobodys); i++)
+		assert_int_equal(blob_name_parse(&id, &fence, str_of(nobodys[i])), BLOB_OF_NOBODY);
+}
+
 static void freeing_nothing_is_allowed(void **state)
 {
 	blobs_free(NULL);
@@ -390,6 +418,7 @@ int main(void)
 			CONTRACT(a_probe_of_a_healthy_store_succeeds_and_leaves_nothing),
 			CONTRACT(a_file_id_becomes_a_valid_name),
 			CONTRACT(every_output_of_every_attempt_has_a_valid_name_of_its_own),
+			CONTRACT(a_name_tells_whose_blob_it_is),
 			CONTRACT(freeing_nothing_is_allowed),
 		};
 

@@ -439,32 +439,47 @@ static void the_stores_trouble_is_not_the_jobs(void **state)
 	assert_in_range(faults, 3, 10); /* create, append, commit */
 }
 
-static void the_sweep_leaves_what_an_attempt_is_writing_and_takes_what_nobody_wants(void **state)
+static void put_output(struct mill_world *m, struct uuid job, int64_t fence, unsigned n)
+{
+	struct err e = ERR_INIT;
+	struct blob_writer *w;
+	char name[BLOB_NAME_MAX + 1], id[UUID_TEXT_LEN + 1];
+
+	uuid_format(id, job);
+	blob_name_for_output(name, STR(OWNER_PUBLIC), id, fence, n);
+	assert_int_equal(blob_create(m->w.blobs, str_of(name), 0, &w, &e), 0);
+	assert_int_equal(blob_append(w, "garbage", 7, &e), 0);
+	assert_int_equal(blob_commit(w, &e), 0);
+}
+
+static unsigned wait_blobs(struct mill_world *m, unsigned n)
+{
+	for (int i = 0; i < 10000 && count_blobs(&m->w) > n; i++)
+		usleep(1000);
+	return count_blobs(&m->w);
+}
+
+static void the_sweep_leaves_what_an_attempt_in_hand_wrote_and_takes_what_nobody_wants(void **state)
 {
 	struct mill_world m;
 	struct arena a = ARENA_INIT;
 	struct engine_config c = world_config();
-	struct err e = ERR_INIT;
-	struct blob_writer *bw;
-	char name[BLOB_NAME_MAX + 1], id[UUID_TEXT_LEN + 1], text[100];
+	char text[100];
 
 	c.sweep_every_ms = 1;
 	open_with(&m, c);
 	tame_set(m.t, (struct tame_plan){.hold_end = true});
 	struct uuid file = store(&m, "abc"), job = add(&m, file, "gzip");
 	tame_wait_held(m.t, 1);
-	uuid_format(id, engine_new_id(m.w.g)); /* of no job */
-	blob_name_for_output(name, STR(OWNER_PUBLIC), id, 1, 0);
-	assert_int_equal(blob_create(m.w.blobs, str_of(name), 0, &bw, &e), 0);
-	assert_int_equal(blob_append(bw, "garbage", 7, &e), 0);
-	assert_int_equal(blob_commit(bw, &e), 0);
-	for (int i = 0; i < 10000 && count_blobs(&m.w) > 1; i++)
-		usleep(1000);
-	assert_int_equal(count_blobs(&m.w), 1); /* the sweep came by, and this is the other one */
+	put_output(&m, job, 1, 1); /* of the attempt in hand */
+	put_output(&m, job, 0, 1); /* of one before it */
+	put_output(&m, engine_new_id(m.w.g), 1, 1); /* of no job */
+	assert_int_equal(wait_blobs(&m, 1), 1);
 	tame_set(m.t, (struct tame_plan){});
 	assert_true(wait_final(&m.w, file, 10000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_SUCCEEDED);
+	assert_int_equal(wait_blobs(&m, 1), 1);
 	read_output(&m, &j.outputs[0], text, sizeof(text));
 	arena_release(&a);
 	close_mill(&m);
@@ -649,7 +664,7 @@ static void deleting_a_file_stops_its_jobs_and_leaves_no_output(void **state)
 	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = file, .owner = STR(OWNER_PUBLIC), .now = 1}};
 	assert_int_equal(apply(&m.w, &c), 0);
 	tame_wait_ended(m.t, 1); /* though nobody lets it go */
-	while (scheduler_inhand(m.w.g, job))
+	while (scheduler_inhand(m.w.g, job, 1))
 		usleep(1000);
 	assert_int_equal(count_blobs(&m.w), 0);
 	close_mill(&m);
@@ -736,7 +751,7 @@ int main(void)
 		cmocka_unit_test(an_output_that_was_begun_anew_is_not_mixed_with_what_came_before),
 		cmocka_unit_test(an_attempt_that_another_overtook_leaves_no_output),
 		cmocka_unit_test(the_stores_trouble_is_not_the_jobs),
-		cmocka_unit_test(the_sweep_leaves_what_an_attempt_is_writing_and_takes_what_nobody_wants),
+		cmocka_unit_test(the_sweep_leaves_what_an_attempt_in_hand_wrote_and_takes_what_nobody_wants),
 		cmocka_unit_test(equal_work_in_flight_runs_once),
 		cmocka_unit_test(equal_bytes_under_another_name_are_other_work_where_the_name_is_in_it),
 		cmocka_unit_test(who_follows_fails_alike_when_trying_again_would_not_help),
