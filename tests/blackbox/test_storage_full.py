@@ -163,8 +163,9 @@ def test_full_in_the_middle_of_many_uploads(folder, small_disk):
 def test_outputs_leave_the_reserve_alone_and_come_when_there_is_room(folder, small_disk):
 	"""Uploads stopped at the reserve, and outputs filled it: nothing could be committed any more, not even a delete."""
 	with Server(folder / "s", data=small_disk / "data", settings={"files.free_reserve": "4MiB"}) as s:
-		# Two files and five outputs of 3.1 MiB are 1.7 MiB more than the 20 MiB above the reserve; without the second file they have 1.4 MiB to spare.
-		first, second = (s.upload(random_bytes(3_250_000, n), query="ops=sha1") for n in (1, 2))
+		room = shutil.disk_usage(small_disk).free - 4 * MIB
+		# Two files and five outputs of this size are over a MiB too much; without the second file they have as much to spare.
+		first, second = (s.upload(random_bytes(int(room / 6.5), n), query="ops=sha1") for n in (1, 2))
 		for op in ({"op": "zip"}, {"op": "zstd"}, *({"op": "gzip", "params": {"level": n}} for n in (1, 5, 9))):
 			assert s.post(f"/v1/files/{first['id']}/jobs", json=op).status_code == 202
 		eventually(lambda: any(e["event"] == "output_not_stored" for e in s.log_events()), timeout=20)
