@@ -6,6 +6,7 @@
 #include "engine/event_ring.h"
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #define COMMIT_GROUP_MAX 1024 /* changes in one transaction */
@@ -104,9 +105,11 @@ struct work {
 	struct work_job jobs[]; /* n */
 };
 
-struct batch { /* jobs claimed together share one arena */
+struct batch { /* jobs claimed together share their memory */
 	struct arena arena;
-	_Atomic unsigned works; /* not yet freed */
+	_Atomic unsigned refs; /* works in hand, and who hands them out */
+	size_t used; /* bytes of the room */
+	alignas(struct work) uint8_t room[]; /* the works: enough for each job to be one of its own */
 };
 
 struct scheduler {
@@ -221,7 +224,9 @@ bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence); /* this
 void scheduler_runner_unavailable(struct engine *g, const struct err *e); /* nothing is claimed for a while */
 
 /* work.c: from claim to finish */
-[[nodiscard]] struct work *work_new(struct engine *g, struct batch *b, size_t cap); /* room for cap jobs; NULL: no memory */
+[[nodiscard]] struct batch *batch_new(size_t max); /* for up to max jobs, with all that work_new() needs; NULL: no memory */
+void batch_release(struct batch *b); /* the caller's reference; the last one, or the last work, frees */
+struct work *work_new(struct engine *g, struct batch *b, size_t cap); /* room for cap jobs; those of all works are at most the batch's */
 void work_add(struct work *w, struct claimed *c, const struct op *op);
 void work_start(struct work *w); /* takes it: it runs, follows another, or is given back */
 void work_release(struct work *w); /* one reference less; the last one frees */

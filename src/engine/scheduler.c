@@ -85,59 +85,66 @@ static bool same_bytes(const struct claimed *a, const struct claimed *b)
 	return str_eq(a->blob, b->blob);
 }
 
-/* A batch that takes more jobs. */
-struct filling {
-	struct work *w; /* NULL = none */
-	uint64_t bytes;
-	size_t started; /* works */
+/* How the jobs of a claim fall into works. */
+struct plan {
+	uint16_t work_of[CLAIM_MAX]; /* by job */
+	uint16_t jobs_of[CLAIM_MAX]; /* by work: how many */
+	size_t n; /* works */
 };
 
-static void start_filling(struct filling *f)
-{
-	if (f->w != NULL)
-		work_start(f->w);
-	*f = (struct filling){.started = f->started + (f->w != NULL)};
-}
+/* A work that takes more jobs. */
+struct filling {
+	bool open;
+	size_t work, first; /* and the place of its first job */
+	uint64_t bytes;
+};
 
-/* Adds a job to the batch, or to a new one when it is full. */
-static void fill(struct engine *g, struct batch *b, struct filling *f, struct claimed *c, const struct op *op, size_t cap)
+/* Adds a job to the work that is being filled, or to a new one when it does not fit or the work is full. */
+static void plan_job(struct plan *p, struct filling *f, size_t i, uint64_t size, bool fits)
 {
-	if (f->w != NULL && f->w->n == f->w->cap)
-		start_filling(f);
-	if (f->w == NULL)
-		f->w = work_new(g, b, cap);
-	if (f->w == NULL) { /* the lease of this incarnation keeps it until a restart or a reclaim */
-		log_event(LOG_ERROR, "no_memory_for_jobs", LF_INT("jobs", 1));
-		return;
+	if (!f->open || !fits || p->jobs_of[f->work] == RUNNER_BATCH_MAX) {
+		*f = (struct filling){.open = true, .work = p->n, .first = i};
+		p->jobs_of[p->n++] = 0;
 	}
-	work_add(f->w, c, op);
-	f->bytes += c->size;
+	p->work_of[i] = (uint16_t)f->work;
+	p->jobs_of[f->work]++;
+	f->bytes += size;
 }
 
 /* Digests of small files run in batches, for handing over one job costs more than the job. Those of one large file, claimed next to each other, share a pass
- * over its bytes. Everything else runs by itself. Returns the number of works. */
-static size_t distribute(struct engine *g, struct batch *b, struct claimed *jobs, size_t n)
+ * over its bytes. Everything else runs by itself. */
+static void plan_works(struct plan *p, struct engine *g, const struct claimed *jobs, size_t n)
 {
 	struct filling small = {}, large = {};
 
+	p->n = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct op *op = op_table_find(g->config.ops, jobs[i].job.op);
 		bool digest = op != NULL && op->kind == OP_STREAMING;
-		size_t cap = digest && n - i < RUNNER_BATCH_MAX ? n - i : digest ? RUNNER_BATCH_MAX : 1;
 
-		if (digest && jobs[i].size <= SMALL_FILE) {
-			if (small.bytes + jobs[i].size > SMALL_BATCH)
-				start_filling(&small);
-			fill(g, b, &small, &jobs[i], op, cap);
-			continue;
-		}
-		if (large.w != NULL && (!digest || !same_bytes(large.w->jobs[0].claimed, &jobs[i])))
-			start_filling(&large);
-		fill(g, b, &large, &jobs[i], op, cap);
+		if (digest && jobs[i].size <= SMALL_FILE)
+			plan_job(p, &small, i, jobs[i].size, small.bytes + jobs[i].size <= SMALL_BATCH);
+		else
+			plan_job(p, &large, i, jobs[i].size, digest && large.open && same_bytes(&jobs[large.first], &jobs[i]));
+		if (!digest)
+			large.open = false;
 	}
-	start_filling(&large);
-	start_filling(&small);
-	return large.started + small.started;
+}
+
+/* Hands the claimed jobs over. Returns the number of works. */
+static size_t distribute(struct engine *g, struct batch *b, struct claimed *jobs, size_t n)
+{
+	struct work *works[CLAIM_MAX];
+	struct plan p;
+
+	plan_works(&p, g, jobs, n);
+	for (size_t k = 0; k < p.n; k++)
+		works[k] = work_new(g, b, p.jobs_of[k]);
+	for (size_t i = 0; i < n; i++)
+		work_add(works[p.work_of[i]], &jobs[i], op_table_find(g->config.ops, jobs[i].job.op));
+	for (size_t k = 0; k < p.n; k++)
+		work_start(works[k]);
+	return p.n;
 }
 
 /* How many jobs one claim is to bring: enough for every thread's next few works, judged by how many the last claim put into one. So slow jobs, which run one by one,
@@ -149,18 +156,20 @@ static uint32_t claim_size(const struct scheduler *s, unsigned threads)
 	return want < CLAIM_MIN ? CLAIM_MIN : want < CLAIM_MAX ? (uint32_t)want : CLAIM_MAX;
 }
 
-/* Claims. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs. */
+/* Claims. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs.
+ * What is claimed must be given to somebody or given back, so the memory for that is taken first. */
 static int64_t claim(struct engine *g)
 {
 	struct scheduler *s = &g->scheduler;
-	struct batch *b = calloc(1, sizeof(*b));
 	uint32_t max = claim_size(s, g->config.job_threads);
+	struct batch *b = batch_new(max);
 
-	if (b == NULL)
+	if (b == NULL) {
+		log_event(LOG_WARN, "no_memory_to_claim", LF_INT("jobs", max));
 		return CLAIM_RETRY_MS;
+	}
 	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = s->worker, .max = max, .now = engine_now(g), .arena = &b->arena}};
 	atomic_store(&s->maybe_ready, false);
-	atomic_store(&b->works, 1); /* ours, until all are distributed */
 	if (engine_apply(g, &c) != 0) {
 		log_err(LOG_WARN, "claim_failed", &c.err);
 		atomic_store(&s->maybe_ready, true);
@@ -169,10 +178,7 @@ static int64_t claim(struct engine *g)
 		s->jobs_a_work = (unsigned)((c.claim.n + works - 1) / (works > 0 ? works : 1));
 	}
 	bool failed = c.code != 0, more = !failed && c.claim.n == max;
-	if (atomic_fetch_sub(&b->works, 1) == 1) {
-		arena_release(&b->arena);
-		free(b);
-	}
+	batch_release(b);
 	if (more)
 		atomic_store(&s->maybe_ready, true);
 	return failed ? CLAIM_RETRY_MS : more ? 0 : INT64_MAX;

@@ -3,6 +3,7 @@
 #include "rt/log.h"
 #include "rt/metrics.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define BACKOFF_BASE_MS 1000
@@ -11,12 +12,28 @@
 
 /* ---- life ---- */
 
+struct batch *batch_new(size_t max)
+{
+	struct batch *b = calloc(1, sizeof(*b) + max * (sizeof(struct work) + sizeof(struct work_job)));
+
+	if (b != NULL)
+		atomic_store(&b->refs, 1); /* the caller's */
+	return b;
+}
+
+void batch_release(struct batch *b)
+{
+	if (atomic_fetch_sub(&b->refs, 1) != 1)
+		return;
+	arena_release(&b->arena);
+	free(b);
+}
+
 struct work *work_new(struct engine *g, struct batch *b, size_t cap)
 {
-	struct work *w = calloc(1, sizeof(*w) + cap * sizeof(w->jobs[0]));
+	struct work *w = (struct work *)(b->room + b->used);
 
-	if (w == NULL)
-		return NULL;
+	b->used += sizeof(*w) + cap * sizeof(w->jobs[0]);
 	w->g = g;
 	w->batch = b;
 	w->worker = g->scheduler.worker;
@@ -27,6 +44,7 @@ struct work *work_new(struct engine *g, struct batch *b, size_t cap)
 
 void work_add(struct work *w, struct claimed *c, const struct op *op)
 {
+	assert(w->n < w->cap);
 	struct work_job *j = &w->jobs[w->n++];
 
 	j->claimed = c;
@@ -38,7 +56,7 @@ static void take_in_hand(struct work *w)
 	struct scheduler *s = &w->g->scheduler;
 
 	atomic_store(&w->refs, (unsigned)w->n);
-	atomic_fetch_add(&w->batch->works, 1);
+	atomic_fetch_add(&w->batch->refs, 1);
 	pthread_mutex_lock(&s->lock);
 	w->next = s->works;
 	w->prev = NULL;
@@ -102,11 +120,7 @@ void work_release(struct work *w)
 	mill_output_free(w->output);
 	arena_release(&w->arena);
 	let_go(w); /* the engine may end once nothing is in hand: nothing of it is touched after this */
-	free(w);
-	if (atomic_fetch_sub(&b->works, 1) == 1) {
-		arena_release(&b->arena);
-		free(b);
-	}
+	batch_release(b);
 }
 
 /* ---- the end of an attempt is committed ---- */

@@ -1,4 +1,5 @@
-/* Measures the SQLite catalogue by itself: bench_catalog DIR [FILES [WAITING-JOBS]]; or, on what an earlier run left there, bench_catalog DIR read. Not a test: it is built and never run by the suite.
+/* Measures the SQLite catalogue by itself: bench_catalog DIR [FILES [WAITING-JOBS]]; or, on what an earlier run left there, bench_catalog DIR read;
+ * or bench_catalog DIR crowd [WAITING-JOBS]: claims while one owner has so many waiting jobs and another one. Not a test: it is built and never run by the suite.
  * Prints wall-clock rates and the CPU time a unit took; DIR must be an empty directory on the disk to be measured. */
 #include "catalog/catalog.h"
 
@@ -271,6 +272,92 @@ static void bench_both(const char *dir)
 	printf("    log of %.1f MiB\n", (double)st.st_size / 1048576);
 }
 
+/* ---- one owner's crowd and another's one job ---- */
+
+#define CROWD_FILE_JOBS 1000 /* jobs of one file */
+
+static void add_crowd(const char *owner, size_t jobs_of_it)
+{
+	static struct job jobs[CROWD_FILE_JOBS];
+	struct upload *u = &uploads[0];
+
+	fill_upload(u, content[0], 64, true);
+	u->file.owner = str_of(owner);
+	batch[0] = &u->change;
+	apply(1);
+	for (size_t i = 0; i < jobs_of_it; i++)
+		jobs[i] = (struct job){.id = new_id(),
+				       .file = u->file.id,
+				       .op = i % 2 == 0 ? STR("sha256") : STR("sha512"),
+				       .op_version = 1,
+				       .params = STR("{}"),
+				       .priority = 3,
+				       .max_attempts = 3,
+				       .run_at = NOW,
+				       .created_at = NOW};
+	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = str_of(owner), .jobs = jobs, .n = jobs_of_it}};
+	batch[0] = &c;
+	apply(1);
+}
+
+/* Claims and gives back, so that the queue stays as long; how many jobs were claimed before the other owner's first one, -1 = it never came. */
+static long bench_claims(struct uuid worker, uint32_t max, const char *what)
+{
+	static struct change backs[BATCH_MAX];
+	double took[200];
+	long before = 0, met = -1;
+
+	for (size_t round = 0; round < ARRAY_LEN(took); round++) {
+		struct arena a = ARENA_INIT;
+		struct change claim = {.kind = CHANGE_CLAIM, .claim = {.worker = worker, .max = max, .now = NOW, .arena = &a}};
+		double t = seconds(CLOCK_MONOTONIC);
+
+		batch[0] = &claim;
+		apply(1);
+		took[round] = seconds(CLOCK_MONOTONIC) - t;
+		for (size_t i = 0; i < claim.claim.n; i++) {
+			const struct claimed *c = &claim.claim.jobs[i];
+
+			if (met < 0 && str_eq(c->owner, STR("other")))
+				met = before + (long)i;
+			backs[i] = (struct change){
+				.kind = CHANGE_FINISH,
+				.finish = {
+					.job = c->job.id, .fence = c->job.fence, .worker = worker, .state = JOB_QUEUED, .give_back = true}};
+			batch[i] = &backs[i];
+		}
+		before += (long)claim.claim.n;
+		apply(claim.claim.n);
+		arena_release(&a);
+	}
+	qsort(took, ARRAY_LEN(took), sizeof(*took), compare);
+	printf("%-44s claim of %3u: p50 %7.1f us, p99 %7.1f us\n", what, max, took[ARRAY_LEN(took) / 2] * 1e6,
+	       took[ARRAY_LEN(took) * 99 / 100] * 1e6);
+	return met;
+}
+
+static void bench_crowd(size_t total)
+{
+	struct uuid worker = new_id();
+	struct change beat = {.kind = CHANGE_BEAT, .beat = {.worker = worker, .now = NOW, .expires_at = NOW + 15000, .first = true}};
+	struct watch w;
+
+	batch[0] = &beat;
+	apply(1);
+	add_crowd("crowd", CROWD_FILE_JOBS);
+	bench_claims(worker, 16, "1,000 jobs wait");
+	bench_claims(worker, BATCH_MAX, "1,000 jobs wait");
+	w = start();
+	for (size_t n = CROWD_FILE_JOBS; n < total; n += CROWD_FILE_JOBS)
+		add_crowd("crowd", CROWD_FILE_JOBS);
+	report("adding jobs by the thousand", total, w);
+	catalog_idle(cat);
+	add_crowd("other", 1);
+	long met = bench_claims(worker, 16, "a million of one owner, one of another");
+	printf("    the other owner's job came behind %ld of the crowd (-1: not among 3,200)\n", met);
+	bench_claims(worker, BATCH_MAX, "a million of one owner, one of another");
+}
+
 /* The ids of an existing catalogue, in random order of reading later. */
 static void load_ids(void)
 {
@@ -319,6 +406,15 @@ int main(int argc, char **argv)
 		report("listing, pages of 200", n_stored, w);
 		bench_reads(300000);
 		bench_reads(300000);
+		catalog_free(cat);
+		return 0;
+	}
+	if (argc > 2 && strcmp(argv[2], "crowd") == 0) {
+		bench_crowd(argc > 3 ? waiting : 1000000);
+		w = start();
+		catalog_free(cat);
+		must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
+		report("close and open with them", 1, w);
 		catalog_free(cat);
 		return 0;
 	}
