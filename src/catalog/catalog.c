@@ -1,6 +1,8 @@
 /* The layer every call passes: checks arguments and the seal, then asks the implementation. */
 #include "catalog/catalog_impl.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -239,6 +241,35 @@ static bool mark_allowed(struct change *ch)
 	return d->at < 0 ? invalid(ch, "at") : true;
 }
 
+static_assert(offsetof(struct change, recurring.add) == offsetof(struct change, add_jobs));
+
+static bool recurring_allowed(struct change *ch)
+{
+	const struct recurring_state *to = &ch->recurring.to;
+
+	if (to->name.len == 0 || to->name.len > RECURRING_NAME_MAX)
+		return invalid(ch, "name");
+	if (ch->recurring.forget)
+		return ch->recurring.add.n == 0 ? true : invalid(ch, "jobs");
+	if (!to->schedule.p || to->schedule.len > RECURRING_SCHEDULE_MAX)
+		return invalid(ch, "schedule");
+	if (to->due_at <= 0)
+		return invalid(ch, "due_at");
+	if (to->since < 0 || to->upto < to->since || to->before <= to->since || to->before > to->upto + 1)
+		return invalid(ch, "before");
+	return ch->recurring.add.n == 0 || add_jobs_allowed(ch);
+}
+
+bool recurring_as_it_was(struct change *ch, const struct recurring_state *now)
+{
+	const struct change_recurring *r = &ch->recurring;
+
+	if (now ? r->was_there && now->due_at == r->was_due_at && now->before == r->was_before : !r->was_there)
+		return true;
+	change_refuse(ch, ERR_STALE, "the entry has gone on meanwhile");
+	return false;
+}
+
 bool change_allowed(struct change *ch)
 {
 	ch->code = 0;
@@ -257,6 +288,8 @@ bool change_allowed(struct change *ch)
 		return uuid_is_zero(ch->beat.worker) ? invalid(ch, "worker") : true;
 	case CHANGE_MARK_DAMAGED:
 		return mark_allowed(ch);
+	case CHANGE_RECURRING:
+		return recurring_allowed(ch);
 	case CHANGE_SCRUB_POSITION:
 	case CHANGE_RECLAIM:
 	case CHANGE_CANCEL_JOB:
@@ -470,6 +503,11 @@ int catalog_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct
 int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->expired(c, now, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->recurring(c, a, ret, ret_n, e);
 }
 
 int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)

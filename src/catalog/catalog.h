@@ -39,6 +39,7 @@ enum change_kind {
 	CHANGE_PURGE,
 	CHANGE_MARK_DAMAGED,
 	CHANGE_SCRUB_POSITION,
+	CHANGE_RECURRING,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -199,6 +200,27 @@ struct scrub_position {
 	bool whole; /* the round has ended */
 };
 
+/* Where a recurring entry of the configuration stands: which due time was begun last, and how far the run that it began has come. A run deals with the files of numbers
+ * since + 1 … upto, from the newest down. */
+#define RECURRING_NAME_MAX 40 /* bytes */
+#define RECURRING_SCHEDULE_MAX 512
+struct recurring_state {
+	struct str name;
+	struct str schedule; /* expression and zone by which due_at was counted */
+	int64_t due_at; /* Unix ms; before the first due time, since when it is counted */
+	int64_t since, upto; /* row numbers of files */
+	int64_t before; /* the files from this number up have their jobs; since + 1: all have, the run is whole */
+};
+
+/* A run, or a part of one, with the jobs it adds: all or nothing, so that each due time is begun once and each file gets its jobs once, whenever the server is killed. */
+struct change_recurring {
+	struct change_add_jobs add; /* as ADD_JOBS, with its errors; n may be 0. Stays first: catalogues read it as change.add_jobs */
+	struct recurring_state to; /* what becomes of the entry */
+	bool was_there; /* with these; ERR_STALE when it is not as it was, and nothing happens */
+	int64_t was_due_at, was_before;
+	bool forget; /* the entry's state goes instead */
+};
+
 struct change {
 	enum change_kind kind;
 	int code; /* out: 0 or ERR_…; ERR_INVALID_VALUE with the field when the caller asked for what cannot be stored */
@@ -222,6 +244,7 @@ struct change {
 		struct change_purge purge;
 		struct change_mark_damaged mark_damaged;
 		struct scrub_position scrub_position;
+		struct change_recurring recurring;
 	};
 };
 
@@ -342,6 +365,9 @@ struct expired {
 };
 [[nodiscard]] int catalog_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n,
 				  struct err *e);
+
+/* All entries that have a state, by name. */
+[[nodiscard]] int catalog_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 
 struct outbox_entry {
 	int64_t seq;

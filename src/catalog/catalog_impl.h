@@ -39,6 +39,7 @@ struct catalog_ops {
 	int (*damaged_count)(struct catalog *c, uint64_t *ret, struct err *e);
 	int (*check)(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 	int (*expired)(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
+	int (*recurring)(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 	int (*outbox)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n,
 		      struct err *e);
 };
@@ -79,6 +80,9 @@ void job_settle_done(struct job *job);
 bool job_born_final(const struct job *job); /* it rode along with the upload */
 /* Earlier jobs of the change for the same file as its job i; their file numbers are known. */
 size_t change_jobs_before(const struct change_add_jobs *add, size_t i);
+
+/* Whether the entry is as the change takes it to be; else it is refused. NULL: it has no state. */
+bool recurring_as_it_was(struct change *ch, const struct recurring_state *now);
 
 /* Where the same work on the same bytes of the same owner is looked for. A collision only costs a miss: compare before use. */
 int64_t artifact_key(struct str owner, struct str op, uint32_t version, struct str params, const uint8_t sha256[32]);

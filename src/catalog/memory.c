@@ -187,6 +187,7 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_PURGE] = mem_purge,
 	[CHANGE_MARK_DAMAGED] = mem_mark_damaged,
 	[CHANGE_SCRUB_POSITION] = mem_scrub_position_write,
+	[CHANGE_RECURRING] = mem_recurring_write,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -229,6 +230,7 @@ static void release(struct catalog *c)
 	free(m->outbox);
 	free(m->doomed);
 	arena_release(&m->names);
+	mem_recurring_release(m);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -254,6 +256,7 @@ static const struct catalog_ops OPS = {
 	.damaged_count = mem_damaged_count,
 	.check = mem_check,
 	.expired = mem_expired,
+	.recurring = mem_recurring,
 	.outbox = mem_outbox,
 };
 

@@ -57,6 +57,11 @@ struct mem_sent {
 	struct job job; /* as it ended; the strings are the row's */
 };
 
+struct mem_recurring {
+	struct recurring_state state;
+	char *text; /* owns both strings */
+};
+
 struct mem {
 	struct catalog base;
 	pthread_mutex_t lock; /* guards everything below */
@@ -73,6 +78,8 @@ struct mem {
 	struct arena names;
 	uint64_t waiting, running, final[JOB_STATES];
 	struct scrub_position scrub;
+	struct mem_recurring *recurring; /* by name */
+	size_t n_recurring, cap_recurring;
 };
 
 /* memory.c */
@@ -116,6 +123,11 @@ int mem_stored(struct catalog *c, struct stored_at after, uint32_t max, struct a
 int mem_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
+
+/* memory_recurring.c */
+void mem_recurring_write(struct mem *m, struct change *ch);
+int mem_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
+void mem_recurring_release(struct mem *m);
 
 /* memory_chain.c */
 /* A job of the file ended: the held ones are looked through. Room in the outbox was reserved. Returns how many became ready. */

@@ -276,6 +276,7 @@ static const struct catalog_ops OPS = {
 	.blob_doomed = sq_blob_doomed,
 	.stored = sq_stored,
 	.scrub_position = sq_scrub_position,
+	.recurring = sq_recurring,
 	.damaged_count = sq_damaged_count,
 	.check = sq_check,
 	.expired = sq_expired,

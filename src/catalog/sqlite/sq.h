@@ -150,6 +150,7 @@ int sq_outbox_done(struct sq *q, struct change *ch);
 int sq_purge(struct sq *q, struct change *ch);
 int sq_mark_damaged(struct sq *q, struct change *ch);
 int sq_scrub_position_write(struct sq *q, struct change *ch);
+int sq_recurring_write(struct sq *q, struct change *ch);
 
 /* ---- ending.c: what several changes share ---- */
 
@@ -235,6 +236,9 @@ int sq_stored(struct catalog *c, struct stored_at after, uint32_t max, struct ar
 int sq_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 int sq_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 int sq_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
+
+/* ---- recurring.c ---- */
+int sq_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 
 /* ---- read.c, list.c ---- */
 int sq_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);

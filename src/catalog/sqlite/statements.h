@@ -116,6 +116,10 @@ W_ROW(OUTPUTS_DELETE, "DELETE FROM output WHERE job IN (SELECT number FROM job W
 /* ---- damage ---- */
 W_ROW(FILE_MARK, "UPDATE file SET damaged_at = ?2 WHERE id = ?1 AND deleted_at IS NULL AND (damaged_at IS NULL) <> (?2 IS NULL)")
 W_ROW(OUTPUT_MARK, "UPDATE output SET damaged_at = ?2 WHERE blob = ?1 AND (damaged_at IS NULL) <> (?2 IS NULL)")
+W_ROW(RECURRING_FIND, "SELECT due_at, before FROM recurring WHERE name = ?1")
+W_ROW(RECURRING_PUT, "INSERT INTO recurring (name, schedule, due_at, since, upto, before) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+		     " ON CONFLICT (name) DO UPDATE SET schedule = ?2, due_at = ?3, since = ?4, upto = ?5, before = ?6")
+W_ROW(RECURRING_FORGET, "DELETE FROM recurring WHERE name = ?1")
 W_ROW(SCRUB_WRITE, "UPDATE meta SET value = CASE key WHEN 'scrub_kind' THEN ?1 WHEN 'scrub_number' THEN ?2 WHEN 'scrub_n' THEN ?3"
 		   " WHEN 'scrub_began_at' THEN ?4 ELSE ?5 END" SCRUB_KEYS)
 
@@ -186,6 +190,7 @@ R_ROW(JOBS_BY_FILE, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FR
 R_ROW(DOOMED, "SELECT d.blob FROM doomed AS d ORDER BY d.blob LIMIT ?1")
 R_ROW(EXPIRED,
       "SELECT id, owner FROM file WHERE expires_at IS NOT NULL AND deleted_at IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2")
+R_ROW(RECURRING, "SELECT name, schedule, due_at, since, upto, before FROM recurring ORDER BY name")
 R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.priority, j.max_attempts, j.created_at,"
 	      " r.state, r.attempt, r.losses, r.fence, r.run_at, r.started_at, r.finished_at, r.error, r.detail, r.result, r.cached,"
 	      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"

@@ -11,8 +11,8 @@ static const struct {
 	CMFixtureFunction begin;
 } BACKENDS[] = {{"memory", world_memory}, {"sqlite", world_sqlite}};
 
-static const struct named_test *const PARTS[] = {contract_files,   contract_queue,  contract_jobs,   contract_lists,
-						 contract_outputs, contract_chains, contract_stored, contract_ends};
+static const struct named_test *const PARTS[] = {contract_files,  contract_queue,  contract_jobs, contract_lists,    contract_outputs,
+						 contract_chains, contract_stored, contract_ends, contract_recurring};
 
 static int run_backend(const char *name, CMFixtureFunction begin)
 {
