@@ -91,6 +91,18 @@ ERR_ROW(COMMAND_FAILED, 141, "command_failed", 422, false, "The command ended wi
 ERR_ROW(INPUT_FAILED, 142, "input_failed", 422, false, "The job whose output was to be the input did not succeed")
 ERR_ROW(RUNNER_UNAVAILABLE, 143, "runner_unavailable", 503, true, "The sealed runner cannot be started now")
 
+/* What the server sends out; a client sees most of them only as the error of a delivery */
+ERR_ROW(URL_NOT_ALLOWED, 150, "url_not_allowed", 422, false, "Requests may not be sent to this URL")
+ERR_ROW(BLOCKED, 151, "blocked", 422, false, "The host has an address that requests may not be sent to")
+ERR_ROW(UNRESOLVED, 152, "unresolved", 502, true, "The host's name could not be resolved")
+ERR_ROW(CONNECT_FAILED, 153, "connect_failed", 502, true, "The other server could not be reached")
+ERR_ROW(TLS_FAILED, 154, "tls_failed", 502, true, "The other server's certificate or TLS is not acceptable")
+ERR_ROW(PEER_TIMEOUT, 155, "peer_timeout", 504, true, "The other server took too long")
+ERR_ROW(BAD_ANSWER, 156, "bad_answer", 502, true, "The other server's answer is not HTTP")
+ERR_ROW(ANSWER_TOO_LARGE, 157, "answer_too_large", 502, true, "The head of the other server's answer is too large")
+ERR_ROW(CONNECTION_LOST, 158, "connection_lost", 502, true, "The other server closed the connection too early")
+ERR_ROW(TOO_MANY_REDIRECTS, 159, "too_many_redirects", 502, true, "The other server redirected too often")
+
 /* Starting up */
 ERR_ROW(BAD_CONFIG, 120, "bad_config", 500, false, "The configuration is wrong")
 ERR_ROW(IN_USE, 121, "in_use", 500, false, "The data directory is in use")
