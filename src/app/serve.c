@@ -87,6 +87,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.lease_ms = s->lease_ms,
 		.beat_ms = s->beat_ms,
 		.reclaim_ms = s->reclaim_ms,
+		.scrub_rate = s->scrub_rate,
+		.scrub_every_ms = s->scrub_every_ms,
 		.sweep_every_ms = s->sweep_every_ms,
 		.idempotency_ms = s->idempotency_ms,
 		.tombstone_ms = s->tombstone_ms,

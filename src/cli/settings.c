@@ -35,6 +35,11 @@ static const struct config_option options[] = {
 	{"data", "backup_hold", NULL, CONFIG_DURATION, AT(backup_hold_ms), "24h", 100, 365 * DAY, NULL,
 	 "How long a backup under way may keep the bytes of deleted files from being removed."},
 
+	{"data", "scrub_rate", NULL, CONFIG_SIZE, AT(scrub_rate), "8MiB", 0, 64 * GIB, NULL,
+	 "Bytes a second of what is stored that are read again and compared with their digests; 0 turns this off."},
+	{"data", "scrub_every", NULL, CONFIG_DURATION, AT(scrub_every_ms), "30d", SECOND, 3650 * DAY, NULL,
+	 "How long after the begin of one round of reading all again the next may begin."},
+
 	{"files", "max_size", NULL, CONFIG_SIZE, AT(file_max), "5GiB", 1, 8 * TIB, NULL, "Largest file taken."},
 	{"files", "inline_max", NULL, CONFIG_SIZE, AT(inline_max), "32KiB", 0, 1 * MIB, NULL,
 	 "Files up to this size are kept in the catalogue."},

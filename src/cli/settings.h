@@ -23,6 +23,8 @@ struct settings {
 	uint64_t file_max, inline_max, free_reserve;
 	int64_t uploads_max;
 	const char *default_ops;
+	uint64_t scrub_rate;
+	int64_t scrub_every_ms;
 	int64_t sweep_every_ms, tombstone_ms, idempotency_ms;
 	/* http */
 	int64_t http_threads, connections, connections_per_address;

@@ -9,7 +9,7 @@
 
 static int init_parts(struct engine *g, struct err *e)
 {
-	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox};
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox, &g->scrub.sleeper};
 	int rc = uploads_init(g, e);
 
 	if (rc == 0)
@@ -24,12 +24,12 @@ static int init_parts(struct engine *g, struct err *e)
 	pthread_condattr_destroy(&attr);
 	if (rc == 0 && (pthread_mutex_init(&g->scheduler.lock, NULL) != 0 || pthread_mutex_init(&g->waits.lock, NULL) != 0))
 		rc = err_set(e, ERR_NO_MEMORY, "no mutex");
-	return rc;
+	return rc == 0 ? scrub_init(&g->scrub, e) : rc;
 }
 
 static void release_parts(struct engine *g)
 {
-	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox};
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox, &g->scrub.sleeper};
 
 	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)
 		sleeper_release(sleepers[i]);
@@ -37,6 +37,7 @@ static void release_parts(struct engine *g)
 	pthread_mutex_destroy(&g->scheduler.lock);
 	pthread_mutex_destroy(&g->waits.lock);
 	events_release(g);
+	scrub_release(&g->scrub);
 	uploads_release(g);
 }
 
@@ -115,7 +116,9 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if ((rc = scheduler_start(g, e)) != 0)
 		return rc;
-	return janitor_start(g, e);
+	if ((rc = janitor_start(g, e)) != 0)
+		return rc;
+	return scrub_start(g, e);
 }
 
 void engine_quiesce(struct engine *g)
@@ -129,6 +132,7 @@ void engine_quiesce(struct engine *g)
 void engine_stop(struct engine *g, int64_t grace_ms)
 {
 	engine_quiesce(g);
+	scrub_stop(g);
 	janitor_stop(g);
 	scheduler_stop(g, grace_ms);
 	pool_free(g->jobs);

@@ -38,6 +38,8 @@ struct engine_config {
 	struct runner *runner; /* borrowed; runs the jobs */
 	const char *default_ops; /* structured-field list */
 	int64_t lease_ms, beat_ms, reclaim_ms; /* 15,000 / 4,000 / 2,000 */
+	uint64_t scrub_rate; /* bytes a second that are read again; 0 = none */
+	int64_t scrub_every_ms; /* from the begin of a round to the next */
 	int64_t sweep_every_ms; /* 0 = only at start */
 	int64_t idempotency_ms, tombstone_ms; /* 24 h, 30 d */
 	unsigned events_readers; /* at once */

@@ -173,6 +173,21 @@ struct uploads {
 	unsigned n_spare;
 };
 
+/* Reads what is stored again; its thread's own. scrub.c */
+struct scrub {
+	struct sleeper sleeper;
+	struct scrub_position position;
+	struct arena row; /* texts of `now` */
+	struct stored now;
+	bool reading, again; /* `now` is being read; for the second time */
+	int fd;
+	off_t at;
+	struct digest_set *digest;
+	uint8_t *chunk;
+	int64_t credit; /* bytes that may be read now */
+	int64_t round_bytes, saved_at;
+};
+
 struct engine {
 	struct engine_config config;
 	struct env *env;
@@ -192,6 +207,7 @@ struct engine {
 	struct events events;
 	struct uploads uploads;
 	struct sleeper janitor, outbox;
+	struct scrub scrub;
 	_Atomic bool doomed_waiting;
 	_Atomic unsigned storing; /* outputs being flushed */
 };
@@ -293,6 +309,14 @@ void events_stop(struct engine *g);
 [[nodiscard]] int janitor_start(struct engine *g, struct err *e);
 void janitor_stop(struct engine *g);
 void janitor_look_at_space(struct engine *g); /* sets space_low; any thread */
+
+/* scrub.c */
+[[nodiscard]] int scrub_init(struct scrub *s, struct err *e);
+void scrub_release(struct scrub *s);
+[[nodiscard]] int scrub_start(struct engine *g, struct err *e);
+void scrub_stop(struct engine *g);
+/* Reads on, about `allowed` bytes; returns how many. */
+int64_t scrub_step(struct engine *g, int64_t allowed);
 
 /* outbox.c */
 [[nodiscard]] int outbox_start(struct engine *g, struct err *e);

@@ -195,6 +195,17 @@ static void look_at_runner(struct engine *g, struct runner_stats *last)
 	*last = now;
 }
 
+static void look_at_damage(struct engine *g)
+{
+	struct err e = ERR_INIT;
+	uint64_t n;
+
+	if (catalog_damaged_count(g->catalog, &n, &e) == 0)
+		metric_set(METRIC_DAMAGED_FILES, (int64_t)n);
+	else
+		log_err(LOG_WARN, "damage_not_counted", &e);
+}
+
 struct janitor_times { /* when each is due, monotonic ms */
 	int64_t purge, doomed, sweep;
 };
@@ -212,6 +223,8 @@ static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
 	if (atomic_exchange(&g->doomed_waiting, false) || now >= due->doomed) {
 		due->doomed = now + (remove_doomed(g) ? AGAIN_MS : HELD_MS);
 	}
+	if (now >= due->purge)
+		look_at_damage(g);
 	if (now >= due->purge)
 		due->purge = now + (purge(g) ? PURGE_EVERY_MS : AGAIN_MS);
 	if (now >= due->sweep) {
