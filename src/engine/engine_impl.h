@@ -182,10 +182,13 @@ struct scrub {
 	bool reading, again; /* `now` is being read; for the second time */
 	int fd;
 	off_t at;
-	struct digest_set *digest;
+	struct digest_set *digest; /* with `chunk` from the first step on */
 	uint8_t *chunk;
 	int64_t credit; /* bytes that may be read now */
-	int64_t round_bytes, saved_at;
+	int64_t round_bytes; /* read in this round, since the start */
+	int64_t saved_at; /* mono ms: when the position was kept last */
+	int64_t unsaved; /* bytes read since */
+	unsigned passed_over; /* steps, because the server was busy */
 };
 
 struct engine {
@@ -237,6 +240,7 @@ void scheduler_cancel_file(struct engine *g, struct uuid file); /* its running j
 
 void scheduler_room(struct engine *g); /* a work began or ended */
 bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence); /* this attempt: claimed here and its end not yet committed */
+bool scheduler_any_inhand(struct engine *g);
 void scheduler_runner_unavailable(struct engine *g, const struct err *e); /* nothing is claimed for a while */
 
 /* work.c: from claim to finish */
@@ -311,10 +315,13 @@ void janitor_stop(struct engine *g);
 void janitor_look_at_space(struct engine *g); /* sets space_low; any thread */
 
 /* scrub.c */
-[[nodiscard]] int scrub_init(struct scrub *s, struct err *e);
+void scrub_init(struct scrub *s);
 void scrub_release(struct scrub *s);
 [[nodiscard]] int scrub_start(struct engine *g, struct err *e);
 void scrub_stop(struct engine *g);
+void scrub_resume(struct engine *g); /* the position is what the catalogue has */
+/* What is due every quarter of a second: nothing, or a step; returns how many bytes were read. */
+int64_t scrub_tick(struct engine *g);
 /* Reads on, about `allowed` bytes; returns how many. */
 int64_t scrub_step(struct engine *g, int64_t allowed);
 
@@ -325,6 +332,7 @@ void outbox_stop(struct engine *g);
 
 /* intake.c */
 bool uploads_inflight(struct engine *g, struct uuid file);
+bool uploads_any(struct engine *g); /* one is under way */
 [[nodiscard]] int uploads_init(struct engine *g, struct err *e);
 void uploads_wait_none(struct engine *g); /* until every open upload has ended */
 void uploads_release(struct engine *g);

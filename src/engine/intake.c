@@ -383,3 +383,11 @@ bool uploads_inflight(struct engine *g, struct uuid file)
 	pthread_mutex_unlock(&g->uploads.lock);
 	return found;
 }
+
+bool uploads_any(struct engine *g)
+{
+	pthread_mutex_lock(&g->uploads.lock);
+	bool any = g->uploads.open > 0;
+	pthread_mutex_unlock(&g->uploads.lock);
+	return any;
+}

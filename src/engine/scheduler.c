@@ -327,6 +327,16 @@ bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence)
 	return found;
 }
 
+bool scheduler_any_inhand(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+
+	pthread_mutex_lock(&s->lock);
+	bool any = s->inhand > 0;
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
 void scheduler_runner_unavailable(struct engine *g, const struct err *e)
 {
 	int64_t now = engine_mono(g);

@@ -1,10 +1,14 @@
-/* The scrub: reads all that is stored again, at a bounded rate, and marks what is not what was acknowledged.
+/* The scrub: reads all that is stored again, at a bounded rate, and marks what is not what was acknowledged; what is whole again loses its mark.
  *
  * The bound needs no clock: a step is allowed what the rate gives for STEP_MS and is followed by a sleep of at least that long. What a step took too much, such as
- * an inline file read at once, is a debt of the next ones. Bytes that do not match are read a second time before the mark. A row may go while its bytes are
- * read: the mark is then refused, and nothing is lost by it. Bytes are read past the page cache, for what lies there says nothing about the disk.
+ * an inline file read at once, is a debt of the next ones. While uploads or jobs are under way only one step in BUSY_STEPS is taken: they have the disk to themselves, and
+ * a server that is never idle is read through nevertheless.
  *
- * How far it has come is kept in the catalogue now and then; what was read since is read again after a restart. */
+ * Bytes that do not match are read a second time before the mark. A row may go while its bytes are read: the mark is then refused, and nothing is lost by it.
+ * Bytes are read past the page cache, for what lies there says nothing about the disk, and are not left in it.
+ *
+ * How far it has come is kept in the catalogue now and then and at a stop. After a restart the round goes on behind that row; after a kill at most SAVE_BYTES and a row,
+ * or what SAVE_MS allow, are read again. */
 #include "base/fd.h"
 #include "engine/engine_impl.h"
 #include "rt/log.h"
@@ -19,13 +23,13 @@
 #define CHUNK (128u << 10)
 #define ROW_COST 4096 /* bytes that a row counts at least */
 #define SAVE_MS 10000
+#define SAVE_BYTES (64 << 20)
+#define BUSY_STEPS 16
 #define DIGESTS (1u << DIGEST_SHA256)
 
-int scrub_init(struct scrub *s, struct err *e)
+void scrub_init(struct scrub *s)
 {
 	s->fd = -1;
-	s->chunk = malloc(CHUNK);
-	return s->chunk != NULL ? digest_set_new(&s->digest, DIGESTS, e) : err_set(e, ERR_NO_MEMORY, "no memory for the scrub");
 }
 
 void scrub_release(struct scrub *s)
@@ -43,6 +47,7 @@ static void save_position(struct engine *g)
 	if (engine_apply(g, &c) != 0)
 		log_err(LOG_WARN, "scrub_position_not_kept", &c.err);
 	g->scrub.saved_at = engine_mono(g);
+	g->scrub.unsaved = 0;
 }
 
 /* ---- one row ---- */
@@ -54,24 +59,29 @@ static void row_done(struct engine *g)
 	s->position.at = s->now.at;
 	s->reading = s->again = false;
 	fd_close(&s->fd);
-	if (engine_mono(g) - s->saved_at >= SAVE_MS)
+	if (s->unsaved >= SAVE_BYTES || engine_mono(g) - s->saved_at >= SAVE_MS)
 		save_position(g);
 }
 
+/* why NULL: the bytes are whole again. */
 static void mark(struct engine *g, const char *why)
 {
 	struct scrub *s = &g->scrub;
 	bool file = s->now.at.kind == STORED_FILE;
-	struct change c = {.kind = CHANGE_MARK_DAMAGED,
-			   .mark_damaged = {.file = file ? s->now.id : (struct uuid){}, .blob = s->now.blob, .at = engine_now(g)}};
+	struct change c = {
+		.kind = CHANGE_MARK_DAMAGED,
+		.mark_damaged = {.file = file ? s->now.id : (struct uuid){}, .blob = s->now.blob, .at = why != NULL ? engine_now(g) : 0}};
 	char id[UUID_TEXT_LEN + 1];
 
 	uuid_format(id, s->now.id);
-	if (engine_apply(g, &c) == 0)
-		log_event(LOG_ERROR, "damaged", LF_CSTR("kind", file ? "file" : "output"), LF_CSTR(file ? "file" : "job", id),
-			  LF_CSTR("why", why));
-	else if (c.code != ERR_FILE_NOT_FOUND && c.code != ERR_OUTPUT_NOT_FOUND)
-		log_err(LOG_WARN, "damage_not_marked", &c.err);
+	if (engine_apply(g, &c) != 0) {
+		if (c.code != ERR_FILE_NOT_FOUND && c.code != ERR_OUTPUT_NOT_FOUND)
+			log_err(LOG_WARN, "damage_not_marked", &c.err);
+	} else if (c.mark_damaged.changed > 0) {
+		log_event(why != NULL ? LOG_ERROR : LOG_WARN, why != NULL ? "damaged" : "whole_again",
+			  LF_CSTR("kind", file ? "file" : "output"), LF_CSTR(file ? "file" : "job", id),
+			  LF_CSTR("why", why != NULL ? why : "digest"));
+	}
 	row_done(g);
 }
 
@@ -90,8 +100,11 @@ static void judge(struct engine *g)
 	if (digest_set_finish(s->digest, &e) != 0) {
 		unreadable(g, &e);
 	} else if (memcmp(digest_set_get(s->digest, DIGEST_SHA256, &n), s->now.sha256, sizeof(s->now.sha256)) == 0) {
-		row_done(g);
-	} else if (s->again) {
+		if (s->now.damaged_at)
+			mark(g, NULL);
+		else
+			row_done(g);
+	} else if (s->again || s->now.damaged_at) {
 		mark(g, "digest");
 	} else {
 		s->again = true;
@@ -149,6 +162,7 @@ static int64_t read_piece(struct engine *g, int64_t allowed)
 		return 0;
 	}
 	digest_set_update(s->digest, s->chunk, (size_t)n);
+	(void)posix_fadvise(s->fd, s->at, n, POSIX_FADV_DONTNEED);
 	s->at += n;
 	if (n == 0 || (uint64_t)s->at >= s->now.size)
 		judge(g);
@@ -188,7 +202,7 @@ static bool begin_row(struct engine *g)
 
 	if (!s->again && !next_row(g))
 		return false;
-	if (s->now.damaged_at || s->now.shared) {
+	if (s->now.shared) {
 		row_done(g);
 		return true;
 	}
@@ -202,11 +216,29 @@ static bool begin_row(struct engine *g)
 	return true;
 }
 
+static bool take_room(struct scrub *s)
+{
+	struct err e = ERR_INIT;
+	int rc = 0;
+
+	if (s->chunk == NULL)
+		s->chunk = malloc(CHUNK);
+	if (s->chunk == NULL)
+		rc = err_set(&e, ERR_NO_MEMORY, "no memory to read into");
+	else if (s->digest == NULL)
+		rc = digest_set_new(&s->digest, DIGESTS, &e);
+	if (rc != 0)
+		log_err(LOG_WARN, "scrub_stopped", &e);
+	return rc == 0;
+}
+
 int64_t scrub_step(struct engine *g, int64_t allowed)
 {
 	struct scrub *s = &g->scrub;
 	int64_t before = s->round_bytes;
 
+	if (!take_room(s))
+		return 0;
 	s->credit = s->credit + allowed < allowed ? s->credit + allowed
 						  : allowed; /* what was not used is no credit, what was too much is a debt */
 	while (s->credit > 0 && !s->position.whole && !atomic_load(&g->stopping) && !catalog_sealed(g->catalog)) {
@@ -219,6 +251,7 @@ int64_t scrub_step(struct engine *g, int64_t allowed)
 		int64_t n = s->now.blob.p != NULL ? read_piece(g, s->credit) : read_inline(g);
 		s->credit -= n;
 		s->round_bytes += n;
+		s->unsaved += n;
 		metric_add(METRIC_SCRUB_BYTES, n);
 	}
 	return s->round_bytes - before;
@@ -242,18 +275,45 @@ static bool round_due(struct engine *g)
 	return true;
 }
 
+/* Somebody waits for the disk, or soon will. */
+static bool busy(struct engine *g)
+{
+	return uploads_any(g) || scheduler_any_inhand(g);
+}
+
+int64_t scrub_tick(struct engine *g)
+{
+	struct scrub *s = &g->scrub;
+	uint64_t allowed = g->config.scrub_rate * STEP_MS / 1000;
+
+	if (catalog_sealed(g->catalog) || (busy(g) && ++s->passed_over < BUSY_STEPS))
+		return 0;
+	s->passed_over = 0;
+	return round_due(g) ? scrub_step(g, allowed > 0 ? (int64_t)allowed : 1) : 0;
+}
+
+void scrub_resume(struct engine *g)
+{
+	struct scrub *s = &g->scrub;
+	struct err e = ERR_INIT;
+
+	if (catalog_scrub_position(g->catalog, &s->position, &e) != 0)
+		log_err(LOG_WARN, "scrub_position_unreadable", &e);
+	else if (s->position.began_at != 0 && !s->position.whole)
+		log_event(LOG_INFO, "scrub_resumed", LF_CSTR("kind", s->position.at.kind == STORED_FILE ? "file" : "output"),
+			  LF_INT("after", s->position.at.number));
+	s->saved_at = engine_mono(g);
+}
+
 static void *scrub_run(void *arg)
 {
 	struct engine *g = arg;
-	uint64_t step = g->config.scrub_rate * STEP_MS / 1000;
-	struct err e = ERR_INIT;
 
-	if (catalog_scrub_position(g->catalog, &g->scrub.position, &e) != 0)
-		log_err(LOG_WARN, "scrub_position_unreadable", &e);
-	g->scrub.saved_at = engine_mono(g);
+	scrub_resume(g);
 	while (sleeper_wait(&g->scrub.sleeper, STEP_MS))
-		if (!catalog_sealed(g->catalog) && round_due(g))
-			scrub_step(g, step > 0 ? (int64_t)step : 1);
+		scrub_tick(g);
+	if (g->scrub.position.began_at != 0 && !g->scrub.position.whole && !catalog_sealed(g->catalog))
+		save_position(g);
 	return NULL;
 }
 
