@@ -46,6 +46,8 @@ ERR_ROW(EXPECTATION_FAILED, 55, "expectation_failed", 417, false, "The expectati
 ERR_ROW(UNSUPPORTED_TYPE, 56, "unsupported_type", 415, false, "The content type is not supported here")
 ERR_ROW(MISDIRECTED, 57, "misdirected", 421, false, "This server does not answer for that host")
 ERR_ROW(UNKNOWN_PIPELINE, 58, "unknown_pipeline", 422, false, "There is no such pipeline")
+ERR_ROW(WEBHOOK_NOT_FOUND, 64, "webhook_not_found", 404, false, "There is no such webhook")
+ERR_ROW(DELIVERY_NOT_FOUND, 65, "delivery_not_found", 404, false, "There is no such delivery")
 
 /* Limits */
 ERR_ROW(TOO_LARGE, 70, "too_large", 413, false, "The body is larger than allowed")
@@ -54,6 +56,7 @@ ERR_ROW(HEADERS_TOO_LARGE, 72, "headers_too_large", 431, false, "The header bloc
 ERR_ROW(TIMEOUT, 73, "request_timeout", 408, true, "The request took too long to arrive")
 ERR_ROW(RATE_LIMITED, 74, "rate_limited", 429, true, "Too many requests")
 ERR_ROW(QUEUE_FULL, 75, "queue_full", 429, true, "Too many jobs are waiting")
+ERR_ROW(LIMIT_REACHED, 76, "limit_reached", 409, false, "There are as many of these as allowed")
 
 /* The server's own state */
 ERR_ROW(INTERNAL, 90, "internal", 500, true, "Something went wrong inside the server")

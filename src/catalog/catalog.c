@@ -290,6 +290,14 @@ bool change_allowed(struct change *ch)
 		return mark_allowed(ch);
 	case CHANGE_RECURRING:
 		return recurring_allowed(ch);
+	case CHANGE_ADD_WEBHOOK:
+	case CHANGE_PATCH_WEBHOOK:
+	case CHANGE_ROTATE_WEBHOOK:
+	case CHANGE_DELETE_WEBHOOK:
+	case CHANGE_ADD_PING:
+	case CHANGE_ATTEMPT:
+	case CHANGE_REPLAY:
+		return webhook_change_allowed(ch);
 	case CHANGE_SCRUB_POSITION:
 	case CHANGE_RECLAIM:
 	case CHANGE_CANCEL_JOB:
@@ -310,6 +318,7 @@ void ends_begin(struct catalog *c)
 {
 	c->ends.n = c->ends.change = 0;
 	c->ends.lost = false;
+	c->deliveries = 0;
 }
 
 void ends_of_change(struct catalog *c, size_t change)
@@ -390,7 +399,7 @@ bool catalog_sealed(const struct catalog *c)
 
 /* ---- reading ---- */
 
-static struct page page_within(struct page p)
+struct page page_within(struct page p)
 {
 	if (p.limit < 1)
 		p.limit = 1;

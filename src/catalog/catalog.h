@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "catalog/finding.h"
+#include "catalog/webhooks.h"
 #include "model/model.h"
 
 #include <stdbool.h>
@@ -40,6 +41,13 @@ enum change_kind {
 	CHANGE_MARK_DAMAGED,
 	CHANGE_SCRUB_POSITION,
 	CHANGE_RECURRING,
+	CHANGE_ADD_WEBHOOK,
+	CHANGE_PATCH_WEBHOOK,
+	CHANGE_ROTATE_WEBHOOK,
+	CHANGE_DELETE_WEBHOOK,
+	CHANGE_ADD_PING,
+	CHANGE_ATTEMPT,
+	CHANGE_REPLAY,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -169,9 +177,10 @@ struct change_outbox_done {
 	int64_t upto; /* entries with seq <= upto were delivered */
 };
 
-/* Housekeeping, bounded per call: idempotency records, tombstones (with their jobs) and dead workers older than the times given. */
+/* Housekeeping, bounded per call: idempotency records, tombstones (with their jobs), dead workers and deliveries that ended before the times given; of deleted
+ * webhooks, and those switched off before, also what waits. */
 struct change_purge {
-	int64_t idempotency_before, tombstones_before, workers_before;
+	int64_t idempotency_before, tombstones_before, workers_before, deliveries_before;
 	uint32_t max;
 };
 
@@ -245,6 +254,13 @@ struct change {
 		struct change_mark_damaged mark_damaged;
 		struct scrub_position scrub_position;
 		struct change_recurring recurring;
+		struct change_add_webhook add_webhook;
+		struct change_patch_webhook patch_webhook;
+		struct change_rotate_webhook rotate_webhook;
+		struct change_delete_webhook delete_webhook;
+		struct change_add_ping add_ping;
+		struct change_attempt attempt;
+		struct change_replay replay;
 	};
 };
 

@@ -42,6 +42,18 @@ struct catalog_ops {
 	int (*recurring)(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 	int (*outbox)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n,
 		      struct err *e);
+	int (*webhook)(struct catalog *c, struct uuid id, struct str owner, struct arena *a, struct webhook *ret, struct err *e);
+	int (*list_webhooks)(struct catalog *c, struct str owner, struct page page, struct arena *a, struct webhook **ret, size_t *ret_n,
+			     int64_t *ret_next, struct err *e);
+	int (*delivery)(struct catalog *c, struct uuid webhook, struct str owner, struct uuid id, struct arena *a, struct delivery *ret,
+			struct err *e);
+	int (*list_deliveries)(struct catalog *c, struct uuid webhook, struct str owner, int state, struct page page, struct arena *a,
+			       struct delivery **ret, size_t *ret_n, int64_t *ret_next, struct err *e);
+	int (*due_webhooks)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct due_webhook **ret, size_t *ret_n,
+			    struct err *e);
+	int (*due_deliveries)(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
+			      size_t *ret_n, struct err *e);
+	int (*webhook_stats)(struct catalog *c, struct webhook_stats *ret, struct err *e);
 };
 
 /* The part every implementation begins with. */
@@ -55,6 +67,7 @@ struct catalog {
 		size_t change; /* being applied */
 		bool lost; /* there was no memory for one */
 	} ends; /* of the batch being applied, then of the last one; the committer's */
+	size_t deliveries; /* written, or made due, by that batch */
 };
 
 /* apply() tells where it is: 0 at the start of a batch, also of one that begins anew, then each change. */
@@ -62,6 +75,16 @@ void ends_begin(struct catalog *c);
 void ends_of_change(struct catalog *c, size_t change);
 /* A job became final. */
 void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at);
+
+struct page page_within(struct page p); /* with a limit from 1 to 200, and a place to start below */
+
+/* webhooks.c: the checks of change_allowed() for changes of webhooks and deliveries. */
+bool webhook_change_allowed(struct change *ch);
+/* The refusals that several implementations word alike. */
+int change_no_webhook(struct change *ch);
+int change_no_delivery(struct change *ch);
+int change_webhook_off(struct change *ch);
+int change_too_many_webhooks(struct change *ch, uint32_t limit);
 
 /* Clears the change's code and checks its arguments; false: refused, code and err are set. */
 bool change_allowed(struct change *ch);

@@ -188,6 +188,13 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_MARK_DAMAGED] = mem_mark_damaged,
 	[CHANGE_SCRUB_POSITION] = mem_scrub_position_write,
 	[CHANGE_RECURRING] = mem_recurring_write,
+	[CHANGE_ADD_WEBHOOK] = mem_add_webhook,
+	[CHANGE_PATCH_WEBHOOK] = mem_patch_webhook,
+	[CHANGE_ROTATE_WEBHOOK] = mem_rotate_webhook,
+	[CHANGE_DELETE_WEBHOOK] = mem_delete_webhook,
+	[CHANGE_ADD_PING] = mem_add_ping,
+	[CHANGE_ATTEMPT] = mem_attempt,
+	[CHANGE_REPLAY] = mem_replay,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -203,6 +210,7 @@ static int apply(struct catalog *c, struct change *const *changes, size_t n, str
 		if (change_allowed(changes[i]))
 			METHODS[changes[i]->kind](m, changes[i]);
 	}
+	mem_spare_release(m);
 	pthread_mutex_unlock(&m->lock);
 	return 0;
 }
@@ -228,6 +236,7 @@ static void release(struct catalog *c)
 	free(m->workers);
 	free(m->keys);
 	free(m->outbox);
+	mem_webhooks_release(m);
 	free(m->doomed);
 	arena_release(&m->names);
 	mem_recurring_release(m);
@@ -258,6 +267,13 @@ static const struct catalog_ops OPS = {
 	.expired = mem_expired,
 	.recurring = mem_recurring,
 	.outbox = mem_outbox,
+	.webhook = mem_webhook,
+	.list_webhooks = mem_list_webhooks,
+	.delivery = mem_delivery,
+	.list_deliveries = mem_list_deliveries,
+	.due_webhooks = mem_due_webhooks,
+	.due_deliveries = mem_due_deliveries,
+	.webhook_stats = mem_webhook_stats,
 };
 
 int catalog_memory_new(struct catalog **ret, const struct catalog_options *options, struct err *e)

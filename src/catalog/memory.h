@@ -62,6 +62,21 @@ struct mem_recurring {
 	char *text; /* owns both strings */
 };
 
+struct mem_webhook {
+	struct webhook webhook;
+	int64_t deleted_at; /* 0 = not */
+	struct arena text; /* its strings */
+};
+
+struct mem_delivery {
+	struct delivery delivery; /* payload and log are below */
+	struct mem_webhook *webhook;
+	struct buf payload;
+	struct delivery_attempt log[DELIVERY_LOG_MAX];
+	char errors[DELIVERY_LOG_MAX][ATTEMPT_ERROR_MAX];
+	struct mem_delivery *next; /* among the spare ones */
+};
+
 struct mem {
 	struct catalog base;
 	pthread_mutex_t lock; /* guards everything below */
@@ -80,6 +95,15 @@ struct mem {
 	struct scrub_position scrub;
 	struct mem_recurring *recurring; /* by name */
 	size_t n_recurring, cap_recurring;
+	struct mem_webhook **webhooks; /* ascending by number */
+	size_t n_webhooks, cap_webhooks, webhooks_on;
+	int64_t last_webhook;
+	struct mem_delivery **deliveries; /* ascending by number */
+	size_t n_deliveries, cap_deliveries;
+	int64_t last_delivery;
+	struct mem_delivery *
+		spare; /* made before a change writes anything, each with room for the longest payload, so that telling an end cannot fail */
+	size_t n_spare;
 };
 
 /* memory.c */
@@ -161,11 +185,40 @@ void mem_reclaim(struct mem *m, struct change *ch);
 void mem_outbox_done(struct mem *m, struct change *ch);
 /* Ends a job and counts it; its strings must be in the row already. False: no memory for the outbox, and nothing was changed. */
 bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, struct str detail, int64_t now);
-/* Room in the outbox for the ends of n jobs. */
+/* Room in the outbox, and among the deliveries, for the ends of n jobs. */
 bool mem_reserve_ends(struct mem *m, size_t n);
 void mem_queue_again(struct mem *m, struct mem_job *j, int64_t run_at);
 /* A job that is final from its first moment on. */
 bool mem_born_final(struct mem *m, struct mem_job *j);
+
+/* memory_webhook.c */
+bool mem_reserve_deliveries(struct mem *m, size_t n);
+/* The job ended: what its owner's webhooks are told. Room was reserved. */
+void mem_deliver(struct mem *m, const struct mem_job *j);
+void mem_spare_release(struct mem *m);
+void mem_webhooks_release(struct mem *m);
+void mem_purge_deliveries(struct mem *m, int64_t before, uint32_t max);
+void mem_add_webhook(struct mem *m, struct change *ch);
+void mem_patch_webhook(struct mem *m, struct change *ch);
+void mem_rotate_webhook(struct mem *m, struct change *ch);
+void mem_delete_webhook(struct mem *m, struct change *ch);
+void mem_add_ping(struct mem *m, struct change *ch);
+void mem_attempt(struct mem *m, struct change *ch);
+void mem_replay(struct mem *m, struct change *ch);
+
+/* memory_webhook_read.c */
+int mem_webhook(struct catalog *c, struct uuid id, struct str owner, struct arena *a, struct webhook *ret, struct err *e);
+int mem_list_webhooks(struct catalog *c, struct str owner, struct page page, struct arena *a, struct webhook **ret, size_t *ret_n,
+		      int64_t *ret_next, struct err *e);
+int mem_delivery(struct catalog *c, struct uuid webhook, struct str owner, struct uuid id, struct arena *a, struct delivery *ret,
+		 struct err *e);
+int mem_list_deliveries(struct catalog *c, struct uuid webhook, struct str owner, int state, struct page page, struct arena *a,
+			struct delivery **ret, size_t *ret_n, int64_t *ret_next, struct err *e);
+int mem_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct due_webhook **ret, size_t *ret_n,
+		     struct err *e);
+int mem_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
+		       size_t *ret_n, struct err *e);
+int mem_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e);
 
 /* memory_read.c */
 int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);

@@ -13,11 +13,14 @@ static void outbox_put(struct mem *m, struct mem_job *j)
 	ends_add(&m->base, j->row.number, j->job.fence, j->job.finished_at);
 	if (m->base.options.outbox)
 		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
+	mem_deliver(m, j);
 }
 
 bool mem_reserve_ends(struct mem *m, size_t n)
 {
-	return !m->base.options.outbox || mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox + n, sizeof(*m->outbox));
+	if (m->base.options.outbox && !mem_grow(&m->outbox, &m->cap_outbox, m->n_outbox + n, sizeof(*m->outbox)))
+		return false;
+	return mem_reserve_deliveries(m, n * m->webhooks_on);
 }
 
 bool mem_born_final(struct mem *m, struct mem_job *j)

@@ -425,4 +425,5 @@ void mem_purge(struct mem *m, struct change *ch)
 			left--;
 		}
 	}
+	mem_purge_deliveries(m, p->deliveries_before, p->max);
 }

@@ -85,6 +85,13 @@ static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_MARK_DAMAGED] = sq_mark_damaged,
 	[CHANGE_SCRUB_POSITION] = sq_scrub_position_write,
 	[CHANGE_RECURRING] = sq_recurring_write,
+	[CHANGE_ADD_WEBHOOK] = sq_add_webhook,
+	[CHANGE_PATCH_WEBHOOK] = sq_patch_webhook,
+	[CHANGE_ROTATE_WEBHOOK] = sq_rotate_webhook,
+	[CHANGE_DELETE_WEBHOOK] = sq_delete_webhook,
+	[CHANGE_ADD_PING] = sq_add_ping,
+	[CHANGE_ATTEMPT] = sq_attempt,
+	[CHANGE_REPLAY] = sq_replay,
 	[CHANGE_PROBE] = probe,
 };
 

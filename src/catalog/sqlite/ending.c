@@ -48,7 +48,7 @@ int put_ending(struct sq *q, const struct task *t, const struct ending *end)
 	ends_add(&q->base, t->job, t->fence, end->finished_at);
 	q->now.final[end->state]++;
 	q->now_changed = true;
-	return SQLITE_OK;
+	return q->now.webhooks > 0 ? put_deliveries(q, t->job) : SQLITE_OK;
 }
 
 int end_task_alone(struct sq *q, const struct task *t, const struct ending *end)

@@ -219,6 +219,8 @@ static int open_writer(struct sq *q, struct err *e)
 	rc = sq_prepare(q->db, q->stmt, SQL, W_COUNT);
 	if (rc == SQLITE_OK)
 		rc = sq_tally_load(q);
+	if (rc == SQLITE_OK)
+		rc = sq_webhooks_load(q);
 	/* A table or column of ours that is missing is damage, not a mistake in the SQL: the same text served to create it. */
 	if ((rc & 0xff) == SQLITE_ERROR)
 		rc = SQLITE_CORRUPT;
@@ -281,6 +283,13 @@ static const struct catalog_ops OPS = {
 	.check = sq_check,
 	.expired = sq_expired,
 	.outbox = sq_outbox,
+	.webhook = sq_webhook,
+	.list_webhooks = sq_list_webhooks,
+	.delivery = sq_delivery,
+	.list_deliveries = sq_list_deliveries,
+	.due_webhooks = sq_due_webhooks,
+	.due_deliveries = sq_due_deliveries,
+	.webhook_stats = sq_webhook_stats,
 };
 
 static struct sq *sq_new(const char *dir, const struct catalog_options *options)

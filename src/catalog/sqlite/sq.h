@@ -55,6 +55,7 @@ struct readers {
 struct tally {
 	int64_t files, file_bytes, waiting, running;
 	int64_t final[JOB_STATES];
+	int64_t webhooks; /* that are on; counted when the catalogue is opened, not kept in the table */
 };
 
 struct sq {
@@ -174,7 +175,7 @@ struct ending {
 	int64_t finished_at;
 	bool cached;
 };
-/* Inserts job number `t->job`'s result with its outputs, and its outbox entry, and counts it. */
+/* Inserts job number `t->job`'s result with its outputs, its outbox entry and its deliveries, and counts it. */
 int put_ending(struct sq *q, const struct task *t, const struct ending *end);
 /* Takes the task out of the queue and ends it, and it alone: what comes after it is the caller's to end. */
 int end_task_alone(struct sq *q, const struct task *t, const struct ending *end);
@@ -217,6 +218,42 @@ int put_outputs(struct sq *q, int64_t job, const struct output *outputs, size_t 
 int doom_blob(struct sq *q, struct str blob, int64_t now, bool *ret_doomed);
 /* What the jobs of a file made and did is forgotten, with the blobs nobody else refers to. */
 int forget_work(struct sq *q, int64_t file_number, int64_t now, bool *ret_doomed);
+
+/* ---- webhook.c ---- */
+int sq_webhooks_load(struct sq *q);
+/* A job ended, its result and outputs are written: the deliveries to whoever wants to hear of it. */
+int put_deliveries(struct sq *q, int64_t job);
+int sq_add_webhook(struct sq *q, struct change *ch);
+int sq_patch_webhook(struct sq *q, struct change *ch);
+int sq_rotate_webhook(struct sq *q, struct change *ch);
+int sq_delete_webhook(struct sq *q, struct change *ch);
+/* ---- delivery.c ---- */
+/* A webhook that was not deleted; refuses when there is none. */
+struct found_webhook {
+	int64_t number;
+	bool off;
+};
+int find_webhook(struct sq *q, struct change *ch, const struct uuid *id, struct str owner, struct found_webhook *ret);
+int put_delivery(struct sq *q, int64_t webhook, const struct delivery *d);
+int switch_webhook(struct sq *q, int64_t number, bool was_off, enum webhook_off off, int64_t now);
+int sq_add_ping(struct sq *q, struct change *ch);
+int sq_attempt(struct sq *q, struct change *ch);
+int sq_replay(struct sq *q, struct change *ch);
+int sq_purge_deliveries(struct sq *q, int64_t before, uint32_t max);
+
+/* ---- webhook_read.c ---- */
+int sq_webhook(struct catalog *c, struct uuid id, struct str owner, struct arena *a, struct webhook *ret, struct err *e);
+int sq_list_webhooks(struct catalog *c, struct str owner, struct page page, struct arena *a, struct webhook **ret, size_t *ret_n,
+		     int64_t *ret_next, struct err *e);
+int sq_delivery(struct catalog *c, struct uuid webhook, struct str owner, struct uuid id, struct arena *a, struct delivery *ret,
+		struct err *e);
+int sq_list_deliveries(struct catalog *c, struct uuid webhook, struct str owner, int state, struct page page, struct arena *a,
+		       struct delivery **ret, size_t *ret_n, int64_t *ret_next, struct err *e);
+int sq_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct due_webhook **ret, size_t *ret_n,
+		    struct err *e);
+int sq_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
+		      size_t *ret_n, struct err *e);
+int sq_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e);
 
 /* ---- readers.c ---- */
 int readers_open(struct sq *q, struct err *e);

@@ -27,6 +27,11 @@
 	" WHERE a.key = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND f.owner = ?6 AND f.deleted_at IS NULL"   \
 	" AND " INPUT_SHA256 " = ?5" WHOLE
 
+#define WEBHOOK_COLUMNS                                                                                                                    \
+	"w.number, w.id, w.owner, w.url, w.events, w.ops, w.description, w.secret, w.previous, w.previous_until, w.created_at,"            \
+	" w.failing_since, w.disabled_at, w.off, w.waiting"
+#define DELIVERY_COLUMNS "d.number, d.id, w.id, d.webhook, d.event, d.job, d.state, d.tries, d.created_at, d.due_at, d.ended_at"
+
 #define SCRUB_KEYS " WHERE key IN ('scrub_kind', 'scrub_number', 'scrub_n', 'scrub_began_at', 'scrub_whole')"
 
 /* ---- the batch ---- */
@@ -135,6 +140,38 @@ W_ROW(TASKS_RELEASE, "UPDATE task SET run_at = ?2 WHERE job IN (SELECT number FR
 W_ROW(FAILED_AFTER, "SELECT j.number, j.priority, r.fence FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
 		    " WHERE j.after = ?1 AND r.error = ?2 ORDER BY j.number LIMIT 1")
 
+/* ---- webhooks ---- */
+W_ROW(WEBHOOKS_ON, "SELECT count(*) FROM webhook AS w NOT INDEXED WHERE w.deleted_at IS NULL AND w.disabled_at IS NULL")
+W_ROW(WEBHOOK_ADD, "INSERT INTO webhook (id, owner, url, events, ops, description, secret, created_at, off, waiting)"
+		   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)")
+W_ROW(WEBHOOK_COUNT, "SELECT count(*) FROM webhook WHERE owner = ?1 AND deleted_at IS NULL")
+W_ROW(WEBHOOK_FIND, "SELECT number, owner, disabled_at FROM webhook WHERE id = ?1 AND deleted_at IS NULL")
+W_ROW(WEBHOOK_PATCH, "UPDATE webhook SET url = coalesce(?2, url), description = coalesce(?3, description), ops = coalesce(?4, ops),"
+		     " events = coalesce(?5, events) WHERE number = ?1")
+W_ROW(WEBHOOK_SWITCH,
+      "UPDATE webhook SET disabled_at = ?2, off = ?3, failing_since = CASE WHEN ?2 IS NULL THEN NULL ELSE failing_since END WHERE number = ?1")
+W_ROW(WEBHOOK_ROTATE, "UPDATE webhook SET previous = secret, previous_until = ?3, secret = ?2 WHERE number = ?1")
+W_ROW(WEBHOOK_DELETE, "UPDATE webhook SET deleted_at = ?2, secret = NULL, previous = NULL, url = '', description = '' WHERE number = ?1")
+W_ROW(WEBHOOK_WAITING, "UPDATE webhook SET waiting = waiting + ?2 WHERE number = ?1")
+W_ROW(WEBHOOK_FAILING, "UPDATE webhook SET failing_since = CASE WHEN ?2 IS NULL THEN NULL ELSE coalesce(failing_since, ?2) END"
+		       " WHERE number = ?1 AND (failing_since IS NULL) <> (?2 IS NULL)")
+W_ROW(WEBHOOKS_OF_JOB, "SELECT w.number, w.id, w.events, w.ops"
+		       " FROM job AS j CROSS JOIN file AS f ON f.number = j.file CROSS JOIN webhook AS w ON w.owner = f.owner"
+		       " WHERE j.number = ?1 AND w.deleted_at IS NULL AND w.disabled_at IS NULL ORDER BY w.number LIMIT ?2")
+W_ROW(ENDED_JOB, "SELECT " JOB_COLUMNS ", f.id" JOB_FROM "CROSS JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
+W_ROW(DELIVERY_ADD, "INSERT OR IGNORE INTO delivery (id, webhook, event, job, payload, created_at, state, tries, due_at)"
+		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?6)")
+W_ROW(DELIVERY_FIND,
+      "SELECT d.webhook, d.tries, w.failing_since, w.disabled_at FROM delivery AS d CROSS JOIN webhook AS w ON w.number = d.webhook"
+      " WHERE d.number = ?1 AND d.state = 0 AND w.deleted_at IS NULL")
+W_ROW(DELIVERY_MOVE, "UPDATE delivery SET state = ?2, tries = ?3, due_at = ?4, ended_at = ?5 WHERE number = ?1")
+W_ROW(DELIVERY_BY_ID, "SELECT number, state FROM delivery WHERE id = ?1 AND webhook = ?2")
+W_ROW(DELIVERIES_FAILED,
+      "SELECT number FROM delivery WHERE webhook = ?1 AND state = 2 AND created_at >= ?2 ORDER BY created_at, number LIMIT ?3")
+W_ROW(ATTEMPT_ADD, "INSERT INTO attempt (delivery, n, at, duration_ms, status, error)"
+		   " SELECT ?1, coalesce(max(n), 0) + 1, ?2, ?3, ?4, ?5 FROM attempt WHERE delivery = ?1")
+W_ROW(ATTEMPTS_CUT, "DELETE FROM attempt WHERE delivery = ?1 AND n <= (SELECT max(n) FROM attempt WHERE delivery = ?1) - ?2")
+
 /* ---- workers ---- */
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = ?1 AND expires_at > ?2")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = ?1")
@@ -153,6 +190,17 @@ W_ROW(TOMBSTONES, "SELECT f.number FROM file AS f WHERE f.deleted_at IS NOT NULL
 W_ROW(RESULTS_PURGE, "DELETE FROM result WHERE job IN (SELECT number FROM job WHERE file = ?1)")
 W_ROW(JOBS_PURGE, "DELETE FROM job WHERE file = ?1")
 W_ROW(FILE_PURGE, "DELETE FROM file WHERE number = ?1")
+
+W_ROW(DELIVERY_OLD, "SELECT number, webhook, state FROM delivery WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT 1")
+W_ROW(DELIVERY_OF_DELETED, "SELECT d.number, d.webhook, d.state FROM webhook AS w CROSS JOIN delivery AS d ON d.webhook = w.number"
+			   " WHERE w.deleted_at IS NOT NULL AND ?1 IS NOT NULL LIMIT 1")
+W_ROW(DELIVERY_OF_OFF,
+      "SELECT d.number, d.webhook, d.state FROM webhook AS w CROSS JOIN delivery AS d ON d.webhook = w.number AND d.state = 0"
+      " WHERE w.disabled_at IS NOT NULL AND w.disabled_at < ?1 LIMIT 1")
+W_ROW(DELIVERY_DELETE, "DELETE FROM delivery WHERE number = ?1")
+W_ROW(ATTEMPTS_DELETE, "DELETE FROM attempt WHERE delivery = ?1")
+W_ROW(WEBHOOKS_PURGE, "DELETE FROM webhook WHERE deleted_at IS NOT NULL AND NOT EXISTS"
+		      " (SELECT 1 FROM delivery AS d WHERE d.webhook = webhook.number)")
 
 /* ---- point reads ---- */
 R_ROW(PIN, "SELECT value FROM meta WHERE key = 'probe'")
@@ -199,6 +247,26 @@ R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.prior
 	      " FROM outbox AS r CROSS JOIN job AS j ON j.number = r.job CROSS JOIN file AS f ON f.number = j.file"
 	      " WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2")
 
+/* ---- webhooks ---- */
+R_ROW(WEBHOOK, "SELECT " WEBHOOK_COLUMNS " FROM webhook AS w WHERE w.id = ?1 AND w.deleted_at IS NULL")
+R_ROW(WEBHOOKS,
+      "SELECT " WEBHOOK_COLUMNS " FROM webhook AS w WHERE w.owner = ?1 AND w.number < ?2 AND w.deleted_at IS NULL ORDER BY w.number DESC")
+R_ROW(WEBHOOKS_DUE,
+      "SELECT " WEBHOOK_COLUMNS ", (SELECT min(d.due_at) FROM delivery AS d WHERE d.webhook = w.number AND d.state = 0)"
+      " FROM webhook AS w INDEXED BY webhook_due WHERE w.number > ?1 AND w.waiting > 0 AND w.deleted_at IS NULL AND w.disabled_at IS NULL"
+      " ORDER BY w.number LIMIT ?2")
+R_ROW(WEBHOOK_SUMS,
+      "SELECT count(*), coalesce(sum(w.disabled_at IS NOT NULL), 0), coalesce(sum(iif(w.disabled_at IS NULL, w.waiting, 0)), 0),"
+      " min(iif(w.disabled_at IS NULL, (SELECT min(d.due_at) FROM delivery AS d WHERE d.webhook = w.number AND d.state = 0), NULL))"
+      " FROM webhook AS w NOT INDEXED WHERE w.deleted_at IS NULL")
+R_ROW(DELIVERY, "SELECT " DELIVERY_COLUMNS ", d.payload FROM delivery AS d CROSS JOIN webhook AS w ON w.number = d.webhook"
+		" WHERE d.id = ?1 AND w.id = ?2")
+R_ROW(DELIVERIES, "SELECT " DELIVERY_COLUMNS " FROM webhook AS w CROSS JOIN delivery AS d ON d.webhook = w.number"
+		  " WHERE w.id = ?1 AND d.number < ?2 ORDER BY d.number DESC")
+R_ROW(DELIVERIES_DUE, "SELECT " DELIVERY_COLUMNS ", d.payload FROM webhook AS w CROSS JOIN delivery AS d ON d.webhook = w.number"
+		      " WHERE w.number = ?1 AND d.state = 0 AND d.due_at <= ?2 ORDER BY d.due_at, d.number LIMIT ?3")
+R_ROW(ATTEMPTS, "SELECT at, duration_ms, status, error FROM attempt WHERE delivery = ?1 ORDER BY n")
+
 #undef JOB_COLUMNS
 #undef JOB_FROM
 #undef FILE_COLUMNS
@@ -208,5 +276,7 @@ R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.prior
 #undef INPUT_SHA256
 #undef OTHER_SHA256
 #undef WHOLE
+#undef WEBHOOK_COLUMNS
+#undef DELIVERY_COLUMNS
 #undef SCRUB_KEYS
 #undef ARTIFACT_FROM

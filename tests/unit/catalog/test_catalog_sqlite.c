@@ -1,6 +1,8 @@
 /* What only the SQLite catalogue can show: what stays on disk, what is refused at opening, a real full disk, threads. */
 #include "world.h"
 
+#include "catalog/sqlite/schema.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -129,7 +131,7 @@ static void a_catalogue_of_schema_1_is_migrated_and_answers_the_same(void **stat
 
 	world_old(w);
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
-	assert_int_equal(world_sql(w, "PRAGMA user_version"), 4);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), schema_latest);
 	assert_int_equal(catalog_file(w->c, (struct file_key){.id = test_id(1)}, owner, &w->arena, &f, &w->err), 0);
 	assert_str(f.name, "old 1");
 	assert_int_equal(f.n_jobs, 2);
@@ -180,11 +182,14 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	world_sql(w, "ALTER TABLE output DROP COLUMN damaged_at");
 	world_sql(w, "DELETE FROM meta WHERE key LIKE 'scrub%'");
 	world_sql(w, "DROP TABLE recurring");
+	world_sql(w, "DROP TABLE webhook");
+	world_sql(w, "DROP TABLE delivery");
+	world_sql(w, "DROP TABLE attempt");
 	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
 	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
-	assert_int_equal(world_sql(w, "PRAGMA user_version"), 4);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), schema_latest);
 	assert_int_equal(read_file(w, 1).damaged_at, 0);
 	assert_int_equal(read_file(w, 1).jobs[0].outputs[1].damaged_at, 0);
 	assert_int_equal(catalog_damaged_count(w->c, &damaged, &w->err), 0);
@@ -269,7 +274,7 @@ static void the_log_mode_is_wal(void **state)
 
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
 	assert_int_equal(world_sql(w, "PRAGMA page_size"), 4096);
-	assert_int_equal(world_sql(w, "PRAGMA user_version"), 4);
+	assert_int_equal(world_sql(w, "PRAGMA user_version"), schema_latest);
 	assert_int_equal(world_sql(w, "PRAGMA application_id"), 0x464d494c);
 }
 
@@ -281,7 +286,7 @@ static const char *const STATEMENTS[] = {
 #undef R_ROW
 };
 
-/* No statement reads a table that can grow from end to end, or sorts it: only worker (w), doomed (d) and recurring, which stay small, are scanned. */
+/* No statement reads a table that can grow from end to end, or sorts it: only worker and webhook (w), doomed (d) and recurring, which stay small, are scanned. */
 static void every_statement_finds_its_rows_by_an_index(void **state)
 {
 	struct world *w = *state;
@@ -368,16 +373,23 @@ static void start_anew(struct world *w)
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
 }
 
+static char *set_version(char sql[48], int version)
+{
+	snprintf(sql, 48, "PRAGMA user_version = %d", version);
+	return sql;
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
 	struct world *w = *state;
+	char sql[48];
 
 	add_file(w, 1);
 	catalog_free(w->c);
 	w->c = NULL;
-	world_sql(w, "PRAGMA user_version = 5");
+	world_sql(w, set_version(sql, schema_latest + 1));
 	expect_refused(w, ERR_SCHEMA_NEWER);
-	world_sql(w, "PRAGMA user_version = 4");
+	world_sql(w, set_version(sql, schema_latest));
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err), 0);
 	assert_int_equal(file_code(w, 1), 0);
 }
@@ -386,7 +398,7 @@ static void a_newer_schema_is_refused(void **state)
 static void a_newer_schema_in_the_log_is_refused(void **state)
 {
 	struct world *w = *state;
-	char path[DIR_MAX + 32];
+	char path[DIR_MAX + 32], sql[48];
 	struct stat before, after;
 	sqlite3 *db;
 
@@ -395,7 +407,7 @@ static void a_newer_schema_in_the_log_is_refused(void **state)
 	w->c = NULL;
 	path_of(w, path, "catalog.db");
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 5", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, set_version(sql, schema_latest + 1), NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	path_of(w, path, "catalog.db-wal");

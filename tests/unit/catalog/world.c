@@ -234,6 +234,14 @@ void world_check_database(const struct world *w)
 			  "SELECT count(*) FROM artifact WHERE job NOT IN (SELECT r.job FROM result AS r JOIN job AS j ON j.number = r.job"
 			  " JOIN file AS f ON f.number = j.file WHERE r.state = 2 AND f.deleted_at IS NULL)"),
 		0);
+	/* Webhooks: each knows how much waits for it; what waits has not ended, and what has ended does not wait. */
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM webhook AS w"
+				      " WHERE waiting <> (SELECT count(*) FROM delivery WHERE webhook = w.number AND state = 0)"),
+			 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM delivery WHERE (state = 0) <> (ended_at IS NULL)"
+				      " OR webhook NOT IN (SELECT number FROM webhook)"),
+			 0);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM attempt WHERE delivery NOT IN (SELECT number FROM delivery)"), 0);
 	assert_int_equal(world_sql(w, "SELECT waiting - (SELECT count(*) FROM task WHERE state = 0) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT running - (SELECT count(*) FROM task WHERE state = 1) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT files - (SELECT count(*) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
@@ -532,7 +540,11 @@ struct change_reclaim reclaim(struct world *w, int64_t now, bool all)
 int purge(struct world *w, int64_t before, uint32_t max)
 {
 	struct change ch = {.kind = CHANGE_PURGE,
-			    .purge = {.idempotency_before = before, .tombstones_before = before, .workers_before = before, .max = max}};
+			    .purge = {.idempotency_before = before,
+				      .tombstones_before = before,
+				      .workers_before = before,
+				      .deliveries_before = before,
+				      .max = max}};
 
 	return apply1(w, &ch);
 }
