@@ -1,48 +1,11 @@
 /* Dates by arithmetic instead of gmtime() and strptime(): no locale, no time zone data, no locks, a few nanoseconds. */
 #include "base/clock.h"
+#include "base/civil.h"
 
 #include <string.h>
 
 #define MS_A_DAY INT64_C(86400000)
 #define MS_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
-
-struct civil {
-	int year, month, day; /* month and day from 1 */
-};
-
-/* Days since 1970-01-01 to a date of the proleptic Gregorian calendar and back, by eras of 400 years that begin in March,
- * so that the leap day is the last one of its year (H. Hinnant, "chrono-compatible low-level date algorithms"). */
-static struct civil civil_of_days(int days)
-{
-	unsigned z = (unsigned)days + 719468, era = z / 146097, doe = z % 146097;
-	unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	unsigned mp = (5 * doy + 2) / 153;
-	struct civil c;
-
-	c.day = (int)(doy - (153 * mp + 2) / 5 + 1);
-	c.month = (int)(mp < 10 ? mp + 3 : mp - 9);
-	c.year = (int)(yoe + era * 400) + (c.month <= 2);
-	return c;
-}
-
-static int64_t days_of_civil(struct civil c)
-{
-	int64_t y = c.year - (c.month <= 2), era = y / 400, yoe = y - era * 400;
-	int64_t doy = (153 * (c.month > 2 ? c.month - 3 : c.month + 9) + 2) / 5 + c.day - 1;
-
-	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-static bool civil_ok(struct civil c)
-{
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool leap = (c.year % 4 == 0 && c.year % 100 != 0) || c.year % 400 == 0;
-
-	if (c.month < 1 || c.month > 12 || c.day < 1)
-		return false;
-	return c.day <= days[c.month - 1] + (c.month == 2 && leap);
-}
 
 static uint64_t clamp(int64_t unix_ms)
 {
@@ -79,7 +42,7 @@ void time_format(char dst[TIME_TEXT_LEN + 1], int64_t unix_ms)
 {
 	uint64_t ms = clamp(unix_ms);
 	unsigned ms_of_day = (unsigned)(ms % MS_A_DAY);
-	struct civil c = civil_of_days((int)(ms / MS_A_DAY));
+	struct civil c = civil_of_days((int64_t)(ms / MS_A_DAY));
 
 	dst = put_year(dst, c.year);
 	*dst++ = '-';
@@ -194,7 +157,7 @@ bool time_parse(int64_t *ret_unix_ms, struct str s)
 	if (!take_digits(&s, 4, &c.year) || !take_char(&s, "-") || !take_digits(&s, 2, &c.month) || !take_char(&s, "-") ||
 	    !take_digits(&s, 2, &c.day) || !take_char(&s, "Tt"))
 		return false;
-	if (!civil_ok(c) || !take_time_of_day(&s, &seconds) || !take_fraction(&s, &ms) || !take_offset(&s, &offset) || s.len > 0)
+	if (!civil_valid(c) || !take_time_of_day(&s, &seconds) || !take_fraction(&s, &ms) || !take_offset(&s, &offset) || s.len > 0)
 		return false;
 	return in_range(ret_unix_ms, days_of_civil(c) * MS_A_DAY + (int64_t)(seconds - offset) * 1000 + ms);
 }
@@ -211,7 +174,7 @@ static char *put_name(char *dst, const char *names, size_t i)
 void http_date_format(char dst[30], int64_t unix_ms)
 {
 	uint64_t ms = clamp(unix_ms), days = ms / MS_A_DAY;
-	struct civil c = civil_of_days((int)days);
+	struct civil c = civil_of_days((int64_t)days);
 
 	dst = put_name(dst, day_names, days % 7);
 	*dst++ = ',';
@@ -247,7 +210,7 @@ bool http_date_parse(int64_t *ret_unix_ms, struct str s)
 	if (month < 0 || !take_char(&s, " ") || !take_digits(&s, 4, &c.year) || !take_char(&s, " "))
 		return false;
 	c.month = month + 1;
-	if (!civil_ok(c) || !take_time_of_day(&s, &seconds) || !str_eq(s, STR(" GMT")))
+	if (!civil_valid(c) || !take_time_of_day(&s, &seconds) || !str_eq(s, STR(" GMT")))
 		return false;
 	return in_range(ret_unix_ms, days_of_civil(c) * MS_A_DAY + (int64_t)seconds * 1000);
 }

@@ -1,5 +1,6 @@
 /* An expression becomes sets of bits; the next time is found by walking over days of a calendar in local time, one stretch of unchanged clocks after the other. */
 #include "model/cron.h"
+#include "base/civil.h"
 #include "base/compiler.h"
 
 #include <stdarg.h>
@@ -242,20 +243,13 @@ int cron_parse(struct cron *ret, struct str text, struct err *e)
 
 /* ---- the next time ---- */
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b < 0);
-}
-
 static bool day_meant(const struct cron *c, int64_t days)
 {
-	unsigned month, day, weekday = (unsigned)(((days + 4) % 7 + 7) % 7);
-	int64_t year;
+	struct civil date = civil_of_days(days);
 
-	civil_of_days(days, &year, &month, &day);
-	if (!(c->months >> month & 1))
+	if (!(c->months >> date.month & 1))
 		return false;
-	bool by_month = c->days >> day & 1, by_week = c->weekdays >> weekday & 1;
+	bool by_month = c->days >> date.day & 1, by_week = c->weekdays >> weekday_of_days(days) & 1;
 	return c->either_day ? by_month || by_week : by_month && by_week;
 }
 

@@ -1,5 +1,6 @@
 /* A file of the tz database: a block with 32-bit times for old readers, which is passed over, one with 64-bit times, and the rule for the time after the last of them. */
 #include "model/zone.h"
+#include "base/civil.h"
 
 #include <string.h>
 
@@ -9,32 +10,6 @@
 #define DAY_S 86400
 #define TIME_MAX (INT64_C(1) << 60) /* seconds either way; old files begin at -2^59 */
 #define OFFSET_MAX (26 * 3600) /* RFC 8536 §3.2: from -25 h to 26 h */
-
-/* ---- the calendar (Howard Hinnant, chrono-compatible low-level date algorithms) ---- */
-
-int64_t civil_days(int64_t year, unsigned month, unsigned day)
-{
-	int64_t y = month <= 2 ? year - 1 : year;
-	int64_t era = (y >= 0 ? y : y - 399) / 400;
-	int64_t of_era = y - era * 400;
-	int64_t of_year = (153 * (int64_t)(month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-
-	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-void civil_of_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
-{
-	int64_t z = days + 719468;
-	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-	int64_t doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-
-	*ret_day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
-	*ret_month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
-	*ret_year = yoe + era * 400 + (*ret_month <= 2);
-}
 
 /* ---- the file ---- */
 
@@ -126,11 +101,9 @@ static bool read_rule(struct str *ret, struct str footer)
 
 static int year_of(int64_t unix_s)
 {
-	int64_t days = unix_s / DAY_S - (unix_s % DAY_S < 0), year;
-	unsigned month, day;
+	const int64_t last = days_of_civil((struct civil){ZONE_LAST_YEAR, 12, 31}), days = floor_div(unix_s, DAY_S);
 
-	civil_of_days(days, &year, &month, &day);
-	return year < 1970 ? 1970 : year > ZONE_LAST_YEAR ? ZONE_LAST_YEAR : (int)year;
+	return civil_of_days(days < 0 ? 0 : days > last ? last : days).year;
 }
 
 /* Changes by the rule that come after those of the file. */

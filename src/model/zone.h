@@ -39,8 +39,4 @@ int32_t zone_offset_after(const struct zone *z, size_t n);
 /* zone_rule.c: the changes of a rule such as CET-1CEST,M3.5.0,M10.5.0/3 (POSIX TZ, with RFC 8536 §3.3.1) in the years first … last, unordered changes put in order; at most 2 a year.
  * False: it is none. A rule without daylight saving gives the one change to it, at `from`. */
 bool zone_rule_changes(struct str rule, int64_t from, int first_year, int last_year, struct zone_change *ret, size_t *ret_n);
-/* Days from 1970-01-01 to a day of the Gregorian calendar. */
-int64_t civil_days(int64_t year, unsigned month, unsigned day);
-void civil_of_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day);
-
 #endif

@@ -1,5 +1,6 @@
 /* Rules such as CET-1CEST,M3.5.0,M10.5.0/3: standard time, daylight saving time, and the days on which one follows the other (POSIX.1-2017 §8.3; RFC 8536 §3.3.1 lets the hour go
  * from -167 to 167). */
+#include "base/civil.h"
 #include "model/zone.h"
 
 #define HOUR_S 3600
@@ -95,17 +96,12 @@ static struct day_rule day(struct reader *r)
 	return d;
 }
 
-static bool leap(int year)
-{
-	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-}
-
 static int64_t month_rule_days(const struct day_rule *d, int year)
 {
-	int64_t first = civil_days(year, d->month, 1);
-	int64_t next = d->month == 12 ? civil_days(year + 1, 1, 1) : civil_days(year, d->month + 1, 1);
-	int64_t weekday = ((first + 4) % 7 + 7) % 7; /* 1970-01-01 was a Thursday */
-	int64_t days = first + ((int64_t)d->weekday - weekday + 7) % 7 + 7 * (int64_t)(d->week - 1);
+	int month = (int)d->month;
+	int64_t first = days_of_civil((struct civil){year, month, 1});
+	int64_t next = days_of_civil(month == 12 ? (struct civil){year + 1, 1, 1} : (struct civil){year, month + 1, 1});
+	int64_t days = first + (d->weekday + 7 - weekday_of_days(first)) % 7 + INT64_C(7) * (d->week - 1);
 
 	return days < next ? days : days - 7;
 }
@@ -113,14 +109,14 @@ static int64_t month_rule_days(const struct day_rule *d, int year)
 /* Local seconds, as if local time were UTC. */
 static int64_t local_of(const struct day_rule *d, int year)
 {
-	int64_t days;
+	int64_t days = days_of_civil((struct civil){year, 1, 1});
 
 	if (d->kind == DAY_OF_MONTH)
 		days = month_rule_days(d, year);
 	else if (d->kind == DAY_OF_YEAR)
-		days = civil_days(year, 1, 1) + d->n;
+		days += d->n;
 	else
-		days = civil_days(year, 1, 1) + d->n - 1 + (leap(year) && d->n >= 60);
+		days += d->n - 1 + (civil_leap(year) && d->n >= 60);
 	return days * DAY_S + d->time;
 }
 
