@@ -84,6 +84,12 @@ static const struct config_option options[] = {
 	{"jobs", "beat", NULL, CONFIG_DURATION, AT(beat_ms), "4s", 100, HOUR, NULL, "How often a worker gives a sign of life."},
 	{"jobs", "reclaim", NULL, CONFIG_DURATION, AT(reclaim_ms), "2s", 100, HOUR, NULL, "How often jobs of lost workers are looked for."},
 
+	{"net", "allow", NULL, CONFIG_LIST, AT(net_allow_ranges), "", 0, 0, NULL,
+	 "Address ranges inside that webhooks may be sent to, such as 10.1.0.0/16; all that are not public are refused otherwise."},
+	{"net", "http", NULL, CONFIG_BOOL, AT(net_http), "false", 0, 0, NULL, "Send webhooks to http:// URLs too."},
+	{"net", "ca_file", NULL, CONFIG_STRING, AT(net_ca_file), "", 0, 0, NULL,
+	 "PEM file of the certificates that webhooks' receivers are verified against; empty means the system's."},
+
 	{"runner", "path", NULL, CONFIG_STRING, AT(runner_path), "", 0, 0, NULL,
 	 "The program filemill-runner; empty means the one beside filemill, then the installed one."},
 	{"runner", "memory", NULL, CONFIG_SIZE, AT(runner_memory), "512MiB", 256 * MIB, 1 * TIB, NULL, "Memory one sealed job may have."},
@@ -157,6 +163,20 @@ static int check_may_lack(struct settings *s, struct err *e)
 	return 0;
 }
 
+static int read_net_policy(struct settings *s, struct err *e)
+{
+	struct target_policy *policy = &s->net_policy;
+
+	policy->http = s->net_http;
+	if (s->net_allow_ranges.n > ARRAY_LEN(policy->allow))
+		return err_set(e, ERR_BAD_CONFIG, "net.allow: more than %zu ranges", ARRAY_LEN(policy->allow));
+	for (size_t i = 0; i < s->net_allow_ranges.n; i++) {
+		if (target_range_parse(&policy->allow[policy->allow_n++], str_of(s->net_allow_ranges.items[i]), e) != 0)
+			return err_wrap(e, "net.allow");
+	}
+	return 0;
+}
+
 static int read_image_size(struct settings *s, struct err *e)
 {
 	struct str height, width = str_split(str_of(s->image_stages_size), 'x', &height);
@@ -207,6 +227,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 
 	if (rc == 0)
 		rc = check_may_lack(&s, e);
+	if (rc == 0)
+		rc = read_net_policy(&s, e);
 	if (rc == 0)
 		rc = op_table_new(&s.ops, s.commands, s.pipelines, strings, e);
 	if (rc == 0)

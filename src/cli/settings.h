@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "net/target.h"
 #include "ops/ops.h"
 #include "rt/config.h"
 
@@ -31,6 +32,11 @@ struct settings {
 	uint64_t json_max, body_min_rate;
 	int64_t events_readers, events_heartbeat_ms;
 	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
+	/* net */
+	bool net_http;
+	const char *net_ca_file; /* "" = the system's */
+	struct config_list net_allow_ranges;
+	struct target_policy net_policy; /* from http and the ranges */
 	/* runner */
 	const char *runner_path; /* "" = beside the program, then the installed place */
 	uint64_t runner_memory, runner_output_max;

@@ -56,6 +56,8 @@ static void the_defaults_are_those_promised(void **state)
 	assert_int_equal(s.runner_output_max, 1 << 30);
 	assert_int_equal(s.runner_pixels_max, 100000000);
 	assert_int_equal(s.runner_may_lack, 0);
+	assert_int_equal(s.net_policy.allow_n, 0);
+	assert_false(s.net_policy.http);
 	assert_string_equal(s.runner_path, "");
 	assert_int_equal(s.commands.len + s.pipelines.len, 0);
 }
@@ -70,6 +72,20 @@ static void no_number_of_job_threads_means_one_a_core_and_at_least_two(void **st
 	assert_int_equal(s.job_threads, cores < 2 ? 2 : cores);
 	assert_int_equal(load(&s, &e, (const char *const[]){"--jobs-threads", "1", NULL}), 0);
 	assert_int_equal(s.job_threads, 1);
+}
+
+static void where_requests_may_go_is_given_as_address_ranges(void **state)
+{
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){"--net-allow", "10.1.0.0/16,fd00::/8", "--net-http", NULL}), 0);
+	assert_int_equal(s.net_policy.allow_n, 2);
+	assert_int_equal(s.net_policy.allow[0].bits, 16);
+	assert_int_equal(s.net_policy.allow[1].bits, 8);
+	assert_true(s.net_policy.http);
+	assert_int_equal(load(&s, &e, (const char *const[]){"--net-allow", "10.1.0.0/8", NULL}), ERR_BAD_CONFIG);
+	assert_string_equal(e.detail, "net.allow: \"10.1.0.0/8\": bits are set behind the prefix");
 }
 
 static void what_the_seal_may_lack_is_named(void **state)
@@ -211,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(the_defaults_are_those_promised, drop_strings),
 		cmocka_unit_test_teardown(no_number_of_job_threads_means_one_a_core_and_at_least_two, drop_strings),
+		cmocka_unit_test_teardown(where_requests_may_go_is_given_as_address_ranges, drop_strings),
 		cmocka_unit_test_teardown(what_the_seal_may_lack_is_named, drop_strings),
 		cmocka_unit_test_teardown(commands_and_pipelines_become_part_of_the_ops, drop_strings),
 		cmocka_unit_test_teardown(decoders_get_256_mebibytes_at_least, drop_strings),
