@@ -105,7 +105,7 @@ static void list_files(struct http_request *r)
 	list_scope(&scope, r, "files", filters, ARRAY_LEN(filters));
 	int rc = read_filter(r, &filter, &e);
 	if (rc == 0)
-		rc = list_page(r, buf_str(&scope), &page, &e);
+		rc = list_page(r, &scope, &page, &e);
 	if (rc == 0)
 		rc = catalog_list_files(front_catalog(r), &filter, page, http_arena(r), &files, &n, &next, &e);
 	if (rc != 0) {

@@ -198,7 +198,7 @@ static void list_jobs(struct http_request *r)
 	list_scope(&scope, r, "jobs", filters, ARRAY_LEN(filters));
 	int rc = read_filter(r, &filter, &e);
 	if (rc == 0)
-		rc = list_page(r, buf_str(&scope), &page, &e);
+		rc = list_page(r, &scope, &page, &e);
 	if (rc == 0)
 		rc = catalog_list_jobs(front_catalog(r), &filter, page, http_arena(r), &jobs, &n, &next, &e);
 	if (rc != 0) {

@@ -11,12 +11,14 @@ void list_scope(struct buf *ret, struct http_request *r, const char *list, const
 	}
 }
 
-int list_page(struct http_request *r, struct str scope, struct page *ret, struct err *e)
+int list_page(struct http_request *r, const struct buf *scope, struct page *ret, struct err *e)
 {
 	struct str limit = http_query(r, "limit"), cursor = http_query(r, "cursor");
 	uint64_t n = LIST_LIMIT_DEFAULT;
 	int64_t before = 0;
 
+	if (!buf_ok(scope)) /* half of it would be the name of another list */
+		return err_set(e, ERR_NO_MEMORY, "no memory for the filters");
 	if (limit.p != NULL && (!str_to_u64(limit, &n) || n < 1 || n > LIST_LIMIT_MAX)) {
 		err_set(e, ERR_BAD_PARAMETER, "limit is a whole number from 1 to %d", LIST_LIMIT_MAX);
 		err_expected(e, "1 to 200");
@@ -24,7 +26,7 @@ int list_page(struct http_request *r, struct str scope, struct page *ret, struct
 		return err_limit(e, LIST_LIMIT_MAX);
 	}
 	if (cursor.p != NULL) {
-		int rc = cursor_read(&before, cursor, scope, engine_cursor_key(front_engine(r)), e);
+		int rc = cursor_read(&before, cursor, buf_str(scope), engine_cursor_key(front_engine(r)), e);
 		if (rc != 0)
 			return rc;
 	}

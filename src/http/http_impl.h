@@ -189,6 +189,7 @@ struct http_request {
 	/* The answer: filled by the one who claims it, read by the worker after PARK_REPLIED. */
 	_Atomic unsigned park; /* bits, see park.c */
 	struct out_header *out;
+	bool out_short; /* there was no memory for one of them */
 	struct reply reply;
 };
 
@@ -221,6 +222,8 @@ void linger_check(struct http_server *s, int64_t now_ms); /* keeper: deadlines *
 /* ---- request.c ---- */
 struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, const char *raw_target);
 void request_free(struct http_request *r);
+/* The answer where there was no memory for a request. */
+enum MHD_Result request_refuse_unborn(struct MHD_Connection *mhd);
 /* Gate, route, start(). */
 enum MHD_Result request_head(struct http_request *r, const char *method, const char *version);
 /* After the body, and again after each wake-up until there is an answer. */

@@ -26,12 +26,14 @@ void http_set_header(struct http_request *r, const char *name, const char *value
 		return;
 	}
 	h = arena_alloc(&r->arena, sizeof(*h));
-	if (!h)
+	if (h) {
+		h->name = arena_strndup(&r->arena, name, strlen(name));
+		h->value = arena_strndup(&r->arena, value, strlen(value));
+	}
+	if (!h || !h->name || !h->value) {
+		r->out_short = true;
 		return;
-	h->name = arena_strndup(&r->arena, name, strlen(name));
-	h->value = arena_strndup(&r->arena, value, strlen(value));
-	if (!h->name || !h->value)
-		return;
+	}
 	while (*last)
 		last = &(*last)->next;
 	*last = h;
@@ -45,18 +47,42 @@ void reply_release(struct reply *reply)
 	fd_close(&reply->fd);
 }
 
+static const char no_memory[] =
+	"{\"type\":\"/problems/no_memory\",\"title\":\"The server is short of memory\",\"status\":503,\"code\":\"no_memory\"}";
+
+/* An answer without a field that it needs, such as the range of a part, would be a wrong one. */
+static void make_no_memory(struct http_request *r, struct reply *reply)
+{
+	static struct out_header retry_after = {.name = "Retry-After", .value = "1"}; /* the last one: nobody appends to it */
+
+	reply_release(reply);
+	r->out = &retry_after;
+	*reply = (struct reply){.status = 503,
+				.kind = REPLY_STATIC,
+				.content_type = "application/problem+json",
+				.p = no_memory,
+				.n = sizeof(no_memory) - 1,
+				.fd = -1};
+}
+
 /* Makes it the request's answer, or drops it when there is one. */
 static void give(struct http_request *r, struct reply *reply)
 {
+	const char *type = NULL;
+
 	if (!park_claim_reply(r)) {
 		log_event(LOG_ERROR, "http_second_reply", LF_INT("status", reply->status), LF_STR("request_id", http_request_id(r)));
 		reply_release(reply);
 		return;
 	}
-	r->reply = *reply;
 	/* the caller's memory may be gone before the worker sends the head */
 	if (reply->content_type)
-		r->reply.content_type = arena_strndup(&r->arena, reply->content_type, strlen(reply->content_type));
+		type = arena_strndup(&r->arena, reply->content_type, strlen(reply->content_type));
+	if (r->out_short || (reply->content_type && !type))
+		make_no_memory(r, reply);
+	else
+		reply->content_type = type;
+	r->reply = *reply;
 	park_replied(r);
 }
 
@@ -155,8 +181,6 @@ static void log_failure(struct http_request *r, const struct err *e)
 
 void http_reply_problem(struct http_request *r, const struct err *e)
 {
-	static const char no_memory[] = "{\"type\":\"/problems/no_memory\",\"title\":\"The server is short of memory\",\"status\":503,"
-					"\"code\":\"no_memory\"}";
 	const struct err_info *info = err_info(e->code);
 	struct buf b = BUF_INIT;
 	char number[16];

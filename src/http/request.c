@@ -50,6 +50,17 @@ struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, c
 	return r;
 }
 
+enum MHD_Result request_refuse_unborn(struct MHD_Connection *mhd)
+{
+	struct conn *c = conn_of(mhd);
+
+	if (c) {
+		c->unclean = true;
+		send_raw_problem(c->fd, ERR_NO_MEMORY);
+	}
+	return MHD_NO;
+}
+
 void request_free(struct http_request *r)
 {
 	atomic_fetch_sub(&r->server->requests, 1);

@@ -67,30 +67,34 @@ static struct MHD_Response *response_of(struct http_request *r)
 	}
 }
 
-static void add_headers(struct http_request *r, struct MHD_Response *m)
+/* False when memory ran out: all values are clean, and MHD refuses none of them for another reason. */
+static bool add_headers(struct http_request *r, struct MHD_Response *m)
 {
-	MHD_add_response_header(m, "X-Request-Id", r->id);
+	bool ok = MHD_add_response_header(m, "X-Request-Id", r->id) == MHD_YES;
+
 	for (unsigned i = 0; i < ARRAY_LEN(everywhere); i++)
 		if (!overridden(r, everywhere[i][0]))
-			MHD_add_response_header(m, everywhere[i][0], everywhere[i][1]);
+			ok &= MHD_add_response_header(m, everywhere[i][0], everywhere[i][1]) == MHD_YES;
 	if (r->reply.content_type)
-		MHD_add_response_header(m, "Content-Type", r->reply.content_type);
+		ok &= MHD_add_response_header(m, "Content-Type", r->reply.content_type) == MHD_YES;
 	for (const struct out_header *h = r->out; h; h = h->next)
-		MHD_add_response_header(m, h->name, h->value);
+		ok &= MHD_add_response_header(m, h->name, h->value) == MHD_YES || !*h->value;
 	if (r->close_after)
-		MHD_add_response_header(m, "Connection", "close");
+		ok &= MHD_add_response_header(m, "Connection", "close") == MHD_YES;
+	return ok;
 }
 
 enum MHD_Result send_queue(struct http_request *r)
 {
 	struct MHD_Response *m = response_of(r);
-	enum MHD_Result rc;
+	enum MHD_Result rc = MHD_NO;
 
-	if (!m)
-		return MHD_NO;
-	add_headers(r, m);
-	rc = MHD_queue_response(r->mhd, (unsigned)r->reply.status, m);
-	MHD_destroy_response(m);
+	if (m && add_headers(r, m))
+		rc = MHD_queue_response(r->mhd, (unsigned)r->reply.status, m);
+	else
+		send_raw_problem(r->conn->fd, ERR_NO_MEMORY); /* MHD has sent nothing of this request yet, and ends the connection now */
+	if (m)
+		MHD_destroy_response(m);
 	return rc;
 }
 
@@ -149,8 +153,9 @@ void send_raw_problem(int fd, int code)
 
 	n = snprintf(all, sizeof(all),
 		     "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
-		     "Content-Length: %d\r\n\r\n%s",
-		     info->http_status, reason(info->http_status), n, body);
+		     "%sContent-Length: %d\r\n\r\n%s",
+		     info->http_status, reason(info->http_status),
+		     info->http_status == 503 || info->http_status == 429 ? "Retry-After: 1\r\n" : "", n, body);
 	if (send(fd, all, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return; /* the client has gone */
 }

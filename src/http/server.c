@@ -48,7 +48,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 	struct http_request *r = *ctx;
 
 	if (!r)
-		return MHD_NO; /* memory ran out in on_target() */
+		return request_refuse_unborn(mhd); /* memory ran out in on_target() */
 	if (r->stage == STAGE_NEW)
 		return request_head(r, method, version);
 	if (*n)

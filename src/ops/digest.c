@@ -5,6 +5,7 @@
 #include "ops/ops.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,26 +42,28 @@ int digest_set_new(struct digest_set **ret, unsigned mask, struct err *e)
 	return 0;
 }
 
-static int start_evp(struct digest_set *d, enum digest_algo algo, const struct digest_table *t, struct err *e)
+static int start_evp(struct digest_set *d, enum digest_algo algo, struct err *e)
 {
-	if (!t->md[algo])
-		return err_set(e, ERR_INTERNAL, "the crypto library has no %s", digest_name(algo));
+	const EVP_MD *md;
+
+	errno = 0;
+	md = digest_evp(algo);
+	if (!md)
+		return err_set(e, errno == ENOMEM ? ERR_NO_MEMORY : ERR_INTERNAL, "the crypto library has no %s", digest_name(algo));
 	if (!d->ctx[algo])
 		d->ctx[algo] = EVP_MD_CTX_new();
 	if (!d->ctx[algo])
 		return err_set(e, ERR_NO_MEMORY, "no memory for digests");
-	if (EVP_DigestInit_ex2(d->ctx[algo], t->md[algo], NULL) != 1)
-		return err_set(e, ERR_INTERNAL, "the crypto library refuses %s", digest_name(algo));
+	if (EVP_DigestInit_ex2(d->ctx[algo], md, NULL) != 1) /* it has the algorithm, so it had no memory for its state */
+		return err_set(e, ERR_NO_MEMORY, "no memory for digests");
 	return 0;
 }
 
 int digest_set_reset(struct digest_set *d, unsigned mask, struct err *e)
 {
-	const struct digest_table *t = digest_table();
-
 	assert(!(mask & ~ALL_MASK));
 	d->mask = mask;
-	d->paired = t->pair_usable && (mask & PAIR_MASK) == PAIR_MASK;
+	d->paired = digest_pair_usable() && (mask & PAIR_MASK) == PAIR_MASK;
 	d->by_evp = mask & ~BIT(DIGEST_CRC32C) & ~(d->paired ? PAIR_MASK : 0);
 	d->finished = false;
 	d->failed = false;
@@ -68,7 +71,7 @@ int digest_set_reset(struct digest_set *d, unsigned mask, struct err *e)
 	if (d->paired)
 		pair_init(&d->pair);
 	for (unsigned i = 0; i < DIGEST_ALGOS; i++) {
-		int r = d->by_evp & BIT(i) ? start_evp(d, i, t, e) : 0;
+		int r = d->by_evp & BIT(i) ? start_evp(d, i, e) : 0;
 
 		if (r < 0) {
 			d->failed = true;

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 static const struct {
 	const char *name; /* of the op and of the member in its result */
@@ -17,22 +18,33 @@ static const struct {
 };
 
 /* An allowed exception to "no globals": fetching an algorithm takes OpenSSL's locks and a search by name (about 1 us), asking the processor by CPUID
- * costs more in a virtual machine, and both answers are the same for the life of the process. Written once, then only read. */
-static struct digest_table table;
-static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+ * costs more in a virtual machine, and both answers are the same for the life of the process. Each is written once, then only read; but what there was no memory for is asked for again. */
+static _Atomic(EVP_MD *) fetched[DIGEST_ALGOS];
+static bool pair_usable;
+static pthread_once_t pair_once = PTHREAD_ONCE_INIT;
 
-static void fill_table(void)
+static void ask_processor(void)
 {
-	for (unsigned i = 0; i < DIGEST_ALGOS; i++)
-		if (algos[i].evp_name)
-			table.md[i] = EVP_MD_fetch(NULL, algos[i].evp_name, NULL);
-	table.pair_usable = accel_pair_usable();
+	pair_usable = accel_pair_usable();
 }
 
-const struct digest_table *digest_table(void)
+bool digest_pair_usable(void)
 {
-	pthread_once(&table_once, fill_table);
-	return &table;
+	pthread_once(&pair_once, ask_processor);
+	return pair_usable;
+}
+
+const EVP_MD *digest_evp(enum digest_algo algo)
+{
+	EVP_MD *md = atomic_load(&fetched[algo]), *nobodys = NULL;
+
+	if (md || !algos[algo].evp_name)
+		return md;
+	md = EVP_MD_fetch(NULL, algos[algo].evp_name, NULL);
+	if (!md || atomic_compare_exchange_strong(&fetched[algo], &nobodys, md))
+		return md;
+	EVP_MD_free(md); /* another thread was first */
+	return nobodys;
 }
 
 const char *digest_name(enum digest_algo algo)

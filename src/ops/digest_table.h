@@ -6,13 +6,10 @@
 
 #include <openssl/types.h>
 
-struct digest_table {
-	const EVP_MD *md[DIGEST_ALGOS]; /* NULL: not from OpenSSL, or its configuration forbids the algorithm */
-	bool pair_usable;
-};
-
-/* Never NULL; constant once it is filled. Any thread. */
-const struct digest_table *digest_table(void);
+/* Any thread. NULL: not from OpenSSL, or its configuration forbids the algorithm, or there is no memory now. */
+const EVP_MD *digest_evp(enum digest_algo algo);
+/* Whether this processor can compute MD5 and SHA-256 in one pass. */
+bool digest_pair_usable(void);
 /* The name of the op that computes it. */
 const char *digest_name(enum digest_algo algo);
 

@@ -2,7 +2,26 @@
 
 #include "base/utf8.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* jansson tells a string it had no memory for as a malformed one. So its allocations are watched: what a stranger is told must not be what we lack. */
+static _Thread_local bool out_of_memory;
+
+static void *watched_malloc(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p == NULL)
+		out_of_memory = true;
+	return p;
+}
+
+static void watch_memory(void)
+{
+	json_set_alloc_funcs(watched_malloc, free);
+}
 
 /* Line and column, counted from 1, of a byte; columns in bytes. */
 struct place {
@@ -95,15 +114,18 @@ static size_t offset_of(const json_error_t *error, struct str text)
 
 int json_read(json_t **ret, struct str text, struct err *e)
 {
+	static pthread_once_t watched = PTHREAD_ONCE_INIT;
 	json_error_t error = {};
 	json_t *json;
 	int r;
 
+	pthread_once(&watched, watch_memory);
 	r = check_depth(text, e);
 	if (r < 0)
 		return r;
+	out_of_memory = false;
 	json = json_loadb(text.len > 0 ? text.p : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (!json && json_error_code(&error) == json_error_out_of_memory)
+	if (!json && out_of_memory)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a JSON text of %zu bytes", text.len);
 	if (!json)
 		return bad(e, text, offset_of(&error, text), describe(json_error_code(&error)));

@@ -16,8 +16,9 @@ static int check_result(struct str text, struct err *e)
 {
 	json_t *object;
 
-	if (json_read(&object, text, NULL) < 0)
-		return misbehaved(e, "sent a result that is not JSON");
+	int r = json_read(&object, text, e);
+	if (r < 0)
+		return r == ERR_NO_MEMORY ? r : misbehaved(e, "sent a result that is not JSON");
 	bool ok = json_is_object(object);
 	json_decref(object);
 	return ok ? 0 : misbehaved(e, "sent a result that is not a JSON object");

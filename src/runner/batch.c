@@ -211,7 +211,9 @@ static int add_texts(struct buf *texts, const struct runner_job *job, struct run
 	q->name_at = (uint32_t)texts->len;
 	buf_add_str(texts, name_of(job));
 	q->name_len = (uint32_t)texts->len - q->name_at;
-	if (texts->len > RUNNER_TEXT_MAX || texts->failed)
+	if (!buf_ok(texts))
+		return err_set(e, ERR_NO_MEMORY, "no memory for the parameters");
+	if (texts->len > RUNNER_TEXT_MAX)
 		return err_set(e, ERR_OP_FAILED, "the parameters are larger than a runner takes");
 	return 0;
 }

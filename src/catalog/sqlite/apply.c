@@ -126,11 +126,11 @@ static int apply_guarded(struct sq *q, struct change *ch)
 
 /* ---- the batch ---- */
 
-/* Leaves no transaction open: after some failures SQLite has rolled back by itself. */
+/* Leaves no transaction open: after some failures SQLite has rolled back by itself. The statement was prepared before, so that this needs no memory. */
 static void roll_back(struct sq *q)
 {
 	if (!sqlite3_get_autocommit(q->db))
-		sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
+		(void)run(q->stmt[W_ROLLBACK]);
 	q->now = q->committed;
 	q->worker_number = 0;
 }
