@@ -96,40 +96,38 @@ static bool any_queued(const struct job *jobs, size_t n)
 	return false;
 }
 
-/* What a committed change means for the other parts. */
+/* Who waits for jobs that became final by the change. */
+static void tell_ended(struct engine *g, const struct change *c)
+{
+	if (c->kind == CHANGE_FINISH)
+		waits_signal(g, c->finish.file);
+	else if (c->kind == CHANGE_CANCEL_JOB)
+		waits_signal(g, c->job_ref.file);
+	else if (c->kind == CHANGE_RECLAIM)
+		waits_look_again(g); /* they may be of any file */
+	if (g->config.outbox != NULL)
+		outbox_kick(g);
+}
+
+/* What else a committed change means for the other parts. */
 static void tell_parts(struct engine *g, const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_ADD_FILE:
 		if (!c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs))
 			scheduler_kick(g);
-		if (g->config.outbox != NULL)
-			outbox_kick(g);
 		break;
 	case CHANGE_ADD_JOBS:
 		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
 			scheduler_kick(g);
-		if (g->config.outbox != NULL)
-			outbox_kick(g);
 		break;
 	case CHANGE_FINISH:
-		if (c->finish.state == JOB_QUEUED) {
+		if (c->finish.state == JOB_QUEUED || c->finish.ready > 0)
 			scheduler_kick(g);
-			break;
-		}
-		waits_signal(g, c->finish.file);
-		if (c->finish.ready > 0)
-			scheduler_kick(g);
-		if (g->config.outbox != NULL)
-			outbox_kick(g);
 		break;
 	case CHANGE_CANCEL_JOB:
 		if (c->job_ref.was_running)
 			scheduler_cancel_running(g, c->job_ref.id);
-		else
-			waits_signal(g, c->job_ref.file);
-		if (g->config.outbox != NULL)
-			outbox_kick(g);
 		break;
 	case CHANGE_RETRY_JOB:
 		scheduler_kick(g);
@@ -137,22 +135,39 @@ static void tell_parts(struct engine *g, const struct change *c)
 	case CHANGE_RECLAIM:
 		if (c->reclaim.reclaimed > 0)
 			scheduler_kick(g);
-		if (c->reclaim.quarantined > 0) {
-			waits_look_again(g);
-			if (g->config.outbox != NULL)
-				outbox_kick(g);
-		}
 		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
 		break;
 	case CHANGE_DELETE_FILE:
 		waits_signal(g, c->delete_file.id);
 		scheduler_cancel_file(g, c->delete_file.id);
 		engine_kick_doomed(g);
-		if (g->config.outbox != NULL) /* its waiting jobs were cancelled */
-			outbox_kick(g);
 		break;
 	default:
 		break;
+	}
+}
+
+/* Each waiter hears of its change. What ended is the catalogue's word: a job that was to be given back, or taken back, ends all the same when somebody cancelled it. */
+static void answer_group(struct engine *g, struct change **group, size_t n, int rc, const struct err *e)
+{
+	size_t n_ends = 0, at = 0;
+	bool whole = true;
+	const struct ended *ends = rc == 0 ? catalog_ends(g->catalog, &n_ends, &whole) : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct change *c = group[i];
+		bool ended = !whole;
+		for (; at < n_ends && ends[at].change == i; at++)
+			ended = true;
+		if (rc != 0) {
+			c->code = rc;
+			c->err = *e;
+		}
+		if (c->code == 0)
+			tell_parts(g, c);
+		if (c->code == 0 && ended)
+			tell_ended(g, c);
+		c->done(c->done_arg, c); /* may free c */
 	}
 }
 
@@ -174,16 +189,7 @@ static void commit_group(struct engine *g, struct change **group, size_t n)
 	}
 	if (rc == 0)
 		events_tell(g, group, n);
-	for (size_t i = 0; i < n; i++) {
-		struct change *c = group[i];
-		if (rc != 0) {
-			c->code = rc;
-			c->err = e;
-		}
-		if (c->code == 0)
-			tell_parts(g, c);
-		c->done(c->done_arg, c); /* may free c */
-	}
+	answer_group(g, group, n, rc, &e);
 }
 
 static void *committer_run(void *arg)

@@ -213,6 +213,14 @@ static void wake(struct engine_waiter *x)
 	pthread_mutex_unlock(&k->h->lock);
 }
 
+static void wait_woken(struct woken *k)
+{
+	pthread_mutex_lock(&k->h->lock);
+	while (!k->woken)
+		pthread_cond_wait(&k->h->cond, &k->h->lock);
+	pthread_mutex_unlock(&k->h->lock);
+}
+
 static void who_waits_learns_at_once_that_a_job_was_set_aside(void **state)
 {
 	struct engine_config c = world_config();
@@ -236,13 +244,60 @@ static void who_waits_learns_at_once_that_a_job_was_set_aside(void **state)
 		assert_int_equal(apply(&w, &r), 0);
 	}
 	assert_int_equal(read_job(&w, id).state, JOB_QUARANTINED);
-	pthread_mutex_lock(&h.lock);
-	while (!k.woken)
-		pthread_cond_wait(&h.cond, &h.lock);
-	pthread_mutex_unlock(&h.lock);
+	wait_woken(&k);
 	assert_in_range(w.env->mono_ms(w.env) - begun, 0, 15000);
 	hold_reads(&h, false);
 	world_close(&w);
+}
+
+/* Another worker claims the only job, the engine here having no lease to do so. */
+static struct claimed claim_elsewhere(struct world *w, struct uuid worker, struct arena *a)
+{
+	int64_t now = w->env->wall_ms(w->env);
+	struct change b = {.kind = CHANGE_BEAT, .beat = {.worker = worker, .now = now, .expires_at = now + 60000, .first = true}};
+	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = worker, .max = 1, .now = now, .arena = a}};
+
+	assert_int_equal(apply(w, &b), 0);
+	assert_int_equal(apply(w, &c), 0);
+	assert_int_equal(c.claim.n, 1);
+	return c.claim.jobs[0];
+}
+
+static void who_waits_learns_at_once_that_a_cancelled_job_came_back(void **state)
+{
+	for (unsigned given = 0; given < 2; given++) { /* taken back, given back: it ends cancelled instead */
+		struct engine_config c = world_config();
+		struct arena a = ARENA_INIT;
+		struct hands h;
+		struct upload u;
+
+		hands_init(&h);
+		c.lease_ms = 0;
+		c.beat_ms = c.reclaim_ms = 60000;
+		struct world w = {.env = &h.env};
+		world_open(&w, &c);
+		store_small(&w, &u);
+		struct uuid id = add_job(&w, u.id, "sha1"), worker = engine_new_id(w.g);
+		struct claimed job = claim_elsewhere(&w, worker, &a);
+		int64_t now = w.env->wall_ms(w.env), begun = w.env->mono_ms(w.env);
+		struct woken k = {.waiter = {.file = u.id, .owner = STR(OWNER_PUBLIC), .deadline_ms = begun + 20000, .wake = wake},
+				  .h = &h};
+		engine_wait(w.g, &k.waiter);
+		assert_false(wait_final(&w, u.id, 0)); /* so it has been looked at once */
+		struct change cancel = {.kind = CHANGE_CANCEL_JOB, .job_ref = {.id = id, .owner = STR(OWNER_PUBLIC), .now = now}};
+		assert_int_equal(apply(&w, &cancel), 0);
+		struct change back = {.kind = CHANGE_RECLAIM, .reclaim = {.all = true, .now = now}};
+		if (given)
+			back = (struct change){
+				.kind = CHANGE_FINISH,
+				.finish = {.job = id, .fence = job.job.fence, .worker = worker, .state = JOB_QUEUED, .give_back = true}};
+		assert_int_equal(apply(&w, &back), 0);
+		assert_int_equal(read_job(&w, id).state, JOB_CANCELLED);
+		wait_woken(&k);
+		assert_in_range(w.env->mono_ms(w.env) - begun, 0, 15000);
+		arena_release(&a);
+		world_close(&w);
+	}
 }
 
 static void bytes_that_went_with_their_file_are_gone_not_damaged(void **state)
@@ -318,6 +373,7 @@ int main(void)
 		cmocka_unit_test(without_a_lease_nothing_is_claimed_and_nothing_spins),
 		cmocka_unit_test(a_clock_that_is_set_costs_no_job_its_lease),
 		cmocka_unit_test(who_waits_learns_at_once_that_a_job_was_set_aside),
+		cmocka_unit_test(who_waits_learns_at_once_that_a_cancelled_job_came_back),
 		cmocka_unit_test(bytes_that_went_with_their_file_are_gone_not_damaged),
 		cmocka_unit_test(bytes_that_could_not_be_removed_are_removed_later),
 		cmocka_unit_test(a_short_lease_is_long_enough_to_work),
