@@ -1,0 +1,10 @@
+/* Between clients.c and listeners.c. */
+#ifndef TESTS_SIM_CLIENTS_H
+#define TESTS_SIM_CLIENTS_H
+
+#include "world.h"
+
+/* Waits for a file's jobs, with or without an end of its patience. */
+void act_wait(struct world *w, struct told_file *t);
+
+#endif

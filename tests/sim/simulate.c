@@ -1,0 +1,146 @@
+/* Runs histories, one after the other, from a seed on. Fails with the first one that breaks a promise, and says by which command it is seen again. */
+#include "world.h"
+
+#include "rt/log.h"
+
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TWICE_EVERY 100 /* one in so many histories is run again, and has to go the same way */
+
+struct options {
+	const char *program;
+	uint64_t seed, histories;
+	bool trace, caught; /* caught: a broken variant, which must be found out */
+};
+
+struct totals {
+	uint64_t histories, steps, lives, crashes, files, jobs, distinct;
+};
+
+static char again[300]; /* the command; for a handler too */
+
+static void died(int signal)
+{
+	(void)!write(STDERR_FILENO, again, strlen(again));
+	_exit(1);
+}
+
+/* ---- how many histories went another way ---- */
+
+static uint64_t *seen;
+static size_t seen_slots;
+
+static void see(struct totals *t, uint64_t hash)
+{
+	if (t->distinct * 2 >= seen_slots) {
+		size_t before = seen_slots;
+		uint64_t *old = seen;
+
+		seen_slots = before > 0 ? 2 * before : 1u << 15;
+		seen = calloc(seen_slots, sizeof(*seen));
+		if (seen == NULL)
+			abort();
+		t->distinct = 0;
+		for (size_t i = 0; i < before; i++)
+			if (old[i] != 0)
+				see(t, old[i]);
+		free(old);
+	}
+	size_t i = hash & (seen_slots - 1);
+	while (seen[i] != 0 && seen[i] != hash)
+		i = (i + 1) & (seen_slots - 1);
+	t->distinct += seen[i] == 0;
+	seen[i] = hash;
+}
+
+/* ---- */
+
+static void count(struct totals *t, const struct history *h)
+{
+	t->histories++;
+	t->steps += h->steps;
+	t->lives += h->lives;
+	t->crashes += h->crashes;
+	t->files += h->files;
+	t->jobs += h->jobs;
+	see(t, h->hash);
+}
+
+/* Until one fails; false: one did. */
+static bool run(const struct options *o, struct totals *t)
+{
+	for (uint64_t i = 0; i < o->histories; i++) {
+		uint64_t seed = o->seed + i;
+
+		snprintf(again, sizeof(again), "again, with its trace: %s --seed %" PRIu64 " --trace\n", o->program, seed);
+		struct history h = history_run(seed);
+		count(t, &h);
+		if (!h.ok) {
+			printf("# seed %" PRIu64 ": %s\n# %s", seed, coop_failure(), again);
+			return false;
+		}
+		if (i % TWICE_EVERY == TWICE_EVERY - 1 && history_run(seed).hash != h.hash) {
+			printf("# seed %" PRIu64 " does not lead to the same history twice\n", seed);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+	for (int i = 1; i < argc; i++) {
+		bool value = i + 1 < argc;
+
+		if (strcmp(argv[i], "--trace") == 0)
+			o->trace = true;
+		else if (strcmp(argv[i], "--caught") == 0)
+			o->caught = true;
+		else if (strcmp(argv[i], "--seed") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->seed))
+			i++;
+		else if (strcmp(argv[i], "--histories") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->histories))
+			i++;
+		else
+			return false;
+	}
+	return true;
+}
+
+static void set_up(const struct options *o)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE};
+
+	mallopt(M_MMAP_THRESHOLD, 64 << 20); /* large buffers come and go */
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	coop_tracing = o->trace;
+	log_setup(STDOUT_FILENO, LOG_TEXT, o->trace ? LOG_DEBUG : LOG_ERROR + 1);
+	setvbuf(stdout, NULL, o->trace ? _IONBF : _IOFBF, BUFSIZ);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		signal(signals[i], died);
+	heap_note_descriptors();
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.program = argv[0], .seed = 1, .histories = 1};
+	struct totals t = {};
+
+	if (!parse(argc, argv, &o)) {
+		fprintf(stderr, "%s [--seed N] [--histories N] [--trace] [--caught]\n", argv[0]);
+		return 2;
+	}
+	set_up(&o);
+	bool kept = run(&o, &t);
+	printf("# %" PRIu64 " histories, %" PRIu64 " went each another way: %" PRIu64 " lives, %" PRIu64 " crashes, %" PRIu64
+	       " files, %" PRIu64 " jobs, %" PRIu64 " steps\n",
+	       t.histories, t.distinct, t.lives, t.crashes, t.files, t.jobs, t.steps);
+	bool good = kept != o.caught;
+	printf("%sok 1 - %s\n1..1\n", good ? "" : "not ", o.caught ? "the broken variant is caught" : "every history keeps every promise");
+	return good ? 0 : 1;
+}

@@ -1,0 +1,243 @@
+/* Who works: the runner behind the engine's job threads, and another worker that shares the catalogue, as a second process would. */
+#include "world.h"
+
+#include "base/fd.h"
+#include "runner/runner_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct toil {
+	struct runner base;
+	struct world *w;
+};
+
+static struct world *world_of(struct runner *r)
+{
+	return CONTAINER_OF(r, struct toil, base)->w;
+}
+
+/* ---- the runner ---- */
+
+/* How long a call takes. In most of them the watcher is asked now and then; one that is stuck asks nobody. */
+static int pass_time(struct world *w, const struct runner_watch *watch, struct err *e)
+{
+	int rc = 0;
+
+	if (chance(w, w->plan.job_stuck)) {
+		TRACE("is stuck");
+		coop_sleep((int64_t)rng_below(&w->rng, (unsigned)w->config.lease_ms * 2) * MS);
+		return 0;
+	}
+	unsigned pieces = 1 + rng_below(&w->rng, 4);
+	int64_t piece = (int64_t)rng_below(&w->rng, chance(w, w->plan.job_slow) ? (unsigned)w->config.lease_ms / 4 : 5) * MS;
+	while (pieces-- > 0 && rc == 0) {
+		coop_sleep(piece + 1);
+		rc = runner_may_go_on(watch, e);
+	}
+	return rc;
+}
+
+static int failure(struct world *w, struct err *e)
+{
+	static const int codes[] = {ERR_RUNNER_CRASHED, ERR_RUNNER_LOST, ERR_OP_FAILED,  ERR_TRUNCATED,
+				    ERR_NO_MEMORY,      ERR_IO,          ERR_OVERLOADED, ERR_RUNNER_UNAVAILABLE};
+
+	if (!chance(w, w->plan.job_fails))
+		return 0;
+	return err_set(e, codes[rng_below(&w->rng, ARRAY_LEN(codes))], "simulated: the job failed");
+}
+
+/* Its bytes, wherever they are; *own is to be released. They have to be those the job was promised. */
+static struct str read_input(const struct runner_job *j, struct buf *own)
+{
+	struct digest_set *d;
+	struct err e = ERR_INIT;
+	size_t n;
+
+	if (j->input_fd >= 0) {
+		buf_reserve(own, j->size);
+		if (!buf_ok(own) || fd_pread_full(j->input_fd, own->p, j->size, 0) != (ssize_t)j->size)
+			coop_fail("the input of a job cannot be read");
+		own->len = j->size;
+	}
+	struct str bytes = j->input_fd >= 0 ? buf_str(own) : j->input;
+	if (digest_set_new(&d, 1u << DIGEST_SHA256, &e) != 0)
+		coop_fail("no digest");
+	digest_set_update(d, bytes.p, bytes.len);
+	if (digest_set_finish(d, &e) != 0 || memcmp(digest_set_get(d, DIGEST_SHA256, &n), j->sha256, 32) != 0)
+		coop_fail("a job is given other bytes than those of its input");
+	digest_set_free(d);
+	return bytes;
+}
+
+static int give(struct world *w, struct runner_job *j, struct str bytes)
+{
+	size_t half = bytes.len > 1 ? rng_below(&w->rng, (unsigned)bytes.len) : bytes.len;
+	int rc = j->output(j->output_arg, bytes.p, half, &j->err);
+
+	if (rc == 0 && half < bytes.len)
+		rc = j->output(j->output_arg, bytes.p + half, bytes.len - half, &j->err);
+	return rc;
+}
+
+static int make(struct world *w, struct runner_job *j, struct str input)
+{
+	CLEANUP(buf_release) struct buf out = BUF_INIT;
+	int rc = 0;
+
+	buf_add_cstr(&j->result, "{\"made\":true}");
+	if (j->output == NULL)
+		return 0;
+	truth_make(&out, str_of(j->op->name), j->params, j->op->named, j->name, input);
+	if (chance(w, w->plan.job_fails)) /* the child dies over it, and another one begins anew */
+		rc = give(w, j, (struct str){out.p, rng_below(&w->rng, (unsigned)out.len)});
+	if (rc == 0)
+		rc = give(w, j, buf_str(&out));
+	j->output_size = out.len;
+	return rc;
+}
+
+static int digest_input(struct runner_job *j, struct str input)
+{
+	struct digest_set *d;
+	size_t n;
+	int rc = digest_set_new(&d, 1u << j->op->algo, &j->err);
+
+	if (rc != 0)
+		return rc;
+	digest_set_update(d, input.p, input.len);
+	rc = digest_set_finish(d, &j->err);
+	if (rc == 0)
+		digest_write_result(&j->result, j->op->algo, digest_set_get(d, j->op->algo, &n));
+	digest_set_free(d);
+	return rc;
+}
+
+static void run(struct runner *r, struct runner_job *jobs, size_t n, const struct runner_watch *watch)
+{
+	struct world *w = world_of(r);
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP(buf_release) struct buf own = BUF_INIT;
+		struct runner_job *j = &jobs[i];
+
+		if (pass_time(w, watch, &e) != 0) {
+			runner_jobs_end(jobs, n, &e);
+			return;
+		}
+		int rc = failure(w, &j->err);
+		TRACE("runs %s: %d", j->op->name, rc);
+		if (rc == 0) {
+			struct str input = read_input(j, &own);
+			rc = j->op->kind == OP_STREAMING ? digest_input(j, input) : make(w, j, input);
+		}
+		runner_job_end(j, rc);
+	}
+}
+
+static const struct seal_report *report(const struct runner *r)
+{
+	return NULL;
+}
+
+static void stats(struct runner *r, struct runner_stats *ret)
+{
+	*ret = (struct runner_stats){};
+}
+
+static void release(struct runner *r)
+{
+	free(CONTAINER_OF(r, struct toil, base));
+}
+
+static const struct runner_kind KIND = {.run = run, .report = report, .stats = stats, .free = release};
+
+int toil_new(struct runner **ret, struct world *w, struct err *e)
+{
+	struct toil *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a runner");
+	t->base.kind = &KIND;
+	t->w = w;
+	*ret = &t->base;
+	return 0;
+}
+
+/* ---- another worker ---- */
+
+#define OTHER_MAX 3
+
+static bool take_lease(struct world *w, struct uuid me, bool first)
+{
+	struct change c = {
+		.kind = CHANGE_BEAT,
+		.beat = {.worker = me, .now = coop_wall_ms(), .expires_at = coop_wall_ms() + w->config.lease_ms, .first = first}};
+
+	return submit(w, &c) == 0;
+}
+
+/* Ends an attempt in one way or another; it may be late, or it may have been ended twice. */
+static void end_attempt(struct world *w, struct uuid me, const struct claimed *job)
+{
+	static const enum job_state states[] = {JOB_SUCCEEDED, JOB_FAILED, JOB_QUEUED, JOB_CANCELLED};
+	const struct op *op = op_table_find(op_builtin_table(), job->job.op);
+	struct change c = {.kind = CHANGE_FINISH,
+			   .finish = {.job = job->job.id, .fence = job->job.fence, .worker = me, .finished_at = coop_wall_ms()}};
+
+	/* It has no bytes to work on, so it never succeeds; what it says is not to be believed when it is late. */
+	c.finish.state = states[1 + rng_below(&w->rng, 3)];
+	c.finish.error = c.finish.state == JOB_FAILED ? ERR_OP_FAILED : 0;
+	if (c.finish.state == JOB_QUEUED) {
+		c.finish.give_back = rng_one_in(&w->rng, 2);
+		c.finish.retry_at = coop_wall_ms() + 1;
+	}
+	if (op->kind == OP_SEALED && !op->output && rng_one_in(&w->rng, 2)) {
+		c.finish.state = JOB_SUCCEEDED;
+		c.finish.error = 0;
+		c.finish.give_back = false;
+		c.finish.retry_at = 0;
+		c.finish.result = STR("{\"made\":true}");
+	}
+	submit(w, &c);
+}
+
+static void work_once(struct world *w, struct uuid me)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = me, .max = OTHER_MAX, .now = coop_wall_ms(), .arena = &a}};
+
+	if (submit(w, &c) != 0)
+		return;
+	for (size_t i = 0; i < c.claim.n; i++) {
+		int64_t most = w->config.lease_ms * (rng_one_in(&w->rng, 3) ? 2 : 1);
+
+		coop_sleep((int64_t)rng_below(&w->rng, (unsigned)most) * MS);
+		if (rng_one_in(&w->rng, 3))
+			take_lease(w, me, false);
+		for (unsigned times = rng_below(&w->rng, 3); times > 0; times--)
+			end_attempt(w, me, &c.claim.jobs[i]);
+	}
+}
+
+void *other_worker(void *arg)
+{
+	struct world *w = arg;
+	struct uuid me = engine_new_id(w->g);
+	bool first = true;
+
+	pthread_setname_np(pthread_self(), "other worker");
+	while (!w->stopping && !w->calm && w->clients > 0) {
+		if (!take_lease(w, me, first)) {
+			me = engine_new_id(w->g);
+			first = true;
+		} else {
+			first = false;
+			work_once(w, me);
+		}
+		coop_sleep((int64_t)rng_below(&w->rng, 3000) * MS);
+	}
+	return NULL;
+}
