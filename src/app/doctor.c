@@ -2,6 +2,8 @@
 #include "app/data_dir.h"
 #include "base/fd.h"
 #include "base/json_out.h"
+#include "cli/recurring.h"
+#include "rt/env.h"
 #include "runner/runner.h"
 
 #include <errno.h>
@@ -13,33 +15,34 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define FINDINGS_MAX 32
+#define FINDINGS_MAX (32 + RECURRING_MAX)
+#define TIMES_SHOWN 3
 #define ABOVE_ABI_1 (1u << SEAL_LANDLOCK_TCP | 1u << SEAL_LANDLOCK_SCOPE) /* what seccomp refuses anyway */
 
 /* GOOD and NOTE say that nothing has to be done, MISSING that something is not there and may be missing, BAD that it must not. */
 enum verdict { GOOD, NOTE, MISSING, BAD };
 
-struct finding {
+struct finding_row {
 	const char *part, *name; /* static */
 	enum verdict verdict;
 	char detail[256];
 };
 
 struct findings {
-	struct finding rows[FINDINGS_MAX];
+	struct finding_row rows[FINDINGS_MAX];
 	size_t n;
 };
 
 ATTR_PRINTF(5, 6)
 static void found(struct findings *f, const char *part, const char *name, enum verdict verdict, const char *fmt, ...)
 {
-	struct finding *row = &f->rows[f->n];
+	struct finding_row *row = &f->rows[f->n];
 	va_list args;
 
 	if (f->n == FINDINGS_MAX)
 		return;
 	f->n++;
-	*row = (struct finding){.part = part, .name = name, .verdict = verdict};
+	*row = (struct finding_row){.part = part, .name = name, .verdict = verdict};
 	va_start(args, fmt);
 	vsnprintf(row->detail, sizeof(row->detail), fmt, args);
 	va_end(args);
@@ -191,6 +194,22 @@ static void look_at_data(struct findings *f, const struct settings *s)
 	judge_space(f, fd, s->free_reserve);
 }
 
+/* ---- recurring jobs ---- */
+
+static void look_at_recurring(struct findings *f, const struct settings *s)
+{
+	int64_t now = env_real.wall_ms(&env_real);
+
+	for (size_t i = 0; i < s->n_recurring; i++) {
+		CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+		buf_addf(&b, "%s: ", s->recurring[i].schedule);
+		recurring_times(&b, &s->recurring[i], now, TIMES_SHOWN);
+		if (buf_ok(&b))
+			found(f, "recurring", s->recurring[i].name, NOTE, "%.*s", STR_FMT(buf_str(&b)));
+	}
+}
+
 /* ---- telling ---- */
 
 static const char *const words[] = {[GOOD] = "ok", [NOTE] = "note", [MISSING] = "missing", [BAD] = "failed"};
@@ -206,7 +225,7 @@ static bool all_holds(const struct findings *f)
 static void write_text(struct buf *out, const struct findings *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
-		const struct finding *row = &f->rows[i];
+		const struct finding_row *row = &f->rows[i];
 		if (i == 0 || strcmp(row->part, f->rows[i - 1].part) != 0)
 			buf_addf(out, "%s%s\n", i == 0 ? "" : "\n", row->part);
 		buf_addf(out, "  %-8s %-15s %s\n", words[row->verdict], row->name, row->detail);
@@ -243,6 +262,7 @@ bool doctor(struct buf *out, const struct settings *s, const char *version, bool
 	look_at_machine(&f, version);
 	look_at_seal(&f, s);
 	look_at_data(&f, s);
+	look_at_recurring(&f, s);
 	(json ? write_json : write_text)(out, &f);
 	return all_holds(&f);
 }

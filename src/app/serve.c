@@ -94,6 +94,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.tombstone_ms = s->tombstone_ms,
 		.events_readers = (unsigned)s->events_readers,
 		.events_heartbeat_ms = s->events_heartbeat_ms,
+		.recurring = s->recurring,
+		.n_recurring = s->n_recurring,
 		.blobs_held = hold_stands,
 		.blobs_held_arg = &v->hold,
 		.outbox = outbox ? hash_log_deliver : NULL,

@@ -1,4 +1,5 @@
 #include "cli/settings.h"
+#include "cli/recurring.h"
 #include "rt/log.h"
 #include "runner/runner.h"
 
@@ -106,6 +107,9 @@ static const struct config_option options[] = {
 	 "Ops that run a program of this machine: a name each, with argv, params and limits."},
 	{"", "pipelines", NULL, CONFIG_JSON, AT(pipelines), "", 0, 0, NULL,
 	 "Lists of ops that an upload can ask for by one name: ?pipeline=name."},
+
+	{"", "recurring", NULL, CONFIG_JSON, AT(recurring_text), "", 0, 0, NULL,
+	 "Jobs at times that come again: a name each, with a cron expression, ops and the files they are for."},
 
 	{"log", "level", NULL, CONFIG_ENUM, AT(log_level), "info", 0, 0, level_words, "Least important events that are logged."},
 	{"log", "format", NULL, CONFIG_ENUM, AT(log_format), "auto", 0, 0, format_words,
@@ -231,6 +235,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = read_net_policy(&s, e);
 	if (rc == 0)
 		rc = op_table_new(&s.ops, s.commands, s.pipelines, strings, e);
+	if (rc == 0)
+		rc = recurring_read(&s.recurring, &s.n_recurring, s.recurring_text, s.ops, strings, e);
 	if (rc == 0)
 		rc = read_image_size(&s, e);
 	if (rc == 0)

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct engine_recurring;
+
 struct settings {
 	/* server */
 	const char *listen; /* address:port */
@@ -46,6 +48,10 @@ struct settings {
 	/* commands, pipelines: JSON, or ""; and what they make of the built-in ops, in the strings' arena */
 	struct str commands, pipelines;
 	const struct op_table *ops;
+	/* recurring: JSON, or ""; and what it says, in the strings' arena */
+	struct str recurring_text;
+	const struct engine_recurring *recurring;
+	size_t n_recurring;
 	/* jobs */
 	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max;
 	int64_t lease_ms, beat_ms, reclaim_ms;

@@ -117,6 +117,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 		if (!c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs))
 			scheduler_kick(g);
 		break;
+	case CHANGE_RECURRING: /* begins as ADD_JOBS does */
 	case CHANGE_ADD_JOBS:
 		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
 			scheduler_kick(g);

@@ -9,7 +9,8 @@
 
 static int init_parts(struct engine *g, struct err *e)
 {
-	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox, &g->scrub.sleeper};
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox,
+					    &g->recurring.sleeper, &g->scrub.sleeper};
 	int rc = uploads_init(g, e);
 
 	if (rc == 0)
@@ -30,7 +31,8 @@ static int init_parts(struct engine *g, struct err *e)
 
 static void release_parts(struct engine *g)
 {
-	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox, &g->scrub.sleeper};
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox,
+					    &g->recurring.sleeper, &g->scrub.sleeper};
 
 	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)
 		sleeper_release(sleepers[i]);
@@ -117,6 +119,8 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if ((rc = scheduler_start(g, e)) != 0)
 		return rc;
+	if ((rc = recurring_start(g, e)) != 0)
+		return rc;
 	if ((rc = janitor_start(g, e)) != 0)
 		return rc;
 	return scrub_start(g, e);
@@ -135,6 +139,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	engine_quiesce(g);
 	scrub_stop(g);
 	janitor_stop(g);
+	recurring_stop(g);
 	scheduler_stop(g, grace_ms);
 	pool_free(g->jobs);
 	g->jobs = NULL;

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
+#include "model/cron.h"
 #include "model/model.h"
 #include "ops/ops.h"
 #include "rt/env.h"
@@ -25,6 +26,21 @@ struct engine;
 /* Where finished jobs are told to, one after the other, from the outbox: at least once, in the order they became final.
  * Runs on the engine's outbox thread and may block; 0 = delivered, else it is tried again after a pause. */
 typedef int engine_outbox_fn(void *arg, const struct job *job);
+
+/* What is to be done again and again: at each due time the ops, on the files that are selected. Everything is borrowed. */
+struct engine_recurring {
+	const char *name; /* 1 … RECURRING_NAME_MAX bytes; two entries have different ones */
+	const char *schedule; /* expression and zone as a text: under another one than before, times are counted anew */
+	struct cron cron;
+	struct zone zone;
+	const struct op_request *ops;
+	size_t n_ops; /* 1 … OPS_MAX */
+	struct file_filter files; /* state -1 */
+	struct str type; /* a media type, or the first half of some with its slash: `image/`; empty = any */
+	bool all; /* every file that is selected and was not dealt with, else only those that came since the run before */
+	bool skip_missed; /* due times that passed while no server ran are nobody's; else they are made up for by one run */
+	uint32_t priority;
+};
 
 struct engine_config {
 	uint64_t inline_max; /* bytes kept in the catalogue's row */
@@ -48,6 +64,8 @@ struct engine_config {
 	/* Whether blobs must stay for now because a backup is copying them; NULL = never. Asked on the janitor's thread, after the blob was known to be referred to by no row. */
 	bool (*blobs_held)(void *arg);
 	void *blobs_held_arg;
+	const struct engine_recurring *recurring; /* borrowed */
+	size_t n_recurring;
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
 };

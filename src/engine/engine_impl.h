@@ -173,6 +173,14 @@ struct uploads {
 	unsigned n_spare;
 };
 
+struct recurring_entry;
+
+struct recurring {
+	struct sleeper sleeper;
+	struct recurring_entry *entries; /* the thread's */
+	size_t n;
+};
+
 /* Reads what is stored again; its thread's own. scrub.c */
 struct scrub {
 	struct sleeper sleeper;
@@ -209,6 +217,7 @@ struct engine {
 	struct waits waits;
 	struct events events;
 	struct uploads uploads;
+	struct recurring recurring;
 	struct sleeper janitor, outbox;
 	struct scrub scrub;
 	_Atomic bool doomed_waiting;
@@ -313,6 +322,10 @@ void events_stop(struct engine *g);
 [[nodiscard]] int janitor_start(struct engine *g, struct err *e);
 void janitor_stop(struct engine *g);
 void janitor_look_at_space(struct engine *g); /* sets space_low; any thread */
+
+/* recurring.c */
+[[nodiscard]] int recurring_start(struct engine *g, struct err *e);
+void recurring_stop(struct engine *g);
 
 /* scrub.c */
 void scrub_init(struct scrub *s);

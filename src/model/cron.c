@@ -330,3 +330,17 @@ int64_t cron_next(const struct cron *c, const struct zone *z, int64_t after_ms)
 	}
 	return CRON_NEVER;
 }
+
+/* Looks back over ever longer times, so that what comes every minute need not be counted over years. */
+int64_t cron_last(const struct cron *c, const struct zone *z, int64_t after_ms, int64_t until_ms)
+{
+	for (int64_t back = (int64_t)DAY_S * 1000; after_ms < until_ms; back *= 8) {
+		int64_t from = back < until_ms - after_ms ? until_ms - back : after_ms, last = CRON_NEVER;
+
+		for (int64_t t = cron_next(c, z, from); t <= until_ms; t = cron_next(c, z, t))
+			last = t;
+		if (last != CRON_NEVER || from == after_ms)
+			return last;
+	}
+	return CRON_NEVER;
+}

@@ -33,5 +33,7 @@ struct cron {
 [[nodiscard]] int cron_parse(struct cron *ret, struct str text, struct err *e);
 /* The first time later than `after`, both Unix ms; always a whole minute. CRON_NEVER: none within the next 50 years. */
 int64_t cron_next(const struct cron *c, const struct zone *z, int64_t after_ms);
+/* The last time later than `after` and not later than `until`; CRON_NEVER: there is none. */
+int64_t cron_last(const struct cron *c, const struct zone *z, int64_t after_ms, int64_t until_ms);
 
 #endif

@@ -36,6 +36,8 @@ METRIC_ROW(RUNNER_ZYGOTES, COUNTER, "filemill_runner_zygotes_total",
 METRIC_ROW(EVENTS, COUNTER, "filemill_events_total", "Events kept for readers of the event stream")
 METRIC_ROW(EVENTS_READERS, GAUGE, "filemill_events_readers", "Readers of the event stream now")
 METRIC_ROW(EVENTS_DROPPED, COUNTER, "filemill_events_dropped_total", "Readers of the event stream that were too slow and sent away")
+METRIC_ROW(RECURRING_RUNS, COUNTER, "filemill_recurring_runs_total", "Runs of recurring entries that came to their end")
+METRIC_ROW(RECURRING_JOBS, COUNTER, "filemill_recurring_jobs_total", "Jobs that recurring entries added")
 METRIC_ROW(SCRUB_BYTES, COUNTER, "filemill_scrub_bytes_total", "Bytes that the scrub read again")
 METRIC_ROW(DAMAGED_FILES, GAUGE, "filemill_damaged_files", "Files and outputs that are marked as damaged")
 METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blobs removed")
