@@ -212,6 +212,9 @@ static void end_patch(struct http_request *r)
 		rc = read_patch(r, body, c, &e);
 		json_decref(body);
 	}
+	if (rc == 0)
+		rc = front_write_audit(w, AUDIT_FILE_CHANGED, &e, LF_STR("file", http_param(r, "id")), LF_BOOL("name", c->name.p != NULL),
+				       LF_BOOL("labels", c->labels.p != NULL), LF_BOOL("expires_at", c->set_expires));
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else
@@ -239,6 +242,8 @@ static void end_delete(struct http_request *r)
 	struct change_delete_file *c = &w->change.delete_file;
 	*c = (struct change_delete_file){.owner = front_owner(r), .now = env->wall_ms(env)};
 	int rc = front_id(r, &c->id, &e);
+	if (rc == 0)
+		rc = front_write_audit(w, AUDIT_FILE_DELETED, &e, LF_STR("file", http_param(r, "id")));
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else

@@ -271,7 +271,7 @@ static const char *const wait_query[] = {"wait", NULL};
 
 /* ---- cancel and retry ---- */
 
-static void submit_job_ref(struct http_request *r, enum change_kind kind, front_work *then)
+static void submit_job_ref(struct http_request *r, enum change_kind kind, enum audit_act act, front_work *then)
 {
 	struct env *env = engine_env(front_engine(r));
 	struct front_write *w = front_write_new(r, kind);
@@ -282,6 +282,8 @@ static void submit_job_ref(struct http_request *r, enum change_kind kind, front_
 	struct change_job_ref *c = &w->change.job_ref;
 	*c = (struct change_job_ref){.owner = front_owner(r), .now = env->wall_ms(env)};
 	int rc = front_id(r, &c->id, &e);
+	if (rc == 0)
+		rc = front_write_audit(w, act, &e, LF_STR("job", http_param(r, "id")));
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else
@@ -305,12 +307,12 @@ static void answer_cancelled(struct http_request *r)
 
 static void end_cancel(struct http_request *r)
 {
-	submit_job_ref(r, CHANGE_CANCEL_JOB, answer_cancelled);
+	submit_job_ref(r, CHANGE_CANCEL_JOB, AUDIT_JOB_CANCELLED, answer_cancelled);
 }
 
 static void end_retry(struct http_request *r)
 {
-	submit_job_ref(r, CHANGE_RETRY_JOB, answer_retried);
+	submit_job_ref(r, CHANGE_RETRY_JOB, AUDIT_JOB_RETRIED, answer_retried);
 }
 
 static const struct http_handler cancel_job = {.end = end_cancel};

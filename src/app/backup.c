@@ -4,6 +4,7 @@
  * A blob that is there already is kept without a look when the earlier backup refers to it: then it was whole and flushed. One that is not of that backup was left by
  * one that was interrupted, and is read. */
 #include "app/backup.h"
+#include "app/audit_copy.h"
 #include "app/data_dir.h"
 #include "app/place.h"
 #include "app/transfer.h"
@@ -214,6 +215,8 @@ static int put(struct job *b, struct err *e)
 	if (rc == 0)
 		rc = blobs_local_flush(b->to, e);
 	if (rc != 0)
+		return rc;
+	if ((rc = snapshot_audit_head(b->now, &m.audit, e)) != 0 || (rc = audit_copy(b->data.fd, b->place.fd, &m.audit, e)) != 0)
 		return rc;
 	m.schema = counts.schema;
 	m.files = counts.files;

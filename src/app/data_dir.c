@@ -16,6 +16,7 @@
 #define FRESH "filemill.fresh" /* there until the first start has made the catalogue */
 #define CATALOGUE "catalog.db"
 #define LOCK "lock"
+#define AUDIT "audit"
 
 const char *network_fs_name(long type)
 {
@@ -202,6 +203,14 @@ static int open_blobs(struct data_dir *d, struct err *e)
 	return d->blobs_fd >= 0 ? 0 : err_errno(e, errno, "open of blobs");
 }
 
+int data_dir_open_audit(struct data_dir *d, struct err *e)
+{
+	if (mkdirat(d->fd, AUDIT, 0700) == 0 ? fsync(d->fd) != 0 : errno != EEXIST)
+		return err_errno(e, errno, "mkdir of audit");
+	d->audit_fd = openat(d->fd, AUDIT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return d->audit_fd >= 0 ? 0 : err_errno(e, errno, "open of audit");
+}
+
 int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e)
 {
 	struct data_dir d = DATA_DIR_INIT;
@@ -348,6 +357,7 @@ int data_dir_mark(struct data_dir *d, struct uuid id, struct err *e)
 void data_dir_close(struct data_dir *d)
 {
 	fd_close(&d->hold_fd);
+	fd_close(&d->audit_fd);
 	fd_close(&d->blobs_fd);
 	fd_close(&d->fd);
 	fd_close(&d->lock_fd); /* last: the lock covers the rest */

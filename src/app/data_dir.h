@@ -13,12 +13,13 @@ struct data_dir {
 	int fd; /* the directory */
 	int lock_fd; /* holds the exclusive lock as long as it is open */
 	int blobs_fd;
+	int audit_fd; /* folder of the audit log; -1: there is none yet, or nobody asked */
 	int hold_fd; /* the marker file: backups lock it */
 	bool fresh; /* no start has got as far as data_dir_complete() */
 	struct uuid id; /* made with the directory, kept in its marker file */
 };
 
-#define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1, .hold_fd = -1})
+#define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1, .audit_fd = -1, .hold_fd = -1})
 
 /* Creates what is missing: the directory (not its parents), the marker, blobs/. The catalogue is the caller's to open next; afterwards data_dir_complete(). ERR_IN_USE when another process holds the lock; ERR_BAD_CONFIG when it lies on a network file system, or
  * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none, and when the catalogue or the
@@ -28,6 +29,8 @@ struct data_dir {
 [[nodiscard]] int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e);
 /* The catalogue is there: from now on its absence is damage. */
 [[nodiscard]] int data_dir_complete(struct data_dir *d, struct err *e);
+/* The folder of the audit log, made where it is missing. */
+[[nodiscard]] int data_dir_open_audit(struct data_dir *d, struct err *e);
 void data_dir_close(struct data_dir *d);
 
 /* For those who read beside a running server: nothing is made or changed, and the directory's lock is not taken. ERR_DAMAGED, ERR_BAD_CONFIG as above. */

@@ -6,6 +6,7 @@
 #include "app/fsck.h"
 #include "app/data_dir.h"
 #include "app/fsck_report.h"
+#include "audit/audit.h"
 #include "base/fd.h"
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
@@ -54,21 +55,19 @@ static int check_catalogue(struct check *c)
 
 /* ---- catalogue against store ---- */
 
-static int apply_mark(struct check *c, const struct stored *s, bool whole)
+static int apply(struct check *c, struct change *ch)
 {
-	struct change ch = {.kind = CHANGE_MARK_DAMAGED, .mark_damaged = {.blob = s->blob, .at = whole ? 0 : env_real.wall_ms(&env_real)}};
-	struct change *list[] = {&ch};
-	int rc;
+	struct change *list[] = {ch};
+	int rc = catalog_apply(c->catalog, list, 1, c->e);
 
-	if (s->at.kind == STORED_FILE)
-		ch.mark_damaged.file = s->id;
-	rc = catalog_apply(c->catalog, list, 1, c->e);
-	if (rc == 0 && ch.code != 0) {
-		*c->e = ch.err;
-		rc = ch.code;
+	if (rc == 0 && ch->code != 0) {
+		*c->e = ch->err;
+		rc = ch->code;
 	}
 	return rc;
 }
+
+static const struct audit_by by = {.how = "command"};
 
 /* An output is named by its job's id and its place, as in its address. */
 static struct str stored_name(const struct stored *s, char dst[64])
@@ -79,6 +78,26 @@ static struct str stored_name(const struct stored *s, char dst[64])
 	if (s->at.kind == STORED_OUTPUT)
 		n += (size_t)snprintf(dst + n, 64 - n, "/outputs/%u", s->at.n);
 	return (struct str){dst, n};
+}
+
+static int note_mark(struct change *ch, struct arena *a, const struct stored *s, bool whole, struct err *e)
+{
+	bool file = s->at.kind == STORED_FILE;
+	enum audit_act act = file ? (whole ? AUDIT_FILE_WHOLE : AUDIT_FILE_DAMAGED) : whole ? AUDIT_OUTPUT_WHOLE : AUDIT_OUTPUT_DAMAGED;
+	char name[64];
+
+	return audit_entry(&ch->audit, a, env_real.wall_ms(&env_real), act, &by, e, LF_STR(file ? "file" : "output", stored_name(s, name)));
+}
+
+static int apply_mark(struct check *c, const struct stored *s, bool whole)
+{
+	struct change ch = {.kind = CHANGE_MARK_DAMAGED, .mark_damaged = {.blob = s->blob, .at = whole ? 0 : env_real.wall_ms(&env_real)}};
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+
+	if (s->at.kind == STORED_FILE)
+		ch.mark_damaged.file = s->id;
+	int rc = note_mark(&ch, &a, s, whole, c->e);
+	return rc == 0 ? apply(c, &ch) : rc;
 }
 
 static int tell_bad(struct check *c, const struct stored *s, enum finding f, const char *detail)
@@ -262,6 +281,16 @@ static int check_rows(struct check *c)
 
 /* ---- store against catalogue ---- */
 
+static int note_removal(struct check *c, struct str name, uint64_t size)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct change ch = {.kind = CHANGE_AUDIT};
+	int rc = audit_entry(&ch.audit, &a, env_real.wall_ms(&env_real), AUDIT_BLOB_REMOVED, &by, c->e, LF_STR("blob", name),
+			     LF_INT("size", size));
+
+	return rc == 0 ? apply(c, &ch) : rc;
+}
+
 static int visit_blob(void *arg, struct str name, uint64_t size)
 {
 	struct check *c = arg;
@@ -283,7 +312,7 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 	if (wanted || doomed)
 		return 0;
 	bool remove = c->options->repair && c->may_remove;
-	if (remove && (rc = blob_remove(c->blobs, name, c->e)) != 0)
+	if (remove && ((rc = blob_remove(c->blobs, name, c->e)) != 0 || (rc = note_removal(c, name, size)) != 0))
 		return rc;
 	snprintf(detail, sizeof(detail), "%llu bytes that neither a file nor an output needs", (unsigned long long)size);
 	report_finding(&c->report, FINDING_BLOB_UNREFERENCED, name, str_of(detail), remove ? "removed" : NULL);

@@ -1,3 +1,4 @@
+#include "app/audit.h"
 #include "app/backup.h"
 #include "app/doctor.h"
 #include "app/fsck.h"
@@ -143,6 +144,28 @@ static int run_transfer(const struct command_line *line,
 	return command_exit_status(rc);
 }
 
+static int run_audit(const struct command_line *line)
+{
+	const struct audit_options options = {.head = line->head, .act = line->act, .files = line->files, .n_files = line->n_files};
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	bool fine = true;
+	int rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc == 0 && str_eq(str_of(line->topic), STR("verify")))
+		rc = audit_verify(stdout, settings.data_dir, &options, &fine, &e);
+	else if (rc == 0)
+		rc = audit_show(stdout, settings.data_dir, &options, &e);
+	if (rc != 0)
+		complain(&e);
+	arena_release(&strings);
+	if (rc != 0)
+		return command_exit_status(rc);
+	return fine ? EXIT_OK : EXIT_FAILED;
+}
+
 static int run_describe(const struct command_line *line)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -201,6 +224,8 @@ int main(int argc, char **argv)
 		return run_transfer(&line, backup);
 	case COMMAND_RESTORE:
 		return run_transfer(&line, restore);
+	case COMMAND_AUDIT:
+		return run_audit(&line);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

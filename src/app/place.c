@@ -120,6 +120,12 @@ static void manifest_write(struct buf *b, const struct manifest *m)
 	json_ku64(&j, "bytes", m->blob_bytes);
 	json_ku64(&j, "lacking", m->lacking);
 	json_obj_close(&j);
+	hex_encode(sha256, m->audit.hash, 32);
+	json_key(&j, "audit");
+	json_obj_open(&j);
+	json_ku64(&j, "line", (uint64_t)m->audit.seq);
+	json_kcstr(&j, "hash", sha256);
+	json_obj_close(&j);
 	json_obj_close(&j);
 	buf_add_char(b, '\n');
 }

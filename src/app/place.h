@@ -4,6 +4,7 @@
  *	manifest.json   what the backup is: written last, so that there is none without a whole backup
  *	catalog.db      the snapshot
  *	blobs/          as in the data directory
+ *	audit/          the audit log up to where it was confirmed in the snapshot
  *
  * A next backup is written beside the last one, as catalog.new.db and manifest.new.json, and takes its place by two renames. Between the two the new manifest is the one that fits the
  * catalogue: a manifest holds when it has the catalogue's SHA-256. Blobs of the last backup go only after that. So there is a whole backup at every moment after the first. */
@@ -12,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/uuid.h"
+#include "catalog/audit_head.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +30,7 @@ struct manifest {
 	uint64_t catalog_bytes;
 	uint64_t files, jobs; /* rows */
 	uint64_t blobs, blob_bytes; /* that the catalogue refers to */
+	struct audit_head audit; /* where the audit log stood: its line and hash */
 	uint64_t lacking; /* of these, how many are not here, because they were missing or damaged when it was made */
 };
 

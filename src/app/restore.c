@@ -1,4 +1,5 @@
 /* filemill restore: a backup becomes a data directory. Its marker comes last, so that no server starts on half of one. */
+#include "app/audit_copy.h"
 #include "app/backup.h"
 #include "app/data_dir.h"
 #include "app/place.h"
@@ -14,6 +15,7 @@
 
 struct job {
 	const struct backup_options *o;
+	const char *data_dir;
 	struct place place;
 	struct data_dir data;
 	struct snapshot *snapshot;
@@ -89,6 +91,17 @@ static int open_backup(struct job *r, struct err *e)
 	return rc == 0 ? blobs_local_new(&r->from, &env_real, r->place.blobs_fd, e) : rc;
 }
 
+/* The log as it was when the snapshot was taken; what the snapshot has for it yet, and this restore, the next start writes. */
+static int bring_log(struct job *r, struct err *e)
+{
+	struct audit_head head;
+	int rc = snapshot_audit_head(r->snapshot, &head, e);
+
+	if (rc == 0)
+		rc = audit_copy(r->place.fd, r->data.fd, &head, e);
+	return rc == 0 ? restore_note(r->data_dir, r->place.manifest.made_at, r->transfer.lacking, e) : rc;
+}
+
 static int fill(struct job *r, struct err *e)
 {
 	struct bringing v = {.r = r, .e = e};
@@ -103,6 +116,8 @@ static int fill(struct job *r, struct err *e)
 			     (unsigned long long)r->transfer.lacking);
 	if (rc == 0)
 		rc = blobs_local_flush(r->to, e);
+	if (rc == 0)
+		rc = bring_log(r, e);
 	if (rc == 0)
 		rc = data_dir_mark(&r->data, r->place.manifest.data_id, e);
 	if (rc == ERR_STORAGE_FULL)
@@ -135,7 +150,7 @@ static void tell(struct buf *out, const struct job *r)
 
 int restore(struct buf *out, const struct settings *s, const struct backup_options *o, struct err *e)
 {
-	struct job r = {.o = o, .place = PLACE_INIT, .data = DATA_DIR_INIT};
+	struct job r = {.o = o, .data_dir = s->data_dir, .place = PLACE_INIT, .data = DATA_DIR_INIT};
 	struct err why = ERR_INIT;
 	int rc = transfer_init(&r.transfer, &why);
 

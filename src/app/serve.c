@@ -98,6 +98,9 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.n_recurring = s->n_recurring,
 		.blobs_held = hold_stands,
 		.blobs_held_arg = &v->hold,
+		.audit_fd = v->data.audit_fd,
+		.audit_file_max = s->audit_file_size,
+		.audit_uploads = s->audit_uploads,
 		.outbox = outbox ? hash_log_deliver : NULL,
 		.outbox_arg = (void *)(uintptr_t)s->hash_tasks_log_file,
 	};
@@ -194,6 +197,8 @@ static int open_service(struct service *v, const struct settings *s, const struc
 	int rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
 
 	if (rc == 0)
+		rc = data_dir_open_audit(&v->data, e);
+	if (rc == 0)
 		rc = open_engine(v, s, &share, outbox, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
@@ -219,7 +224,24 @@ static void close_service(struct service *v)
 	runner_free(v->runner);
 }
 
-static void announce(const struct service *v, const struct settings *s)
+/* That it began, with what, and where the audit log stood: whoever keeps this line can tell later whether the log was cut. */
+static void note_start(struct service *v, const struct settings *s)
+{
+	struct audit_mark head = engine_audit_head(v->engine);
+	char settings[65], hash[65];
+	struct err e = ERR_INIT;
+
+	hex_encode(hash, head.hash, sizeof(head.hash));
+	log_event(LOG_INFO, "audit_log", LF_INT("line", head.seq), LF_CSTR("hash", hash));
+	int rc = settings_digest(s, settings, &e);
+	if (rc == 0)
+		rc = engine_audit_act(v->engine, AUDIT_SERVER_STARTED, NULL, &e, LF_CSTR("version", v->front.version),
+				      LF_CSTR("settings", settings));
+	if (rc != 0)
+		log_err(LOG_WARN, "audit_entry_lost", &e);
+}
+
+static void announce(struct service *v, const struct settings *s)
 {
 	struct listen_address address;
 	struct err e = ERR_INIT;
@@ -253,6 +275,7 @@ int serve(const struct settings *settings, const struct routes *routes, const ch
 	int rc = open_service(&v, settings, routes, version, e);
 
 	if (rc == 0) {
+		note_start(&v, settings);
 		announce(&v, settings);
 		int number = process_wait_stop();
 		process_stop_hard();

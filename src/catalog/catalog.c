@@ -270,9 +270,20 @@ bool recurring_as_it_was(struct change *ch, const struct recurring_state *now)
 	return false;
 }
 
+bool change_leaves_entry(const struct change *ch)
+{
+	if (ch->code != 0 || !ch->audit.p)
+		return false;
+	if (ch->kind == CHANGE_ADD_FILE)
+		return !ch->add_file.replayed;
+	return ch->kind != CHANGE_MARK_DAMAGED || ch->mark_damaged.changed > 0;
+}
+
 bool change_allowed(struct change *ch)
 {
 	ch->code = 0;
+	if (ch->audit.p && (ch->audit.len < 2 || ch->audit.len > AUDIT_ENTRY_MAX))
+		return invalid(ch, "audit");
 	switch (ch->kind) {
 	case CHANGE_ADD_FILE:
 		return add_file_allowed(ch);
@@ -298,7 +309,10 @@ bool change_allowed(struct change *ch)
 	case CHANGE_ATTEMPT:
 	case CHANGE_REPLAY:
 		return webhook_change_allowed(ch);
+	case CHANGE_AUDIT:
+		return ch->audit.p ? true : invalid(ch, "audit");
 	case CHANGE_SCRUB_POSITION:
+	case CHANGE_AUDIT_DONE:
 	case CHANGE_RECLAIM:
 	case CHANGE_CANCEL_JOB:
 	case CHANGE_RETRY_JOB:
@@ -522,4 +536,14 @@ int catalog_recurring(struct catalog *c, struct arena *a, struct recurring_state
 int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->outbox(c, after, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->audit(c, after, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_audit_head(struct catalog *c, struct audit_head *ret, struct err *e)
+{
+	return c->ops->audit_head(c, ret, e);
 }

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "catalog/audit_head.h"
 #include "catalog/finding.h"
 #include "catalog/webhooks.h"
 #include "model/model.h"
@@ -48,6 +49,8 @@ enum change_kind {
 	CHANGE_ADD_PING,
 	CHANGE_ATTEMPT,
 	CHANGE_REPLAY,
+	CHANGE_AUDIT, /* nothing but its audit entry */
+	CHANGE_AUDIT_DONE,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -230,8 +233,13 @@ struct change_recurring {
 	bool forget; /* the entry's state goes instead */
 };
 
+#define AUDIT_ENTRY_MAX 8192 /* bytes */
+
 struct change {
 	enum change_kind kind;
+	/* in: what the audit log is to say when this change takes effect: one JSON object, p NULL = nothing. It is kept in the same transaction, so that there is an entry exactly if there
+	 * was the act: a change that is refused, a replayed ADD_FILE and a MARK_DAMAGED that changed nothing leave none. Its number is the next after the last one. */
+	struct str audit;
 	int code; /* out: 0 or ERR_…; ERR_INVALID_VALUE with the field when the caller asked for what cannot be stored */
 	struct err err; /* out: details when code != 0 */
 	/* the committer's, untouched by catalogues */
@@ -261,6 +269,8 @@ struct change {
 		struct change_add_ping add_ping;
 		struct change_attempt attempt;
 		struct change_replay replay;
+		struct audit_head
+			audit_done; /* in: the entries up to seq are in the log and flushed: they go. ERR_CONFLICT: there was no such entry */
 	};
 };
 
@@ -391,5 +401,15 @@ struct outbox_entry {
 };
 [[nodiscard]] int catalog_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n,
 				 struct err *e);
+
+/* ---- the audit log ---- */
+struct audit_entry {
+	int64_t seq; /* without gaps */
+	struct str text; /* as the change had it */
+};
+/* Entries that are not in the log yet, from the one after `after` on. */
+[[nodiscard]] int catalog_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n,
+				struct err *e);
+[[nodiscard]] int catalog_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 
 #endif

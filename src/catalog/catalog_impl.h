@@ -54,6 +54,9 @@ struct catalog_ops {
 	int (*due_deliveries)(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
 			      size_t *ret_n, struct err *e);
 	int (*webhook_stats)(struct catalog *c, struct webhook_stats *ret, struct err *e);
+	int (*audit)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n,
+		     struct err *e);
+	int (*audit_head)(struct catalog *c, struct audit_head *ret, struct err *e);
 };
 
 /* The part every implementation begins with. */
@@ -88,6 +91,8 @@ int change_too_many_webhooks(struct change *ch, uint32_t limit);
 
 /* Clears the change's code and checks its arguments; false: refused, code and err are set. */
 bool change_allowed(struct change *ch);
+/* Whether the change, which was applied, leaves its audit entry. */
+bool change_leaves_entry(const struct change *ch);
 /* Refuses a change: sets code and err and returns 0, so that `return change_refuse(…)` ends a method that itself went well. */
 ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt, ...);
 /* The refusals that several implementations word alike. */

@@ -195,6 +195,8 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_ADD_PING] = mem_add_ping,
 	[CHANGE_ATTEMPT] = mem_attempt,
 	[CHANGE_REPLAY] = mem_replay,
+	[CHANGE_AUDIT] = mem_audit_only,
+	[CHANGE_AUDIT_DONE] = mem_audit_done,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -207,8 +209,10 @@ static int apply(struct catalog *c, struct change *const *changes, size_t n, str
 	for (size_t i = 0; i < n; i++) {
 		ends_of_change(c, i);
 		m->n_staged = 0; /* of a change that was refused in the midst */
-		if (change_allowed(changes[i]))
+		if (change_allowed(changes[i]) && mem_audit_stage(m, changes[i])) {
 			METHODS[changes[i]->kind](m, changes[i]);
+			mem_audit_settle(m, changes[i]);
+		}
 	}
 	mem_spare_release(m);
 	pthread_mutex_unlock(&m->lock);
@@ -237,6 +241,7 @@ static void release(struct catalog *c)
 	free(m->keys);
 	free(m->outbox);
 	mem_webhooks_release(m);
+	mem_audit_release(m);
 	free(m->doomed);
 	arena_release(&m->names);
 	mem_recurring_release(m);
@@ -274,6 +279,8 @@ static const struct catalog_ops OPS = {
 	.due_webhooks = mem_due_webhooks,
 	.due_deliveries = mem_due_deliveries,
 	.webhook_stats = mem_webhook_stats,
+	.audit = mem_audit,
+	.audit_head = mem_audit_head,
 };
 
 int catalog_memory_new(struct catalog **ret, const struct catalog_options *options, struct err *e)
@@ -284,6 +291,7 @@ int catalog_memory_new(struct catalog **ret, const struct catalog_options *optio
 		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
 	m->base.ops = &OPS;
 	m->base.options = *options;
+	m->audit_head.file = 1;
 	pthread_mutex_init(&m->lock, NULL);
 	*ret = &m->base;
 	return 0;

@@ -77,6 +77,12 @@ struct mem_delivery {
 	struct mem_delivery *next; /* among the spare ones */
 };
 
+struct mem_entry {
+	int64_t seq;
+	char *text; /* its own */
+	size_t len;
+};
+
 struct mem {
 	struct catalog base;
 	pthread_mutex_t lock; /* guards everything below */
@@ -104,6 +110,10 @@ struct mem {
 	struct mem_delivery *
 		spare; /* made before a change writes anything, each with room for the longest payload, so that telling an end cannot fail */
 	size_t n_spare;
+	struct mem_entry *audit; /* not in the log yet; behind them the one that a change is about to leave */
+	size_t n_audit, cap_audit;
+	int64_t last_audit;
+	struct audit_head audit_head;
 };
 
 /* memory.c */
@@ -152,6 +162,16 @@ int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err
 void mem_recurring_write(struct mem *m, struct change *ch);
 int mem_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 void mem_recurring_release(struct mem *m);
+
+/* memory_audit.c */
+/* Before a change is applied: memory for its entry; false: none, and it was refused. */
+bool mem_audit_stage(struct mem *m, struct change *ch);
+void mem_audit_settle(struct mem *m, const struct change *ch); /* afterwards: the entry stays or goes */
+void mem_audit_release(struct mem *m);
+void mem_audit_only(struct mem *m, struct change *ch);
+void mem_audit_done(struct mem *m, struct change *ch);
+int mem_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n, struct err *e);
+int mem_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 
 /* memory_chain.c */
 /* A job of the file ended: the held ones are looked through. Room in the outbox was reserved. Returns how many became ready. */

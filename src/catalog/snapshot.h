@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "catalog/audit_head.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,9 @@ typedef bool snapshot_progress_fn(void *arg, uint64_t done, uint64_t of);
  * ERR_DAMAGED (also when there is none), ERR_SCHEMA_NEWER, ERR_CATALOG_UNAVAILABLE (locked by something else), ERR_STORAGE_FULL, ERR_IO. */
 [[nodiscard]] int catalog_sqlite_backup(const char *dir, const char *to, snapshot_progress_fn *progress, void *arg, struct err *e);
 
+/* How far the audit log of the catalogue in `dir` has come; zero when it is of a time before there was one. Beside a running server or without one; nothing is changed. */
+[[nodiscard]] int catalog_sqlite_audit_head(const char *dir, struct audit_head *ret, struct err *e);
+
 /* Opens one that nobody changes as long as it is open. Leaves nothing beside it, so the place may be read-only. ERR_DAMAGED, ERR_SCHEMA_NEWER, ERR_IO. */
 [[nodiscard]] int snapshot_open(struct snapshot **ret, const char *path, struct err *e);
 void snapshot_close(struct snapshot *s); /* NULL is fine */
@@ -27,6 +31,8 @@ struct snapshot_counts {
 	uint64_t files, jobs; /* files that were not deleted; jobs of all files whose rows are there */
 };
 [[nodiscard]] int snapshot_counts(struct snapshot *s, struct snapshot_counts *ret, struct err *e);
+/* As catalog_sqlite_audit_head(). */
+[[nodiscard]] int snapshot_audit_head(struct snapshot *s, struct audit_head *ret, struct err *e);
 /* Looks at every page and index; ERR_DAMAGED with the first finding. */
 [[nodiscard]] int snapshot_check(struct snapshot *s, struct err *e);
 

@@ -1,4 +1,5 @@
 #include "cli/command.h"
+#include "audit/audit.h"
 #include "base/json_out.h"
 #include "catalog/finding.h"
 #include "ops/ops.h"
@@ -27,7 +28,12 @@ static const struct {
 	{"restore", "[-c FILE] [--data DIR] [--no-verify] [--partial] [options] TARGET",
 	 "Make a data directory, new or empty before, of the backup in TARGET. --no-verify: do not check digests; --partial: also if bytes of some files are missing or damaged.",
 	 COMMAND_RESTORE, true},
-	{"describe", "errors|options|ops|metrics|findings|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE, false},
+	{"audit", "verify|show [-c FILE] [--data DIR] [--head LINE:HASH] [--act WORD] [options] [FILE…]",
+	 "verify: check the audit log of the data directory, or FILEs of it in their order, line by line; --head: it must have this line, noted elsewhere.\n"
+	 "      show: print its lines; --act: only of acts that begin with WORD.",
+	 COMMAND_AUDIT, true},
+	{"describe", "errors|options|ops|metrics|findings|audit|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE,
+	 false},
 	{"version", "", "Print the version.", COMMAND_VERSION, false},
 	{"help", "", "Print this.", COMMAND_HELP, false},
 };
@@ -76,6 +82,65 @@ static bool take_switch(struct command_line *line, const char *arg)
 	return false;
 }
 
+/* A switch with a value: `--head X` or `--head=X`. */
+static bool take_worded(struct command_line *line, int argc, char **argv, int *i)
+{
+	const struct {
+		enum command command;
+		const char *name;
+		const char **at;
+	} worded[] = {{COMMAND_AUDIT, "--head", &line->head}, {COMMAND_AUDIT, "--act", &line->act}};
+
+	for (size_t k = 0; k < ARRAY_LEN(worded); k++) {
+		size_t n = strlen(worded[k].name);
+		if (line->command != worded[k].command || strncmp(argv[*i], worded[k].name, n) != 0)
+			continue;
+		if (argv[*i][n] == '=')
+			*worded[k].at = argv[*i] + n + 1;
+		else if (argv[*i][n] == '\0' && *i + 1 < argc)
+			*worded[k].at = argv[++*i];
+		else
+			continue;
+		return true;
+	}
+	return false;
+}
+
+/* Words that are neither flags nor values of flags go to the end, in their order. */
+static void take_files(struct command_line *line)
+{
+	size_t n_options;
+	const struct config_option *all = settings_options(&n_options);
+
+	for (int i = 0, left = line->argc; left > 0; left--) {
+		char *word = line->argv[i];
+		if (word[0] == '-') {
+			bool value = config_flag_takes_next(all, n_options, word) && left > 1;
+			i += value ? 2 : 1;
+			left -= value;
+			continue;
+		}
+		memmove(&line->argv[i], &line->argv[i + 1], (size_t)(line->argc - i - 1) * sizeof(char *));
+		line->argv[line->argc - 1] = word;
+		line->n_files++;
+	}
+	line->argc -= line->n_files;
+	line->files = line->argv + line->argc;
+}
+
+static int take_audit(struct command_line *line, struct err *e)
+{
+	take_files(line);
+	if (line->n_files > 0) {
+		line->topic = line->files[0];
+		line->files++;
+		line->n_files--;
+	}
+	if (line->help || (line->topic != NULL && (strcmp(line->topic, "verify") == 0 || strcmp(line->topic, "show") == 0)))
+		return 0;
+	return err_set(e, ERR_USAGE, "audit what? verify or show");
+}
+
 /* What is neither a flag nor the value of one. */
 static int take_target(struct command_line *line, struct err *e)
 {
@@ -111,7 +176,7 @@ static int take_own_flags(struct command_line *line, int argc, char **argv, stru
 			line->help = true;
 			continue;
 		}
-		if (take_switch(line, argv[i]))
+		if (take_switch(line, argv[i]) || take_worded(line, argc, argv, &i))
 			continue;
 		if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
 			if (i + 1 == argc)
@@ -147,10 +212,12 @@ int command_parse(struct command_line *ret, int argc, char **argv, struct err *e
 	}
 	if ((line.command == COMMAND_BACKUP || line.command == COMMAND_RESTORE) && (rc = take_target(&line, e)) != 0)
 		return rc;
+	if (line.command == COMMAND_AUDIT && (rc = take_audit(&line, e)) != 0)
+		return rc;
 	if (!settings && (line.argc > 0 || line.config_file != NULL))
 		return err_set(e, ERR_USAGE, "\"%.60s\" is too much here; see filemill help", line.argc > 0 ? line.argv[0] : "-c");
 	if (line.command == COMMAND_DESCRIBE && line.topic == NULL && !line.help)
-		return err_set(e, ERR_USAGE, "describe what? errors, options, ops, metrics, findings or routes");
+		return err_set(e, ERR_USAGE, "describe what? errors, options, ops, metrics, findings, audit or routes");
 	*ret = line;
 	return 0;
 }
@@ -170,11 +237,11 @@ void command_help(struct buf *out, const struct command_line *line)
 	}
 	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG &&
 	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK && line->command != COMMAND_BACKUP &&
-	    line->command != COMMAND_RESTORE)
+	    line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT)
 		return;
 	buf_add_cstr(
 		out,
-		"\nOptions of serve, check-config, doctor, fsck, backup and restore, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"\nOptions of serve, check-config, doctor, fsck, backup, restore and audit, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
 		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }
@@ -230,6 +297,20 @@ static void describe_findings(struct buf *out)
 	json_arr_close(&j);
 }
 
+static void describe_audit(struct buf *out)
+{
+	struct json_out j = json_out(out);
+
+	json_arr_open(&j);
+	for (int i = 0; i < AUDIT_ACTS; i++) {
+		json_obj_open(&j);
+		json_kcstr(&j, "act", audit_act_word((enum audit_act)i));
+		json_kcstr(&j, "help", audit_act_help((enum audit_act)i));
+		json_obj_close(&j);
+	}
+	json_arr_close(&j);
+}
+
 static void describe_options(struct buf *out)
 {
 	size_t n;
@@ -248,18 +329,15 @@ int command_describe(struct buf *out, const char *topic, struct err *e)
 	static const struct {
 		const char *name;
 		void (*write)(struct buf *out);
-	} topics[] = {{"errors", describe_errors},
-		      {"options", describe_options},
-		      {"ops", describe_ops},
-		      {"metrics", describe_metrics},
-		      {"findings", describe_findings}};
+	} topics[] = {{"errors", describe_errors},   {"options", describe_options},   {"ops", describe_ops},
+		      {"metrics", describe_metrics}, {"findings", describe_findings}, {"audit", describe_audit}};
 
 	for (size_t i = 0; i < ARRAY_LEN(topics); i++)
 		if (strcmp(topic, topics[i].name) == 0) {
 			topics[i].write(out);
 			return 0;
 		}
-	return err_set(e, ERR_USAGE, "describe knows errors, options, ops, metrics, findings and routes, not \"%.60s\"", topic);
+	return err_set(e, ERR_USAGE, "describe knows errors, options, ops, metrics, findings, audit and routes, not \"%.60s\"", topic);
 }
 
 int command_exit_status(int code)

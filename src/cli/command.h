@@ -17,7 +17,8 @@ enum command {
 	COMMAND_HELP,
 	COMMAND_DESCRIBE,
 	COMMAND_BACKUP,
-	COMMAND_RESTORE
+	COMMAND_RESTORE,
+	COMMAND_AUDIT
 };
 
 struct command_line {
@@ -27,7 +28,10 @@ struct command_line {
 	bool read, repair; /* of fsck */
 	bool verify, no_verify, copy, partial; /* of backup and restore */
 	const char *config_file; /* -c, or NULL */
-	const char *topic; /* of describe */
+	const char *topic; /* of describe; of audit: verify or show */
+	const char *head, *act; /* of audit, or NULL */
+	char **files; /* of audit */
+	int n_files;
 	const char *target; /* of backup and restore: the backup's folder */
 	int argc; /* what is left: flags of settings */
 	char **argv;
@@ -37,7 +41,7 @@ struct command_line {
 [[nodiscard]] int command_parse(struct command_line *ret, int argc, char **argv, struct err *e);
 void command_help(struct buf *out, const struct command_line *line);
 
-/* What the program consists of, as JSON for documentation: errors, options, ops, metrics, findings. ERR_USAGE for another topic. Routes are known to the caller. */
+/* What the program consists of, as JSON for documentation: errors, options, ops, metrics, findings, audit acts. ERR_USAGE for another topic. Routes are known to the caller. */
 [[nodiscard]] int command_describe(struct buf *out, const char *topic, struct err *e);
 
 /* The exit status that belongs to a failure before anything was served. */

@@ -111,6 +111,11 @@ static const struct config_option options[] = {
 	{"", "recurring", NULL, CONFIG_JSON, AT(recurring_text), "", 0, 0, NULL,
 	 "Jobs at times that come again: a name each, with a cron expression, ops and the files they are for."},
 
+	{"audit", "uploads", NULL, CONFIG_BOOL, AT(audit_uploads), "false", 0, 0, NULL,
+	 "Write a line into the audit log for every stored file too."},
+	{"audit", "file_size", NULL, CONFIG_SIZE, AT(audit_file_size), "64MiB", 4 * KIB, 1 * TIB, NULL,
+	 "Bytes after which the audit log goes on in a new file."},
+
 	{"log", "level", NULL, CONFIG_ENUM, AT(log_level), "info", 0, 0, level_words, "Least important events that are logged."},
 	{"log", "format", NULL, CONFIG_ENUM, AT(log_format), "auto", 0, 0, format_words,
 	 "Form of the log; auto means text on a terminal, else JSON."},
@@ -245,6 +250,27 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		s.job_threads = default_job_threads();
 	if (rc == 0)
 		*ret = s;
+	return rc;
+}
+
+int settings_digest(const struct settings *s, char ret[65], struct err *e)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct digest_set *d;
+	size_t n;
+	int rc = digest_set_new(&d, 1u << DIGEST_SHA256, e);
+
+	if (rc != 0)
+		return rc;
+	config_values(&b, s, options, ARRAY_LEN(options));
+	if (!buf_ok(&b))
+		rc = err_set(e, ERR_NO_MEMORY, "no memory for settings");
+	digest_set_update(d, b.p, b.len);
+	if (rc == 0)
+		rc = digest_set_finish(d, e);
+	if (rc == 0)
+		hex_encode(ret, digest_set_get(d, DIGEST_SHA256, &n), 32);
+	digest_set_free(d);
 	return rc;
 }
 

@@ -55,6 +55,9 @@ struct settings {
 	/* jobs */
 	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max;
 	int64_t lease_ms, beat_ms, reclaim_ms;
+	/* audit */
+	bool audit_uploads;
+	uint64_t audit_file_size;
 	/* log */
 	int log_level, log_format; /* enum log_level, enum log_format */
 	bool log_access;
@@ -70,6 +73,9 @@ const struct config_option *settings_options(size_t *ret_n);
 
 /* Loads and checks what concerns one setting or several together. ERR_BAD_CONFIG, ERR_USAGE. Strings lie in the arena. */
 [[nodiscard]] int settings_load(struct settings *ret, const struct config_source *src, struct arena *strings, struct err *e);
+
+/* SHA-256 over the names and values of all options, in hex: equal where everything is set alike. */
+[[nodiscard]] int settings_digest(const struct settings *s, char ret[65], struct err *e);
 
 /* An address to listen on: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`. */
 struct listen_address {

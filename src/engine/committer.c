@@ -172,6 +172,12 @@ static void answer_group(struct engine *g, struct change **group, size_t n, int 
 	}
 }
 
+static void committed(struct engine *g, struct change **group, size_t n)
+{
+	events_tell(g, group, n);
+	audit_tell(g, group, n);
+}
+
 static void commit_group(struct engine *g, struct change **group, size_t n)
 {
 	struct err e = ERR_INIT;
@@ -189,7 +195,7 @@ static void commit_group(struct engine *g, struct change **group, size_t n)
 			metric_set(METRIC_STORAGE_SEALED, 1);
 	}
 	if (rc == 0)
-		events_tell(g, group, n);
+		committed(g, group, n);
 	answer_group(g, group, n, rc, &e);
 }
 

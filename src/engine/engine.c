@@ -9,8 +9,8 @@
 
 static int init_parts(struct engine *g, struct err *e)
 {
-	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox,
-					    &g->recurring.sleeper, &g->scrub.sleeper};
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,      &g->outbox,
+					    &g->recurring.sleeper, &g->scrub.sleeper, &g->audit.sleeper};
 	int rc = uploads_init(g, e);
 
 	if (rc == 0)
@@ -39,6 +39,7 @@ static void release_parts(struct engine *g)
 	pthread_cond_destroy(&g->scheduler.none);
 	pthread_mutex_destroy(&g->scheduler.lock);
 	pthread_mutex_destroy(&g->waits.lock);
+	audit_release(g);
 	events_release(g);
 	scrub_release(&g->scrub);
 	uploads_release(g);
@@ -77,6 +78,7 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 	}
 	uint64_t key[2] = {env->random(env), env->random(env)};
 	memcpy(g->cursor_key, key, sizeof(key));
+	g->audit.writer = AUDIT_WRITER_INIT;
 	g->catalog = catalog;
 	g->blobs = blobs;
 	*ret = g;
@@ -108,6 +110,8 @@ int engine_start(struct engine *g, struct err *e)
 	if ((rc = pool_new(&g->jobs, "job", g->config.job_threads, e)) != 0)
 		return rc;
 	if ((rc = committer_start(g, e)) != 0)
+		return rc;
+	if ((rc = audit_start(g, e)) != 0)
 		return rc;
 	if ((rc = take_back_leftovers(g, e)) != 0)
 		return rc;
@@ -149,6 +153,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	waits_stop(g);
 	events_stop(g);
 	outbox_stop(g);
+	audit_stop(g);
 	committer_stop(g);
 }
 

@@ -6,6 +6,7 @@
 #ifndef FILEMILL_ENGINE_ENGINE_H
 #define FILEMILL_ENGINE_ENGINE_H
 
+#include "audit/audit.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "blobs/blobs.h"
@@ -68,6 +69,9 @@ struct engine_config {
 	size_t n_recurring;
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
+	int audit_fd; /* folder of the audit log, borrowed; 0 or -1 = there is none, and engine_audit() does nothing */
+	uint64_t audit_file_max; /* bytes after which it goes on in a new file */
+	bool audit_uploads; /* each stored file is an entry */
 };
 
 /* Takes catalogue and blobs on success. env is borrowed. No thread is started yet. ERR_BAD_OPS, ERR_UNKNOWN_OP for default_ops. */
@@ -95,6 +99,7 @@ struct intake_spec {
 	struct uuid id; /* the file's id; zero = the engine makes one. One that is taken: ERR_CONFLICT */
 	struct str type_hint; /* unused for the type, which is told from the bytes */
 	struct str idempotency_key; /* p NULL = none; 1…255 visible ASCII bytes, else ERR_BAD_HEADER */
+	struct audit_by by; /* who sends it; its texts are valid until the end */
 	bool want_md5, want_sha256, want_sha512; /* the body is checked against these: ERR_DIGEST_MISMATCH */
 	uint8_t md5[16], sha256[32], sha512[64];
 	/* after INTAKE_WAIT: there is room again. Pool thread. */
@@ -202,6 +207,22 @@ void engine_events_leave(struct engine *g, struct engine_reader *x);
 /* ---- deleting ---- */
 /* After a committed CHANGE_DELETE_FILE: removes the bytes in the background. Any thread. */
 void engine_kick_doomed(struct engine *g);
+
+/* ---- the audit log ---- */
+/* The change is to leave a line: sets c->audit, in the arena, when there is a log. The line comes when and only when the change takes effect. Any thread. ERR_NO_MEMORY: do not submit it. */
+[[nodiscard]] int engine_audit_n(struct engine *g, struct change *c, struct arena *a, enum audit_act act, const struct audit_by *by,
+				 const struct log_field *fields, unsigned n, struct err *e);
+#define engine_audit(g, c, a, act, by, e, ...)                                                                                             \
+	engine_audit_n(g, c, a, act, by, (const struct log_field[]){__VA_ARGS__},                                                          \
+		       sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field), e)
+/* A line for what is no change of the catalogue; by NULL = the server. Returns when it is durable. Blocks; not from the committer's thread. */
+[[nodiscard]] int engine_audit_act_n(struct engine *g, enum audit_act act, const struct audit_by *by, const struct log_field *fields,
+				     unsigned n, struct err *e);
+#define engine_audit_act(g, act, by, e, ...)                                                                                               \
+	engine_audit_act_n(g, act, by, (const struct log_field[]){__VA_ARGS__},                                                            \
+			   sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field), e)
+/* The last line that is known to be on disk; zero when there is none. */
+struct audit_mark engine_audit_head(struct engine *g);
 
 /* ---- health ---- */
 /* Writes to catalogue and store and reports. Blocks: pool threads only. */

@@ -2,6 +2,7 @@
 #ifndef FILEMILL_ENGINE_ENGINE_IMPL_H
 #define FILEMILL_ENGINE_ENGINE_IMPL_H
 
+#include "audit/writer.h"
 #include "engine/engine.h"
 #include "engine/event_ring.h"
 
@@ -37,6 +38,8 @@ struct sleeper {
 void sleeper_kick(struct sleeper *s);
 /* Sleeps until kicked, stopped, or ms have passed (-1 = for ever). True while it is to go on, false when it was told to stop. */
 bool sleeper_wait(struct sleeper *s, int64_t ms);
+/* Sleeps for ms whether or not it is kicked, which counts for the next wait. False when it was told to stop. */
+bool sleeper_pause(struct sleeper *s, int64_t ms);
 void sleeper_stop(struct sleeper *s); /* tells and joins; harmless when not running */
 void sleeper_release(struct sleeper *s);
 
@@ -157,6 +160,16 @@ struct events {
 	int64_t alone_since; /* mono ms: when the last reader left */
 };
 
+struct audit { /* the audit thread's, and before it the starting one's */
+	struct sleeper sleeper;
+	struct audit_writer writer;
+	struct digest_set *digest;
+	struct buf lines;
+	bool confirmed; /* the catalogue knows the writer's end */
+	bool stuck; /* trouble was told */
+	bool started; /* the start was told, so the stop will be */
+};
+
 struct running_key { /* an Idempotency-Key whose first request has not ended */
 	struct running_key *next;
 	struct str owner, key; /* in the intake's arena */
@@ -220,6 +233,7 @@ struct engine {
 	struct recurring recurring;
 	struct sleeper janitor, outbox;
 	struct scrub scrub;
+	struct audit audit;
 	_Atomic bool doomed_waiting;
 	_Atomic unsigned storing; /* outputs being flushed */
 };
@@ -337,6 +351,15 @@ void scrub_resume(struct engine *g); /* the position is what the catalogue has *
 int64_t scrub_tick(struct engine *g);
 /* Reads on, about `allowed` bytes; returns how many. */
 int64_t scrub_step(struct engine *g, int64_t allowed);
+
+/* audit.c */
+[[nodiscard]] int audit_start(struct engine *g, struct err *e); /* the committer runs already */
+void audit_tell(struct engine *g, struct change *const *group, size_t n); /* a group was committed; committer thread */
+/* For a change that marks what is stored, or, why NULL, takes the mark away. */
+[[nodiscard]] int audit_mark_of(struct engine *g, struct change *c, struct arena *a, const struct stored *s, const char *why,
+				struct err *e);
+void audit_stop(struct engine *g); /* writes what waits, then ends; before the committer */
+void audit_release(struct engine *g);
 
 /* outbox.c */
 [[nodiscard]] int outbox_start(struct engine *g, struct err *e);

@@ -19,7 +19,7 @@ struct intake {
 	size_t n_ops;
 	enum asked { ASKED_NOTHING, ASKED_OPS, ASKED_PIPELINE } asked; /* nothing: the default ops */
 	struct str ops_text; /* for the fingerprint */
-	struct intake_spec spec; /* digests wanted, length, callbacks; its strings are not used after the open */
+	struct intake_spec spec; /* digests wanted, length, callbacks; its strings are not used after the open, but those of `by` */
 	struct running_key key;
 	bool has_key;
 	struct uuid id;

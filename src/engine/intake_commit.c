@@ -160,6 +160,16 @@ static void committed(void *arg, struct change *c)
 	intake_free(in);
 }
 
+static int note(struct intake *in, struct err *e)
+{
+	char id[UUID_TEXT_LEN + 1], sha256[65];
+
+	uuid_format(id, in->id);
+	hex_encode(sha256, in->file.sha256, 32);
+	return engine_audit(in->g, &in->change, &in->arena, AUDIT_FILE_STORED, &in->spec.by, e, LF_CSTR("file", id),
+			    LF_STR("name", in->name), LF_INT("size", in->size), LF_CSTR("sha256", sha256));
+}
+
 int intake_commit(struct intake *in, struct err *e)
 {
 	struct engine *g = in->g;
@@ -190,6 +200,8 @@ int intake_commit(struct intake *in, struct err *e)
 		if ((rc = fingerprint(in, in->change.add_file.fingerprint, e)) != 0)
 			return rc;
 	}
+	if (g->config.audit_uploads && (rc = note(in, e)) != 0)
+		return rc;
 	engine_submit(g, &in->change, committed, in);
 	return 0;
 }

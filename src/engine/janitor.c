@@ -71,6 +71,15 @@ static bool remove_doomed(struct engine *g)
 	return !held;
 }
 
+static int note_expired(struct engine *g, struct change *c, struct arena *a)
+{
+	static const struct audit_by by = {.how = "server"};
+	char id[UUID_TEXT_LEN + 1];
+
+	uuid_format(id, c->delete_file.id);
+	return engine_audit(g, c, a, AUDIT_FILE_EXPIRED, &by, &c->err, LF_CSTR("file", id), LF_STR("owner", c->delete_file.owner));
+}
+
 static void delete_expired(struct engine *g)
 {
 	struct arena a = ARENA_INIT;
@@ -83,7 +92,7 @@ static void delete_expired(struct engine *g)
 	for (size_t i = 0; i < n; i++) {
 		struct change c = {.kind = CHANGE_DELETE_FILE,
 				   .delete_file = {.id = list[i].file, .owner = list[i].owner, .now = engine_now(g)}};
-		if (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE) {
+		if (note_expired(g, &c, &a) != 0 || (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE)) {
 			log_err(LOG_WARN, "expired_not_deleted", &c.err);
 			break; /* the others would fare no better now */
 		}

@@ -71,10 +71,12 @@ static void mark(struct engine *g, const char *why)
 	struct change c = {
 		.kind = CHANGE_MARK_DAMAGED,
 		.mark_damaged = {.file = file ? s->now.id : (struct uuid){}, .blob = s->now.blob, .at = why != NULL ? engine_now(g) : 0}};
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
 	char id[UUID_TEXT_LEN + 1];
 
 	uuid_format(id, s->now.id);
-	if (engine_apply(g, &c) != 0) {
+	c.code = audit_mark_of(g, &c, &a, &s->now, why, &c.err);
+	if (c.code != 0 || engine_apply(g, &c) != 0) {
 		if (c.code != ERR_FILE_NOT_FOUND && c.code != ERR_OUTPUT_NOT_FOUND)
 			log_err(LOG_WARN, "damage_not_marked", &c.err);
 	} else if (c.mark_damaged.changed > 0) {

@@ -46,19 +46,26 @@ void sleeper_kick(struct sleeper *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static struct timespec in_ms(int64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
 bool sleeper_wait(struct sleeper *s, int64_t ms)
 {
-	struct timespec until;
+	struct timespec until = {};
 
-	if (ms >= 0) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += ms / 1000;
-		until.tv_nsec += ms % 1000 * 1000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
-	}
+	if (ms >= 0)
+		until = in_ms(ms);
 	pthread_mutex_lock(&s->lock);
 	while (!s->kicked && !s->stop) {
 		if (ms < 0)
@@ -67,6 +74,18 @@ bool sleeper_wait(struct sleeper *s, int64_t ms)
 			break;
 	}
 	s->kicked = false;
+	bool go_on = !s->stop;
+	pthread_mutex_unlock(&s->lock);
+	return go_on;
+}
+
+bool sleeper_pause(struct sleeper *s, int64_t ms)
+{
+	struct timespec until = in_ms(ms);
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop && pthread_cond_timedwait(&s->cond, &s->lock, &until) != ETIMEDOUT)
+		;
 	bool go_on = !s->stop;
 	pthread_mutex_unlock(&s->lock);
 	return go_on;

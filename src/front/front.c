@@ -103,6 +103,11 @@ int front_id(struct http_request *r, struct uuid *ret, struct err *e)
 	return err_field(e, "id");
 }
 
+struct audit_by front_by(const struct http_request *r)
+{
+	return (struct audit_by){.how = "request", .owner = front_owner(r), .peer = http_peer(r), .request_id = http_request_id(r)};
+}
+
 int front_takes_work(struct http_request *r, struct err *e)
 {
 	if (!atomic_load(&front_of(r)->stopping))

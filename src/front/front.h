@@ -46,6 +46,9 @@ struct catalog *front_catalog(const struct http_request *r);
 /* Whose files this caller sees. */
 struct str front_owner(const struct http_request *r);
 
+/* For the audit log: who asks. Borrowed from the request. */
+struct audit_by front_by(const struct http_request *r);
+
 /* Unix time in microseconds that no other call of this server gets; it never goes back while the server runs. Any thread. */
 int64_t front_stamp_us(const struct http_request *r);
 

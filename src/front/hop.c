@@ -58,6 +58,13 @@ struct front_write *front_write_new(struct http_request *r, enum change_kind kin
 	return w;
 }
 
+int front_write_audit_n(struct front_write *w, enum audit_act act, const struct log_field *fields, unsigned n, struct err *e)
+{
+	const struct audit_by by = front_by(w->r);
+
+	return engine_audit_n(front_engine(w->r), &w->change, http_arena(w->r), act, &by, fields, n, e);
+}
+
 static void written(void *arg, struct change *c)
 {
 	struct front_write *w = arg;

@@ -22,6 +22,11 @@ struct front_write {
 
 /* NULL after having answered ERR_NO_MEMORY or ERR_SHUTTING_DOWN. Sets the request's data. */
 struct front_write *front_write_new(struct http_request *r, enum change_kind kind);
+/* What the audit log is to say when the change takes effect. ERR_NO_MEMORY */
+#define front_write_audit(w, act, e, ...)                                                                                                  \
+	front_write_audit_n(w, act, (const struct log_field[]){__VA_ARGS__},                                                               \
+			    sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field), e)
+[[nodiscard]] int front_write_audit_n(struct front_write *w, enum audit_act act, const struct log_field *fields, unsigned n, struct err *e);
 /* Submits; `then` runs on the committer's thread once the change is durable, so it must not block. A refused change is answered with its problem. */
 void front_write_submit(struct front_write *w, front_work *then);
 

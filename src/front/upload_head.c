@@ -116,6 +116,7 @@ int upload_read_head(struct upload *u, struct intake_spec *spec, struct err *e)
 	if (u->wait_ms < 0 && (rc = wait_wanted(r, &u->wait_ms, e)) != 0)
 		return rc;
 	spec->owner = front_owner(r);
+	spec->by = front_by(r);
 	spec->idempotency_key = http_header(r, "Idempotency-Key");
 	if (!form) {
 		u->have_file = true;

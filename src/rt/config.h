@@ -65,6 +65,9 @@ struct config_source {
 void config_help(struct buf *out, const struct config_option *options, size_t n);
 void config_json(struct buf *out, const struct config_option *options, size_t n);
 
+/* Every option with its value as it is in force, a line `section.key=value` each, in the order of the table. */
+void config_values(struct buf *out, const void *settings, const struct config_option *options, size_t n);
+
 /* Whether the argument is a flag whose value is the next one. */
 bool config_flag_takes_next(const struct config_option *options, size_t n, const char *arg);
 

@@ -116,3 +116,51 @@ void config_json(struct buf *out, const struct config_option *options, size_t n)
 		add_json(&j, &options[i]);
 	json_arr_close(&j);
 }
+
+/* ---- values ---- */
+
+static void add_list(struct buf *out, const struct config_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		buf_addf(out, "%s%s", i > 0 ? "," : "", l->items[i]);
+}
+
+static void add_value(struct buf *out, const struct config_option *o, const void *at)
+{
+	switch (o->kind) {
+	case CONFIG_BOOL:
+		buf_add_cstr(out, *(const bool *)at ? "true" : "false");
+		break;
+	case CONFIG_INT:
+	case CONFIG_DURATION:
+		buf_addf(out, "%lld", (long long)*(const int64_t *)at);
+		break;
+	case CONFIG_SIZE:
+		buf_add_u64(out, *(const uint64_t *)at);
+		break;
+	case CONFIG_STRING:
+		buf_add_cstr(out, *(const char *const *)at);
+		break;
+	case CONFIG_LIST:
+		add_list(out, at);
+		break;
+	case CONFIG_ENUM:
+		buf_add_cstr(out, o->words[*(const int *)at]);
+		break;
+	case CONFIG_JSON:
+		buf_add_str(out, *(const struct str *)at);
+		break;
+	}
+}
+
+void config_values(struct buf *out, const void *settings, const struct config_option *options, size_t n)
+{
+	char name[CONFIG_NAME_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		config_dotted_name(name, &options[i]);
+		buf_addf(out, "%s=", name);
+		add_value(out, &options[i], (const char *)settings + options[i].offset);
+		buf_add_char(out, '\n');
+	}
+}

@@ -95,6 +95,11 @@ static int real_fsync(struct env *e, int fd)
 	return fsync(fd);
 }
 
+static int real_ftruncate(struct env *e, int fd, off_t size)
+{
+	return ftruncate(fd, size);
+}
+
 static int real_mkdirat(struct env *e, int dir, const char *name, mode_t mode)
 {
 	return mkdirat(dir, name, mode);
@@ -135,6 +140,7 @@ struct env env_real = {
 	.pread = real_pread,
 	.fdatasync = real_fdatasync,
 	.fsync = real_fsync,
+	.ftruncate = real_ftruncate,
 	.mkdirat = real_mkdirat,
 	.unlinkat = real_unlinkat,
 	.renameat = real_renameat,

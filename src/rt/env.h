@@ -21,6 +21,7 @@ struct env {
 	ssize_t (*pread)(struct env *e, int fd, void *p, size_t n, off_t at);
 	int (*fdatasync)(struct env *e, int fd);
 	int (*fsync)(struct env *e, int fd);
+	int (*ftruncate)(struct env *e, int fd, off_t size);
 	int (*mkdirat)(struct env *e, int dir, const char *name, mode_t mode);
 	int (*unlinkat)(struct env *e, int dir, const char *name, int flags);
 	int (*renameat)(struct env *e, int dir, const char *from, const char *to);

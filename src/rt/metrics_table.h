@@ -42,3 +42,8 @@ METRIC_ROW(SCRUB_BYTES, COUNTER, "filemill_scrub_bytes_total", "Bytes that the s
 METRIC_ROW(DAMAGED_FILES, GAUGE, "filemill_damaged_files", "Files and outputs that are marked as damaged")
 METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blobs removed")
 METRIC_ROW(STORAGE_SEALED, GAUGE, "filemill_storage_sealed", "1 while a failed flush keeps the storage from taking writes")
+METRIC_ROW(AUDIT_LINES, COUNTER, "filemill_audit_lines_total", "Lines of the audit log written and flushed")
+METRIC_ROW(AUDIT_SECONDS, SECONDS, "filemill_audit_flush_seconds", "One write of lines of the audit log with its flush")
+METRIC_ROW(AUDIT_WAITING, GAUGE, "filemill_audit_waiting", "Entries that could not be written to the audit log yet, 1024 at most")
+METRIC_ROW(AUDIT_STUCK, GAUGE, "filemill_audit_stuck", "1 while the audit log cannot be written")
+METRIC_ROW(AUDIT_BROKEN, GAUGE, "filemill_audit_broken", "1 when the audit log was found cut or changed at the start")

@@ -39,10 +39,12 @@ int sq_tally_load(struct sq *q)
 		};
 		for (int state = JOB_SUCCEEDED; state < JOB_STATES; state++)
 			t->final[state] = sqlite3_column_int64(s, 4 + state - JOB_SUCCEEDED);
-		q->committed = *t;
 	}
 	sqlite3_reset(s);
-	return rc == SQLITE_OK && !row ? SQLITE_CORRUPT : rc;
+	if (rc == SQLITE_OK)
+		rc = row ? sq_audit_load(q) : SQLITE_CORRUPT;
+	q->committed = *t;
+	return rc;
 }
 
 static int tally_save(struct sq *q)
@@ -92,6 +94,8 @@ static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_ADD_PING] = sq_add_ping,
 	[CHANGE_ATTEMPT] = sq_attempt,
 	[CHANGE_REPLAY] = sq_replay,
+	[CHANGE_AUDIT] = sq_audit_only,
+	[CHANGE_AUDIT_DONE] = sq_audit_done,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -102,7 +106,9 @@ static bool constraint(int rc)
 
 static int apply_one(struct sq *q, struct change *ch)
 {
-	return change_allowed(ch) ? METHODS[ch->kind](q, ch) : SQLITE_OK;
+	int rc = change_allowed(ch) ? METHODS[ch->kind](q, ch) : SQLITE_OK;
+
+	return rc == SQLITE_OK && change_leaves_entry(ch) ? sq_audit_add(q, ch) : rc;
 }
 
 static int apply_guarded(struct sq *q, struct change *ch)

@@ -116,3 +116,27 @@ int catalog_sqlite_backup(const char *dir, const char *to, snapshot_progress_fn 
 	sqlite3_close(source);
 	return r == 0 ? flush_file(to, e) : r;
 }
+
+int catalog_sqlite_audit_head(const char *dir, struct audit_head *ret, struct err *e)
+{
+	CLEANUP(free_ptr) char *path = NULL;
+	sqlite3 *db = NULL;
+	int64_t schema = 0;
+	int r, rc;
+
+	if (asprintf(&path, "%s/catalog.db", dir) < 0)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a path");
+	r = check_there(path, e);
+	if (r == 0)
+		r = open_source(&db, path, e);
+	if (r == 0)
+		r = sq_identify(db, &schema, e);
+	if (r < 0) {
+		sqlite3_close(db);
+		return r;
+	}
+	rc = sq_read_audit_head(db, schema, ret);
+	r = rc == SQLITE_OK ? 0 : sq_error(db, rc, e);
+	sqlite3_close(db);
+	return r;
+}

@@ -290,6 +290,8 @@ static const struct catalog_ops OPS = {
 	.due_webhooks = sq_due_webhooks,
 	.due_deliveries = sq_due_deliveries,
 	.webhook_stats = sq_webhook_stats,
+	.audit = sq_audit,
+	.audit_head = sq_audit_head,
 };
 
 static struct sq *sq_new(const char *dir, const struct catalog_options *options)

@@ -111,6 +111,13 @@ int snapshot_counts(struct snapshot *s, struct snapshot_counts *ret, struct err 
 	return 0;
 }
 
+int snapshot_audit_head(struct snapshot *s, struct audit_head *ret, struct err *e)
+{
+	int rc = sq_read_audit_head(s->db, s->schema, ret);
+
+	return rc == SQLITE_OK ? 0 : fail(s, rc, e);
+}
+
 int snapshot_check(struct snapshot *s, struct err *e)
 {
 	sqlite3_stmt *stmt = NULL;

@@ -56,6 +56,7 @@ struct tally {
 	int64_t files, file_bytes, waiting, running;
 	int64_t final[JOB_STATES];
 	int64_t webhooks; /* that are on; counted when the catalogue is opened, not kept in the table */
+	int64_t audit; /* the last audit entry's number; stands in its tables */
 };
 
 struct sq {
@@ -152,6 +153,16 @@ int sq_purge(struct sq *q, struct change *ch);
 int sq_mark_damaged(struct sq *q, struct change *ch);
 int sq_scrub_position_write(struct sq *q, struct change *ch);
 int sq_recurring_write(struct sq *q, struct change *ch);
+
+/* ---- audit.c ---- */
+int sq_audit_load(struct sq *q); /* the tally's part of it */
+int sq_audit_add(struct sq *q, const struct change *ch);
+int sq_audit_only(struct sq *q, struct change *ch);
+int sq_audit_done(struct sq *q, struct change *ch);
+int sq_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n, struct err *e);
+/* On any connection; zero when the schema is of a time before the log. */
+int sq_read_audit_head(sqlite3 *db, int64_t schema, struct audit_head *ret);
+int sq_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 
 /* ---- ending.c: what several changes share ---- */
 

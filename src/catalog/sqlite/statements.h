@@ -34,6 +34,8 @@
 
 #define SCRUB_KEYS " WHERE key IN ('scrub_kind', 'scrub_number', 'scrub_n', 'scrub_began_at', 'scrub_whole')"
 
+#define AUDIT_HEAD_SQL "SELECT seq, hash, file, size FROM audit_head WHERE only = 1"
+
 /* ---- the batch ---- */
 W_ROW(BEGIN, "BEGIN IMMEDIATE")
 W_ROW(COMMIT, "COMMIT")
@@ -92,6 +94,10 @@ W_ROW(RESULT_ADD, "INSERT INTO result " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4,
 W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1")
 W_ROW(OUTBOX_ADD, "INSERT INTO outbox " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
 W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1")
+W_ROW(AUDIT_ADD, "INSERT INTO audit (seq, entry) VALUES (?1, ?2)")
+W_ROW(AUDIT_LAST, "SELECT max(seq, coalesce((SELECT max(seq) FROM audit), 0)) FROM audit_head WHERE only = 1")
+W_ROW(AUDIT_DONE, "DELETE FROM audit WHERE seq <= ?1")
+W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = ?1, hash = ?2, file = ?3, size = ?4 WHERE only = 1")
 W_ROW(DONE_ON_FILE,
       "SELECT j.number, r.result, r.outputs"
       " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"
@@ -281,3 +287,7 @@ R_ROW(ATTEMPTS, "SELECT at, duration_ms, status, error FROM attempt WHERE delive
 #undef DELIVERY_COLUMNS
 #undef SCRUB_KEYS
 #undef ARTIFACT_FROM
+
+/* ---- the audit log ---- */
+R_ROW(AUDIT, "SELECT seq, entry FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")
+R_ROW(AUDIT_HEAD, AUDIT_HEAD_SQL)

@@ -185,6 +185,8 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	world_sql(w, "DROP TABLE webhook");
 	world_sql(w, "DROP TABLE delivery");
 	world_sql(w, "DROP TABLE attempt");
+	world_sql(w, "DROP TABLE audit");
+	world_sql(w, "DROP TABLE audit_head");
 	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
 	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);

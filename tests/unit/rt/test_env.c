@@ -110,6 +110,8 @@ static void a_file_lives_its_life_through_the_table(void **state)
 	assert_int_equal(env->fstat(env, fd, &st), 0);
 	assert_int_equal(st.st_size, 5);
 	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(env->ftruncate(env, fd, 2), 0);
+	assert_int_equal(env->pread(env, fd, bytes, sizeof(bytes), 0), 2);
 	assert_int_equal(env->close(env, fd), 0);
 	assert_int_equal(env->renameat(env, dir, "sub/a", "b"), 0);
 	assert_int_equal(env->unlinkat(env, dir, "sub", AT_REMOVEDIR), 0);
@@ -132,6 +134,7 @@ static void failures_are_minus_one_and_errno(void **state)
 	assert_int_equal(env->pread(env, -1, &st, 1, 0), -1);
 	assert_int_equal(env->fdatasync(env, -1), -1);
 	assert_int_equal(env->fsync(env, -1), -1);
+	assert_int_equal(env->ftruncate(env, -1, 0), -1);
 	assert_int_equal(env->fstat(env, -1, &st), -1);
 	assert_int_equal(env->close(env, -1), -1);
 	assert_int_equal(env->mkdirat(env, -1, "x", 0700), -1);
