@@ -26,11 +26,20 @@ int change_refuse(struct change *ch, int code, const char *fmt, ...)
 	return 0;
 }
 
-int change_queue_full(struct change *ch, uint64_t limit)
+static bool over(struct change *ch, const char *whose, uint64_t limit, uint64_t waiting, uint64_t more)
 {
-	change_refuse(ch, ERR_QUEUE_FULL, "the queue takes at most %llu waiting jobs", (unsigned long long)limit);
+	if (!limit || (waiting <= limit && more <= limit - waiting))
+		return false;
+	change_refuse(ch, ERR_QUEUE_FULL, "%s takes at most %llu waiting jobs; %llu wait and %llu would be added", whose,
+		      (unsigned long long)limit, (unsigned long long)waiting, (unsigned long long)more);
 	ch->err.limit = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
-	return 0;
+	return true;
+}
+
+bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more)
+{
+	return more == 0 || (!over(ch, "the queue", c->options.queue_max, waiting, more) &&
+			     !over(ch, "an owner's part of the queue", c->options.owner_queue_max, waiting_of_owner, more));
 }
 
 int change_file_full(struct change *ch)
@@ -479,6 +488,11 @@ int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, str
 int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
 	return c->ops->next_run_at(c, ret, e);
+}
+
+bool catalog_newcomers(struct catalog *c)
+{
+	return c->ops->newcomers(c);
 }
 
 int catalog_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],

@@ -83,12 +83,23 @@ struct change_add_jobs {
 	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already */
 };
 
-/* Takes up to max ready jobs, highest priority first, then by run_at, then by age. Each one's fence and attempt grow by one. */
+/* How many jobs of an op may run at once, whoever's they are. */
+struct claim_limit {
+	struct str op;
+	uint64_t running;
+};
+
+/* Takes up to max ready jobs. Owners with ready jobs take turns and get equal shares; an owner's own come highest priority first, then by run_at, then by age, but every 16th goes to
+ * the one that has waited longest when those of a higher priority overtake it (catalog/lanes.h). Each one's fence and attempt grow by one. */
 struct change_claim {
 	struct uuid worker; /* must hold a lease: ERR_STALE otherwise */
 	uint32_t max;
 	int64_t now;
 	struct arena *arena; /* for the result */
+	const struct claim_limit *limits; /* what runs at once, over all workers */
+	size_t n_limits;
+	uint64_t owner_limit; /* jobs of one owner that run at once; 0 = no limit */
+	bool newcomers; /* only one job each, of owners of whom none runs */
 	struct claimed {
 		struct job job;
 		struct str owner;
@@ -101,6 +112,8 @@ struct change_claim {
 		bool damaged; /* these bytes are known not to be what was acknowledged */
 	} * jobs; /* out */
 	size_t n; /* out */
+	bool left; /* out: other jobs are ready: max was reached, or a limit; as soon as one ends they may be had */
+	int64_t next_at; /* out: when the next one that is not ready becomes it; INT64_MAX = none waits for a time */
 };
 
 /* The end of an attempt. Matches (job, fence, worker); no such row: ERR_STALE and nothing happens.
@@ -115,6 +128,7 @@ struct change_finish {
 	enum job_state state; /* SUCCEEDED, FAILED, CANCELLED; or QUEUED: give back, or retry at retry_at */
 	int64_t retry_at; /* with QUEUED; 0, only when it is given back, as before */
 	bool give_back; /* with QUEUED: the attempt does not count (drain) */
+	bool refused; /* with give_back: since the store did not take what it made: counted in job.refused, which every other end of an attempt sets to 0 */
 	struct str result; /* JSON object, p NULL = none */
 	int error; /* ERR_…, 0 = none */
 	struct str error_detail;
@@ -278,6 +292,7 @@ struct change {
 struct catalog_options {
 	bool outbox; /* every job that becomes final leaves an outbox entry in the same transaction */
 	uint64_t queue_max; /* waiting jobs at most; 0 = no limit */
+	uint64_t owner_queue_max; /* of one owner; 0 = no limit */
 	bool keep_schema; /* one of an older schema is refused (ERR_SCHEMA_OLDER), not migrated, and no new one is made (ERR_DAMAGED) */
 };
 
@@ -350,6 +365,8 @@ struct catalog_stats {
 
 /* When the next waiting job becomes ready: a time <= now means one is ready, INT64_MAX none waits. */
 [[nodiscard]] int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+/* Whether there are owners of whom a job waits, ready or not, and none runs. Does not block. */
+bool catalog_newcomers(struct catalog *c);
 
 /* The job that did this work before and whose result and outputs are still there: *ret is its id, or zero when there is none. */
 [[nodiscard]] int catalog_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,

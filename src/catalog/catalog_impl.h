@@ -28,6 +28,7 @@ struct catalog_ops {
 			 int64_t *ret_next, struct err *e);
 	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 	int (*next_run_at)(struct catalog *c, int64_t *ret, struct err *e);
+	bool (*newcomers)(struct catalog *c);
 	int (*artifact)(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,
 			const uint8_t sha256[32], struct uuid *ret, struct err *e);
 	int (*blob_referenced)(struct catalog *c, struct str blob, bool *ret, struct err *e);
@@ -96,7 +97,8 @@ bool change_leaves_entry(const struct change *ch);
 /* Refuses a change: sets code and err and returns 0, so that `return change_refuse(…)` ends a method that itself went well. */
 ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt, ...);
 /* The refusals that several implementations word alike. */
-int change_queue_full(struct change *ch, uint64_t limit);
+/* Whether the queue takes so many more, with what waits in all and of this owner; else it refuses. */
+bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */
 int change_other_file(struct change *ch); /* the job before is of another file */

@@ -245,6 +245,7 @@ static void release(struct catalog *c)
 	free(m->doomed);
 	arena_release(&m->names);
 	mem_recurring_release(m);
+	lanes_release(&m->lanes);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -261,6 +262,7 @@ static const struct catalog_ops OPS = {
 	.list_jobs = mem_list_jobs,
 	.stats = mem_stats,
 	.next_run_at = mem_next_run_at,
+	.newcomers = mem_newcomers,
 	.artifact = mem_artifact,
 	.blob_referenced = mem_blob_referenced,
 	.doomed = mem_doomed,

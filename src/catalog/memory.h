@@ -3,6 +3,7 @@
 #define FILEMILL_CATALOG_MEMORY_H
 
 #include "catalog/catalog_impl.h"
+#include "catalog/lanes.h"
 
 #include <pthread.h>
 
@@ -114,6 +115,7 @@ struct mem {
 	size_t n_audit, cap_audit;
 	int64_t last_audit;
 	struct audit_head audit_head;
+	struct lanes lanes; /* as the last claim counted them */
 };
 
 /* memory.c */
@@ -195,8 +197,15 @@ void mem_patch_file(struct mem *m, struct change *ch);
 void mem_delete_file(struct mem *m, struct change *ch);
 void mem_purge(struct mem *m, struct change *ch);
 
-/* memory_queue.c */
+/* memory_claim.c */
 void mem_claim(struct mem *m, struct change *ch);
+bool mem_newcomers(struct catalog *c);
+uint64_t mem_waiting_of(const struct mem *m, struct str owner); /* 0 when there is no limit to hold it against */
+
+/* memory_queue.c */
+struct mem_worker *mem_find_worker(struct mem *m, struct uuid id);
+void mem_move(struct mem *m, struct mem_job *j, enum job_state to); /* every change of a state */
+void mem_no_memory(struct change *ch);
 void mem_finish(struct mem *m, struct change *ch);
 void mem_cancel(struct mem *m, struct change *ch);
 void mem_retry(struct mem *m, struct change *ch);

@@ -1,4 +1,4 @@
-/* Changes of jobs: claims, ends, leases. */
+/* Changes of jobs: ends, leases. */
 #include "catalog/memory.h"
 
 #include <assert.h>
@@ -32,7 +32,7 @@ bool mem_born_final(struct mem *m, struct mem_job *j)
 }
 
 /* The tally follows the state here and nowhere else. */
-static void move(struct mem *m, struct mem_job *j, enum job_state to)
+void mem_move(struct mem *m, struct mem_job *j, enum job_state to)
 {
 	assert(job_state_may(j->job.state, to));
 	if (j->job.state == JOB_QUEUED)
@@ -50,7 +50,7 @@ bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, 
 {
 	if (!mem_reserve_ends(m, 1))
 		return false;
-	move(m, j, state);
+	mem_move(m, j, state);
 	j->job.error = error;
 	j->job.error_detail = detail;
 	j->job.finished_at = now;
@@ -59,7 +59,7 @@ bool mem_end(struct mem *m, struct mem_job *j, enum job_state state, int error, 
 	return true;
 }
 
-static void no_memory(struct change *ch)
+void mem_no_memory(struct change *ch)
 {
 	change_refuse(ch, ERR_NO_MEMORY, "no memory for this change");
 }
@@ -83,7 +83,7 @@ static bool end_cancelled(struct mem *m, struct mem_job *j, int64_t now)
 
 static void back_to_queue(struct mem *m, struct mem_job *j, int error, struct str detail)
 {
-	move(m, j, JOB_QUEUED);
+	mem_move(m, j, JOB_QUEUED);
 	j->job.started_at = 0;
 	j->job.error = error;
 	j->job.error_detail = detail;
@@ -92,126 +92,18 @@ static void back_to_queue(struct mem *m, struct mem_job *j, int error, struct st
 void mem_queue_again(struct mem *m, struct mem_job *j, int64_t run_at)
 {
 	back_to_queue(m, j, 0, (struct str){});
-	j->job.attempt = j->job.losses = 0;
+	j->job.attempt = j->job.losses = j->job.refused = 0;
 	j->job.run_at = run_at;
 	j->job.finished_at = 0;
 	j->job.result = (struct str){};
 }
 
-/* ---- claiming ---- */
-
-static struct mem_worker *find_worker(struct mem *m, struct uuid id)
+struct mem_worker *mem_find_worker(struct mem *m, struct uuid id)
 {
 	for (size_t i = 0; i < m->n_workers; i++)
 		if (uuid_eq(m->workers[i].id, id))
 			return &m->workers[i];
 	return NULL;
-}
-
-static int compare_ready(const void *a, const void *b)
-{
-	struct mem_job *const *x = a, *const *y = b;
-	const struct job *j = &(*x)->job, *k = &(*y)->job;
-
-	if (j->priority != k->priority)
-		return j->priority < k->priority ? -1 : 1;
-	if (j->run_at != k->run_at)
-		return j->run_at < k->run_at ? -1 : 1;
-	return (j->number > k->number) - (j->number < k->number);
-}
-
-/* The claims of a whole batch are small beside what tests put into the queue: all ready jobs are looked at. */
-static size_t ready_jobs(struct mem *m, int64_t now, struct mem_job **ready)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < m->jobs.n; i++) {
-		struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
-
-		if (j->job.state == JOB_QUEUED && j->job.run_at <= now)
-			ready[n++] = j;
-	}
-	qsort(ready, n, sizeof(struct mem_job *), compare_ready);
-	return n;
-}
-
-/* The file, or the first output of the job before. */
-static bool claim_input(struct mem *m, const struct mem_job *j, struct arena *a, struct claimed *ret)
-{
-	const struct file *f = &j->file->file;
-	const struct mem_job *before = mem_find_job(m, j->job.after);
-	char name[FILE_BLOB_NAME_MAX + 1];
-	struct str blob = {};
-
-	ret->name = f->name;
-	ret->type = f->type;
-	ret->size = f->size;
-	ret->location = f->location;
-	ret->damaged = f->damaged_at != 0;
-	memcpy(ret->sha256, mem_input_sha256(m, j), sizeof(ret->sha256));
-	if (before) {
-		ret->name = before->job.outputs[0].name;
-		ret->type = before->job.outputs[0].type;
-		ret->size = before->job.outputs[0].size;
-		ret->location = LOCATION_FILE;
-		ret->damaged = before->job.outputs[0].damaged_at != 0;
-		blob = before->job.outputs[0].blob;
-	} else if (f->location != LOCATION_INLINE) {
-		blob = file_blob_name(name, f->owner, f->id);
-	}
-	ret->owner = arena_str(a, f->owner);
-	ret->name = arena_str(a, ret->name);
-	ret->type = arena_str(a, ret->type);
-	ret->blob = blob.p ? arena_str(a, blob) : blob;
-	return ret->owner.p && ret->name.p && ret->type.p && (ret->blob.p || !blob.p);
-}
-
-static bool claim_one(struct mem *m, const struct change_claim *c, struct mem_job *j, struct claimed *ret)
-{
-	if (!mem_copy_job(&ret->job, &j->job, c->arena) || !claim_input(m, j, c->arena, ret))
-		return false;
-	move(m, j, JOB_RUNNING);
-	j->worker = c->worker;
-	j->job.attempt++;
-	j->job.fence++;
-	j->job.started_at = c->now;
-	j->job.error = 0;
-	j->job.error_detail = (struct str){};
-	ret->job.state = JOB_RUNNING;
-	ret->job.attempt = j->job.attempt;
-	ret->job.fence = j->job.fence;
-	ret->job.started_at = c->now;
-	ret->job.error = 0;
-	ret->job.error_detail = (struct str){};
-	return true;
-}
-
-void mem_claim(struct mem *m, struct change *ch)
-{
-	struct change_claim *c = &ch->claim;
-	struct mem_worker *w = find_worker(m, c->worker);
-	struct mem_job **ready;
-	size_t n;
-
-	c->jobs = NULL;
-	c->n = 0;
-	if (!w || w->expires_at <= c->now) {
-		change_refuse(ch, ERR_STALE, "the worker holds no lease");
-		return;
-	}
-	ready = calloc(m->waiting + 1, sizeof(struct mem_job *));
-	if (!ready) {
-		no_memory(ch);
-		return;
-	}
-	n = ready_jobs(m, c->now, ready);
-	n = n < c->max ? n : c->max;
-	c->jobs = arena_alloc(c->arena, (n + 1) * sizeof(*c->jobs));
-	if (!c->jobs)
-		no_memory(ch);
-	while (c->jobs && c->n < n && claim_one(m, c, ready[c->n], &c->jobs[c->n]))
-		c->n++;
-	free(ready);
 }
 
 /* ---- finishing ---- */
@@ -246,7 +138,7 @@ static bool bring(struct mem *m, struct change *ch, struct mem_job *j, struct br
 	if ((!from.result.p || ret->job.result.p) && (!f->error_detail.p || ret->detail.p) &&
 	    mem_copy_outputs(&ret->job, &from, &j->row.text))
 		return true;
-	no_memory(ch);
+	mem_no_memory(ch);
 	return false;
 }
 
@@ -270,18 +162,19 @@ static void finish_mine(struct mem *m, struct change *ch, struct mem_job *j)
 	if (!bring(m, ch, j, &b))
 		return;
 	if (!mem_reserve_ends(m, j->file->n_jobs)) {
-		no_memory(ch);
+		mem_no_memory(ch);
 		return;
 	}
 	if (f->started_at)
 		j->job.started_at = f->started_at;
 	if (j->cancel) {
 		if (!finish_cancelled(m, f, j))
-			no_memory(ch);
+			mem_no_memory(ch);
 	} else if (f->state == JOB_QUEUED) {
 		back_to_queue(m, j, f->error, b.detail);
 		if (f->give_back)
 			j->job.attempt--;
+		j->job.refused = !f->give_back ? 0 : f->refused ? j->job.refused + 1 : j->job.refused;
 		if (f->retry_at > 0)
 			j->job.run_at = f->retry_at;
 	} else {
@@ -337,7 +230,7 @@ void mem_cancel(struct mem *m, struct change *ch)
 	else if (j->job.state == JOB_RUNNING)
 		j->cancel = ch->job_ref.was_running = true;
 	else if (!end_cancelled(m, j, ch->job_ref.now))
-		no_memory(ch);
+		mem_no_memory(ch);
 }
 
 void mem_retry(struct mem *m, struct change *ch)
@@ -360,6 +253,8 @@ void mem_retry(struct mem *m, struct change *ch)
 		change_not_ready(ch);
 		return;
 	}
+	if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, ch->job_ref.owner), 1))
+		return;
 	mem_queue_again(m, j, ch->job_ref.now);
 	mem_hold_again(m, j->file);
 }
@@ -369,7 +264,7 @@ void mem_retry(struct mem *m, struct change *ch)
 void mem_beat(struct mem *m, struct change *ch)
 {
 	struct change_beat *b = &ch->beat;
-	struct mem_worker *w = find_worker(m, b->worker);
+	struct mem_worker *w = mem_find_worker(m, b->worker);
 	int64_t expires_at = b->leaving ? b->now : b->expires_at;
 
 	if (w && w->expires_at > b->now) {
@@ -381,7 +276,7 @@ void mem_beat(struct mem *m, struct change *ch)
 		return;
 	}
 	if (!mem_grow(&m->workers, &m->cap_workers, m->n_workers, sizeof(*m->workers))) {
-		no_memory(ch);
+		mem_no_memory(ch);
 		return;
 	}
 	m->workers[m->n_workers++] = (struct mem_worker){b->worker, expires_at};
@@ -389,7 +284,7 @@ void mem_beat(struct mem *m, struct change *ch)
 
 static bool lost(struct mem *m, const struct mem_job *j, const struct change_reclaim *r)
 {
-	const struct mem_worker *w = find_worker(m, j->worker);
+	const struct mem_worker *w = mem_find_worker(m, j->worker);
 
 	return r->all || !w || w->expires_at <= r->now;
 }
@@ -421,7 +316,7 @@ void mem_reclaim(struct mem *m, struct change *ch)
 		struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
 
 		if (j->job.state == JOB_RUNNING && lost(m, j, r) && !take_back(m, r, j))
-			no_memory(ch);
+			mem_no_memory(ch);
 	}
 }
 

@@ -70,16 +70,6 @@ static bool reserve_jobs_of(struct mem_file *f, size_t more)
 	return jobs;
 }
 
-static bool over_limit(struct mem *m, struct change *ch, size_t queued)
-{
-	uint64_t limit = m->base.options.queue_max;
-
-	if (!limit || !queued || m->waiting + queued <= limit)
-		return false;
-	change_queue_full(ch, limit);
-	return true;
-}
-
 /* ---- idempotency ---- */
 
 static void key_remove(struct mem *m, size_t i)
@@ -216,7 +206,7 @@ void mem_add_file(struct mem *m, struct change *ch)
 	add->replayed = false;
 	if (add->idempotency_key.p && key_settles(m, ch))
 		return;
-	if (!settle_jobs(m, ch, &queued) || over_limit(m, ch, queued))
+	if (!settle_jobs(m, ch, &queued) || !change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), queued))
 		return;
 	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
 		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
@@ -259,7 +249,7 @@ static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **f
 			return false;
 		}
 		queued += add->jobs[i].state == JOB_QUEUED;
-		if (over_limit(m, ch, queued))
+		if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, add->owner), queued))
 			return false;
 	}
 	if (ids_taken(m, add->jobs, add->n)) {

@@ -71,6 +71,7 @@ struct job {
 	uint32_t attempt; /* tries begun */
 	uint32_t max_attempts;
 	uint32_t losses;
+	uint32_t refused; /* times in a row that the store did not take what it made */
 	int64_t fence;
 	int64_t run_at, created_at, started_at,
 		finished_at; /* Unix ms; 0 = not yet; run_at RUN_AT_HELD = when the job before it has succeeded */

@@ -135,7 +135,7 @@ int settle_job(struct sq *q, struct change *ch, const struct adding *add, size_t
 	return rc;
 }
 
-int put_settled(struct sq *q, struct job *job, int64_t file_number)
+int put_settled(struct sq *q, struct job *job, int64_t file_number, struct str owner)
 {
 	struct ending end = {.state = job->state,
 			     .error = job->error,
@@ -146,7 +146,7 @@ int put_settled(struct sq *q, struct job *job, int64_t file_number)
 			     .finished_at = job->finished_at,
 			     .cached = job->cached};
 
-	return put_job(q, job, file_number, job->state == JOB_QUEUED ? NULL : &end);
+	return put_job(q, job, file_number, owner, job->state == JOB_QUEUED ? NULL : &end);
 }
 
 /* ---- jobs on stored files ---- */
@@ -195,7 +195,7 @@ static int check_room_at_file(struct sq *q, struct change *ch, size_t i)
 int sq_add_jobs(struct sq *q, struct change *ch)
 {
 	struct change_add_jobs *add = &ch->add_jobs;
-	uint64_t limit = q->base.options.queue_max, queued = 0;
+	uint64_t waiting_of_owner = add->n ? lanes_waiting_of(&q->lanes, add->owner, add->jobs[0].op) : 0, queued = 0;
 	int rc = SQLITE_OK;
 
 	for (size_t i = 0; i < add->n; i++) {
@@ -207,12 +207,12 @@ int sq_add_jobs(struct sq *q, struct change *ch)
 			return rc;
 		}
 		queued += add->jobs[i].state == JOB_QUEUED;
-		if (limit && queued && (uint64_t)q->now.waiting + queued > limit) {
+		if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, waiting_of_owner, queued)) {
 			add->failed_index = i;
-			return change_queue_full(ch, limit);
+			return SQLITE_OK;
 		}
 	}
 	for (size_t i = 0; rc == SQLITE_OK && i < add->n; i++)
-		rc = put_settled(q, &add->jobs[i], add->jobs[i].file_number);
+		rc = put_settled(q, &add->jobs[i], add->jobs[i].file_number, add->owner);
 	return rc;
 }

@@ -114,6 +114,7 @@ static int apply_one(struct sq *q, struct change *ch)
 static int apply_guarded(struct sq *q, struct change *ch)
 {
 	struct tally before = q->now;
+	size_t mark = lanes_mark(&q->lanes);
 	int rc = run(q->stmt[W_SAVEPOINT]), failed;
 
 	if (rc != SQLITE_OK)
@@ -124,6 +125,7 @@ static int apply_guarded(struct sq *q, struct change *ch)
 	if (failed != SQLITE_OK) {
 		rc = run(q->stmt[W_UNDO]);
 		q->now = before;
+		lanes_undo(&q->lanes, mark);
 		q->worker_number = 0;
 		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
 	}
@@ -138,12 +140,14 @@ static void roll_back(struct sq *q)
 	if (!sqlite3_get_autocommit(q->db))
 		(void)run(q->stmt[W_ROLLBACK]);
 	q->now = q->committed;
+	lanes_undo(&q->lanes, 0);
 	q->worker_number = 0;
 }
 
 static int commit(struct sq *q)
 {
 	int rc = run(q->stmt[W_COMMIT]);
+	int64_t least_run_at;
 
 	/* Whatever fails here with an I/O error may have left a commit in the log that was not flushed; only a full disk is known to be harmless. */
 	if ((rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM && !sq_no_space(q->db, rc))
@@ -151,8 +155,12 @@ static int commit(struct sq *q)
 	if (rc != SQLITE_OK)
 		return rc;
 	atomic_fetch_add(&q->readers.epoch, 1);
+	lanes_commit(&q->lanes);
+	least_run_at = lanes_least_run_at(&q->lanes);
 	pthread_mutex_lock(&q->tally_lock);
 	q->committed = q->now;
+	q->least_run_at = least_run_at;
+	q->newcomers = q->lanes.newcomers;
 	pthread_mutex_unlock(&q->tally_lock);
 	return SQLITE_OK;
 }

@@ -67,14 +67,20 @@ static int end_all_after(struct sq *q, int64_t job, const struct ending *end)
 static int release_after(struct sq *q, int64_t job, int64_t now, uint32_t *ret_ready)
 {
 	sqlite3_stmt *s = q->stmt[W_TASKS_RELEASE];
+	uint32_t n = 0;
 	int rc;
 
 	sqlite3_bind_int64(s, 1, job);
 	sqlite3_bind_int64(s, 2, now);
-	rc = run(s);
-	if (rc == SQLITE_OK && ret_ready)
-		*ret_ready = (uint32_t)sqlite3_changes(q->db);
-	return rc;
+	for (; (rc = sqlite3_step(s)) == SQLITE_ROW; n++) {
+		rc = task_released(q, sqlite3_column_int64(s, 0), (uint32_t)sqlite3_column_int(s, 1), now);
+		if (rc != SQLITE_OK)
+			break;
+	}
+	sqlite3_reset(s);
+	if (ret_ready)
+		*ret_ready = n;
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 int follow_end(struct sq *q, int64_t job, const struct ending *end, uint32_t *ret_ready)
@@ -92,7 +98,8 @@ int follow_end(struct sq *q, int64_t job, const struct ending *end, uint32_t *re
 /* ---- tried anew ---- */
 
 struct failed {
-	int64_t job, priority, fence;
+	int64_t job, fence;
+	uint32_t priority;
 };
 
 static int failed_after(struct sq *q, int64_t before, struct failed *ret, bool *ret_row)
@@ -105,7 +112,7 @@ static int failed_after(struct sq *q, int64_t before, struct failed *ret, bool *
 	rc = first(s, ret_row);
 	if (*ret_row) {
 		ret->job = sqlite3_column_int64(s, 0);
-		ret->priority = sqlite3_column_int64(s, 1);
+		ret->priority = (uint32_t)sqlite3_column_int64(s, 1);
 		ret->fence = sqlite3_column_int64(s, 2);
 	}
 	sqlite3_reset(s);

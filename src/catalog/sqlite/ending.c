@@ -15,6 +15,9 @@ void row_task(sqlite3_stmt *s, int first_column, struct task *ret)
 	ret->worker = sqlite3_column_int64(s, i + 5);
 	ret->started_at = sqlite3_column_int64(s, i + 6);
 	ret->cancel = sqlite3_column_int(s, i + 7);
+	ret->lane = sqlite3_column_int64(s, i + 8);
+	ret->priority = (uint32_t)sqlite3_column_int64(s, i + 9);
+	ret->refused = (uint32_t)sqlite3_column_int64(s, i + 10);
 }
 
 static int insert_ending(sqlite3_stmt *s, const struct task *t, const struct ending *end)
@@ -65,7 +68,8 @@ int end_task_alone(struct sq *q, const struct task *t, const struct ending *end)
 		q->now.waiting--;
 	else
 		q->now.running--;
-	return put_ending(q, t, end);
+	rc = t->state == JOB_QUEUED ? task_waits_no_more(q, t) : task_runs_no_more(q, t->lane);
+	return rc == SQLITE_OK ? put_ending(q, t, end) : rc;
 }
 
 int end_task(struct sq *q, const struct task *t, const struct ending *end, uint32_t *ret_ready)
@@ -87,21 +91,22 @@ int end_cancelled(struct sq *q, const struct task *t, int64_t now)
 	return end_task(q, t, &end, NULL);
 }
 
-static int put_task(struct sq *q, const struct job *job)
+static int put_task(struct sq *q, int64_t job, uint32_t priority, int64_t run_at, int64_t fence, int64_t lane)
 {
 	sqlite3_stmt *s = q->stmt[W_TASK_ADD];
 	int rc;
 
-	sqlite3_bind_int64(s, 1, job->number);
-	sqlite3_bind_int64(s, 2, job->priority);
-	sqlite3_bind_int64(s, 3, job->run_at);
-	sqlite3_bind_int64(s, 4, job->fence);
+	sqlite3_bind_int64(s, 1, job);
+	sqlite3_bind_int64(s, 2, priority);
+	sqlite3_bind_int64(s, 3, run_at);
+	sqlite3_bind_int64(s, 4, fence);
+	sqlite3_bind_int64(s, 5, lane);
 	rc = run(s);
-	if (rc == SQLITE_OK) {
-		q->now.waiting++;
-		q->now_changed = true;
-	}
-	return rc;
+	if (rc != SQLITE_OK)
+		return rc;
+	q->now.waiting++;
+	q->now_changed = true;
+	return task_waits(q, lane, priority, run_at);
 }
 
 /* NULL for none; that a job is there was checked before, or it was inserted with this change. */
@@ -122,10 +127,11 @@ static int bind_after(struct sq *q, sqlite3_stmt *s, int i, const struct uuid *a
 	return rc == SQLITE_OK && !row ? SQLITE_CORRUPT : rc;
 }
 
-int put_job(struct sq *q, struct job *job, int64_t file_number, const struct ending *end)
+int put_job(struct sq *q, struct job *job, int64_t file_number, struct str owner, const struct ending *end)
 {
 	sqlite3_stmt *s = q->stmt[W_JOB_ADD];
 	struct task t;
+	int64_t lane;
 	int rc = bind_after(q, s, 9, &job->after);
 
 	if (rc != SQLITE_OK)
@@ -143,31 +149,63 @@ int put_job(struct sq *q, struct job *job, int64_t file_number, const struct end
 		return rc;
 	job->number = sqlite3_last_insert_rowid(q->db);
 	job->file_number = file_number;
-	if (!end)
-		return put_task(q, job);
+	if (!end) {
+		rc = task_lane(q, owner, job->op, &lane);
+		return rc == SQLITE_OK ? put_task(q, job->number, job->priority, job->run_at, job->fence, lane) : rc;
+	}
 	t = (struct task){.job = job->number, .attempt = job->attempt, .run_at = job->run_at, .started_at = job->started_at};
 	return put_ending(q, &t, end);
 }
 
-int queue_again(struct sq *q, int64_t job, int64_t priority, int64_t fence, int64_t run_at)
+static int lane_of_job(struct sq *q, int64_t job, int64_t *ret)
 {
-	sqlite3_stmt *drop = q->stmt[W_RESULT_DELETE], *add = q->stmt[W_TASK_ADD];
+	sqlite3_stmt *s = q->stmt[W_JOB_LANE];
+	bool row;
+	int rc;
+
+	sqlite3_bind_int64(s, 1, job);
+	rc = first(s, &row);
+	if (rc == SQLITE_OK)
+		rc = row ? task_lane(q, col_str(s, 0), col_str(s, 1), ret) : SQLITE_CORRUPT;
+	sqlite3_reset(s);
+	return rc;
+}
+
+int queue_again(struct sq *q, int64_t job, uint32_t priority, int64_t fence, int64_t run_at)
+{
+	sqlite3_stmt *drop = q->stmt[W_RESULT_DELETE];
+	int64_t lane;
 	int rc;
 
 	sqlite3_bind_int64(drop, 1, job);
 	rc = run(drop);
+	if (rc == SQLITE_OK)
+		rc = lane_of_job(q, job, &lane);
+	return rc == SQLITE_OK ? put_task(q, job, priority, run_at, fence, lane) : rc;
+}
+
+int wait_again(struct sq *q, const struct task *t, int error, struct str detail)
+{
+	sqlite3_stmt *s = q->stmt[W_TASK_BACK];
+	int rc;
+
+	assert(job_state_may(t->state, JOB_QUEUED));
+	sqlite3_bind_int64(s, 1, t->job);
+	sqlite3_bind_int64(s, 2, t->run_at);
+	sqlite3_bind_int64(s, 3, t->attempt);
+	sqlite3_bind_int64(s, 4, t->losses);
+	sqlite3_bind_int64(s, 5, t->fence);
+	sqlite3_bind_int(s, 6, error);
+	bind_str(s, 7, detail);
+	sqlite3_bind_int64(s, 8, t->refused);
+	rc = run(s);
 	if (rc != SQLITE_OK)
 		return rc;
-	sqlite3_bind_int64(add, 1, job);
-	sqlite3_bind_int64(add, 2, priority);
-	sqlite3_bind_int64(add, 3, run_at);
-	sqlite3_bind_int64(add, 4, fence);
-	rc = run(add);
-	if (rc == SQLITE_OK) {
-		q->now.waiting++;
-		q->now_changed = true;
-	}
-	return rc;
+	q->now.running--;
+	q->now.waiting++;
+	q->now_changed = true;
+	rc = task_runs_no_more(q, t->lane);
+	return rc == SQLITE_OK ? task_waits(q, t->lane, t->priority, t->run_at) : rc;
 }
 
 int worker_number(struct sq *q, struct uuid worker, int64_t now, int64_t *ret)

@@ -221,6 +221,8 @@ static int open_writer(struct sq *q, struct err *e)
 		rc = sq_tally_load(q);
 	if (rc == SQLITE_OK)
 		rc = sq_webhooks_load(q);
+	if (rc == SQLITE_OK)
+		rc = sq_lanes_load(q);
 	/* A table or column of ours that is missing is damage, not a mistake in the SQL: the same text served to create it. */
 	if ((rc & 0xff) == SQLITE_ERROR)
 		rc = SQLITE_CORRUPT;
@@ -256,6 +258,7 @@ static void sq_free(struct catalog *c)
 	pthread_cond_destroy(&q->readers.changed);
 	pthread_mutex_destroy(&q->tally_lock);
 	arena_release(&q->scratch);
+	lanes_release(&q->lanes);
 	free(q->path);
 	free(q);
 }
@@ -272,6 +275,7 @@ static const struct catalog_ops OPS = {
 	.list_jobs = sq_list_jobs,
 	.stats = sq_stats,
 	.next_run_at = sq_next_run_at,
+	.newcomers = sq_newcomers,
 	.artifact = sq_artifact,
 	.blob_referenced = sq_blob_referenced,
 	.doomed = sq_doomed,

@@ -258,43 +258,13 @@ int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err
 	return rc;
 }
 
-/* The least run_at of each priority's waiting jobs, by one probe of the index each: *ret is the least of all, *ret_ready the least that is not after now. */
-static int least_run_at(struct sq *q, int64_t now, int64_t *ret, int64_t *ret_ready, struct err *e)
-{
-	struct reader *r;
-	sqlite3_stmt *s;
-	int rc = reader_get(q, &r, e);
-
-	if (rc < 0)
-		return rc;
-	s = r->stmt[R_READY_AT];
-	*ret = *ret_ready = INT64_MAX;
-	for (int p = 0; rc == SQLITE_OK && p <= PRIORITY_MAX; p++) {
-		bool row;
-
-		sqlite3_bind_int(s, 1, p);
-		rc = first(s, &row);
-		if (row && !col_null(s, 0)) {
-			int64_t at = sqlite3_column_int64(s, 0);
-
-			*ret = at < *ret ? at : *ret;
-			if (at <= now && at < *ret_ready)
-				*ret_ready = at;
-		}
-		sqlite3_reset(s);
-	}
-	if (rc != SQLITE_OK)
-		rc = sq_error(r->db, rc, e);
-	reader_put(q, r);
-	return rc;
-}
-
-static struct tally committed(struct sq *q)
+static struct tally committed(struct sq *q, int64_t *ret_least_run_at)
 {
 	struct tally t;
 
 	pthread_mutex_lock(&q->tally_lock);
 	t = q->committed;
+	*ret_least_run_at = q->least_run_at;
 	pthread_mutex_unlock(&q->tally_lock);
 	return t;
 }
@@ -302,18 +272,15 @@ static struct tally committed(struct sq *q)
 int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
-	struct tally t = committed(q);
-	int64_t least, ready = INT64_MAX;
-	int rc = t.waiting ? least_run_at(q, now, &least, &ready, e) : 0;
+	int64_t least;
+	struct tally t = committed(q, &least);
 
-	if (rc < 0)
-		return rc;
 	*ret = (struct catalog_stats){
 		.files = (uint64_t)t.files,
 		.file_bytes = (uint64_t)t.file_bytes,
 		.jobs_waiting = (uint64_t)t.waiting,
 		.jobs_running = (uint64_t)t.running,
-		.oldest_waiting_at = ready == INT64_MAX ? 0 : ready,
+		.oldest_waiting_at = least <= now ? least : 0,
 	};
 	for (int s = JOB_SUCCEEDED; s < JOB_STATES; s++)
 		ret->jobs_final[s] = (uint64_t)t.final[s];
@@ -322,12 +289,17 @@ int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct e
 
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
-	struct sq *q = CONTAINER_OF(c, struct sq, base);
-	int64_t ready;
+	committed(CONTAINER_OF(c, struct sq, base), ret);
+	return 0;
+}
 
-	if (committed(q).waiting == 0) {
-		*ret = INT64_MAX;
-		return 0;
-	}
-	return least_run_at(q, 0, ret, &ready, e);
+bool sq_newcomers(struct catalog *c)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	bool some;
+
+	pthread_mutex_lock(&q->tally_lock);
+	some = q->newcomers > 0;
+	pthread_mutex_unlock(&q->tally_lock);
+	return some;
 }

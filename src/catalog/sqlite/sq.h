@@ -9,6 +9,7 @@
 #define FILEMILL_CATALOG_SQLITE_SQ_H
 
 #include "catalog/catalog_impl.h"
+#include "catalog/lanes.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -71,13 +72,16 @@ struct sq {
 	struct arena scratch; /* emptied by the next batch */
 	struct uuid worker; /* the worker looked up last, and its row */
 	int64_t worker_number; /* 0 = none */
+	struct lanes lanes; /* as the open transaction would leave them */
 	int wal_pages; /* in the log */
 	int wal_unsaved, wal_fresh; /* added since the last checkpoint: pages, and about how many different ones */
 
 	struct readers readers;
 
 	pthread_mutex_t tally_lock;
-	struct tally committed; /* as the last transaction left it; guarded by tally_lock */
+	struct tally committed; /* as the last transaction left it; guarded by tally_lock, like what follows */
+	int64_t least_run_at; /* of all that waits */
+	uint64_t newcomers; /* owners of whom something waits and nothing runs */
 };
 
 /* ---- error.c ---- */
@@ -170,8 +174,8 @@ int sq_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 struct task {
 	int64_t job;
 	enum job_state state;
-	uint32_t attempt, losses;
-	int64_t fence, run_at, worker, started_at;
+	uint32_t attempt, losses, refused, priority;
+	int64_t fence, run_at, worker, started_at, lane;
 	bool cancel;
 };
 void row_task(sqlite3_stmt *s, int first_column, struct task *ret); /* TASK_COLUMNS; the job's number is the caller's to set */
@@ -196,11 +200,23 @@ int end_task(struct sq *q, const struct task *t, const struct ending *end, uint3
 struct ending ending_cancelled(int64_t now);
 int end_cancelled(struct sq *q, const struct task *t, int64_t now);
 /* Inserts a job in state QUEUED or, with end, final; sets job->number and file_number. The job it comes after is there already. */
-int put_job(struct sq *q, struct job *job, int64_t file_number, const struct ending *end);
+int put_job(struct sq *q, struct job *job, int64_t file_number, struct str owner, const struct ending *end);
 /* A final job waits anew, from its first attempt on; the fence goes on growing, so that an attempt from before stays stale. */
-int queue_again(struct sq *q, int64_t job, int64_t priority, int64_t fence, int64_t run_at);
+int queue_again(struct sq *q, int64_t job, uint32_t priority, int64_t fence, int64_t run_at);
+/* A task that ran waits again, as `t` says; the job's number, and what it keeps of its error. */
+int wait_again(struct sq *q, const struct task *t, int error, struct str detail);
 /* The row number of a worker; 0 when it holds no lease at `now` (now < 0: whether it holds one or not). */
 int worker_number(struct sq *q, struct uuid worker, int64_t now, int64_t *ret);
+
+/* ---- lane.c: what happens to tasks, told to the lanes ---- */
+int sq_lanes_load(struct sq *q);
+/* The number of the lane of an owner and an op, which gets its row when it is the first time. */
+int task_lane(struct sq *q, struct str owner, struct str op, int64_t *ret);
+int task_waits(struct sq *q, int64_t lane, uint32_t priority, int64_t run_at);
+int task_waits_no_more(struct sq *q, const struct task *t); /* after its row is gone, or is another state's */
+int task_runs_no_more(struct sq *q, int64_t lane);
+int task_released(struct sq *q, int64_t lane, uint32_t priority, int64_t run_at); /* it was held and waits for its turn now */
+int tasks_claimed(struct sq *q, struct lane *lane, uint32_t priority, size_t n); /* after their rows say so; the lane was kept */
 
 /* ---- chain.c ---- */
 /* The job ended: those that come after it become ready, or end too. */
@@ -221,7 +237,7 @@ struct adding {
  * file_number is 0 for a file that is not there yet; sha256 is the file's. */
 int settle_job(struct sq *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, const uint8_t sha256[32]);
 /* Inserts it as it was settled, or as it was born. */
-int put_settled(struct sq *q, struct job *job, int64_t file_number);
+int put_settled(struct sq *q, struct job *job, int64_t file_number, struct str owner);
 
 /* ---- output.c ---- */
 int put_outputs(struct sq *q, int64_t job, const struct output *outputs, size_t n);
@@ -295,6 +311,7 @@ int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, 
 int sq_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e);
 int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
+bool sq_newcomers(struct catalog *c);
 int sq_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
 int sq_jobs_of_file(struct reader *r, struct arena *a, struct file *f, struct err *e);
 int sq_list_files(struct catalog *c, const struct file_filter *f, struct page page, struct arena *a, struct file **ret, size_t *ret_n,

@@ -10,7 +10,7 @@
 #define FILE_COLUMNS                                                                                                                       \
 	"f.number, f.id, f.owner, f.name, f.size, f.type, f.sha256, f.labels, f.location, f.created_at, f.expires_at, f.deleted_at,"       \
 	" f.damaged_at"
-#define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel"
+#define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel, t.lane, t.priority, t.refused"
 #define ENDING_COLUMNS "(job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs)"
 #define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob, o.damaged_at"
 /* The bytes job j of file f works on, and job d of file g, by their SHA-256; NULL when they are not there. */
@@ -67,20 +67,24 @@ W_ROW(IDEMPOTENCY_DELETE, "DELETE FROM idempotency WHERE number = ?1")
 W_ROW(JOB_ADD,
       "INSERT INTO job (id, file, op, version, params, priority, max_attempts, created_at, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
 W_ROW(TASK_ADD,
-      "INSERT INTO task (job, priority, run_at, state, attempt, losses, fence, cancel, error) VALUES (?1, ?2, ?3, 0, 0, 0, ?4, 0, 0)")
+      "INSERT INTO task (job, priority, run_at, state, attempt, losses, fence, cancel, error, lane) VALUES (?1, ?2, ?3, 0, 0, 0, ?4, 0, 0, ?5)")
 W_ROW(TASK_DELETE, "DELETE FROM task WHERE job = ?1")
 W_ROW(TASK_CANCEL, "UPDATE task SET cancel = 1 WHERE job = ?1")
 W_ROW(TASK_CLAIM,
       "UPDATE task SET state = 1, attempt = attempt + 1, fence = fence + 1, worker = ?2, started_at = ?3, error = 0, detail = NULL WHERE job = ?1")
 W_ROW(TASK_BACK,
-      "UPDATE task SET state = 0, run_at = ?2, attempt = ?3, losses = ?4, fence = ?5, worker = NULL, started_at = NULL, error = ?6, detail = ?7"
-      " WHERE job = ?1")
+      "UPDATE task SET state = 0, run_at = ?2, attempt = ?3, losses = ?4, fence = ?5, worker = NULL, started_at = NULL, error = ?6, detail = ?7,"
+      " refused = ?8 WHERE job = ?1")
 W_ROW(TASKS_OF_FILE, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
 		     " WHERE j.file = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3")
-W_ROW(TASKS_READY, "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
-		   " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after, f.damaged_at"
-		   " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file"
-		   " WHERE t.state = 0 AND t.priority = ?1 AND t.run_at <= ?2 ORDER BY t.run_at, t.job LIMIT ?3")
+W_ROW(TASKS_READY, "SELECT t.run_at, t.job FROM task AS t WHERE t.state = 0 AND t.lane = ?1 AND t.priority = ?2 AND t.run_at <= ?3"
+		   " ORDER BY t.run_at, t.job LIMIT ?4")
+W_ROW(TASK_READY, "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
+		  " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after, f.damaged_at, t.refused"
+		  " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file WHERE t.job = ?1")
+W_ROW(LANE_HEAD, "SELECT min(run_at) FROM task WHERE state = 0 AND lane = ?1 AND priority = ?2")
+W_ROW(LANE_ADD, "INSERT INTO lane (number, owner, op) VALUES (?1, ?2, ?3)")
+W_ROW(JOB_LANE, "SELECT f.owner, j.op FROM job AS j CROSS JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
 W_ROW(TASKS_LOST, "SELECT t.job, " TASK_COLUMNS " FROM worker AS w CROSS JOIN task AS t ON t.worker = w.number AND t.state = 1"
 		  " WHERE w.expires_at <= ?1 LIMIT ?2")
 W_ROW(TASKS_RUNNING, "SELECT t.job, " TASK_COLUMNS " FROM task AS t WHERE t.state = 1 AND t.worker > 0 LIMIT ?1")
@@ -143,7 +147,8 @@ W_ROW(JOB_BEFORE, "SELECT j.file, f.owner, r.state, r.outputs, t.cancel, o.sha25
 W_ROW(RESULT_OUTPUTS, "SELECT outputs FROM result WHERE job = ?1 AND state = 2")
 W_ROW(TASK_AFTER, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task AS t ON t.job = j.number"
 		  " WHERE j.after = ?1 AND t.state = 0 ORDER BY j.number LIMIT 1")
-W_ROW(TASKS_RELEASE, "UPDATE task SET run_at = ?2 WHERE job IN (SELECT number FROM job WHERE after = ?1) AND state = 0")
+W_ROW(TASKS_RELEASE,
+      "UPDATE task SET run_at = ?2 WHERE job IN (SELECT number FROM job WHERE after = ?1) AND state = 0 RETURNING lane, priority")
 W_ROW(FAILED_AFTER, "SELECT j.number, j.priority, r.fence FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
 		    " WHERE j.after = ?1 AND r.error = ?2 ORDER BY j.number LIMIT 1")
 
@@ -234,7 +239,6 @@ R_ROW(SCRUB_READ, "SELECT max(CASE key WHEN 'scrub_kind' THEN value END), max(CA
 		  " max(CASE key WHEN 'scrub_whole' THEN value END) FROM meta" SCRUB_KEYS)
 R_ROW(DAMAGED_FILES, "SELECT count(*) FROM file WHERE damaged_at IS NOT NULL AND deleted_at IS NULL")
 R_ROW(DAMAGED_OUTPUTS, "SELECT count(*) FROM output WHERE damaged_at IS NOT NULL")
-R_ROW(READY_AT, "SELECT min(run_at) FROM task WHERE state = 0 AND priority = ?1")
 
 /* ---- lists ---- */
 R_ROW(FILES, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.owner = ?1 AND f.number < ?2 AND f.deleted_at IS NULL ORDER BY f.number DESC")

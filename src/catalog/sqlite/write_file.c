@@ -151,7 +151,7 @@ int sq_add_file(struct sq *q, struct change *ch)
 {
 	struct change_add_file *add = &ch->add_file;
 	struct file *f = add->file;
-	uint64_t limit = q->base.options.queue_max, queued = 0;
+	uint64_t queued = 0;
 	bool settled = false;
 	int rc = SQLITE_OK;
 
@@ -163,13 +163,14 @@ int sq_add_file(struct sq *q, struct change *ch)
 	rc = settle_jobs(q, ch, &queued);
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
-	if (limit && queued && (uint64_t)q->now.waiting + queued > limit)
-		return change_queue_full(ch, limit);
+	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0,
+			     queued))
+		return SQLITE_OK;
 	rc = put_file(q, f);
 	if (rc == SQLITE_OK && f->location == LOCATION_INLINE)
 		rc = put_bytes(q, f->number, add->bytes);
 	for (size_t i = 0; rc == SQLITE_OK && i < f->n_jobs; i++)
-		rc = put_settled(q, &f->jobs[i], f->number);
+		rc = put_settled(q, &f->jobs[i], f->number, f->owner);
 	if (rc == SQLITE_OK && add->idempotency_key.p)
 		rc = idempotency_add(q, add);
 	return rc;

@@ -11,6 +11,7 @@ struct found {
 	uint8_t sha256[32]; /* of what it works on; meaningless while that is not there */
 	int64_t after; /* row number, 0 = it works on the file */
 	struct uuid file;
+	uint64_t waiting_of_owner;
 	bool file_deleted, final;
 };
 
@@ -36,7 +37,7 @@ static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool
 	col_sha256(s, 7, ret->sha256);
 	row_task(s, 11, &ret->task);
 	ret->task.job = sqlite3_column_int64(s, 0);
-	ret->after = sqlite3_column_int64(s, 19);
+	ret->after = sqlite3_column_int64(s, 22);
 	if (ret->final) {
 		ret->task.state = (enum job_state)sqlite3_column_int(s, 9);
 		ret->task.fence = sqlite3_column_int64(s, 10);
@@ -46,25 +47,14 @@ static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool
 
 /* ---- finishing ---- */
 
-static int give_back(struct sq *q, const struct change_finish *f, const struct task *t)
+static int give_back(struct sq *q, const struct change_finish *f, struct task *t)
 {
-	sqlite3_stmt *s = q->stmt[W_TASK_BACK];
-	int rc;
-
-	sqlite3_bind_int64(s, 1, t->job);
-	sqlite3_bind_int64(s, 2, f->retry_at > 0 ? f->retry_at : t->run_at);
-	sqlite3_bind_int64(s, 3, f->give_back ? t->attempt - 1 : t->attempt);
-	sqlite3_bind_int64(s, 4, t->losses);
-	sqlite3_bind_int64(s, 5, t->fence);
-	sqlite3_bind_int(s, 6, f->error);
-	bind_str(s, 7, f->error_detail);
-	rc = run(s);
-	if (rc == SQLITE_OK) {
-		q->now.running--;
-		q->now.waiting++;
-		q->now_changed = true;
-	}
-	return rc;
+	if (f->retry_at > 0)
+		t->run_at = f->retry_at;
+	if (f->give_back)
+		t->attempt--;
+	t->refused = f->give_back && f->refused ? t->refused + 1 : f->give_back ? t->refused : 0;
+	return wait_again(q, t, f->error, f->error_detail);
 }
 
 static int remember_artifact(struct sq *q, int64_t job, int64_t key)
@@ -183,6 +173,8 @@ static int find_own_job(struct sq *q, struct change *ch, struct found *ret)
 		change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with this id");
 	else if (rc == SQLITE_OK)
 		ref->file = ret->file;
+	if (rc == SQLITE_OK && row)
+		ret->waiting_of_owner = lanes_waiting_of(&q->lanes, ret->owner, ret->op);
 	sqlite3_reset(q->stmt[W_JOB_FIND]);
 	return rc;
 }
@@ -224,6 +216,8 @@ int sq_retry(struct sq *q, struct change *ch)
 		rc = check_before(q, ch, job.after);
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
+	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, job.waiting_of_owner, 1))
+		return SQLITE_OK;
 	rc = queue_again(q, job.task.job, job.priority, job.task.fence, ref->now);
 	return rc == SQLITE_OK ? hold_again(q, job.task.job) : rc;
 }

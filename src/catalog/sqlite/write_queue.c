@@ -1,7 +1,7 @@
 /* Changes of the queue: claims, leases, and what lost workers leave behind. */
 #include "catalog/sqlite/sq.h"
 
-#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOST_CHUNK 256 /* tasks looked at before they are changed: no row is changed under an open cursor */
@@ -73,6 +73,7 @@ static int row_claimed(struct sq *q, sqlite3_stmt *s, const struct change_claim 
 	job->created_at = sqlite3_column_int64(s, 10);
 	job->file_number = sqlite3_column_int64(s, 11);
 	job->file = col_uuid(s, 12);
+	job->refused = (uint32_t)sqlite3_column_int64(s, 21);
 	job->priority = priority;
 	job->state = JOB_RUNNING;
 	job->started_at = c->now;
@@ -84,44 +85,102 @@ static int row_claimed(struct sq *q, sqlite3_stmt *s, const struct change_claim 
 	return oom ? SQLITE_NOMEM : SQLITE_OK;
 }
 
-/* One level of priority: jobs for later lie behind the ready ones in the index, so the scan ends at the first of them. */
-static int claim_level(struct sq *q, struct change_claim *c, uint32_t priority, uint32_t max)
+/* A ready job's place in the order. */
+struct ready {
+	int64_t run_at, job;
+	size_t lane; /* in the list of the take */
+};
+
+static int by_age(const void *a, const void *b)
 {
-	sqlite3_stmt *ready = q->stmt[W_TASKS_READY], *take = q->stmt[W_TASK_CLAIM];
-	size_t from = c->n;
+	const struct ready *x = a, *y = b;
+
+	if (x->run_at != y->run_at)
+		return x->run_at < y->run_at ? -1 : 1;
+	return (x->job > y->job) - (x->job < y->job);
+}
+
+/* Jobs for later lie behind the ready ones in the index, so the scan ends at the first of them; nothing but the index is read. */
+static int list_ready(struct sq *q, const struct lane *lane, uint32_t priority, int64_t now, uint64_t max, size_t at, struct ready *ready,
+		      size_t *n)
+{
+	sqlite3_stmt *s = q->stmt[W_TASKS_READY];
 	int rc;
 
-	sqlite3_bind_int64(ready, 1, priority);
-	sqlite3_bind_int64(ready, 2, c->now);
-	sqlite3_bind_int64(ready, 3, max - (uint32_t)c->n);
-	while ((rc = sqlite3_step(ready)) == SQLITE_ROW) {
-		rc = row_claimed(q, ready, c, priority, &c->jobs[c->n]);
-		if (rc != SQLITE_OK)
-			break;
-		c->n++;
-	}
-	sqlite3_reset(ready);
-	if (rc != SQLITE_DONE)
+	sqlite3_bind_int64(s, 1, lane->number);
+	sqlite3_bind_int64(s, 2, priority);
+	sqlite3_bind_int64(s, 3, now);
+	sqlite3_bind_int64(s, 4, (int64_t)max);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+		ready[(*n)++] = (struct ready){.run_at = sqlite3_column_int64(s, 0), .job = sqlite3_column_int64(s, 1), .lane = at};
+	sqlite3_reset(s);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Reads the job and what it works on, and marks it as taken. */
+static int claim_one(struct sq *q, struct change_claim *c, int64_t job, uint32_t priority)
+{
+	sqlite3_stmt *read = q->stmt[W_TASK_READY], *take = q->stmt[W_TASK_CLAIM];
+	bool row;
+	int rc;
+
+	sqlite3_bind_int64(read, 1, job);
+	rc = first(read, &row);
+	if (rc == SQLITE_OK)
+		rc = row ? row_claimed(q, read, c, priority, &c->jobs[c->n]) : SQLITE_CORRUPT;
+	sqlite3_reset(read);
+	if (rc != SQLITE_OK)
 		return rc;
+	sqlite3_bind_int64(take, 1, job);
 	sqlite3_bind_int64(take, 2, q->worker_number);
 	sqlite3_bind_int64(take, 3, c->now);
-	rc = SQLITE_OK;
-	for (size_t i = from; rc == SQLITE_OK && i < c->n; i++) {
-		sqlite3_bind_int64(take, 1, c->jobs[i].job.number);
-		rc = run(take);
+	rc = run(take);
+	c->n += rc == SQLITE_OK;
+	return rc;
+}
+
+struct claim {
+	struct sq *q;
+	struct change_claim *c;
+};
+
+static int take(void *arg, struct lane *const *lanes, const uint64_t *most, size_t n, uint32_t priority, uint32_t max, uint32_t *ret_taken)
+{
+	const struct claim *x = arg;
+	struct sq *q = x->q;
+	struct ready *ready = arena_alloc(&q->scratch, n * max * sizeof(*ready));
+	size_t n_ready = 0, taken_of[LANES_A_TURN] = {};
+	int rc = ready ? SQLITE_OK : SQLITE_NOMEM;
+
+	for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
+		rc = lane_keep(&q->lanes, lanes[i])
+			     ? list_ready(q, lanes[i], priority, x->c->now, most[i] < max ? most[i] : max, i, ready, &n_ready)
+			     : SQLITE_NOMEM;
+	if (rc != SQLITE_OK)
+		return rc;
+	if (n > 1)
+		qsort(ready, n_ready, sizeof(*ready), by_age);
+	for (*ret_taken = 0; rc == SQLITE_OK && *ret_taken < max && *ret_taken < n_ready; ++*ret_taken) {
+		taken_of[ready[*ret_taken].lane]++;
+		rc = claim_one(q, x->c, ready[*ret_taken].job, priority);
 	}
+	for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
+		rc = tasks_claimed(q, lanes[i], priority, taken_of[i]);
 	return rc;
 }
 
 int sq_claim(struct sq *q, struct change *ch)
 {
 	struct change_claim *c = &ch->claim;
+	struct claim x = {.q = q, .c = c};
 	uint64_t max = c->max;
 	int64_t worker;
 	int rc;
 
 	c->jobs = NULL;
 	c->n = 0;
+	c->left = false;
+	c->next_at = INT64_MAX;
 	rc = worker_number(q, c->worker, c->now, &worker);
 	if (rc != SQLITE_OK)
 		return rc;
@@ -134,8 +193,7 @@ int sq_claim(struct sq *q, struct change *ch)
 	c->jobs = arena_alloc(c->arena, max * sizeof(*c->jobs));
 	if (!c->jobs)
 		return SQLITE_NOMEM;
-	for (uint32_t p = 0; rc == SQLITE_OK && p <= PRIORITY_MAX && c->n < max; p++)
-		rc = claim_level(q, c, p, (uint32_t)max);
+	rc = lanes_claim(&q->lanes, c, take, &x);
 	q->now.waiting -= (int64_t)c->n;
 	q->now.running += (int64_t)c->n;
 	q->now_changed |= c->n > 0;
@@ -175,28 +233,6 @@ int sq_beat(struct sq *q, struct change *ch)
 	return run(add);
 }
 
-static int put_back(struct sq *q, const struct task *t)
-{
-	sqlite3_stmt *s = q->stmt[W_TASK_BACK];
-	int rc;
-
-	assert(job_state_may(t->state, JOB_QUEUED));
-	sqlite3_bind_int64(s, 1, t->job);
-	sqlite3_bind_int64(s, 2, t->run_at);
-	sqlite3_bind_int64(s, 3, t->attempt);
-	sqlite3_bind_int64(s, 4, t->losses);
-	sqlite3_bind_int64(s, 5, t->fence);
-	sqlite3_bind_int(s, 6, 0);
-	sqlite3_bind_null(s, 7);
-	rc = run(s);
-	if (rc == SQLITE_OK) {
-		q->now.running--;
-		q->now.waiting++;
-		q->now_changed = true;
-	}
-	return rc;
-}
-
 /* The worker is gone. A job that was to be cancelled is; one that took its third worker along is set aside; the others are tried again. */
 static int take_back(struct sq *q, struct change_reclaim *r, struct task *t)
 {
@@ -211,7 +247,7 @@ static int take_back(struct sq *q, struct change_reclaim *r, struct task *t)
 		return end_cancelled(q, t, r->now);
 	if (t->losses < LOSSES_MAX) {
 		r->reclaimed++;
-		return put_back(q, t);
+		return wait_again(q, t, 0, (struct str){});
 	}
 	r->quarantined++;
 	return end_task(q, t, &end, NULL);

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "catalog/catalog_impl.h"
 #include "catalog/sqlite/schema.h"
+#include "catalog/sqlite/sq.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -194,6 +195,32 @@ void world_old(struct world *w)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* What is known in memory of whose turn it is agrees with the tables. */
+static void check_lanes(const struct world *w)
+{
+	const struct lanes *l = &CONTAINER_OF(w->c, struct sq, base)->lanes;
+	uint64_t waiting = 0, running = 0;
+
+	for (size_t i = 0; i < l->n_numbered; i++) {
+		const struct lane *lane = l->numbered[i];
+		char where[80], sql[200];
+
+		snprintf(where, sizeof(where), "FROM task WHERE lane = %lld AND state", (long long)lane->number);
+		snprintf(sql, sizeof(sql), "SELECT count(*) %s = 0", where);
+		assert_int_equal(world_sql(w, sql), lane->waiting);
+		snprintf(sql, sizeof(sql), "SELECT count(*) %s = 1", where);
+		assert_int_equal(world_sql(w, sql), lane->running);
+		for (int p = 0; p < LEVELS; p++) {
+			snprintf(sql, sizeof(sql), "SELECT ifnull(min(run_at), 9223372036854775807) %s = 0 AND priority = %d", where, p);
+			assert_int_equal(world_sql(w, sql), lane->head_at[p]);
+		}
+		waiting += lane->waiting;
+		running += lane->running;
+	}
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE state = 0"), waiting);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE state = 1"), running);
+}
+
 /* What must hold whatever was done: SQLite's own check, one task or one result for each job, and a tally that agrees with the tables. */
 void world_check_database(const struct world *w)
 {
@@ -242,6 +269,10 @@ void world_check_database(const struct world *w)
 				      " OR webhook NOT IN (SELECT number FROM webhook)"),
 			 0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM attempt WHERE delivery NOT IN (SELECT number FROM delivery)"), 0);
+	assert_int_equal(
+		world_sql(w, "SELECT count(*) FROM task AS t JOIN job AS j ON j.number = t.job JOIN file AS f ON f.number = j.file"
+			     " LEFT JOIN lane AS l ON l.number = t.lane WHERE l.number IS NULL OR l.owner <> f.owner OR l.op <> j.op"),
+		0);
 	assert_int_equal(world_sql(w, "SELECT waiting - (SELECT count(*) FROM task WHERE state = 0) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT running - (SELECT count(*) FROM task WHERE state = 1) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT files - (SELECT count(*) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
@@ -260,6 +291,8 @@ int world_end(void **state)
 
 	if (w->c)
 		assert_int_equal(catalog_check(w->c, tell_nothing, NULL, &w->err), 0);
+	if (w->dir[0] && w->c)
+		check_lanes(w);
 	catalog_free(w->c);
 	if (w->dir[0]) {
 		world_check_database(w);
