@@ -104,10 +104,18 @@ static int read_begin(struct err *e)
 	return 0;
 }
 
+/* What was read may be old when it is looked at. */
 static int read_end(int rc)
 {
+	struct world *w = book.w;
+
 	coop_quiet_end();
-	coop_point();
+	w->reading++;
+	if (chance(w, w->plan.slow_disk))
+		coop_sleep((int64_t)rng_below(&w->rng, 30) * MS);
+	else
+		coop_point();
+	w->reading--;
 	return rc;
 }
 
@@ -191,6 +199,7 @@ void book_restart(struct world *w)
 {
 	atomic_store(&w->catalog->sealed, false);
 	w->catalog->ends.n = 0;
+	pthread_mutex_init(&world_mem(w)->lock, NULL); /* who held it is no more */
 }
 
 void book_close(struct world *w)

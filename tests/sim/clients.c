@@ -137,13 +137,14 @@ static bool feed(struct upload *u, struct intake *in, struct err *e)
 	return true;
 }
 
+/* The name says what is in it (truth.c), and by which key it was sent. */
 static void send_file(struct world *w, struct upload *u, const char *ops, const char *key)
 {
 	struct err e = ERR_INIT;
 	struct intake *in;
-	char name[16];
+	char name[32], other[2] = {(char)('a' + rng_below(&w->rng, 3)), '\0'};
 
-	snprintf(name, sizeof(name), "c%u.txt", u->content);
+	snprintf(name, sizeof(name), "c%u-%s.txt", u->content, key != NULL ? key : other);
 	struct intake_spec spec = {.owner = str_of(owner_name(u->owner)),
 				   .length = rng_one_in(&w->rng, 2) ? (int64_t)content_size(u->content) : -1,
 				   .name = str_of(name),

@@ -404,6 +404,12 @@ void coop_crash(void)
 	leave(COOP_CRASHED);
 }
 
+void coop_between(void)
+{
+	if (coop.policy.crash_at > 0 && rng_one_in(&coop.rng, 4))
+		leave(COOP_CRASHED);
+}
+
 void coop_fail(const char *fmt, ...)
 {
 	va_list args;

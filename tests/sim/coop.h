@@ -46,6 +46,8 @@ void coop_sleep(int64_t ns);
 /* All stand still for so long: a suspended machine. */
 void coop_freeze(int64_t ns);
 _Noreturn void coop_crash(void);
+/* For wrong variants: in the midst of what should be one step. A process that is to die may die here. */
+void coop_between(void);
 /* An invariant does not hold: ends the run. The first one counts. */
 ATTR_PRINTF(1, 2) _Noreturn void coop_fail(const char *fmt, ...);
 /* Between these nobody else runs and nothing dies: for what is one step. */

@@ -286,6 +286,21 @@ static void look_at_files(struct world *w)
 	}
 }
 
+/* Within a day a key leads to one file, whatever died in between. */
+static void look_at_keys(struct world *w)
+{
+	const struct mem *m = world_mem(w);
+
+	for (size_t i = 0; i < m->files.n; i++)
+		for (size_t k = 0; k < i && !w->plan.far_clock; k++) {
+			const struct file *a = &CONTAINER_OF(m->files.rows[i], struct mem_file, row)->file;
+			const struct file *b = &CONTAINER_OF(m->files.rows[k], struct mem_file, row)->file;
+
+			if (strstr(a->name.p, "-key-") != NULL && str_eq(a->name, b->name) && str_eq(a->owner, b->owner))
+				coop_fail("one key has made %s and %s", short_id(a->id), short_id(b->id));
+		}
+}
+
 static void look_at_told(struct world *w)
 {
 	for (size_t i = 0; i < w->n_files; i++) {
@@ -312,6 +327,7 @@ static void *reckoning(void *arg)
 		coop_fail("the catalogue cannot be checked");
 	look_at_told(w);
 	look_at_files(w);
+	look_at_keys(w);
 	disk_each(w, must_be_referenced);
 	if (world_mem(w)->n_doomed > 0)
 		coop_fail("%zu blobs are still to be removed", world_mem(w)->n_doomed);
@@ -335,6 +351,7 @@ static enum coop_end live(struct world *w, void *(*life)(void *), bool crash)
 
 	w->life++;
 	w->stopping = w->sealed = w->applying = false;
+	w->reading = 0;
 	w->outbox_anew = true;
 	w->tales_before = w->n_tales;
 	memset(w->waiters, 0, sizeof(w->waiters));

@@ -34,10 +34,10 @@ static bool is_over(const struct world *w, const struct engine_waiter *x)
 	return true;
 }
 
-/* Nobody can run: whoever is to be woken by what was committed has been. Not by a commit under way, nor by one that nobody knows of. */
+/* Nobody can run: whoever is to be woken by what was committed has been. Not by a commit or a look under way, nor by a commit that nobody knows of. */
 void waiters_at_rest(struct world *w)
 {
-	if (w->applying || w->sealed || w->g == NULL)
+	if (w->applying || w->reading > 0 || w->sealed || w->g == NULL)
 		return;
 	for (size_t i = 0; i < WAITERS_MAX; i++) {
 		const struct sim_waiter *s = &w->waiters[i];

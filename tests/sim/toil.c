@@ -179,65 +179,82 @@ static bool take_lease(struct world *w, struct uuid me, bool first)
 	return submit(w, &c) == 0;
 }
 
-/* Ends an attempt in one way or another; it may be late, or it may have been ended twice. */
-static void end_attempt(struct world *w, struct uuid me, const struct claimed *job)
-{
-	static const enum job_state states[] = {JOB_SUCCEEDED, JOB_FAILED, JOB_QUEUED, JOB_CANCELLED};
-	const struct op *op = op_table_find(op_builtin_table(), job->job.op);
-	struct change c = {.kind = CHANGE_FINISH,
-			   .finish = {.job = job->job.id, .fence = job->job.fence, .worker = me, .finished_at = coop_wall_ms()}};
+/* An attempt of his, which may be over for long. */
+struct attempt {
+	struct uuid job;
+	int64_t fence;
+	bool result; /* it can succeed: nothing but a result is asked for */
+};
 
-	/* It has no bytes to work on, so it never succeeds; what it says is not to be believed when it is late. */
-	c.finish.state = states[1 + rng_below(&w->rng, 3)];
-	c.finish.error = c.finish.state == JOB_FAILED ? ERR_OP_FAILED : 0;
-	if (c.finish.state == JOB_QUEUED) {
-		c.finish.give_back = rng_one_in(&w->rng, 2);
-		c.finish.retry_at = coop_wall_ms() + 1;
+#define ATTEMPTS_MAX 8 /* that he remembers */
+
+struct other {
+	struct world *w;
+	struct uuid me;
+	struct attempt attempts[ATTEMPTS_MAX];
+	unsigned n; /* ever begun */
+};
+
+/* Ends an attempt in one way or another: in time, late, or once more. */
+static void end_attempt(struct other *o, const struct attempt *a)
+{
+	static const enum job_state states[] = {JOB_FAILED, JOB_QUEUED, JOB_CANCELLED, JOB_SUCCEEDED};
+	struct rng *r = &o->w->rng;
+	struct change_finish f = {.job = a->job, .fence = a->fence, .worker = o->me, .finished_at = coop_wall_ms()};
+
+	f.state = states[rng_below(r, a->result ? 4 : 3)];
+	if (f.state == JOB_FAILED)
+		f.error = ERR_OP_FAILED;
+	if (f.state == JOB_SUCCEEDED)
+		f.result = STR("{\"made\":true}");
+	if (f.state == JOB_QUEUED) {
+		f.give_back = rng_one_in(r, 2);
+		f.retry_at = coop_wall_ms() + 1;
 	}
-	if (op->kind == OP_SEALED && !op->output && rng_one_in(&w->rng, 2)) {
-		c.finish.state = JOB_SUCCEEDED;
-		c.finish.error = 0;
-		c.finish.give_back = false;
-		c.finish.retry_at = 0;
-		c.finish.result = STR("{\"made\":true}");
-	}
-	submit(w, &c);
+	struct change c = {.kind = CHANGE_FINISH, .finish = f};
+	submit(o->w, &c);
 }
 
-static void work_once(struct world *w, struct uuid me)
+static void work_once(struct other *o)
 {
 	CLEANUP(arena_release) struct arena a = ARENA_INIT;
-	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = me, .max = OTHER_MAX, .now = coop_wall_ms(), .arena = &a}};
+	struct world *w = o->w;
+	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = o->me, .max = OTHER_MAX, .now = coop_wall_ms(), .arena = &a}};
 
 	if (submit(w, &c) != 0)
 		return;
 	for (size_t i = 0; i < c.claim.n; i++) {
-		int64_t most = w->config.lease_ms * (rng_one_in(&w->rng, 3) ? 2 : 1);
+		const struct job *job = &c.claim.jobs[i].job;
+		const struct op *op = op_table_find(op_builtin_table(), job->op);
+
+		o->attempts[o->n++ % ATTEMPTS_MAX] =
+			(struct attempt){.job = job->id, .fence = job->fence, .result = op->kind == OP_SEALED && !op->output};
+	}
+	for (unsigned times = 1 + rng_below(&w->rng, 5); times > 0 && o->n > 0; times--) {
+		int64_t most = rng_one_in(&w->rng, 4) ? 2 * w->config.lease_ms : 100;
 
 		coop_sleep((int64_t)rng_below(&w->rng, (unsigned)most) * MS);
 		if (rng_one_in(&w->rng, 3))
-			take_lease(w, me, false);
-		for (unsigned times = rng_below(&w->rng, 3); times > 0; times--)
-			end_attempt(w, me, &c.claim.jobs[i]);
+			take_lease(w, o->me, false);
+		end_attempt(o, &o->attempts[rng_below(&w->rng, o->n < ATTEMPTS_MAX ? o->n : ATTEMPTS_MAX)]);
 	}
 }
 
 void *other_worker(void *arg)
 {
 	struct world *w = arg;
-	struct uuid me = engine_new_id(w->g);
+	struct other o = {.w = w, .me = engine_new_id(w->g)};
 	bool first = true;
 
 	pthread_setname_np(pthread_self(), "other worker");
 	while (!w->stopping && !w->calm && w->clients > 0) {
-		if (!take_lease(w, me, first)) {
-			me = engine_new_id(w->g);
-			first = true;
-		} else {
-			first = false;
-			work_once(w, me);
-		}
-		coop_sleep((int64_t)rng_below(&w->rng, 3000) * MS);
+		bool lease = take_lease(w, o.me, first);
+		if (lease)
+			work_once(&o);
+		else
+			o.me = engine_new_id(w->g);
+		first = !lease;
+		coop_sleep((int64_t)rng_below(&w->rng, rng_one_in(&w->rng, 2) ? 3000 : 20) * MS);
 	}
 	return NULL;
 }

@@ -111,6 +111,7 @@ struct world {
 	struct engine *g;
 	struct env env;
 	bool applying, sealed;
+	unsigned reading; /* that have not got what they read yet */
 	struct runner *runner;
 	size_t tales_before; /* this life */
 	unsigned clients; /* that have not ended */
