@@ -1,5 +1,5 @@
-/* One hop: from a URL to an answer. The address is looked at three times: hop_accept() judges all a name has, open_socket() compares the one libcurl
- * is about to connect to with those, and before_request() looks at the connection that stands, be it new or used before. libcurl itself
+/* One hop: from a URL to an answer. The address is looked at three times: hop_accept() judges all a name has, open_socket() the one libcurl
+ * is about to connect to, which must be one of those, and before_request() looks at the connection that stands, be it new or used before. libcurl itself
  * never resolves a name: the addresses are put into its cache beforehand, and before_lookup() forbids what would go past that. */
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -69,8 +69,9 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
 	struct call *call = arg;
 
-	if (purpose != CURLSOCKTYPE_IPCXN || !is_checked(call, &a->addr)) {
-		call->failure = call_fail(call, ERR_BLOCKED, "the connection would have gone to an address that was not checked");
+	if (purpose != CURLSOCKTYPE_IPCXN || !is_checked(call, &a->addr) ||
+	    target_check_address(&a->addr, &client_hop_config(call->client)->policy, NULL) != 0) {
+		call->failure = call_fail(call, ERR_BLOCKED, "the connection would have gone to an address that is not allowed");
 		return CURL_SOCKET_BAD;
 	}
 	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
@@ -357,15 +358,18 @@ int hop_open(struct call *call, int64_t now_ms)
 
 /* ---- what came of it ---- */
 
-/* OpenSSL's words for what is wrong with a certificate say nothing about anything inside, and help. */
-static int tls_failure(struct call *call)
+/* OpenSSL's words for what is wrong with a certificate say nothing about anything inside, and help. Where it found nothing wrong or did not come to it
+ * libcurl leaves X509_V_OK or, as it began with, X509_V_ERR_UNSPECIFIED; the name is checked by libcurl itself. */
+static int tls_failure(struct call *call, CURLcode code)
 {
 	long verify = X509_V_OK;
 
 	curl_easy_getinfo(call->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
-	if (verify == X509_V_OK)
-		return call_fail(call, ERR_TLS_FAILED, "the TLS connection could not be set up, or the certificate is for another host");
-	return call_fail(call, ERR_TLS_FAILED, "the certificate is not accepted: %s", X509_verify_cert_error_string(verify));
+	if (verify != X509_V_OK && verify != X509_V_ERR_UNSPECIFIED)
+		return call_fail(call, ERR_TLS_FAILED, "the certificate is not accepted: %s", X509_verify_cert_error_string(verify));
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return call_fail(call, ERR_TLS_FAILED, "the certificate is for another host");
+	return call_fail(call, ERR_TLS_FAILED, "the TLS connection could not be set up");
 }
 
 /* libcurl reports a line of a head that outgrows its buffer (100 KiB) as a lack of memory. */
@@ -386,12 +390,12 @@ static int failure_of(struct call *call, CURLcode code)
 	case CURLE_OPERATION_TIMEDOUT:
 		return call_fail(call, ERR_PEER_TIMEOUT,
 				 call->written ? "the answer took too long" : "the connection took too long to be set up");
-	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CIPHER:
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_ISSUER_ERROR:
-		return tls_failure(call);
+		return tls_failure(call, code);
 	case CURLE_GOT_NOTHING:
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
