@@ -89,24 +89,31 @@ bool wire_say(struct wire *w, const char *text)
 	return wire_send(w, text, strlen(text));
 }
 
+/* How long the request will be, once its head is there; 0 before. */
+static size_t request_length(const char *request)
+{
+	const char *end = strstr(request, "\r\n\r\n"), *length = strstr(request, "Content-Length: ");
+
+	return end ? (size_t)(end + 4 - request) + (length ? strtoul(length + 16, NULL, 10) : 0) : 0;
+}
+
 bool wire_read_request(struct wire *w)
 {
 	struct peer *p = w->peer;
-	size_t whole = 0;
+	size_t whole = 0, kept = 0;
 
-	p->request_len = 0;
-	while (whole == 0 || p->request_len < whole) {
-		const size_t n = wire_read(w, p->request + p->request_len, PEER_REQUEST_MAX - p->request_len);
-		const char *end, *length;
+	for (size_t got = 0; whole == 0 || got < whole;) {
+		char more[4096];
+		const size_t n = wire_read(w, more, sizeof(more)), room = PEER_REQUEST_MAX - kept;
 
 		if (n == 0)
 			return false;
-		p->request_len += n;
-		p->request[p->request_len] = '\0';
-		end = strstr(p->request, "\r\n\r\n");
-		length = strstr(p->request, "Content-Length: ");
-		if (end)
-			whole = (size_t)(end + 4 - p->request) + (length ? strtoul(length + 16, NULL, 10) : 0);
+		memcpy(p->request + kept, more, n < room ? n : room);
+		kept += n < room ? n : room;
+		p->request[kept] = '\0';
+		got += n;
+		whole = whole ? whole : request_length(p->request);
+		p->request_len = got;
 	}
 	atomic_fetch_add(&p->requests, 1);
 	return true;

@@ -31,8 +31,8 @@ struct peer {
 
 	unsigned port;
 	atomic_uint connections, requests; /* accepted; heads read */
-	char request[PEER_REQUEST_MAX + 1]; /* the last head with what came along; to be read when the client is done */
-	size_t request_len;
+	char request[PEER_REQUEST_MAX + 1]; /* the begin of the last request; to be read when the peer was stopped */
+	size_t request_len; /* the whole of it */
 
 	int listener, stop[2]; /* a byte in the pipe ends all waiting */
 	pthread_t thread;
@@ -43,7 +43,7 @@ bool peer_start(struct peer *p);
 /* Ends whatever it is doing. May be called twice. */
 void peer_stop(struct peer *p);
 
-/* Reads a request's head and `Content-Length` bytes of body into peer->request. False when the client closed. */
+/* Reads a request's head and `Content-Length` bytes of body; the begin stays in peer->request. False when the client closed. */
 bool wire_read_request(struct wire *w);
 /* False when the client closed the connection, or the peer is to stop. */
 bool wire_send(struct wire *w, const void *data, size_t n);

@@ -3,12 +3,16 @@
 #include "base/compiler.h"
 #include "world.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -115,11 +119,12 @@ static void each_method_is_sent_as_itself(void **state)
 
 static void a_large_body_is_sent_without_asking_first(void **state)
 {
-	const size_t n = 3000;
+	const size_t n = (size_t)3 << 20;
 	struct peer p = {.serve = say_answer, .answer = OK_ANSWER};
 	char *body = malloc(n);
 	struct asked a;
 
+	assert_non_null(body);
 	memset(body, 'x', n);
 	assert_true(peer_start(&p));
 	assert_int_equal(
@@ -127,7 +132,7 @@ static void a_large_body_is_sent_without_asking_first(void **state)
 		0);
 	peer_stop(&p);
 	assert_null(strstr(p.request, "Expect"));
-	assert_int_equal(strlen(strstr(p.request, "\r\n\r\n") + 4), n);
+	assert_int_equal(p.request_len - (size_t)(strstr(p.request, "\r\n\r\n") + 4 - p.request), n);
 	free(body);
 }
 
@@ -263,6 +268,38 @@ static void receivers_are_reached_over_ipv6_by_name_and_by_address(void **state)
 	world_end(&six);
 }
 
+/* ---- descriptors ---- */
+
+/* How many sockets are connected to this port, and how many of them would survive an exec. */
+static void count_connections(unsigned port, unsigned *ret_n, unsigned *ret_leaking)
+{
+	*ret_n = *ret_leaking = 0;
+	for (int fd = 0; fd < 256; fd++) {
+		struct sockaddr_in addr;
+		socklen_t n = sizeof(addr);
+
+		if (getpeername(fd, (struct sockaddr *)&addr, &n) != 0 || addr.sin_family != AF_INET || ntohs(addr.sin_port) != port)
+			continue;
+		(*ret_n)++;
+		*ret_leaking += (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0;
+	}
+}
+
+static void programs_that_are_started_inherit_no_connection(void **state)
+{
+	struct peer p = {.serve = say_answer, .answer = OK_ANSWER};
+	unsigned n, leaking;
+	struct asked a;
+
+	assert_true(peer_start(&p));
+	assert_int_equal(post_to(&w, &a, url_of(&p, "hook.example", "/")), 0);
+	/* It is kept for the next request. */
+	count_connections(p.port, &n, &leaking);
+	assert_int_equal(n, 1);
+	assert_int_equal(leaking, 0);
+	peer_stop(&p);
+}
+
 /* ---- TLS ---- */
 
 static void a_receiver_with_a_good_certificate_is_reached_by_name_and_by_address(void **state)
@@ -384,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_connection_is_used_again_unless_the_receiver_closed_it, begin, end),
 		cmocka_unit_test_setup_teardown(the_second_address_is_taken_when_nothing_listens_on_the_first, begin, end),
 		cmocka_unit_test(receivers_are_reached_over_ipv6_by_name_and_by_address),
+		cmocka_unit_test_setup_teardown(programs_that_are_started_inherit_no_connection, begin, end),
 		cmocka_unit_test_setup_teardown(a_receiver_with_a_good_certificate_is_reached_by_name_and_by_address, begin, end),
 		cmocka_unit_test_setup_teardown(a_receiver_whose_certificate_is_not_good_gets_no_request, begin, end),
 		cmocka_unit_test_setup_teardown(a_receiver_that_speaks_no_tls_fails_https, begin, end),

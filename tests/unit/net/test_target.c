@@ -336,6 +336,35 @@ static void every_url_that_could_be_read_in_two_ways_is_refused(void **state)
 	}
 }
 
+static void who_wrote_it_learns_what_is_wrong_with_a_url(void **state)
+{
+	static const struct {
+		const char *url, *told;
+	} cases[] = {
+		{"https://user@example.org/", "the URL must not hold a user name or password"},
+		{"https://example.org/#x", "a URL to send to has no fragment"},
+		{"https://ex\xc3\xa4mple.org/",
+		 "the URL has bytes outside ASCII: names are written in their xn-- form, the rest with % escapes"},
+		{"https://127.1/", "the host is a number that is no address of four decimal numbers"},
+		{"https://10.0.0.1/", "the host has a private address"},
+		{"https://[fd00::1]/", "the host has a private address"},
+		{"https://localhost/", "the host is this machine"},
+		{"https://example.org:22/", "the port is not allowed"},
+		{"https://example.org:6667/", "the port belongs to a service that is not HTTP"},
+		{"ftp://example.org/", "the scheme is not allowed"},
+		{"http://example.org/", "http is not allowed here"},
+	};
+	const struct target_policy policy = {};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err e = ERR_INIT;
+		struct target t;
+
+		assert_int_equal(target_parse(&t, str_of(cases[i].url), &policy, &e), ERR_URL_NOT_ALLOWED);
+		assert_string_equal(e.detail, cases[i].told);
+	}
+}
+
 static void a_byte_of_zero_ends_no_url(void **state)
 {
 	static const char url[] = "https://example.org\0.evil.example/", path[] = "https://example.org/\0x";
@@ -401,6 +430,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plain_url_is_taken_apart),
 		cmocka_unit_test(every_url_that_could_be_read_in_two_ways_is_refused),
+		cmocka_unit_test(who_wrote_it_learns_what_is_wrong_with_a_url),
 		cmocka_unit_test(a_byte_of_zero_ends_no_url),
 		cmocka_unit_test(http_is_refused_unless_it_is_allowed),
 		cmocka_unit_test(localhost_and_literals_pass_where_their_address_is_allowed),
