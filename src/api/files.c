@@ -184,6 +184,10 @@ static int read_patch(struct http_request *r, json_t *body, struct change_patch_
 	    (rc = json_member_time(&p, "expires_at", true, &c->expires_at, e)) != 0)
 		return rc;
 	c->set_expires = json_object_get(body, "expires_at") != NULL;
+	if (c->set_expires && !json_is_null(json_object_get(body, "expires_at")) && c->expires_at <= c->now) {
+		err_set(e, ERR_INVALID_VALUE, "expires_at has passed already; to delete the file, use DELETE");
+		return err_field(e, "expires_at");
+	}
 	if (name.p != NULL && (rc = name_clean(&c->name, name, a, e)) != 0)
 		return rc;
 	if (labels.p != NULL && (rc = labels_parse_json(&c->labels, labels, a, e)) != 0)

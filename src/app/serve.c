@@ -72,7 +72,8 @@ static struct share share_descriptors(const struct settings *s)
 
 static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
 {
-	const struct catalog_options options = {.outbox = outbox, .queue_max = (uint64_t)s->queue_max};
+	const struct catalog_options options = {
+		.outbox = outbox, .queue_max = (uint64_t)s->queue_max, .results_keep_ms = s->results_keep_ms};
 	const struct engine_config config = {
 		.inline_max = s->inline_max,
 		.file_max = s->file_max,
@@ -92,6 +93,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.sweep_every_ms = s->sweep_every_ms,
 		.idempotency_ms = s->idempotency_ms,
 		.tombstone_ms = s->tombstone_ms,
+		.files_keep_ms = s->files_keep_ms,
 		.events_readers = (unsigned)s->events_readers,
 		.events_heartbeat_ms = s->events_heartbeat_ms,
 		.recurring = s->recurring,

@@ -32,7 +32,7 @@ ERR_ROW(FILE_NOT_FOUND, 41, "file_not_found", 404, false, "There is no such file
 ERR_ROW(JOB_NOT_FOUND, 42, "job_not_found", 404, false, "There is no such job")
 ERR_ROW(OUTPUT_NOT_FOUND, 43, "output_not_found", 404, false, "The job has no such output")
 ERR_ROW(FILE_GONE, 44, "file_gone", 410, false, "The file was deleted or has expired")
-ERR_ROW(JOB_GONE, 45, "job_gone", 410, false, "The job was deleted with its file")
+ERR_ROW(JOB_GONE, 45, "job_gone", 410, false, "The job was deleted with its file, or its result has expired")
 ERR_ROW(METHOD_NOT_ALLOWED, 46, "method_not_allowed", 405, false, "The method is not allowed here")
 ERR_ROW(METHOD_UNKNOWN, 47, "method_unknown", 501, false, "The method is not known")
 ERR_ROW(NOT_IMPLEMENTED, 48, "not_implemented", 501, false, "This is not supported")

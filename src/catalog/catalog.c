@@ -54,6 +54,11 @@ int change_not_ready(struct change *ch)
 	return change_refuse(ch, ERR_JOB_STATE, "the job before this one has not succeeded with an output");
 }
 
+int change_not_expired(struct change *ch)
+{
+	return change_refuse(ch, ERR_CONFLICT, "the file's expiry was put off meanwhile");
+}
+
 int change_other_file(struct change *ch)
 {
 	return change_refuse(ch, ERR_JOB_STATE, "the job before this one is of another file");
@@ -320,6 +325,8 @@ bool change_allowed(struct change *ch)
 		return webhook_change_allowed(ch);
 	case CHANGE_AUDIT:
 		return ch->audit.p ? true : invalid(ch, "audit");
+	case CHANGE_EXPIRE_RESULTS:
+		return ch->expire_results.again_at > ch->expire_results.now ? true : invalid(ch, "again_at");
 	case CHANGE_SCRUB_POSITION:
 	case CHANGE_AUDIT_DONE:
 	case CHANGE_RECLAIM:
@@ -333,6 +340,11 @@ bool change_allowed(struct change *ch)
 		return true;
 	}
 	return invalid(ch, "kind");
+}
+
+int64_t result_expires_at(const struct catalog_options *o, int64_t finished_at)
+{
+	return o->results_keep_ms > 0 ? finished_at + o->results_keep_ms : 0;
 }
 
 /* ---- what became final ---- */

@@ -39,6 +39,7 @@ enum change_kind {
 	CHANGE_BLOB_GONE,
 	CHANGE_OUTBOX_DONE,
 	CHANGE_PURGE,
+	CHANGE_EXPIRE_RESULTS,
 	CHANGE_MARK_DAMAGED,
 	CHANGE_SCRUB_POSITION,
 	CHANGE_RECURRING,
@@ -182,6 +183,7 @@ struct change_delete_file {
 	struct uuid id;
 	struct str owner;
 	int64_t now;
+	int64_t expired_by; /* 0, or only when its expires_at is not after this: ERR_CONFLICT, it was put off meanwhile */
 	enum location location; /* out */
 	bool doomed; /* out: there are bytes to remove from the store */
 };
@@ -194,7 +196,17 @@ struct change_outbox_done {
 	int64_t upto; /* entries with seq <= upto were delivered */
 };
 
-/* Housekeeping, bounded per call: idempotency records, tombstones (with their jobs), dead workers and deliveries that ended before the times given; of deleted
+/* What jobs found and made goes when its time has come (job.expires_at), each with its outputs and its place among the work that others take over. The job answers
+ * ERR_JOB_GONE from now on, is told in no list, and its row stays as the tombstone. It is kept as long as a job that comes after it. */
+struct change_expire_results {
+	int64_t now;
+	int64_t again_at; /* when those are looked at again that a job needs which has not ended or has no time; later than now */
+	uint32_t max;
+	uint32_t expired, kept; /* out; their sum is max when there may be more */
+	bool doomed; /* out: there are bytes to remove from the store */
+};
+
+/* Housekeeping, bounded per call: idempotency records, tombstones of files (with their jobs) and of jobs, dead workers and deliveries that ended before the times given; of deleted
  * webhooks, and those switched off before, also what waits. */
 struct change_purge {
 	int64_t idempotency_before, tombstones_before, workers_before, deliveries_before;
@@ -273,6 +285,7 @@ struct change {
 		struct change_blob_gone blob_gone;
 		struct change_outbox_done outbox_done;
 		struct change_purge purge;
+		struct change_expire_results expire_results;
 		struct change_mark_damaged mark_damaged;
 		struct scrub_position scrub_position;
 		struct change_recurring recurring;
@@ -293,6 +306,7 @@ struct catalog_options {
 	bool outbox; /* every job that becomes final leaves an outbox entry in the same transaction */
 	uint64_t queue_max; /* waiting jobs at most; 0 = no limit */
 	uint64_t owner_queue_max; /* of one owner; 0 = no limit */
+	int64_t results_keep_ms; /* how long after its end a job's result is kept at least; 0 = as long as its file */
 	bool keep_schema; /* one of an older schema is refused (ERR_SCHEMA_OLDER), not migrated, and no new one is made (ERR_DAMAGED) */
 };
 
@@ -342,7 +356,7 @@ struct job_filter {
 [[nodiscard]] int catalog_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 /* The bytes of an inline file, appended to out. ERR_FILE_NOT_FOUND when there are none (deleted meanwhile). */
 [[nodiscard]] int catalog_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
-/* number > 0 looks up by row number. ERR_JOB_NOT_FOUND; ERR_JOB_GONE when its file was deleted. */
+/* number > 0 looks up by row number. ERR_JOB_NOT_FOUND; ERR_JOB_GONE when its file was deleted or its result has expired. */
 [[nodiscard]] int catalog_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret,
 			      struct err *e);
 /* A job as it ended, whoever's it is and whether or not its file was deleted since. ERR_JOB_NOT_FOUND when that end is not there any more: it was queued again, or purged. */

@@ -101,8 +101,12 @@ ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt
 bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */
+int change_not_expired(struct change *ch); /* the file's expiry was put off */
 int change_other_file(struct change *ch); /* the job before is of another file */
 #define INPUT_FAILED_DETAIL STR("the job before this one ended without an output")
+#define JOB_EXPIRED_DETAIL "the job's result has expired"
+/* 0: with its file. */
+int64_t result_expires_at(const struct catalog_options *o, int64_t finished_at);
 /* What the caller of an ADD_ change is told of a job that waits, and of one whose work was done before (result and outputs apart). A change may be applied
  * twice, so nothing that is set here is taken for the caller's the second time. */
 void job_settle_waiting(struct job *job);

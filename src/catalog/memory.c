@@ -185,6 +185,7 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_BLOB_GONE] = mem_blob_gone,
 	[CHANGE_OUTBOX_DONE] = mem_outbox_done,
 	[CHANGE_PURGE] = mem_purge,
+	[CHANGE_EXPIRE_RESULTS] = mem_expire_results,
 	[CHANGE_MARK_DAMAGED] = mem_mark_damaged,
 	[CHANGE_SCRUB_POSITION] = mem_scrub_position_write,
 	[CHANGE_RECURRING] = mem_recurring_write,

@@ -29,6 +29,7 @@ struct mem_job {
 	struct mem_file *file;
 	struct uuid worker; /* while RUNNING */
 	bool cancel; /* wanted while RUNNING */
+	int64_t expired_at; /* 0 = not; else the row is a tombstone */
 };
 
 struct mem_table {
@@ -196,6 +197,12 @@ void mem_add_jobs(struct mem *m, struct change *ch);
 void mem_patch_file(struct mem *m, struct change *ch);
 void mem_delete_file(struct mem *m, struct change *ch);
 void mem_purge(struct mem *m, struct change *ch);
+/* The row goes; what the outbox has of it too. The file's list is the caller's. */
+void mem_purge_job(struct mem *m, struct mem_job *j);
+
+/* memory_expire.c */
+void mem_expire_results(struct mem *m, struct change *ch);
+void mem_purge_expired(struct mem *m, int64_t before, uint32_t max); /* tombstones of jobs */
 
 /* memory_claim.c */
 void mem_claim(struct mem *m, struct change *ch);

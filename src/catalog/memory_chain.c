@@ -37,7 +37,7 @@ void mem_hold_again(struct mem *m, struct mem_file *f)
 		struct mem_job *j = f->jobs[i];
 		const struct mem_job *before;
 
-		if (j->job.state != JOB_FAILED || j->job.error != ERR_INPUT_FAILED)
+		if (j->expired_at || j->job.state != JOB_FAILED || j->job.error != ERR_INPUT_FAILED)
 			continue;
 		before = mem_find_job(m, j->job.after);
 		if (before && !job_state_final(before->job.state))
@@ -52,7 +52,7 @@ static bool find_input(struct mem *m, struct change *ch, const struct mem_adding
 {
 	const struct job *job = &add->jobs[i], *before = NULL;
 	const struct mem_job *row = mem_find_job(m, job->after);
-	bool cancel = false;
+	bool cancel = false, expired = false;
 
 	for (size_t k = i; k > 0 && !before; k--)
 		if (uuid_eq(add->jobs[k - 1].id, job->after))
@@ -60,11 +60,14 @@ static bool find_input(struct mem *m, struct change *ch, const struct mem_adding
 	if (!before && row && str_eq(row->file->file.owner, add->owner)) {
 		before = &row->job;
 		cancel = row->cancel;
+		expired = row->expired_at;
 	}
 	if (!before)
 		change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with the id in after");
 	else if (!uuid_eq(before->file, job->file))
 		change_other_file(ch);
+	else if (expired)
+		change_refuse(ch, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
 	else if (!job_state_final(before->state) && !cancel)
 		*ret_sha256 = NULL;
 	else if (before->state == JOB_SUCCEEDED && before->n_outputs)

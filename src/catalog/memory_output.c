@@ -56,7 +56,7 @@ static bool same_input(const struct mem *m, const struct mem_job *j, const uint8
 
 static bool work_is_there(const struct mem_job *j, struct str owner)
 {
-	return j->job.state == JOB_SUCCEEDED && !j->file->deleted_at && str_eq(j->file->file.owner, owner);
+	return j->job.state == JOB_SUCCEEDED && !j->expired_at && !j->file->deleted_at && str_eq(j->file->file.owner, owner);
 }
 
 const struct mem_job *mem_done_elsewhere(const struct mem *m, struct str owner, const struct job *job, const uint8_t sha256[32])
@@ -76,7 +76,8 @@ const struct mem_job *mem_done_here(const struct mem *m, const struct mem_file *
 	for (size_t i = 0; i < f->n_jobs; i++) {
 		const struct mem_job *j = f->jobs[i];
 
-		if (j->job.state == JOB_SUCCEEDED && uuid_is_zero(j->job.after) && same_words(&j->job, job) && mem_whole(m, j))
+		if (j->job.state == JOB_SUCCEEDED && !j->expired_at && uuid_is_zero(j->job.after) && same_words(&j->job, job) &&
+		    mem_whole(m, j))
 			return j;
 	}
 	return NULL;

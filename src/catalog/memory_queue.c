@@ -10,6 +10,7 @@
 static void outbox_put(struct mem *m, struct mem_job *j)
 {
 	m->final[j->job.state]++;
+	j->job.expires_at = result_expires_at(&m->base.options, j->job.finished_at);
 	ends_add(&m->base, j->row.number, j->job.fence, j->job.finished_at);
 	if (m->base.options.outbox)
 		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
@@ -94,7 +95,7 @@ void mem_queue_again(struct mem *m, struct mem_job *j, int64_t run_at)
 	back_to_queue(m, j, 0, (struct str){});
 	j->job.attempt = j->job.losses = j->job.refused = 0;
 	j->job.run_at = run_at;
-	j->job.finished_at = 0;
+	j->job.finished_at = j->job.expires_at = 0;
 	j->job.result = (struct str){};
 }
 
@@ -213,6 +214,10 @@ static struct mem_job *find_own_job(struct mem *m, struct change *ch)
 	ref->was_running = false;
 	if (!j || !str_eq(j->file->file.owner, ref->owner)) {
 		change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with this id");
+		return NULL;
+	}
+	if (j->expired_at && !j->file->deleted_at) {
+		change_refuse(ch, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
 		return NULL;
 	}
 	ref->file = j->file->row.id;

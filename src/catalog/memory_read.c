@@ -31,8 +31,8 @@ static int copy_file(struct file *ret, const struct mem_file *f, struct arena *a
 	out.jobs = arena_alloc(a, (f->n_jobs + 1) * sizeof(*out.jobs));
 	if (!out.owner.p || !out.name.p || !out.type.p || !out.labels.p || !out.jobs)
 		return no_memory(e);
-	for (; out.n_jobs < f->n_jobs; out.n_jobs++)
-		if (!mem_copy_job(&out.jobs[out.n_jobs], &f->jobs[out.n_jobs]->job, a))
+	for (size_t i = 0; i < f->n_jobs; i++)
+		if (!f->jobs[i]->expired_at && !mem_copy_job(&out.jobs[out.n_jobs++], &f->jobs[i]->job, a))
 			return no_memory(e);
 	*ret = out;
 	return 0;
@@ -77,6 +77,8 @@ int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner,
 		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id"));
 	if (j->file->deleted_at)
 		return unlocked(m, err_set(e, ERR_JOB_GONE, "the job was deleted with its file"));
+	if (j->expired_at)
+		return unlocked(m, err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL));
 	if (!mem_copy_job(&copy, &j->job, a))
 		return unlocked(m, no_memory(e));
 	*ret = copy;
@@ -91,8 +93,8 @@ int mem_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job
 	struct str owner;
 	struct job copy;
 
-	if (!j)
-		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "the job was purged"));
+	if (!j || j->expired_at)
+		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "the job has expired or was purged"));
 	owner = arena_str(a, j->file->file.owner);
 	if (!owner.p || !mem_copy_job(&copy, &j->job, a))
 		return unlocked(m, no_memory(e));
@@ -143,7 +145,7 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 
 static bool job_matches(const struct mem_job *j, const struct job_filter *f)
 {
-	if (j->file->deleted_at || !str_eq(j->file->file.owner, f->owner))
+	if (j->file->deleted_at || j->expired_at || !str_eq(j->file->file.owner, f->owner))
 		return false;
 	if (f->by_file && !uuid_eq(j->file->row.id, f->file))
 		return false;

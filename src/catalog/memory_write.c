@@ -227,6 +227,7 @@ void mem_add_file(struct mem *m, struct change *ch)
 	for (size_t i = 0; i < file->n_jobs; i++) {
 		job_in(m, f, jobs[i]);
 		file->jobs[i].number = jobs[i]->row.number;
+		file->jobs[i].expires_at = jobs[i]->job.expires_at;
 		file->jobs[i].file = file->id;
 		file->jobs[i].file_number = file->number;
 	}
@@ -275,6 +276,7 @@ void mem_add_jobs(struct mem *m, struct change *ch)
 			for (size_t i = 0; i < add->n; i++) {
 				job_in(m, files[i], rows[i]);
 				add->jobs[i].number = rows[i]->row.number;
+				add->jobs[i].expires_at = rows[i]->job.expires_at;
 				add->jobs[i].file_number = files[i]->row.number;
 			}
 		} else {
@@ -325,6 +327,10 @@ void mem_delete_file(struct mem *m, struct change *ch)
 
 	if (!f)
 		return;
+	if (d->expired_by && (!f->file.expires_at || f->file.expires_at > d->expired_by)) {
+		change_not_expired(ch);
+		return;
+	}
 	if (!mem_reserve_ends(m, f->n_jobs) || !stage_blobs(m, f)) {
 		no_memory(ch);
 		return;
@@ -364,13 +370,17 @@ static void outbox_forget(struct mem *m, const struct mem_job *j)
 	m->n_outbox = kept;
 }
 
+void mem_purge_job(struct mem *m, struct mem_job *j)
+{
+	outbox_forget(m, j);
+	mem_remove(&m->jobs, &j->row);
+	mem_job_free(j);
+}
+
 static void purge_file(struct mem *m, struct mem_file *f)
 {
-	for (size_t i = 0; i < f->n_jobs; i++) {
-		outbox_forget(m, f->jobs[i]);
-		mem_remove(&m->jobs, &f->jobs[i]->row);
-		mem_job_free(f->jobs[i]);
-	}
+	for (size_t i = 0; i < f->n_jobs; i++)
+		mem_purge_job(m, f->jobs[i]);
 	mem_remove(&m->files, &f->row);
 	mem_file_free(f);
 }
@@ -408,6 +418,7 @@ void mem_purge(struct mem *m, struct change *ch)
 		purge_file(m, f);
 		left--;
 	}
+	mem_purge_expired(m, p->tombstones_before, p->max);
 	left = p->max;
 	for (size_t i = m->n_workers; i > 0 && left > 0; i--) {
 		if (m->workers[i - 1].expires_at < p->workers_before && !holds_jobs(m, m->workers[i - 1].id)) {

@@ -28,7 +28,7 @@ struct settings {
 	const char *default_ops;
 	uint64_t scrub_rate;
 	int64_t scrub_every_ms;
-	int64_t sweep_every_ms, tombstone_ms, idempotency_ms;
+	int64_t sweep_every_ms, tombstone_ms, idempotency_ms, files_keep_ms, results_keep_ms;
 	/* http */
 	int64_t http_threads, connections, connections_per_address;
 	uint64_t json_max, body_min_rate;

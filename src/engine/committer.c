@@ -138,6 +138,10 @@ static void tell_parts(struct engine *g, const struct change *c)
 			scheduler_kick(g);
 		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
 		break;
+	case CHANGE_EXPIRE_RESULTS:
+		if (c->expire_results.doomed)
+			engine_kick_doomed(g);
+		break;
 	case CHANGE_DELETE_FILE:
 		waits_signal(g, c->delete_file.id);
 		scheduler_cancel_file(g, c->delete_file.id);
@@ -256,12 +260,12 @@ void committer_stop(struct engine *g)
 	pthread_mutex_destroy(&m->lock);
 }
 
-/* ---- one change, waited for ---- */
+/* ---- changes that are waited for ---- */
 
 struct sync_wait {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool done;
+	size_t left;
 };
 
 static void sync_done(void *arg, struct change *c)
@@ -269,21 +273,27 @@ static void sync_done(void *arg, struct change *c)
 	struct sync_wait *w = arg;
 
 	pthread_mutex_lock(&w->lock);
-	w->done = true;
+	w->left--;
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
 }
 
-int engine_apply(struct engine *g, struct change *c)
+void engine_apply_all(struct engine *g, struct change *list, size_t n)
 {
-	struct sync_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+	struct sync_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = n};
 
-	engine_submit(g, c, sync_done, &w);
+	for (size_t i = 0; i < n; i++)
+		engine_submit(g, &list[i], sync_done, &w);
 	pthread_mutex_lock(&w.lock);
-	while (!w.done)
+	while (w.left > 0)
 		pthread_cond_wait(&w.cond, &w.lock);
 	pthread_mutex_unlock(&w.lock);
 	pthread_mutex_destroy(&w.lock);
 	pthread_cond_destroy(&w.cond);
+}
+
+int engine_apply(struct engine *g, struct change *c)
+{
+	engine_apply_all(g, c, 1);
 	return c->code;
 }

@@ -59,6 +59,7 @@ struct engine_config {
 	int64_t scrub_every_ms; /* from the begin of a round to the next */
 	int64_t sweep_every_ms; /* 0 = only at start */
 	int64_t idempotency_ms, tombstone_ms; /* 24 h, 30 d */
+	int64_t files_keep_ms; /* after which a file expires that was given no other time; 0 = never */
 	unsigned events_readers; /* at once */
 	int64_t events_heartbeat_ms; /* 15,000 */
 	uint32_t events_ring; /* events kept for those who come back; 0 = 4,096 */

@@ -253,6 +253,7 @@ static inline int64_t engine_mono(struct engine *g)
 void committer_stop(struct engine *g); /* commits what waits, then ends */
 /* Applies one change and waits for it; returns its code. Not from the committer thread. */
 [[nodiscard]] int engine_apply(struct engine *g, struct change *c);
+void engine_apply_all(struct engine *g, struct change *list, size_t n); /* in one transaction, or few; each has its own code */
 
 /* scheduler.c */
 [[nodiscard]] int scheduler_start(struct engine *g, struct err *e);

@@ -188,6 +188,7 @@ int intake_commit(struct intake *in, struct err *e)
 		.labels = in->labels,
 		.location = in->big ? LOCATION_FILE : LOCATION_INLINE,
 		.created_at = now,
+		.expires_at = g->config.files_keep_ms > 0 ? now + g->config.files_keep_ms : 0,
 	};
 	memcpy(in->file.sha256, digest_set_get(in->digests, DIGEST_SHA256, &n), 32);
 	if ((rc = build_jobs(in, now, e)) != 0)

@@ -1,4 +1,4 @@
-/* The janitor: watches free space and the runner, removes the bytes of deleted files, deletes expired ones, forgets what is old, and sweeps unreferenced blobs.
+/* The janitor: watches free space and the runner, removes the bytes of deleted files, deletes expired ones, lets results expire, forgets what is old, and sweeps unreferenced blobs.
  *
  * The sweep cannot race an upload: names are used once, an upload's name is on the list of open uploads until its row is committed (or its blob removed), and
  * the list is asked before the catalogue. What is on neither will never be referred to.
@@ -16,10 +16,12 @@
 #include <sys/statvfs.h>
 
 #define LOOK_MS 500 /* free space, and everything else that is due */
+#define RESULTS_EVERY_MS 1000
 #define PURGE_EVERY_MS 2000
 #define PURGE_MAX                                                                                                                          \
 	1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
 #define DOOMED_BATCH 256
+#define EXPIRED_BATCH 256
 #define AGAIN_MS 60000 /* what failed is tried again */
 #define HELD_MS 1000 /* what a backup held up is tried again */
 
@@ -80,24 +82,60 @@ static int note_expired(struct engine *g, struct change *c, struct arena *a)
 	return engine_audit(g, c, a, AUDIT_FILE_EXPIRED, &by, &c->err, LF_CSTR("file", id), LF_STR("owner", c->delete_file.owner));
 }
 
+/* Files past their expiry are deleted as if by hand, many in one transaction; one that was given more time meanwhile stays. */
 static void delete_expired(struct engine *g)
 {
-	struct arena a = ARENA_INIT;
-	struct expired *list;
-	struct err e = ERR_INIT;
-	size_t n = 0;
+	size_t n = EXPIRED_BATCH, deleted = 1;
 
-	if (catalog_expired(g->catalog, engine_now(g), DOOMED_BATCH, &a, &list, &n, &e) != 0)
-		log_err(LOG_WARN, "expired_unreadable", &e);
-	for (size_t i = 0; i < n; i++) {
-		struct change c = {.kind = CHANGE_DELETE_FILE,
-				   .delete_file = {.id = list[i].file, .owner = list[i].owner, .now = engine_now(g)}};
-		if (note_expired(g, &c, &a) != 0 || (engine_apply(g, &c) != 0 && c.code != ERR_FILE_GONE)) {
-			log_err(LOG_WARN, "expired_not_deleted", &c.err);
-			break; /* the others would fare no better now */
+	while (n == EXPIRED_BATCH && deleted > 0 && !atomic_load(&g->stopping)) {
+		CLEANUP(arena_release) struct arena a = ARENA_INIT;
+		struct change *changes = arena_alloc(&a, EXPIRED_BATCH * sizeof(*changes));
+		struct err e = ERR_INIT;
+		struct expired *list;
+		int64_t now = engine_now(g);
+
+		n = deleted = 0;
+		if (changes == NULL)
+			err_set(&e, ERR_NO_MEMORY, "no memory for a list");
+		if (changes == NULL || catalog_expired(g->catalog, now, EXPIRED_BATCH, &a, &list, &n, &e) != 0)
+			log_err(LOG_WARN, "expired_unreadable", &e);
+		for (size_t i = 0; i < n; i++) {
+			changes[i] =
+				(struct change){.kind = CHANGE_DELETE_FILE,
+						.delete_file = {.id = list[i].file, .owner = list[i].owner, .now = now, .expired_by = now}};
+			if (note_expired(g, &changes[i], &a) != 0) {
+				log_err(LOG_WARN, "expired_not_deleted", &changes[i].err);
+				n = i;
+			}
 		}
+		engine_apply_all(g, changes, n);
+		for (size_t i = 0; i < n; i++) {
+			deleted += changes[i].code == 0;
+			if (changes[i].code != 0 && changes[i].code != ERR_FILE_GONE && changes[i].code != ERR_CONFLICT)
+				log_err(LOG_WARN, "expired_not_deleted", &changes[i].err);
+		}
+		metric_add(METRIC_EXPIRED_FILES, (int64_t)deleted);
 	}
-	arena_release(&a);
+}
+
+/* False when it failed. */
+static bool expire_results(struct engine *g)
+{
+	uint32_t n = EXPIRED_BATCH;
+
+	while (n == EXPIRED_BATCH && !atomic_load(&g->stopping)) {
+		int64_t now = engine_now(g);
+		struct change c = {.kind = CHANGE_EXPIRE_RESULTS,
+				   .expire_results = {.now = now, .again_at = now + AGAIN_MS, .max = EXPIRED_BATCH}};
+
+		if (engine_apply(g, &c) != 0) {
+			log_err(LOG_WARN, "results_not_expired", &c.err);
+			return false;
+		}
+		n = c.expire_results.expired + c.expire_results.kept;
+		metric_add(METRIC_EXPIRED_RESULTS, c.expire_results.expired);
+	}
+	return true;
 }
 
 /* False when it failed. */
@@ -216,7 +254,7 @@ static void look_at_damage(struct engine *g)
 }
 
 struct janitor_times { /* when each is due, monotonic ms */
-	int64_t purge, doomed, sweep;
+	int64_t results, purge, doomed, sweep;
 };
 
 /* A sweep that a backup held up is made up for; beyond that there may be none but the one at the start. */
@@ -229,6 +267,8 @@ static int64_t sweep_pause(const struct engine *g)
 static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
 {
 	delete_expired(g);
+	if (now >= due->results)
+		due->results = now + (expire_results(g) ? RESULTS_EVERY_MS : AGAIN_MS);
 	if (atomic_exchange(&g->doomed_waiting, false) || now >= due->doomed) {
 		due->doomed = now + (remove_doomed(g) ? AGAIN_MS : HELD_MS);
 	}

@@ -80,6 +80,8 @@ void job_write_json(struct json_out *j, const struct job *job)
 	json_ktime(j, "created_at", job->created_at);
 	json_ktime(j, "started_at", job->started_at);
 	json_ktime(j, "finished_at", job->finished_at);
+	if (job->expires_at)
+		json_ktime(j, "expires_at", job->expires_at);
 	json_key(j, "progress");
 	json_put_null(j);
 	write_raw(j, "result", job->result);

@@ -75,6 +75,7 @@ struct job {
 	int64_t fence;
 	int64_t run_at, created_at, started_at,
 		finished_at; /* Unix ms; 0 = not yet; run_at RUN_AT_HELD = when the job before it has succeeded */
+	int64_t expires_at; /* when result and outputs may go; 0 = with the file */
 	struct str result; /* JSON object text such as {"md5":"…"}; p NULL when none */
 	int error; /* ERR_… code, 0 when none */
 	struct str error_detail;

@@ -40,6 +40,8 @@ METRIC_ROW(RECURRING_RUNS, COUNTER, "filemill_recurring_runs_total", "Runs of re
 METRIC_ROW(RECURRING_JOBS, COUNTER, "filemill_recurring_jobs_total", "Jobs that recurring entries added")
 METRIC_ROW(SCRUB_BYTES, COUNTER, "filemill_scrub_bytes_total", "Bytes that the scrub read again")
 METRIC_ROW(DAMAGED_FILES, GAUGE, "filemill_damaged_files", "Files and outputs that are marked as damaged")
+METRIC_ROW(EXPIRED_FILES, COUNTER, "filemill_expired_files_total", "Files deleted because their time had come")
+METRIC_ROW(EXPIRED_RESULTS, COUNTER, "filemill_expired_results_total", "Results of jobs removed because their time had come")
 METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blobs removed")
 METRIC_ROW(STORAGE_SEALED, GAUGE, "filemill_storage_sealed", "1 while a failed flush keeps the storage from taking writes")
 METRIC_ROW(AUDIT_LINES, COUNTER, "filemill_audit_lines_total", "Lines of the audit log written and flushed")

@@ -318,7 +318,7 @@ def test_a_wrong_patch_changes_nothing(server, body, status):
 
 def test_a_file_expires(server):
 	f = server.upload(b"short life")
-	soon = (datetime.now(timezone.utc) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+	soon = (datetime.now(timezone.utc) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 	assert server.patch(f"/v1/files/{f['id']}", json={"expires_at": soon}).status_code == 200
 	eventually(lambda: server.get(f"/v1/files/{f['id']}").status_code == 410, timeout=15, message="it did not expire")
 

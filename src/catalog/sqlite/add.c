@@ -31,6 +31,8 @@ static int input_from_row(struct change *ch, sqlite3_stmt *s, struct str owner, 
 		return change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with the id in after");
 	if (sqlite3_column_int64(s, 0) != file_number)
 		return change_other_file(ch);
+	if (!col_null(s, 6))
+		return change_refuse(ch, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
 	if (col_null(s, 2) && !sqlite3_column_int(s, 4))
 		ret->held = true;
 	else if (sqlite3_column_int(s, 2) == JOB_SUCCEEDED && sqlite3_column_int64(s, 3) > 0)
@@ -146,6 +148,7 @@ int put_settled(struct sq *q, struct job *job, int64_t file_number, struct str o
 			     .finished_at = job->finished_at,
 			     .cached = job->cached};
 
+	job->expires_at = job->state == JOB_QUEUED ? 0 : result_expires_at(&q->base.options, job->finished_at);
 	return put_job(q, job, file_number, owner, job->state == JOB_QUEUED ? NULL : &end);
 }
 

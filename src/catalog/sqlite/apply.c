@@ -84,6 +84,7 @@ static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_BLOB_GONE] = sq_blob_gone,
 	[CHANGE_OUTBOX_DONE] = sq_outbox_done,
 	[CHANGE_PURGE] = sq_purge,
+	[CHANGE_EXPIRE_RESULTS] = sq_expire_results,
 	[CHANGE_MARK_DAMAGED] = sq_mark_damaged,
 	[CHANGE_SCRUB_POSITION] = sq_scrub_position_write,
 	[CHANGE_RECURRING] = sq_recurring_write,

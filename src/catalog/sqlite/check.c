@@ -39,7 +39,7 @@ static const struct {
 				     " WHERE f.number IS NULL"},
 	{FINDING_ARTIFACT_WITHOUT_WORK,
 	 "SELECT 'job number ' || a.job, 'its work could be taken over, but it is not there, did not succeed, or its file was deleted'"
-	 " FROM artifact AS a LEFT JOIN result AS r ON r.job = a.job AND r.state = 2 LEFT JOIN job AS j ON j.number = a.job"
+	 " FROM artifact AS a LEFT JOIN result AS r ON r.job = a.job AND r.state = 2 AND r.expired_at IS NULL LEFT JOIN job AS j ON j.number = a.job"
 	 " LEFT JOIN file AS f ON f.number = j.file AND f.deleted_at IS NULL WHERE r.job IS NULL OR f.number IS NULL"},
 	{FINDING_DOOMED_REFERENCED, "SELECT d.blob, 'an output needs it' FROM doomed AS d"
 				    " WHERE EXISTS (SELECT 1 FROM output AS o WHERE o.blob = d.blob)"},

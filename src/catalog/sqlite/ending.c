@@ -40,8 +40,10 @@ static int insert_ending(sqlite3_stmt *s, const struct task *t, const struct end
 
 int put_ending(struct sq *q, const struct task *t, const struct ending *end)
 {
-	int rc = insert_ending(q->stmt[W_RESULT_ADD], t, end);
+	sqlite3_stmt *add = q->stmt[W_RESULT_ADD];
 
+	bind_time(add, 14, result_expires_at(&q->base.options, end->finished_at));
+	int rc = insert_ending(add, t, end);
 	if (rc == SQLITE_OK && q->base.options.outbox)
 		rc = insert_ending(q->stmt[W_OUTBOX_ADD], t, end);
 	if (rc == SQLITE_OK)

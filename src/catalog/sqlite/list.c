@@ -80,7 +80,7 @@ static bool job_matches(sqlite3_stmt *s, const struct job_filter *f)
 {
 	int state = sqlite3_column_int(s, col_null(s, 9) ? 20 : 9);
 
-	if (!col_null(s, JOB_FILE_DELETED) || !str_eq(col_str(s, JOB_FILE_OWNER), f->owner))
+	if (!col_null(s, JOB_FILE_DELETED) || !col_null(s, JOB_EXPIRED) || !str_eq(col_str(s, JOB_FILE_OWNER), f->owner))
 		return false;
 	return (f->state < 0 || f->state == state) && (!f->op.p || str_eq(col_str(s, 3), f->op));
 }

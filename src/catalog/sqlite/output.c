@@ -41,12 +41,11 @@ int doom_blob(struct sq *q, struct str blob, int64_t now, bool *ret_doomed)
 }
 
 /* All rows are deleted by the first step; then come their blobs, one a step. */
-static int forget_outputs(struct sq *q, int64_t file_number, int64_t now, bool *ret_doomed)
+int forget_outputs(struct sq *q, sqlite3_stmt *s, int64_t number, int64_t now, bool *ret_doomed)
 {
-	sqlite3_stmt *s = q->stmt[W_OUTPUTS_DELETE];
 	int rc, doomed = SQLITE_OK;
 
-	sqlite3_bind_int64(s, 1, file_number);
+	sqlite3_bind_int64(s, 1, number);
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW && doomed == SQLITE_OK)
 		doomed = doom_blob(q, col_str(s, 0), now, ret_doomed);
 	sqlite3_reset(s);
@@ -81,7 +80,7 @@ int forget_work(struct sq *q, int64_t file_number, int64_t now, bool *ret_doomed
 {
 	int rc = forget_artifacts(q, file_number);
 
-	return rc == SQLITE_OK ? forget_outputs(q, file_number, now, ret_doomed) : rc;
+	return rc == SQLITE_OK ? forget_outputs(q, q->stmt[W_OUTPUTS_DELETE], file_number, now, ret_doomed) : rc;
 }
 
 int sq_blob_gone(struct sq *q, struct change *ch)

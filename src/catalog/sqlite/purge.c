@@ -54,6 +54,8 @@ int sq_purge(struct sq *q, struct change *ch)
 	if (rc == SQLITE_OK)
 		rc = purge_tombstones(q, p->tombstones_before, p->max);
 	if (rc == SQLITE_OK)
+		rc = purge_expired(q, p->tombstones_before, p->max);
+	if (rc == SQLITE_OK)
 		rc = purge_simple(q->stmt[W_PURGE_WORKERS], p->workers_before, p->max);
 	if (rc == SQLITE_OK)
 		rc = sq_purge_deliveries(q, p->deliveries_before, p->max);

@@ -128,6 +128,8 @@ static int read_job(struct reader *r, sqlite3_stmt *s, struct str owner, struct 
 		return err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id");
 	if (!col_null(s, JOB_FILE_DELETED))
 		return err_set(e, ERR_JOB_GONE, "the job was deleted with its file");
+	if (!col_null(s, JOB_EXPIRED))
+		return err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
 	if (!row_job(s, a, &job))
 		return no_memory(e);
 	job.file = col_uuid(s, JOB_FILE_ID);
@@ -169,8 +171,8 @@ static int read_ended_job(struct reader *r, sqlite3_stmt *s, struct arena *a, st
 
 	if (rc != SQLITE_OK)
 		return sq_error(r->db, rc, e);
-	if (!row)
-		return err_set(e, ERR_JOB_NOT_FOUND, "the job was purged");
+	if (!row || !col_null(s, JOB_EXPIRED))
+		return err_set(e, ERR_JOB_NOT_FOUND, "the job has expired or was purged");
 	owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
 	if (!owner.p || !row_job(s, a, &job))
 		return no_memory(e);

@@ -128,6 +128,7 @@ bool row_job(sqlite3_stmt *s, struct arena *a, struct job *ret)
 	ret->after = col_uuid(s, JOB_AFTER);
 	ret->outputs = NULL;
 	ret->n_outputs = (size_t)sqlite3_column_int64(s, JOB_OUTPUTS);
+	ret->expires_at = sqlite3_column_int64(s, JOB_EXPIRES);
 	return !oom;
 }
 

@@ -117,6 +117,8 @@ bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret);
 enum {
 	JOB_AFTER = 28,
 	JOB_OUTPUTS,
+	JOB_EXPIRES,
+	JOB_EXPIRED,
 	JOB_FILE_ID,
 	JOB_FILE_OWNER,
 	JOB_FILE_DELETED,
@@ -154,6 +156,7 @@ int sq_beat(struct sq *q, struct change *ch);
 int sq_reclaim(struct sq *q, struct change *ch);
 int sq_outbox_done(struct sq *q, struct change *ch);
 int sq_purge(struct sq *q, struct change *ch);
+int sq_expire_results(struct sq *q, struct change *ch);
 int sq_mark_damaged(struct sq *q, struct change *ch);
 int sq_scrub_position_write(struct sq *q, struct change *ch);
 int sq_recurring_write(struct sq *q, struct change *ch);
@@ -245,6 +248,12 @@ int put_outputs(struct sq *q, int64_t job, const struct output *outputs, size_t 
 int doom_blob(struct sq *q, struct str blob, int64_t now, bool *ret_doomed);
 /* What the jobs of a file made and did is forgotten, with the blobs nobody else refers to. */
 int forget_work(struct sq *q, int64_t file_number, int64_t now, bool *ret_doomed);
+
+/* Deletes rows of output by a statement that takes `number` and returns their blobs, and dooms those nobody else refers to. */
+int forget_outputs(struct sq *q, sqlite3_stmt *deleting, int64_t number, int64_t now, bool *ret_doomed);
+
+/* ---- expire.c ---- */
+int purge_expired(struct sq *q, int64_t before, uint32_t max); /* tombstones of jobs */
 
 /* ---- webhook.c ---- */
 int sq_webhooks_load(struct sq *q);

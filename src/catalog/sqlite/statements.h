@@ -5,13 +5,13 @@
 	"j.number, j.id, j.file, j.op, j.version, j.params, j.priority, j.max_attempts, j.created_at,"                                     \
 	" r.state, r.attempt, r.losses, r.fence, r.run_at, r.started_at, r.finished_at, r.error, r.detail, r.result, r.cached,"            \
 	" t.state, t.attempt, t.losses, t.fence, t.run_at, t.started_at, t.error, t.detail,"                                               \
-	" CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs"
+	" CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs, r.expires_at, r.expired_at"
 #define JOB_FROM " FROM job AS j LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number "
 #define FILE_COLUMNS                                                                                                                       \
 	"f.number, f.id, f.owner, f.name, f.size, f.type, f.sha256, f.labels, f.location, f.created_at, f.expires_at, f.deleted_at,"       \
 	" f.damaged_at"
 #define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel, t.lane, t.priority, t.refused"
-#define ENDING_COLUMNS "(job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs)"
+#define ENDING_COLUMNS "job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs"
 #define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob, o.damaged_at"
 /* The bytes job j of file f works on, and job d of file g, by their SHA-256; NULL when they are not there. */
 #define INPUT_SHA256 "CASE WHEN j.after IS NULL THEN f.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = j.after AND i.n = 0) END"
@@ -21,10 +21,10 @@
 	" AND f.damaged_at IS NULL"                                                                                                        \
 	" AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (j.number, j.after) AND x.damaged_at IS NOT NULL)"
 /* The same work, done through the queue: ?1 key, ?2 op, ?3 version, ?4 params, ?5 SHA-256 of the input, ?6 owner */
-#define ARTIFACT_FROM                                                                                                                      \
-	" FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job CROSS JOIN file AS f ON f.number = j.file"                            \
-	" CROSS JOIN result AS r ON r.job = j.number"                                                                                      \
-	" WHERE a.key = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND f.owner = ?6 AND f.deleted_at IS NULL"   \
+#define ARTIFACT_FROM                                                                                                                                             \
+	" FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job CROSS JOIN file AS f ON f.number = j.file"                                                   \
+	" CROSS JOIN result AS r ON r.job = j.number"                                                                                                             \
+	" WHERE a.key = ?1 AND r.state = 2 AND r.expired_at IS NULL AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND f.owner = ?6 AND f.deleted_at IS NULL" \
 	" AND " INPUT_SHA256 " = ?5" WHOLE
 
 #define WEBHOOK_COLUMNS                                                                                                                    \
@@ -53,7 +53,7 @@ W_ROW(FILE_ADD, "INSERT INTO file (id, owner, name, size, type, sha256, labels, 
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
 W_ROW(BLOB_ADD, "INSERT INTO blob (file, bytes) VALUES (?1, ?2)")
 W_ROW(BLOB_DELETE, "DELETE FROM blob WHERE file = ?1")
-W_ROW(FILE_FIND, "SELECT number, owner, size, sha256, location, deleted_at FROM file WHERE id = ?1")
+W_ROW(FILE_FIND, "SELECT number, owner, size, sha256, location, deleted_at, expires_at FROM file WHERE id = ?1")
 W_ROW(FILE_PATCH, "UPDATE file SET name = coalesce(?2, name), labels = coalesce(?3, labels),"
 		  " expires_at = CASE WHEN ?4 THEN ?5 ELSE expires_at END WHERE number = ?1")
 W_ROW(FILE_DELETE, "UPDATE file SET deleted_at = ?2 WHERE number = ?1")
@@ -90,13 +90,14 @@ W_ROW(TASKS_LOST, "SELECT t.job, " TASK_COLUMNS " FROM worker AS w CROSS JOIN ta
 W_ROW(TASKS_RUNNING, "SELECT t.job, " TASK_COLUMNS " FROM task AS t WHERE t.state = 1 AND t.worker > 0 LIMIT ?1")
 W_ROW(JOB_FIND,
       "SELECT j.number, j.op, j.version, j.params, j.priority, f.id, f.owner, " INPUT_SHA256
-      ", f.deleted_at, r.state, r.fence, " TASK_COLUMNS ", j.after"
+      ", f.deleted_at, r.state, r.fence, " TASK_COLUMNS ", j.after, r.expired_at"
       " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number"
       " WHERE j.id = ?1")
 W_ROW(FILE_JOB_COUNT, "SELECT count(*) FROM job WHERE file = ?1")
-W_ROW(RESULT_ADD, "INSERT INTO result " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
+W_ROW(RESULT_ADD,
+      "INSERT INTO result (" ENDING_COLUMNS ", expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")
 W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1")
-W_ROW(OUTBOX_ADD, "INSERT INTO outbox " ENDING_COLUMNS " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
+W_ROW(OUTBOX_ADD, "INSERT INTO outbox (" ENDING_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
 W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1")
 W_ROW(AUDIT_ADD, "INSERT INTO audit (seq, entry) VALUES (?1, ?2)")
 W_ROW(AUDIT_LAST, "SELECT max(seq, coalesce((SELECT max(seq) FROM audit), 0)) FROM audit_head WHERE only = 1")
@@ -105,21 +106,22 @@ W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = ?1, hash = ?2, file = ?3, s
 W_ROW(DONE_ON_FILE,
       "SELECT j.number, r.result, r.outputs"
       " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"
-      " WHERE f.number = ?1 AND r.state = 2 AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND j.after IS NULL" WHOLE " LIMIT 1")
+      " WHERE f.number = ?1 AND r.state = 2 AND r.expired_at IS NULL AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND j.after IS NULL" WHOLE
+      " LIMIT 1")
 W_ROW(DONE_ELSEWHERE, "SELECT j.number, r.result, r.outputs" ARTIFACT_FROM)
 /* Did the job of id ?1 do the work of job number ?2? */
 W_ROW(SAME_WORK,
       "SELECT d.number, r.result, r.outputs"
       " FROM job AS d CROSS JOIN file AS g ON g.number = d.file CROSS JOIN result AS r ON r.job = d.number"
       " CROSS JOIN job AS j ON j.number = ?2 CROSS JOIN file AS f ON f.number = j.file"
-      " WHERE d.id = ?1 AND r.state = 2 AND g.deleted_at IS NULL AND g.owner = f.owner"
+      " WHERE d.id = ?1 AND r.state = 2 AND r.expired_at IS NULL AND g.deleted_at IS NULL AND g.owner = f.owner"
       " AND d.op = j.op AND d.version = j.version AND d.params = j.params AND " OTHER_SHA256 " = " INPUT_SHA256 " AND g.damaged_at IS NULL"
       " AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (d.number, d.after) AND x.damaged_at IS NOT NULL)")
 W_ROW(ARTIFACT_ADD, "INSERT OR REPLACE INTO artifact (key, job) VALUES (?1, ?2)")
 W_ROW(ARTIFACT_DELETE, "DELETE FROM artifact WHERE key = ?1 AND job = ?2")
 W_ROW(WORK_OF_FILE, "SELECT j.number, j.op, j.version, j.params, " INPUT_SHA256 ", f.owner"
 		    " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"
-		    " WHERE f.number = ?1 AND r.state = 2")
+		    " WHERE f.number = ?1 AND r.state = 2 AND r.expired_at IS NULL")
 
 /* ---- outputs ---- */
 W_ROW(OUTPUT_ADD, "INSERT INTO output (job, n, name, type, size, sha256, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
@@ -128,6 +130,23 @@ W_ROW(OUTPUT_FIRST,
       "SELECT " OUTPUT_COLUMNS ", p.id FROM job AS p CROSS JOIN output AS o ON o.job = p.number AND o.n = 0 WHERE p.number = ?1")
 W_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
 W_ROW(OUTPUTS_DELETE, "DELETE FROM output WHERE job IN (SELECT number FROM job WHERE file = ?1) RETURNING blob")
+
+W_ROW(OUTPUTS_OF_JOB_DELETE, "DELETE FROM output WHERE job = ?1 RETURNING blob")
+
+/* ---- expiry ---- */
+/* The next result whose time has come; until when jobs after it are told that it is needed for (?2 while they have not ended; NULL: there are none); what leads to its work. */
+W_ROW(EXPIRING, "SELECT r.job,"
+		" (SELECT max(coalesce(x.expires_at, ?2)) FROM job AS k LEFT JOIN result AS x ON x.job = k.number"
+		" WHERE k.after = r.job AND x.expired_at IS NULL),"
+		" r.state, j.op, j.version, j.params, " INPUT_SHA256 ", f.owner"
+		" FROM result AS r CROSS JOIN job AS j ON j.number = r.job CROSS JOIN file AS f ON f.number = j.file"
+		" WHERE r.expires_at IS NOT NULL AND r.expired_at IS NULL AND r.expires_at <= ?1 ORDER BY r.expires_at LIMIT 1")
+W_ROW(EXPIRE, "UPDATE result SET expired_at = ?2, detail = NULL, result = NULL, outputs = 0 WHERE job = ?1")
+W_ROW(EXPIRE_LATER, "UPDATE result SET expires_at = ?2 WHERE job = ?1")
+/* Those that come after it are purged before it. */
+W_ROW(EXPIRED_BEFORE, "SELECT r.job FROM result AS r WHERE r.expired_at IS NOT NULL AND r.expired_at < ?1"
+		      " AND NOT EXISTS (SELECT 1 FROM job AS k WHERE k.after = r.job) ORDER BY r.expired_at LIMIT 1")
+W_ROW(JOB_DELETE, "DELETE FROM job WHERE number = ?1")
 
 /* ---- damage ---- */
 W_ROW(FILE_MARK, "UPDATE file SET damaged_at = ?2 WHERE id = ?1 AND deleted_at IS NULL AND (damaged_at IS NULL) <> (?2 IS NULL)")
@@ -141,7 +160,7 @@ W_ROW(SCRUB_WRITE, "UPDATE meta SET value = CASE key WHEN 'scrub_kind' THEN ?1 W
 
 /* ---- chains ---- */
 W_ROW(JOB_NUMBER, "SELECT number FROM job WHERE id = ?1")
-W_ROW(JOB_BEFORE, "SELECT j.file, f.owner, r.state, r.outputs, t.cancel, o.sha256"
+W_ROW(JOB_BEFORE, "SELECT j.file, f.owner, r.state, r.outputs, t.cancel, o.sha256, r.expired_at"
 		  " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number"
 		  " LEFT JOIN task AS t ON t.job = j.number LEFT JOIN output AS o ON o.job = j.number AND o.n = 0 WHERE j.id = ?1")
 W_ROW(RESULT_OUTPUTS, "SELECT outputs FROM result WHERE job = ?1 AND state = 2")
@@ -150,7 +169,7 @@ W_ROW(TASK_AFTER, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN task 
 W_ROW(TASKS_RELEASE,
       "UPDATE task SET run_at = ?2 WHERE job IN (SELECT number FROM job WHERE after = ?1) AND state = 0 RETURNING lane, priority")
 W_ROW(FAILED_AFTER, "SELECT j.number, j.priority, r.fence FROM job AS j CROSS JOIN result AS r ON r.job = j.number"
-		    " WHERE j.after = ?1 AND r.error = ?2 ORDER BY j.number LIMIT 1")
+		    " WHERE j.after = ?1 AND r.error = ?2 AND r.expired_at IS NULL ORDER BY j.number LIMIT 1")
 
 /* ---- webhooks ---- */
 W_ROW(WEBHOOKS_ON, "SELECT count(*) FROM webhook AS w NOT INDEXED WHERE w.deleted_at IS NULL AND w.disabled_at IS NULL")
@@ -218,7 +237,7 @@ W_ROW(WEBHOOKS_PURGE, "DELETE FROM webhook WHERE deleted_at IS NOT NULL AND NOT 
 R_ROW(PIN, "SELECT value FROM meta WHERE key = 'probe'")
 R_ROW(FILE_BY_ID, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.id = ?1")
 R_ROW(FILE_BY_NUMBER, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.number = ?1")
-R_ROW(JOBS_OF_FILE, "SELECT " JOB_COLUMNS JOB_FROM "WHERE j.file = ?1 ORDER BY j.number")
+R_ROW(JOBS_OF_FILE, "SELECT " JOB_COLUMNS JOB_FROM "WHERE j.file = ?1 AND r.expired_at IS NULL ORDER BY j.number")
 R_ROW(JOB_BY_ID, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "JOIN file AS f ON f.number = j.file WHERE j.id = ?1")
 R_ROW(JOB_BY_NUMBER,
       "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
@@ -253,7 +272,7 @@ R_ROW(RECURRING, "SELECT name, schedule, due_at, since, upto, before FROM recurr
 R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.priority, j.max_attempts, j.created_at,"
 	      " r.state, r.attempt, r.losses, r.fence, r.run_at, r.started_at, r.finished_at, r.error, r.detail, r.result, r.cached,"
 	      " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-	      " CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs,"
+	      " CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs, NULL, NULL,"
 	      " f.id, f.owner, f.deleted_at, r.seq"
 	      " FROM outbox AS r CROSS JOIN job AS j ON j.number = r.job CROSS JOIN file AS f ON f.number = j.file"
 	      " WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2")

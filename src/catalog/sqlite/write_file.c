@@ -9,6 +9,7 @@ struct found {
 	bool exists, deleted;
 	uint64_t size;
 	enum location location;
+	int64_t expires_at;
 };
 
 /* A file of another owner does not exist for the caller. */
@@ -27,6 +28,7 @@ static int find_file(struct sq *q, const struct uuid *id, struct str owner, stru
 		ret->size = (uint64_t)sqlite3_column_int64(s, 2);
 		ret->location = (enum location)sqlite3_column_int(s, 4);
 		ret->deleted = !col_null(s, 5);
+		ret->expires_at = sqlite3_column_int64(s, 6);
 	}
 	sqlite3_reset(s);
 	return rc;
@@ -242,6 +244,8 @@ int sq_delete_file(struct sq *q, struct change *ch)
 
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
+	if (d->expired_by && (!f.expires_at || f.expires_at > d->expired_by))
+		return change_not_expired(ch);
 	rc = cancel_jobs_of(q, f.number, d->now);
 	if (rc == SQLITE_OK)
 		rc = forget_work(q, f.number, d->now, &doomed);

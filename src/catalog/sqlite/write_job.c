@@ -12,7 +12,7 @@ struct found {
 	int64_t after; /* row number, 0 = it works on the file */
 	struct uuid file;
 	uint64_t waiting_of_owner;
-	bool file_deleted, final;
+	bool file_deleted, final, expired;
 };
 
 static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool *ret_row)
@@ -33,6 +33,7 @@ static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool
 		.owner = col_str(s, 6),
 		.file_deleted = !col_null(s, 8),
 		.final = !col_null(s, 9),
+		.expired = !col_null(s, 23),
 	};
 	col_sha256(s, 7, ret->sha256);
 	row_task(s, 11, &ret->task);
@@ -171,6 +172,8 @@ static int find_own_job(struct sq *q, struct change *ch, struct found *ret)
 
 	if (rc == SQLITE_OK && (!row || !str_eq(ret->owner, ref->owner)))
 		change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with this id");
+	else if (rc == SQLITE_OK && ret->expired && !ret->file_deleted)
+		change_refuse(ch, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
 	else if (rc == SQLITE_OK)
 		ref->file = ret->file;
 	if (rc == SQLITE_OK && row)

@@ -192,6 +192,12 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	world_sql(w, "ALTER TABLE task DROP COLUMN refused");
 	world_sql(w, "DROP TABLE lane");
 	world_sql(w, "CREATE INDEX task_ready ON task (priority, run_at) WHERE state = 0");
+	world_sql(w, "DROP VIEW md5_tasks");
+	world_sql(w, "CREATE VIEW md5_tasks AS SELECT number FROM job");
+	world_sql(w, "DROP INDEX result_expires");
+	world_sql(w, "DROP INDEX result_expired");
+	world_sql(w, "ALTER TABLE result DROP COLUMN expires_at");
+	world_sql(w, "ALTER TABLE result DROP COLUMN expired_at");
 	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
 	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);

@@ -24,12 +24,13 @@ void world_open(struct world *w, const struct engine_config *config)
 {
 	struct err e = ERR_INIT;
 	struct blobs_fault_plan plan = w->plan;
+	int64_t results_keep_ms = w->results_keep_ms;
 
 	*w = (struct world){.config = config != NULL ? *config : world_config(),
 			    .plan = plan,
 			    .env = w->env != NULL ? w->env : &env_real,
 			    .prepare = w->prepare};
-	struct catalog_options options = {.outbox = w->config.outbox != NULL, .queue_max = 10000};
+	struct catalog_options options = {.outbox = w->config.outbox != NULL, .queue_max = 10000, .results_keep_ms = results_keep_ms};
 	struct blobs *inner;
 	if (w->config.runner == NULL) {
 		assert_int_equal(runner_inline_new(&w->runner, &e), 0);

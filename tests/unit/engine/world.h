@@ -19,6 +19,7 @@ struct world {
 	struct engine_config config; /* runner NULL = the kind that computes digests in the calling thread */
 	struct runner *runner; /* of that kind; ours */
 	struct blobs_fault_plan plan;
+	int64_t results_keep_ms; /* as the catalogue takes it */
 	struct env *env; /* NULL before world_open() = the real one */
 	void (*prepare)(struct catalog *c); /* NULL, or is given the catalogue before the engine has it */
 };
