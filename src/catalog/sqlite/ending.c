@@ -181,8 +181,9 @@ int queue_again(struct sq *q, int64_t job, uint32_t priority, int64_t fence, int
 
 	sqlite3_bind_int64(drop, 1, job);
 	rc = run(drop);
-	if (rc == SQLITE_OK)
-		rc = lane_of_job(q, job, &lane);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = lane_of_job(q, job, &lane);
 	return rc == SQLITE_OK ? put_task(q, job, priority, run_at, fence, lane) : rc;
 }
 
