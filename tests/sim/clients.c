@@ -324,11 +324,18 @@ static void act_expire(struct world *w, struct told_file *t)
 			   .patch_file = {.id = t->id,
 					  .owner = str_of(owner_name(t->owner)),
 					  .set_expires = true,
-					  .expires_at = coop_wall_ms() + rng_below(&w->rng, 20000),
+					  .expires_at = coop_wall_ms() + rng_below(&w->rng, EXPIRY_MOST_MS),
 					  .now = coop_wall_ms()}};
 	int rc = submit(w, &c);
 	TRACE("lets %s expire: %d", short_id(t->id), rc);
 	expect(rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND, rc, "an expiry");
+}
+
+static void act_ready(struct world *w)
+{
+	struct err e = ERR_INIT;
+
+	expect(false, engine_ready(w->g, &e), "readiness");
 }
 
 /* ---- what one client does ---- */
@@ -352,6 +359,8 @@ static void act(struct world *w)
 		act_expire(w, t);
 	else if (what < 18)
 		act_wait(w, t);
+	else if (rng_one_in(&w->rng, 4))
+		act_ready(w);
 	else
 		act_read(w, t);
 }
@@ -366,6 +375,59 @@ void *client(void *arg)
 		coop_sleep((int64_t)rng_below(&w->rng, rng_one_in(&w->rng, 4) ? 4000 : 20) * MS);
 	}
 	w->clients--;
+	return NULL;
+}
+
+/* ---- a backup ---- */
+
+#define BACKUP_MAX 512
+
+struct snapshot {
+	size_t n;
+	char names[BACKUP_MAX][BLOB_NAME_MAX + 1];
+};
+
+/* What the rows of this moment refer to. */
+static void take(struct world *w, struct snapshot *s)
+{
+	const struct mem *m = world_mem(w);
+
+	s->n = 0;
+	for (size_t i = 0; i < m->files.n && s->n < BACKUP_MAX; i++) {
+		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+
+		if (!f->deleted_at && f->file.location != LOCATION_INLINE)
+			file_blob_name(s->names[s->n++], f->file.owner, f->row.id);
+	}
+	for (size_t i = 0; i < m->jobs.n && s->n < BACKUP_MAX; i++) {
+		const struct job *j = &CONTAINER_OF(m->jobs.rows[i], struct mem_job, row)->job;
+
+		if (j->n_outputs > 0)
+			snprintf(s->names[s->n++], sizeof(s->names[0]), "%.*s", STR_FMT(j->outputs[0].blob));
+	}
+}
+
+/* As docs/adr/0020 has it: holds the blobs, takes a snapshot of the catalogue, copies what that refers to. */
+void *backup(void *arg)
+{
+	static struct snapshot s;
+	struct world *w = arg;
+
+	pthread_setname_np(pthread_self(), "backup");
+	while (w->clients > 0 && !w->stopping) {
+		coop_sleep((int64_t)rng_below(&w->rng, 4000) * MS);
+		w->held = true;
+		coop_point();
+		take(w, &s);
+		TRACE("a backup begins");
+		while (s.n > 0) {
+			coop_sleep((int64_t)rng_below(&w->rng, 200) * MS);
+			s.n--;
+			if (disk_read(w, str_of(s.names[s.n])).p == NULL)
+				coop_fail("blob %s went while a backup held it", s.names[s.n]);
+		}
+		w->held = false;
+	}
 	return NULL;
 }
 

@@ -137,12 +137,12 @@ static bool may(const struct world *w, const struct change *c, const struct seen
 }
 
 static const char *const KINDS[] = {
-	[CHANGE_ADD_FILE] = "add file",  [CHANGE_ADD_JOBS] = "add jobs",   [CHANGE_CLAIM] = "claim",
-	[CHANGE_FINISH] = "finish",      [CHANGE_BEAT] = "beat",           [CHANGE_RECLAIM] = "reclaim",
-	[CHANGE_CANCEL_JOB] = "cancel",  [CHANGE_RETRY_JOB] = "retry",     [CHANGE_PATCH_FILE] = "patch",
-	[CHANGE_DELETE_FILE] = "delete", [CHANGE_BLOB_GONE] = "blob gone", [CHANGE_OUTBOX_DONE] = "outbox done",
-	[CHANGE_PURGE] = "purge",        [CHANGE_MARK_DAMAGED] = "mark",   [CHANGE_SCRUB_POSITION] = "scrub position",
-	[CHANGE_PROBE] = "probe",
+	[CHANGE_ADD_FILE] = "add file",   [CHANGE_ADD_JOBS] = "add jobs",   [CHANGE_CLAIM] = "claim",
+	[CHANGE_FINISH] = "finish",       [CHANGE_BEAT] = "beat",           [CHANGE_RECLAIM] = "reclaim",
+	[CHANGE_CANCEL_JOB] = "cancel",   [CHANGE_RETRY_JOB] = "retry",     [CHANGE_PATCH_FILE] = "patch",
+	[CHANGE_DELETE_FILE] = "delete",  [CHANGE_BLOB_GONE] = "blob gone", [CHANGE_OUTBOX_DONE] = "outbox done",
+	[CHANGE_PURGE] = "purge",         [CHANGE_MARK_DAMAGED] = "mark",   [CHANGE_SCRUB_POSITION] = "scrub position",
+	[CHANGE_RECURRING] = "recurring", [CHANGE_PROBE] = "probe",
 };
 
 static const char *kind_of(const struct change *c)
@@ -169,7 +169,7 @@ static void look_at_job(struct world *w, const struct change *c, const struct me
 	struct seen_job *a = &w->jobs[j->row.number], b = now_of(j);
 
 	if (!a->there) {
-		if (c->code != 0 || (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_JOBS))
+		if (c->code != 0 || (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_JOBS && c->kind != CHANGE_RECURRING))
 			coop_fail("%s added job %s", kind_of(c), short_id(b.id));
 	} else if (same(a, &b)) {
 		return;
@@ -272,6 +272,8 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 		look_at_job(w, c, CONTAINER_OF(m->jobs.rows[i], struct mem_job, row));
 	if (c->code != 0)
 		return;
+	if (c->kind == CHANGE_MARK_DAMAGED && c->mark_damaged.at != 0 && c->mark_damaged.changed > 0)
+		coop_fail("whole bytes are marked as damaged");
 	if (c->kind == CHANGE_ADD_FILE)
 		look_at_new_file(w, &c->add_file);
 	tell_ends(w, ends, n_ends);

@@ -16,6 +16,7 @@
 #define KEYS_MAX 6
 #define WRITERS_MAX 32
 #define WAITERS_MAX 32
+#define EXPIRY_MOST_MS 20000 /* from when it is asked for */
 #define LARGEST_FILE (300u << 10)
 
 /* How often what goes wrong: once in so many; 0 = never. */
@@ -30,6 +31,8 @@ struct plan {
 	unsigned crash; /* a life ends so, of 100 */
 	unsigned freeze, clock; /* per hundred thinkings of whoever does such things */
 	bool other_worker; /* somebody else claims jobs of the same catalogue too */
+	bool recurring; /* there is an entry that adds jobs each minute */
+	bool backup; /* somebody copies the blobs of a moment now and then */
 	bool far_clock; /* the clock may be set by more than what is kept a day or a month */
 };
 
@@ -111,6 +114,7 @@ struct world {
 	struct engine *g;
 	struct env env;
 	bool applying, sealed;
+	bool held; /* a backup holds the blobs */
 	unsigned reading; /* that have not got what they read yet */
 	struct runner *runner;
 	size_t tales_before; /* this life */
@@ -167,6 +171,7 @@ void *other_worker(void *arg); /* a world */
 void *client(void *arg); /* a world */
 void *listener(void *arg);
 void *trouble(void *arg); /* clock and freezes */
+void *backup(void *arg);
 int hear_outbox(void *arg, const struct job *job);
 void waiters_at_rest(struct world *w);
 /* Applies a change through the engine and waits. */
