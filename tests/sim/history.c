@@ -268,6 +268,7 @@ static void *calm_life(void *arg)
 			coop_fail("%u jobs do not end", open_jobs(w));
 		coop_sleep(500 * MS);
 	}
+	w->tales_settled = w->n_tales;
 	coop_sleep(3000 * MS); /* all are told, and the janitor has been about */
 	w->clients = 0;
 	dismiss(&crew);

@@ -247,7 +247,7 @@ void *listener(void *arg)
 	for (bool again = false; !l->over && (again ? w->clients > 0 : true) && join(l, again); again = true) {
 		listen(l);
 		if (w->calm && w->clients == 0 && !l->over)
-			pass_over(l, w->n_tales);
+			pass_over(l, w->tales_settled);
 		engine_events_leave(w->g, &l->x);
 		coop_sleep((int64_t)rng_below(&w->rng, 500) * MS);
 	}

@@ -118,6 +118,7 @@ struct world {
 	unsigned reading; /* that have not got what they read yet */
 	struct runner *runner;
 	size_t tales_before; /* this life */
+	size_t tales_settled; /* of a calm life: everybody has been told of those before */
 	unsigned clients; /* that have not ended */
 	bool stopping;
 };
