@@ -336,6 +336,7 @@ void events_stop(struct engine *g);
 /* janitor.c */
 [[nodiscard]] int janitor_start(struct engine *g, struct err *e);
 void janitor_stop(struct engine *g);
+bool janitor_sweep(struct engine *g); /* removes the blobs that nobody needs; false: a backup holds them. Any thread. */
 void janitor_look_at_space(struct engine *g); /* sets space_low; any thread */
 
 /* recurring.c */

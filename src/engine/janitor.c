@@ -210,8 +210,7 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	return 0;
 }
 
-/* False: a backup holds the blobs. */
-static bool sweep(struct engine *g)
+bool janitor_sweep(struct engine *g)
 {
 	struct sweep s = {.g = g};
 	struct err e = ERR_INIT;
@@ -277,7 +276,7 @@ static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
 	if (now >= due->purge)
 		due->purge = now + (purge(g) ? PURGE_EVERY_MS : AGAIN_MS);
 	if (now >= due->sweep) {
-		bool swept = sweep(g);
+		bool swept = janitor_sweep(g);
 		due->sweep = engine_mono(g) + (swept ? sweep_pause(g) : HELD_MS);
 	}
 }
@@ -288,7 +287,7 @@ static void *janitor_run(void *arg)
 	struct janitor_times due;
 	struct runner_stats runner = {};
 
-	bool removed = remove_doomed(g), swept = sweep(g);
+	bool removed = remove_doomed(g), swept = janitor_sweep(g);
 	int64_t now = engine_mono(g);
 	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS,
 				     .doomed = now + (removed ? AGAIN_MS : HELD_MS),
