@@ -497,6 +497,11 @@ int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, str
 	return c->ops->stats(c, now, ret, e);
 }
 
+int catalog_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e)
+{
+	return c->ops->depth(c, now, ret, e);
+}
+
 int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
 	return c->ops->next_run_at(c, ret, e);

@@ -377,6 +377,20 @@ struct catalog_stats {
 };
 [[nodiscard]] int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 
+#define READY_COUNTED_MAX 10000 /* jobs of one priority */
+#define READY_LANES_MAX 500 /* lanes that are looked at: an owner's jobs for one op are one */
+struct catalog_depth {
+	struct {
+		uint32_t ready; /* jobs that could run now, READY_COUNTED_MAX at most */
+		int64_t oldest_at; /* since when the oldest could, 0 = none */
+	} at[PRIORITY_MAX + 1]; /* by priority; at least, where there are more lanes than are looked at */
+	int64_t oldest_at; /* of all priorities, exact */
+	uint64_t waiting; /* all that wait */
+	uint64_t log_bytes; /* of the write-ahead log; 0 = there is none */
+};
+/* For those who watch: takes time in proportion to what it counts. */
+[[nodiscard]] int catalog_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
+
 /* When the next waiting job becomes ready: a time <= now means one is ready, INT64_MAX none waits. */
 [[nodiscard]] int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
 /* Whether there are owners of whom a job waits, ready or not, and none runs. Does not block. */

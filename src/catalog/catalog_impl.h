@@ -27,6 +27,7 @@ struct catalog_ops {
 	int (*list_jobs)(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 			 int64_t *ret_next, struct err *e);
 	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+	int (*depth)(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 	int (*next_run_at)(struct catalog *c, int64_t *ret, struct err *e);
 	bool (*newcomers)(struct catalog *c);
 	int (*artifact)(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,

@@ -217,6 +217,27 @@ int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct 
 	return unlocked(m, 0);
 }
 
+int mem_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e)
+{
+	struct mem *m = locked(c);
+
+	*ret = (struct catalog_depth){.waiting = m->waiting};
+	for (size_t i = 0; i < m->jobs.n; i++) {
+		const struct job *j = &CONTAINER_OF(m->jobs.rows[i], struct mem_job, row)->job;
+		uint32_t *ready = &ret->at[j->priority].ready;
+		int64_t *oldest_at = &ret->at[j->priority].oldest_at;
+
+		if (j->state != JOB_QUEUED || j->run_at > now)
+			continue;
+		*ready += *ready < READY_COUNTED_MAX;
+		if (*oldest_at == 0 || j->run_at < *oldest_at)
+			*oldest_at = j->run_at;
+		if (ret->oldest_at == 0 || j->run_at < ret->oldest_at)
+			ret->oldest_at = j->run_at;
+	}
+	return unlocked(m, 0);
+}
+
 int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
 	struct mem *m = locked(c);

@@ -280,6 +280,15 @@ static void describe_metrics(struct buf *out)
 		json_kcstr(&j, "help", info->help);
 		json_obj_close(&j);
 	}
+	for (int i = 0; i < METRIC_BY_COUNT; i++) {
+		const struct metric_by_info *info = metric_by_info((enum metric_by)i);
+		json_obj_open(&j);
+		json_kcstr(&j, "name", info->name);
+		json_kcstr(&j, "type", kinds[info->kind]);
+		json_kcstr(&j, "label", metric_label_name(info->label));
+		json_kcstr(&j, "help", info->help);
+		json_obj_close(&j);
+	}
 	json_arr_close(&j);
 }
 

@@ -12,7 +12,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define GATHER_MS 100
 #define RETRY_MS 1000
@@ -105,18 +104,15 @@ static int append(struct engine *g, const struct audit_entry *list, size_t n, st
 {
 	struct audit *t = &g->audit;
 	struct audit_mark mark = t->writer.end.mark;
-	struct timespec t0, t1;
 	int rc = make_lines(t, &mark, list, n, e);
 
 	if (rc != 0)
 		return rc;
-	clock_gettime(CLOCK_MONOTONIC, &t0);
-	rc = audit_writer_append(&t->writer, buf_str(&t->lines), &mark, e);
-	clock_gettime(CLOCK_MONOTONIC, &t1);
-	if (rc != 0)
+	int64_t since = engine_us();
+	if ((rc = audit_writer_append(&t->writer, buf_str(&t->lines), &mark, e)) != 0)
 		return rc;
 	t->confirmed = false;
-	metric_observe_us(METRIC_AUDIT_SECONDS, (t1.tv_sec - t0.tv_sec) * 1000000 + (t1.tv_nsec - t0.tv_nsec) / 1000);
+	metric_observe_us(METRIC_AUDIT_SECONDS, engine_us() - since);
 	metric_add(METRIC_AUDIT_LINES, (int64_t)n);
 	return 0;
 }

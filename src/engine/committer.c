@@ -119,6 +119,8 @@ static void tell_parts(struct engine *g, const struct change *c)
 		break;
 	case CHANGE_RECURRING: /* begins as ADD_JOBS does */
 	case CHANGE_ADD_JOBS:
+		for (size_t i = 0; i < c->add_jobs.n; i++)
+			metric_add(METRIC_JOBS_KNOWN, c->add_jobs.jobs[i].cached);
 		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
 			scheduler_kick(g);
 		break;
@@ -137,6 +139,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 		if (c->reclaim.reclaimed > 0)
 			scheduler_kick(g);
 		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
+		metric_add(METRIC_JOBS_QUARANTINED, c->reclaim.quarantined);
 		break;
 	case CHANGE_EXPIRE_RESULTS:
 		if (c->expire_results.doomed)
@@ -185,12 +188,10 @@ static void committed(struct engine *g, struct change **group, size_t n)
 static void commit_group(struct engine *g, struct change **group, size_t n)
 {
 	struct err e = ERR_INIT;
-	struct timespec t0, t1;
-
-	clock_gettime(CLOCK_MONOTONIC, &t0);
+	int64_t since = engine_us();
 	int rc = catalog_apply(g->catalog, group, n, &e);
-	clock_gettime(CLOCK_MONOTONIC, &t1);
-	metric_observe_us(METRIC_COMMIT_SECONDS, (t1.tv_sec - t0.tv_sec) * 1000000 + (t1.tv_nsec - t0.tv_nsec) / 1000);
+
+	metric_observe_us(METRIC_COMMIT_SECONDS, engine_us() - since);
 	metric_add(METRIC_COMMITS, 1);
 	metric_add(METRIC_COMMIT_CHANGES, (int64_t)n);
 	if (rc != 0) {

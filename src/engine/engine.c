@@ -79,6 +79,7 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 	uint64_t key[2] = {env->random(env), env->random(env)};
 	memcpy(g->cursor_key, key, sizeof(key));
 	g->audit.writer = AUDIT_WRITER_INIT;
+	gauges_init(g);
 	g->catalog = catalog;
 	g->blobs = blobs;
 	*ret = g;

@@ -74,6 +74,8 @@ struct work_job {
 	const struct op *op; /* NULL: this server knows it no more */
 	_Atomic bool cancelled; /* by a client */
 	bool ended; /* its finish was handed in */
+	unsigned place; /* of its op among metrics */
+	int64_t claimed_at;
 	int64_t started_at;
 	struct change finish;
 	struct buf result; /* JSON */
@@ -170,6 +172,10 @@ struct audit { /* the audit thread's, and before it the starting one's */
 	bool started; /* the start was told, so the stop will be */
 };
 
+struct gauges { /* the janitor's */
+	int64_t looked_at; /* mono ms */
+};
+
 struct running_key { /* an Idempotency-Key whose first request has not ended */
 	struct running_key *next;
 	struct str owner, key; /* in the intake's arena */
@@ -234,6 +240,7 @@ struct engine {
 	struct sleeper janitor, outbox;
 	struct scrub scrub;
 	struct audit audit;
+	struct gauges gauges;
 	_Atomic bool doomed_waiting;
 	_Atomic unsigned storing; /* outputs being flushed */
 };
@@ -247,6 +254,15 @@ static inline int64_t engine_mono(struct engine *g)
 {
 	return g->env->mono_ms(g->env);
 }
+
+/* Monotonic microseconds, for metrics only: what happens does not depend on it. */
+int64_t engine_us(void);
+
+/* gauges.c */
+void gauges_init(struct engine *g);
+void gauges_look(struct engine *g, int64_t mono); /* what has to be asked for: janitor thread */
+enum upload_stage { UPLOAD_RECEIVE, UPLOAD_STORE, UPLOAD_COMMIT, UPLOAD_STAGES };
+void gauges_upload(enum upload_stage stage, int64_t since_us);
 
 /* committer.c */
 [[nodiscard]] int committer_start(struct engine *g, struct err *e);

@@ -120,6 +120,7 @@ void intake_free(struct intake *in)
 	pthread_mutex_destroy(&in->lock);
 	arena_release(&in->arena);
 	metric_add(METRIC_UPLOADS_OPEN, -1);
+	metric_add(METRIC_UPLOAD_OPEN_BYTES, -(int64_t)in->size);
 	count_open(in->g, -1);
 	free(in);
 }
@@ -176,6 +177,7 @@ int intake_open(struct engine *g, const struct intake_spec *spec, struct intake 
 		return err_set(e, ERR_NO_MEMORY, "no memory for an upload");
 	in->g = g;
 	in->spec = *spec;
+	in->stage_us = engine_us();
 	in->small.limit = g->config.inline_max;
 	pthread_mutex_init(&in->lock, NULL);
 	metric_add(METRIC_UPLOADS_OPEN, 1);
@@ -287,6 +289,7 @@ enum intake_step intake_feed(struct intake *in, const void *data, size_t n, stru
 	if (check_growth(in, n, e) != 0 || look_at_first(in, data, n, e) != 0)
 		return INTAKE_FAILED;
 	in->size += n;
+	metric_add(METRIC_UPLOAD_OPEN_BYTES, (int64_t)n);
 	if (!in->big) {
 		if (in->size <= in->g->config.inline_max) {
 			buf_add(&in->small, data, n);
@@ -320,6 +323,7 @@ void intake_finish(struct intake *in, intake_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
 
+	gauges_upload(UPLOAD_RECEIVE, in->stage_us);
 	in->done = done;
 	in->done_arg = arg;
 	if (in->big) {

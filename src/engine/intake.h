@@ -24,6 +24,7 @@ struct intake {
 	bool has_key;
 	struct uuid id;
 	uint64_t size; /* bytes fed */
+	int64_t stage_us; /* when it began to be received, or to be committed */
 
 	struct digest_set *digests;
 	unsigned mask; /* digests that ride along */

@@ -127,8 +127,10 @@ static void complete(struct intake *in)
 		rc = digest_set_finish(in->digests, &e);
 	if (rc == 0) {
 		struct blob_writer *w = in->writer;
+		int64_t since = engine_us();
 		in->writer = NULL;
 		rc = blob_commit(w, &e);
+		gauges_upload(UPLOAD_STORE, since);
 		in->stored = rc == 0;
 	}
 	if (rc == 0)

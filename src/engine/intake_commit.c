@@ -133,13 +133,17 @@ static void count(const struct file *f)
 	metric_add(METRIC_UPLOADS, 1);
 	metric_add(METRIC_UPLOAD_BYTES, (int64_t)f->size);
 	for (size_t i = 0; i < f->n_jobs; i++)
-		metric_add(f->jobs[i].state == JOB_QUEUED ? METRIC_JOBS_QUEUED : METRIC_JOBS_FUSED, 1);
+		metric_add(f->jobs[i].state == JOB_QUEUED ? METRIC_JOBS_QUEUED
+			   : f->jobs[i].cached            ? METRIC_JOBS_KNOWN
+							  : METRIC_JOBS_FUSED,
+			   1);
 }
 
 static void committed(void *arg, struct change *c)
 {
 	struct intake *in = arg;
 
+	gauges_upload(UPLOAD_COMMIT, in->stage_us);
 	if (c->code != 0) {
 		struct err e = c->err;
 		/* the outcome of a failed flush is unknown: the blob may be referred to after a restart, so it stays */
@@ -203,6 +207,7 @@ int intake_commit(struct intake *in, struct err *e)
 	}
 	if (g->config.audit_uploads && (rc = note(in, e)) != 0)
 		return rc;
+	in->stage_us = engine_us();
 	engine_submit(g, &in->change, committed, in);
 	return 0;
 }

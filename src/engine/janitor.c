@@ -29,7 +29,10 @@ void janitor_look_at_space(struct engine *g)
 {
 	struct statvfs v;
 
-	if (g->config.free_reserve == 0 || g->config.space_fd < 0 || fstatvfs(g->config.space_fd, &v) != 0)
+	if (g->config.space_fd < 0 || fstatvfs(g->config.space_fd, &v) != 0)
+		return;
+	metric_set(METRIC_DISK_FREE, (int64_t)(v.f_bavail * v.f_frsize));
+	if (g->config.free_reserve == 0)
 		return;
 	bool low = (uint64_t)v.f_bavail * v.f_frsize < g->config.free_reserve;
 	if (atomic_exchange(&g->space_low, low) != low)
@@ -295,6 +298,7 @@ static void *janitor_run(void *arg)
 	do {
 		janitor_look_at_space(g);
 		look_at_runner(g, &runner);
+		gauges_look(g, engine_mono(g));
 		(void)blobs_held(g); /* so that whoever answers knows how long */
 		if (!catalog_sealed(g->catalog))
 			tidy(g, &due, engine_mono(g));

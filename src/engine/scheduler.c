@@ -49,15 +49,19 @@ static int64_t beat(struct engine *g)
 		.kind = CHANGE_BEAT,
 		.beat = {.worker = s->worker, .now = lease_now(g), .expires_at = wall + g->config.lease_ms, .first = !s->registered},
 	};
+	int64_t since = engine_us();
 	int rc = engine_apply(g, &c);
 
+	metric_observe_us(METRIC_BEAT_SECONDS, engine_us() - since);
 	if (rc == 0) {
+		metric_set(METRIC_BEAT_TIME, wall / 1000);
 		s->registered = true;
 		s->beat_wall = wall;
 		s->beat_mono = mono;
 		atomic_store(&s->lease_until, mono + g->config.lease_ms - least(LEASE_MARGIN_MS, g->config.lease_ms / 4));
 		return g->config.beat_ms;
 	}
+	metric_add(METRIC_BEATS_FAILED, 1);
 	log_err(LOG_ERROR, "heartbeat_failed", &c.err);
 	if (rc != ERR_STALE)
 		return g->config.beat_ms;

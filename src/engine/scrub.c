@@ -188,6 +188,7 @@ static bool next_row(struct engine *g)
 	}
 	if (n == 0) {
 		s->position.whole = true;
+		metric_set(METRIC_SCRUB_TIME, s->position.began_at / 1000);
 		save_position(g);
 		log_event(LOG_INFO, "scrub_done", LF_INT("bytes", s->round_bytes));
 		return false;
@@ -301,6 +302,8 @@ void scrub_resume(struct engine *g)
 
 	if (catalog_scrub_position(g->catalog, &s->position, &e) != 0)
 		log_err(LOG_WARN, "scrub_position_unreadable", &e);
+	else if (s->position.whole)
+		metric_set(METRIC_SCRUB_TIME, s->position.began_at / 1000);
 	else if (s->position.began_at != 0 && !s->position.whole)
 		log_event(LOG_INFO, "scrub_resumed", LF_CSTR("kind", s->position.at.kind == STORED_FILE ? "file" : "output"),
 			  LF_INT("after", s->position.at.number));

@@ -49,6 +49,14 @@ void work_add(struct work *w, struct claimed *c, const struct op *op)
 
 	j->claimed = c;
 	j->op = op;
+	j->place = metric_place(METRIC_OP, c->job.op);
+	j->claimed_at = engine_now(w->g);
+}
+
+static void count_running(const struct work *w, int64_t by)
+{
+	for (size_t i = 0; i < w->n; i++)
+		metric_by_add(METRIC_OP_RUNNING, w->jobs[i].place, by);
 }
 
 static void take_in_hand(struct work *w)
@@ -66,6 +74,7 @@ static void take_in_hand(struct work *w)
 	s->inhand += (unsigned)w->n;
 	pthread_mutex_unlock(&s->lock);
 	metric_add(METRIC_JOBS_RUNNING, (int64_t)w->n);
+	count_running(w, 1);
 }
 
 void work_start(struct work *w)
@@ -105,6 +114,7 @@ static void let_go(struct work *w)
 		pthread_cond_signal(&s->none);
 	pthread_mutex_unlock(&s->lock);
 	metric_add(METRIC_JOBS_RUNNING, -(int64_t)w->n);
+	count_running(w, -1);
 	scheduler_room(g);
 }
 
@@ -130,7 +140,20 @@ static bool worth_another_try(int code)
 	return code == ERR_STORAGE_FULL || code == ERR_NO_MEMORY || code == ERR_IO || code == ERR_STORAGE_READONLY;
 }
 
-static void count(const struct change *c)
+/* Wall times may be set anew meanwhile; what would be negative counts as nothing. */
+static void count_times(const struct work_job *j, const struct change_finish *f)
+{
+	const struct job *job = &j->claimed->job;
+	int64_t ready = job->run_at > job->created_at ? job->run_at : job->created_at;
+
+	metric_by_observe_us(METRIC_OP_WAIT_SECONDS, j->place, (j->claimed_at - ready) * 1000);
+	metric_by_observe_us(METRIC_OP_START_SECONDS, j->place, (f->started_at - j->claimed_at) * 1000);
+	metric_by_observe_us(METRIC_OP_RUN_SECONDS, j->place, (f->finished_at - f->started_at) * 1000);
+	metric_by_observe_us(METRIC_OP_TOTAL_SECONDS, j->place, (f->finished_at - job->created_at) * 1000);
+	metric_by_add(f->state == JOB_FAILED ? METRIC_OP_FAILED : METRIC_OP_SUCCEEDED, j->place, 1);
+}
+
+static void count(const struct work_job *j, const struct change *c)
 {
 	const struct change_finish *f = &c->finish;
 
@@ -144,7 +167,11 @@ static void count(const struct change *c)
 		metric_add(METRIC_OUTPUTS, (int64_t)f->n_outputs);
 		for (size_t i = 0; i < f->n_outputs; i++)
 			metric_add(METRIC_OUTPUT_BYTES, (int64_t)f->outputs[i].size);
+	} else if (c->code == 0 && f->state == JOB_QUEUED && !f->give_back) {
+		metric_add(METRIC_JOBS_RETRIED, 1);
 	}
+	if (c->code == 0 && (f->state == JOB_FAILED || f->state == JOB_SUCCEEDED))
+		count_times(j, f);
 }
 
 /* The catalogue refused the output's row, and no other row will ever have its name. */
@@ -187,7 +214,7 @@ static void finished(void *arg, struct change *c)
 			work_run_again(w);
 		return;
 	}
-	count(c);
+	count(j, c);
 	if (c->code == ERR_STALE)
 		waits_signal(g, c->finish.file); /* it may have become final in other hands */
 	else if (c->code != 0)

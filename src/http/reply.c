@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/json_out.h"
 #include "rt/log.h"
+#include "rt/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +180,12 @@ static void log_failure(struct http_request *r, const struct err *e)
 		  LF_CSTR("field", e->field), LF_STR("request_id", http_request_id(r)), LF_STR("path", r->path));
 }
 
+static void count_refusal(const struct err_info *info)
+{
+	if (info->http_status == 429 || info->http_status == 503 || info->http_status == 507)
+		metric_by_add(METRIC_HTTP_REFUSED, metric_place(METRIC_CODE, str_of(info->name)), 1);
+}
+
 void http_reply_problem(struct http_request *r, const struct err *e)
 {
 	const struct err_info *info = err_info(e->code);
@@ -187,6 +194,7 @@ void http_reply_problem(struct http_request *r, const struct err *e)
 
 	if (info->http_status >= 500 && info->http_status != 501 && info->http_status != 505)
 		log_failure(r, e);
+	count_refusal(info);
 	if (e->retry_after_s > 0) {
 		snprintf(number, sizeof(number), "%d", e->retry_after_s);
 		http_set_header(r, "Retry-After", number);

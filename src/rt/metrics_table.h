@@ -1,4 +1,5 @@
-/* METRIC_ROW(ID, kind, name, help): the one list of metrics; docs/metrics.md is checked against it. No include guard on purpose. */
+/* METRIC_ROW(ID, kind, name, help) and METRIC_BY_ROW(ID, kind, label, name, help), which has one label: the one list of metrics. docs/reference/metrics.md, packaging/prometheus and
+ * packaging/grafana are checked against it. Whoever includes it defines both. No include guard on purpose. */
 METRIC_ROW(HTTP_REQUESTS, COUNTER, "filemill_http_requests_total", "Requests answered")
 METRIC_ROW(HTTP_ERRORS_4XX, COUNTER, "filemill_http_client_errors_total", "Answers with a 4xx status")
 METRIC_ROW(HTTP_ERRORS_5XX, COUNTER, "filemill_http_server_errors_total", "Answers with a 5xx status")
@@ -49,3 +50,31 @@ METRIC_ROW(AUDIT_SECONDS, SECONDS, "filemill_audit_flush_seconds", "One write of
 METRIC_ROW(AUDIT_WAITING, GAUGE, "filemill_audit_waiting", "Entries that could not be written to the audit log yet, 1024 at most")
 METRIC_ROW(AUDIT_STUCK, GAUGE, "filemill_audit_stuck", "1 while the audit log cannot be written")
 METRIC_ROW(AUDIT_BROKEN, GAUGE, "filemill_audit_broken", "1 when the audit log was found cut or changed at the start")
+METRIC_ROW(UPLOAD_OPEN_BYTES, GAUGE, "filemill_upload_open_bytes", "Bytes of uploads that are under way")
+METRIC_ROW(DISK_FREE, GAUGE, "filemill_disk_free_bytes", "Free space in the data directory's file system")
+METRIC_ROW(DISK_RESERVE, GAUGE, "filemill_disk_reserve_bytes", "Space that is left free: files.free_reserve")
+METRIC_ROW(CATALOG_LOG, GAUGE, "filemill_catalog_log_bytes", "The catalogue's write-ahead log")
+METRIC_ROW(JOBS_OLDEST, GAUGE, "filemill_jobs_oldest_waiting_seconds",
+	   "How long the oldest job that could run now has waited, whatever its priority")
+METRIC_ROW(JOBS_WAITING, GAUGE, "filemill_jobs_waiting", "Jobs that wait, ready or not")
+METRIC_ROW(JOBS_QUARANTINED, COUNTER, "filemill_jobs_quarantined_total", "Jobs put aside because they took a worker along again and again")
+METRIC_ROW(JOBS_RETRIED, COUNTER, "filemill_jobs_retried_total", "Attempts that failed and are followed by another one")
+METRIC_ROW(JOBS_KNOWN, COUNTER, "filemill_jobs_known_total", "Jobs answered when they were asked for, from one that ended before")
+METRIC_ROW(BEAT_TIME, GAUGE, "filemill_scheduler_beat_timestamp_seconds", "Unix time of the scheduler's last sign of life that was taken")
+METRIC_ROW(BEATS_FAILED, COUNTER, "filemill_scheduler_beats_failed_total", "Signs of life that were not taken")
+METRIC_ROW(BEAT_SECONDS, SECONDS, "filemill_scheduler_beat_seconds", "From a sign of life to its commit")
+METRIC_ROW(SCRUB_TIME, GAUGE, "filemill_scrub_round_timestamp_seconds",
+	   "Unix time at which the scrub's last whole round began; 0 = there was none")
+METRIC_ROW(START_TIME, GAUGE, "filemill_start_timestamp_seconds", "Unix time at which the engine started")
+METRIC_BY_ROW(HTTP_REFUSED, COUNTER, CODE, "filemill_http_refused_total", "Requests answered 429, 503 or 507, by the problem's code")
+METRIC_BY_ROW(UPLOAD_STAGE_SECONDS, SECONDS, STAGE, "filemill_upload_stage_seconds",
+	      "An upload's time to receive the body, to flush a large one, to commit")
+METRIC_BY_ROW(READY, GAUGE, PRIORITY, "filemill_jobs_ready", "Jobs that could run now, counted up to 10000 a priority and 500 owners' ops")
+METRIC_BY_ROW(OLDEST_READY, GAUGE, PRIORITY, "filemill_jobs_oldest_ready_seconds", "How long the oldest job that could run now has waited")
+METRIC_BY_ROW(OP_RUNNING, GAUGE, OP, "filemill_op_jobs_running", "Jobs claimed and not ended")
+METRIC_BY_ROW(OP_SUCCEEDED, COUNTER, OP, "filemill_op_jobs_succeeded_total", "Jobs that ended well")
+METRIC_BY_ROW(OP_FAILED, COUNTER, OP, "filemill_op_jobs_failed_total", "Jobs that ended badly")
+METRIC_BY_ROW(OP_WAIT_SECONDS, SECONDS, OP, "filemill_op_wait_seconds", "From the moment a job could run to its claim")
+METRIC_BY_ROW(OP_START_SECONDS, SECONDS, OP, "filemill_op_start_seconds", "From a job's claim to its start")
+METRIC_BY_ROW(OP_RUN_SECONDS, SECONDS, OP, "filemill_op_run_seconds", "From the start of a job's last attempt to its end")
+METRIC_BY_ROW(OP_TOTAL_SECONDS, SECONDS, OP, "filemill_op_total_seconds", "From the moment a job was asked for to its end")

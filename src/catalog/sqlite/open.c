@@ -274,6 +274,7 @@ static const struct catalog_ops OPS = {
 	.list_files = sq_list_files,
 	.list_jobs = sq_list_jobs,
 	.stats = sq_stats,
+	.depth = sq_depth,
 	.next_run_at = sq_next_run_at,
 	.newcomers = sq_newcomers,
 	.artifact = sq_artifact,

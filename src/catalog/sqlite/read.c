@@ -1,5 +1,9 @@
 /* Point reads. What happens between reader_get() and reader_put() sees one state of the database. */
+#include "base/fd.h"
 #include "catalog/sqlite/sq.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
 
 static int no_memory(struct err *e)
 {
@@ -287,6 +291,86 @@ int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct e
 	for (int s = JOB_SUCCEEDED; s < JOB_STATES; s++)
 		ret->jobs_final[s] = (uint64_t)t.final[s];
 	return 0;
+}
+
+/* Counted by stepping: a count(*) over a LIMIT would have to be a subquery, and takes as long. */
+static int depth_of_lane(struct reader *r, int64_t lane, int64_t now, struct catalog_depth *d)
+{
+	sqlite3_stmt *s = r->stmt[R_READY];
+	int rc = SQLITE_DONE;
+
+	for (int p = 0; rc == SQLITE_DONE && p <= PRIORITY_MAX; p++) {
+		uint32_t *ready = &d->at[p].ready;
+		int64_t *oldest_at = &d->at[p].oldest_at;
+
+		sqlite3_bind_int64(s, 1, lane);
+		sqlite3_bind_int(s, 2, p);
+		sqlite3_bind_int64(s, 3, now);
+		sqlite3_bind_int64(s, 4, *ready < READY_COUNTED_MAX ? READY_COUNTED_MAX - *ready : 1);
+		for (bool head = true; (rc = sqlite3_step(s)) == SQLITE_ROW; head = false) {
+			int64_t at = sqlite3_column_int64(s, 0);
+
+			*ready += *ready < READY_COUNTED_MAX;
+			if (head && (*oldest_at == 0 || at < *oldest_at))
+				*oldest_at = at;
+		}
+		sqlite3_reset(s);
+	}
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* From lane to lane of those with something in them. */
+static int depth_of_lanes(struct reader *r, int64_t now, struct catalog_depth *d)
+{
+	sqlite3_stmt *s = r->stmt[R_NEXT_LANE];
+	int64_t lane = -1;
+	int rc = SQLITE_OK;
+
+	for (int n = 0; rc == SQLITE_OK && n < READY_LANES_MAX; n++) {
+		bool row;
+
+		sqlite3_bind_int64(s, 1, lane);
+		rc = first(s, &row);
+		bool more = row && !col_null(s, 0);
+		lane = more ? sqlite3_column_int64(s, 0) : lane;
+		sqlite3_reset(s);
+		if (!more)
+			break;
+		if (rc == SQLITE_OK)
+			rc = depth_of_lane(r, lane, now, d);
+	}
+	return rc;
+}
+
+/* The log is as long as it ever was since it was opened: it begins anew without being cut. */
+static uint64_t log_bytes(const struct sq *q)
+{
+	CLEANUP(free_ptr) char *path = NULL;
+	struct stat st;
+
+	return asprintf(&path, "%s-wal", q->path) >= 0 && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+int sq_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	int64_t least;
+	struct tally t = committed(q, &least);
+	struct catalog_depth d = {.waiting = (uint64_t)t.waiting, .oldest_at = least <= now ? least : 0, .log_bytes = log_bytes(q)};
+	struct reader *r;
+	int rc = d.oldest_at != 0 ? reader_get(q, &r, e) : 0;
+
+	if (rc < 0)
+		return rc;
+	if (d.oldest_at != 0) {
+		rc = depth_of_lanes(r, now, &d);
+		if (rc != SQLITE_OK)
+			rc = sq_error(r->db, rc, e);
+		reader_put(q, r);
+	}
+	if (rc == 0)
+		*ret = d;
+	return rc;
 }
 
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e)

@@ -258,6 +258,8 @@ R_ROW(SCRUB_READ, "SELECT max(CASE key WHEN 'scrub_kind' THEN value END), max(CA
 		  " max(CASE key WHEN 'scrub_whole' THEN value END) FROM meta" SCRUB_KEYS)
 R_ROW(DAMAGED_FILES, "SELECT count(*) FROM file WHERE damaged_at IS NOT NULL AND deleted_at IS NULL")
 R_ROW(DAMAGED_OUTPUTS, "SELECT count(*) FROM output WHERE damaged_at IS NOT NULL")
+R_ROW(NEXT_LANE, "SELECT min(lane) FROM task WHERE state = 0 AND lane > ?1")
+R_ROW(READY, "SELECT run_at FROM task WHERE state = 0 AND lane = ?1 AND priority = ?2 AND run_at <= ?3 ORDER BY run_at LIMIT ?4")
 
 /* ---- lists ---- */
 R_ROW(FILES, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.owner = ?1 AND f.number < ?2 AND f.deleted_at IS NULL ORDER BY f.number DESC")

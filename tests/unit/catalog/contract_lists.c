@@ -236,6 +236,40 @@ static void jobs_come_newest_first_and_filtered(void **state)
 	assert_int_equal(list_jobs(w, &f, (struct page){.limit = 10}, &jobs, &next), 0);
 }
 
+static void who_watches_is_told_how_deep_the_queue_is(void **state)
+{
+	struct world *w = *state;
+	struct catalog_depth d;
+	struct built b;
+
+	assert_int_equal(catalog_depth(w->c, NOW, &d, &w->err), 0);
+	assert_int_equal(d.waiting, 0);
+	for (unsigned n = 1; n <= 6; n++) {
+		build_file(&b, n);
+		struct job *job = build_job(&b, n % 2 ? "md5" : "sha1");
+		job->priority = n <= 3 ? 1 : PRIORITY_MAX;
+		job->run_at = n == 6 ? NOW + 1000 : NOW - 10 * n;
+		must_apply(w, &b.change);
+	}
+	assert_int_equal(catalog_depth(w->c, NOW, &d, &w->err), 0);
+	assert_int_equal(d.waiting, 6);
+	assert_int_equal(d.at[1].ready, 3);
+	assert_int_equal(d.at[1].oldest_at, NOW - 30);
+	assert_int_equal(d.oldest_at, NOW - 50);
+	assert_int_equal(d.at[PRIORITY_MAX].ready, 2);
+	assert_int_equal(d.at[PRIORITY_MAX].oldest_at, NOW - 50);
+	assert_int_equal(d.at[PRIORITY_DEFAULT].ready, 0);
+	assert_int_equal(d.at[PRIORITY_DEFAULT].oldest_at, 0);
+	assert_int_equal(catalog_depth(w->c, NOW + 1000, &d, &w->err), 0);
+	assert_int_equal(d.at[PRIORITY_MAX].ready, 3);
+	assert_int_equal(d.log_bytes > 0, w->dir[0] != '\0');
+	assert_int_equal(claim(w, first_beat(w, 500, NOW + 15000), 2, NOW).n, 2);
+	assert_int_equal(catalog_depth(w->c, NOW, &d, &w->err), 0);
+	assert_int_equal(d.waiting, 4);
+	assert_int_equal(d.at[1].ready, 1);
+	assert_int_equal(d.at[1].oldest_at, NOW - 10);
+}
+
 const struct named_test contract_lists[] = {
 	NAMED(an_empty_list_is_a_list),
 	NAMED(files_come_newest_first_page_by_page),
@@ -247,5 +281,6 @@ const struct named_test contract_lists[] = {
 	NAMED(files_are_filtered_by_the_state_of_their_jobs),
 	NAMED(filtered_pages_go_on_where_they_ended),
 	NAMED(jobs_come_newest_first_and_filtered),
+	NAMED(who_watches_is_told_how_deep_the_queue_is),
 	{},
 };

@@ -45,10 +45,24 @@ static void every_metric_is_named_by_the_rules(void **state)
 		for (const char *p = m->name; *p; p++)
 			assert_true(islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '_');
 		assert_int_equal(m->kind == METRIC_COUNTER, ends_with(m->name, "_total"));
-		assert_int_equal(m->kind == METRIC_SECONDS, ends_with(m->name, "_seconds"));
+		assert_true(m->kind != METRIC_SECONDS || ends_with(m->name, "_seconds"));
 		assert_true(m->help[0] != '\0' && !strpbrk(m->help, "\\\n"));
 		for (unsigned k = i + 1; k < METRIC_COUNT; k++)
 			assert_string_not_equal(m->name, metric_info(k)->name);
+	}
+	for (unsigned i = 0; i < METRIC_BY_COUNT; i++) {
+		const struct metric_by_info *m = metric_by_info(i);
+
+		assert_memory_equal(m->name, "filemill_", 9);
+		for (const char *p = m->name; *p; p++)
+			assert_true(islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '_');
+		assert_int_equal(m->kind == METRIC_COUNTER, ends_with(m->name, "_total"));
+		assert_true(m->kind != METRIC_SECONDS || ends_with(m->name, "_seconds"));
+		assert_true(m->help[0] != '\0' && !strpbrk(m->help, "\\\n"));
+		for (unsigned k = 0; k < METRIC_COUNT; k++)
+			assert_string_not_equal(m->name, metric_info(k)->name);
+		for (unsigned k = i + 1; k < METRIC_BY_COUNT; k++)
+			assert_string_not_equal(m->name, metric_by_info(k)->name);
 	}
 }
 
@@ -155,6 +169,79 @@ static void no_update_of_any_thread_is_lost(void **state)
 	assert_int_equal(metric_value(METRIC_HTTP_SECONDS), seen + THREADS * TIMES);
 }
 
+/* ---- with a label ---- */
+
+static void a_label_has_its_own_counts(void **state)
+{
+	unsigned gzip = metric_place(METRIC_OP, STR("gzip")), zip = metric_place(METRIC_OP, STR("zip"));
+
+	assert_int_not_equal(gzip, zip);
+	assert_int_equal(metric_place(METRIC_OP, STR("gzip")), gzip);
+	metric_by_add(METRIC_OP_FAILED, gzip, 2);
+	metric_by_add(METRIC_OP_FAILED, zip, 3);
+	assert_true(sample("filemill_op_jobs_failed_total{op=\"gzip\"}") == 2);
+	assert_true(sample("filemill_op_jobs_failed_total{op=\"zip\"}") == 3);
+	metric_by_set(METRIC_OP_RUNNING, zip, 7);
+	metric_by_add(METRIC_OP_RUNNING, zip, -9);
+	assert_true(sample("filemill_op_jobs_running{op=\"zip\"}") == -2);
+	assert_true(sample("filemill_op_jobs_running{op=\"gzip\"}") == 0);
+	assert_true(sample("filemill_op_run_seconds_count{op=\"gzip\"}") == -1); /* nothing was observed */
+	metric_by_observe_us(METRIC_OP_RUN_SECONDS, gzip, 250);
+	metric_by_observe_us(METRIC_OP_RUN_SECONDS, gzip, 40000000);
+	assert_true(sample("filemill_op_run_seconds_bucket{op=\"gzip\",le=\"0.00025\"}") == 1);
+	assert_true(sample("filemill_op_run_seconds_bucket{op=\"gzip\",le=\"+Inf\"}") == 2);
+	assert_true(sample("filemill_op_run_seconds_count{op=\"gzip\"}") == 2);
+	assert_true(sample("filemill_op_run_seconds_sum{op=\"gzip\"}") == 40.00025);
+	assert_int_equal(metric_by_value(METRIC_OP_RUN_SECONDS, gzip), 2);
+}
+
+static void what_cannot_stand_in_a_label_is_other(void **state)
+{
+	char longest[METRIC_VALUE_MAX];
+
+	memset(longest, 'x', sizeof(longest));
+	assert_int_equal(metric_place(METRIC_CODE, STR("")), 0);
+	assert_int_equal(metric_place(METRIC_CODE, STR("a\"b")), 0);
+	assert_int_equal(metric_place(METRIC_CODE, STR("A")), 0);
+	assert_int_equal(metric_place(METRIC_CODE, ((struct str){longest, sizeof(longest)})), 0);
+	assert_int_not_equal(metric_place(METRIC_CODE, ((struct str){longest, sizeof(longest) - 1})), 0);
+	assert_true(sample("filemill_http_refused_total{code=\"other\"}") == -1);
+	metric_by_add(METRIC_HTTP_REFUSED, 0, 1);
+	assert_true(sample("filemill_http_refused_total{code=\"other\"}") == 1);
+}
+
+static void *ask_for_places(void *arg)
+{
+	unsigned *ret = arg;
+
+	for (int i = 0; i < 2 * METRIC_PLACES; i++) {
+		char name[16];
+		int n = snprintf(name, sizeof(name), "stage-%d", i);
+		ret[i] = metric_place(METRIC_STAGE, (struct str){name, (size_t)n});
+		metric_by_observe_us(METRIC_UPLOAD_STAGE_SECONDS, ret[i], 1);
+	}
+	return NULL;
+}
+
+static void places_are_bounded_and_the_same_for_all_threads(void **state)
+{
+	unsigned places[4][2 * METRIC_PLACES], others = 0;
+	pthread_t threads[4];
+
+	for (int t = 0; t < 4; t++)
+		assert_int_equal(pthread_create(&threads[t], NULL, ask_for_places, places[t]), 0);
+	for (int t = 0; t < 4; t++)
+		pthread_join(threads[t], NULL);
+	for (int i = 0; i < 2 * METRIC_PLACES; i++) {
+		others += places[0][i] == 0;
+		assert_in_range(places[0][i], 0, METRIC_PLACES - 1);
+		for (int t = 1; t < 4; t++)
+			assert_int_equal(places[t][i], places[0][i]);
+	}
+	assert_int_equal(others, METRIC_PLACES + 1);
+	assert_int_equal(metric_by_value(METRIC_UPLOAD_STAGE_SECONDS, 0), 4 * (METRIC_PLACES + 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +251,9 @@ int main(void)
 		cmocka_unit_test(the_output_has_every_metric_with_help_and_type),
 		cmocka_unit_test(buckets_never_decrease),
 		cmocka_unit_test(no_update_of_any_thread_is_lost),
+		cmocka_unit_test(a_label_has_its_own_counts),
+		cmocka_unit_test(what_cannot_stand_in_a_label_is_other),
+		cmocka_unit_test(places_are_bounded_and_the_same_for_all_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
