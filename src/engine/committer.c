@@ -27,6 +27,7 @@ void engine_submit(struct engine *g, struct change *c, change_done_fn *done, voi
 	c->done = done;
 	c->done_arg = arg;
 	pthread_mutex_lock(&m->lock);
+	admission_joined(g);
 	*m->tail = c;
 	m->tail = &c->next;
 	m->waiting++;
@@ -70,9 +71,12 @@ static bool wait_for_work(struct engine *g)
 }
 
 /* Takes the next group off the list; called with the lock held. */
-static size_t take_group(struct committer *m, struct change **group)
+static size_t take_group(struct engine *g, struct change **group)
 {
+	struct committer *m = &g->committer;
 	size_t n = 0, bytes = 0;
+
+	admission_took(g, m->waiting);
 
 	while (m->head != NULL && n < COMMIT_GROUP_MAX) {
 		bytes += weight(m->head);
@@ -191,7 +195,9 @@ static void commit_group(struct engine *g, struct change **group, size_t n)
 	int64_t since = engine_us();
 	int rc = catalog_apply(g->catalog, group, n, &e);
 
-	metric_observe_us(METRIC_COMMIT_SECONDS, engine_us() - since);
+	int64_t us = engine_us() - since;
+	metric_observe_us(METRIC_COMMIT_SECONDS, us);
+	admission_committed(g, n, us);
 	metric_add(METRIC_COMMITS, 1);
 	metric_add(METRIC_COMMIT_CHANGES, (int64_t)n);
 	if (rc != 0) {
@@ -212,7 +218,7 @@ static void *committer_run(void *arg)
 
 	pthread_mutex_lock(&m->lock);
 	while (wait_for_work(g)) {
-		size_t n = take_group(m, group);
+		size_t n = take_group(g, group);
 		pthread_mutex_unlock(&m->lock);
 		commit_group(g, group, n);
 		pthread_mutex_lock(&m->lock);
@@ -228,6 +234,7 @@ int committer_start(struct engine *g, struct err *e)
 	sigset_t all, old;
 
 	*m = (struct committer){};
+	admission_init(g);
 	m->tail = &m->head;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_condattr_init(&attr);

@@ -139,6 +139,8 @@ void intake_cancel(struct intake *in);
 typedef void change_done_fn(void *arg, struct change *c);
 void engine_submit(struct engine *g, struct change *c, change_done_fn *done, void *arg);
 
+/* Whether a client's change may join those that wait to be committed: ERR_OVERLOADED, with a time to come again, when they stand. Uploads ask by themselves. Any thread. */
+[[nodiscard]] int engine_admits(struct engine *g, struct err *e);
 /* Asked before anything is begun for a client. ERR_STORAGE_SEALED: a flush of the catalogue or the store failed; both lie under one promise, so
  * neither takes a client's write until a restart. Any thread. */
 [[nodiscard]] int engine_takes_writes(const struct engine *g, struct err *e);
@@ -165,7 +167,7 @@ const uint8_t *engine_cursor_key(struct engine *g); /* 16 bytes, made at start *
 /* Calls `wake` once, on an engine thread, when all jobs of the file (or the one named) are final or the deadline (mono ms of env) has passed. The check at registration is included: a file
  * that is final already wakes at once. The caller then reads the file anew. The memory is the caller's until wake ran. */
 struct engine_waiter {
-	struct uuid file; /* in */
+	struct uuid file; /* in; zero: it waits for its deadline only */
 	struct uuid job; /* in: only this job of the file need be final; zero = all */
 	struct str owner; /* in; valid until wake */
 	int64_t deadline_ms; /* in */

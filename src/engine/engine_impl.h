@@ -43,7 +43,16 @@ bool sleeper_pause(struct sleeper *s, int64_t ms);
 void sleeper_stop(struct sleeper *s); /* tells and joins; harmless when not running */
 void sleeper_release(struct sleeper *s);
 
+/* When the committer's queue was short, and what that is: admission.c. Guarded by the committer's lock. */
+struct admission {
+	size_t short_max; /* changes */
+	int64_t short_at; /* mono ms when it was short last */
+	int64_t strict_until; /* mono ms: somebody was refused of late */
+	int64_t change_ns; /* what one change costs in a large group; 0 = not known */
+};
+
 struct committer {
+	struct admission admission;
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* CLOCK_MONOTONIC */
 	struct change *head, **tail; /* waiting, oldest first */
@@ -267,6 +276,12 @@ void gauges_upload(enum upload_stage stage, int64_t since_us);
 /* committer.c */
 [[nodiscard]] int committer_start(struct engine *g, struct err *e);
 void committer_stop(struct engine *g); /* commits what waits, then ends */
+
+/* admission.c; called by the committer. joined and took: with its lock held. */
+void admission_init(struct engine *g);
+void admission_joined(struct engine *g); /* a change is about to join the queue */
+void admission_took(struct engine *g, size_t waited); /* a group is taken of so many that waited */
+void admission_committed(struct engine *g, size_t n, int64_t us);
 /* Applies one change and waits for it; returns its code. Not from the committer thread. */
 [[nodiscard]] int engine_apply(struct engine *g, struct change *c);
 void engine_apply_all(struct engine *g, struct change *list, size_t n); /* in one transaction, or few; each has its own code */

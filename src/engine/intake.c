@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REFUSAL_HOLD_MS 500
+#define REFUSAL_GRID_MS 50 /* many are told at once: one waking for all of them */
+
 /* ---- idempotency keys whose first request still runs ---- */
 
 static int claim_key(struct intake *in, struct str key, struct err *e)
@@ -319,6 +322,24 @@ void intake_fail(struct intake *in, int code, const struct err *e)
 		intake_free(in);
 }
 
+static void refuse_now(struct engine_waiter *w)
+{
+	struct intake *in = CONTAINER_OF(w, struct intake, refusal);
+
+	intake_fail(in, in->err.code, &in->err);
+}
+
+/* The server has no place for it now. It is told so a little later: who then comes at once again, whatever it was told, would otherwise take the time of those that were let in. */
+static void hold_refusal(struct intake *in, const struct err *e)
+{
+	int64_t until = engine_mono(in->g) + REFUSAL_HOLD_MS;
+
+	intake_release_key(in);
+	in->err = *e;
+	in->refusal = (struct engine_waiter){.deadline_ms = until - until % REFUSAL_GRID_MS, .wake = refuse_now};
+	engine_wait(in->g, &in->refusal);
+}
+
 void intake_finish(struct intake *in, intake_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
@@ -330,7 +351,12 @@ void intake_finish(struct intake *in, intake_done_fn *done, void *arg)
 		intake_big_finish(in);
 		return;
 	}
-	int rc = begin_digests(in, &e);
+	int rc = engine_admits(in->g, &e);
+	if (rc != 0) {
+		hold_refusal(in, &e);
+		return;
+	}
+	rc = begin_digests(in, &e);
 	if (rc == 0) {
 		digest_set_update(in->digests, in->small.p, in->small.len);
 		rc = digest_set_finish(in->digests, &e);

@@ -41,6 +41,7 @@ struct intake {
 	_Atomic bool cancelled;
 	int code; /* what a pool thread failed with */
 	struct err err;
+	struct engine_waiter refusal; /* that is told a little later */
 	struct pool_task task;
 	struct blob_writer *writer; /* pool thread only */
 	bool stored; /* the blob is durable and not yet referred to */

@@ -13,6 +13,9 @@ int intake_go_big(struct intake *in, struct err *e)
 	char text[UUID_TEXT_LEN + 1];
 	bool full;
 
+	int rc = engine_admits(in->g, e);
+	if (rc != 0)
+		return rc;
 	uuid_format(text, in->id);
 	blob_name_for_file(in->blob_name, in->owner, text);
 	in->task.run = work;

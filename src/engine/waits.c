@@ -85,6 +85,8 @@ static bool nothing_to_wait_for(struct engine *g, const struct engine_waiter *x)
 	struct file f;
 	bool done = true;
 
+	if (uuid_is_zero(x->file))
+		return false;
 	if (catalog_file(g->catalog, (struct file_key){.id = x->file}, x->owner, &a, &f, NULL) == 0)
 		for (size_t i = 0; i < f.n_jobs; i++)
 			if (!job_state_final(f.jobs[i].state) && (uuid_is_zero(x->job) || uuid_eq(x->job, f.jobs[i].id)))

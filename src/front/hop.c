@@ -42,6 +42,8 @@ struct front_write *front_write_new(struct http_request *r, enum change_kind kin
 
 	if (rc == 0)
 		rc = engine_takes_writes(front_engine(r), &e);
+	if (rc == 0)
+		rc = engine_admits(front_engine(r), &e);
 	if (rc == 0) {
 		w = arena_alloc(http_arena(r), sizeof(*w));
 		if (w == NULL)

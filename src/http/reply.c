@@ -192,7 +192,8 @@ void http_reply_problem(struct http_request *r, const struct err *e)
 	struct buf b = BUF_INIT;
 	char number[16];
 
-	if (info->http_status >= 500 && info->http_status != 501 && info->http_status != 505)
+	/* who is at his limit must not write a line for each one he refuses: what refuses says so once, and counts */
+	if (info->http_status >= 500 && info->http_status != 501 && info->http_status != 505 && e->code != ERR_OVERLOADED)
 		log_failure(r, e);
 	count_refusal(info);
 	if (e->retry_after_s > 0) {

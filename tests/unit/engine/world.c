@@ -118,9 +118,27 @@ int upload_feed(struct intake *in, struct upload *u, const void *data, size_t n,
 	return 0;
 }
 
-void upload_end(struct intake *in, struct upload *u)
+void upload_begin_end(struct intake *in, struct upload *u)
 {
 	intake_finish(in, ended, u);
+}
+
+bool upload_ended(struct upload *u)
+{
+	pthread_mutex_lock(&u->lock);
+	bool done = u->done;
+	pthread_mutex_unlock(&u->lock);
+	return done;
+}
+
+void upload_end(struct intake *in, struct upload *u)
+{
+	upload_begin_end(in, u);
+	upload_wait(u);
+}
+
+void upload_wait(struct upload *u)
+{
 	pthread_mutex_lock(&u->lock);
 	while (!u->done)
 		pthread_cond_wait(&u->cond, &u->lock);

@@ -55,6 +55,10 @@ void upload_bytes(struct world *w, const struct intake_spec *spec, const void *d
 void upload_init(struct upload *u);
 int upload_feed(struct intake *in, struct upload *u, const void *data, size_t n, struct err *e);
 void upload_end(struct intake *in, struct upload *u);
+/* And that in two halves. */
+void upload_begin_end(struct intake *in, struct upload *u);
+bool upload_ended(struct upload *u);
+void upload_wait(struct upload *u);
 
 int apply(struct world *w, struct change *c);
 /* Waits until all jobs of the file are final or ms passed; true when they are. */
