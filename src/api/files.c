@@ -32,6 +32,8 @@ static bool read_file_of_path(struct http_request *r, struct file *ret)
 		rc = catalog_file(front_catalog(r), key, front_owner(r), http_arena(r), ret, &e);
 	if (rc != 0)
 		front_problem(r, rc, &e);
+	else
+		engine_progress(front_engine(r), ret->jobs, ret->n_jobs);
 	return rc == 0;
 }
 
@@ -116,8 +118,10 @@ static void list_files(struct http_request *r)
 	json_obj_open(&j);
 	json_key(&j, "files");
 	json_arr_open(&j);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		engine_progress(front_engine(r), files[i].jobs, files[i].n_jobs);
 		file_write_json(&j, &files[i]);
+	}
 	json_arr_close(&j);
 	list_write_next(&j, r, buf_str(&scope), next);
 	json_obj_close(&j);

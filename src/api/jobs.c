@@ -26,7 +26,11 @@ static int read_job_of_path(struct http_request *r, struct job *ret, struct err 
 	struct uuid id;
 	int rc = front_id(r, &id, e);
 
-	return rc != 0 ? rc : catalog_job(front_catalog(r), id, 0, front_owner(r), http_arena(r), ret, e);
+	if (rc == 0)
+		rc = catalog_job(front_catalog(r), id, 0, front_owner(r), http_arena(r), ret, e);
+	if (rc == 0)
+		engine_progress(front_engine(r), ret, 1);
+	return rc;
 }
 
 /* ---- queueing ---- */
@@ -205,6 +209,7 @@ static void list_jobs(struct http_request *r)
 		front_problem(r, rc, &e);
 		return;
 	}
+	engine_progress(front_engine(r), jobs, n);
 	struct json_out j = json_out(&b);
 	json_obj_open(&j);
 	json_key(&j, "jobs");

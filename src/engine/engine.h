@@ -163,6 +163,10 @@ struct env *engine_env(struct engine *g);
 struct uuid engine_new_id(struct engine *g);
 const uint8_t *engine_cursor_key(struct engine *g); /* 16 bytes, made at start */
 
+/* ---- progress ---- */
+/* Sets `progress` of those of the jobs that run here and whose process told it. Kept in memory alone: it is worth nothing after a restart, which runs the job anew. Any thread. */
+void engine_progress(struct engine *g, struct job *jobs, size_t n);
+
 /* ---- waiting ---- */
 /* Calls `wake` once, on an engine thread, when all jobs of the file (or the one named) are final or the deadline (mono ms of env) has passed. The check at registration is included: a file
  * that is final already wakes at once. The caller then reads the file anew. The memory is the caller's until wake ran. */

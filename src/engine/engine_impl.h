@@ -22,6 +22,8 @@
 #define EVENTS_RING 4096 /* events kept */
 #define EVENTS_RING_BYTES (8u << 20) /* of them */
 #define EVENTS_KEEP_MS 600000 /* they are kept while there are readers, and this long after the last one */
+#define PROGRESS_JOB_MS 1000 /* readers of events are told of one job's progress no more often than this … */
+#define PROGRESS_ALL_MS 250 /* … and of that of all jobs: the ring is there for what becomes of them */
 #define KEY_MAX 255 /* bytes of an Idempotency-Key */
 
 /* A thread that sleeps until it is kicked or a time has come. */
@@ -81,10 +83,13 @@ struct mill_output {
 struct work_job {
 	struct claimed *claimed; /* of the batch's arena */
 	const struct op *op; /* NULL: this server knows it no more */
+	struct work *work; /* it is part of */
 	_Atomic bool cancelled; /* by a client */
 	bool ended; /* its finish was handed in */
 	unsigned place; /* of its op among metrics */
 	int64_t claimed_at;
+	_Atomic unsigned progress; /* ‰, as its process says; 0 = nothing yet */
+	int64_t progress_told_ms; /* mono: when the readers of events were told last; the job thread's */
 	int64_t started_at;
 	struct change finish;
 	struct buf result; /* JSON */
@@ -163,6 +168,7 @@ struct events {
 	pthread_cond_t woken; /* a wake() returned */
 	struct notice *notices, **notices_tail; /* from the committer, not yet events */
 	size_t notices_bytes;
+	int64_t progress_ms; /* mono: when progress was told last, of whatever job */
 	bool lost; /* some were not taken */
 	bool ended; /* nobody joins any more, and all are told to go */
 	struct event_ring ring;
@@ -361,6 +367,8 @@ void events_release(struct engine *g);
 [[nodiscard]] int events_start(struct engine *g, struct err *e);
 /* A group was committed; committer thread, before anything of it is let go. */
 void events_tell(struct engine *g, struct change *const *group, size_t n);
+/* A running job came on: tells it unless it is too soon. Job threads. */
+void events_tell_progress(struct engine *g, struct work_job *j);
 void events_end(struct engine *g); /* first half of a stop: every reader's stream ends */
 void events_stop(struct engine *g);
 

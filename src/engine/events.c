@@ -23,7 +23,7 @@
 #define RETRY_MS 1000 /* a reader that was cut off comes back after this */
 #define FULL_RETRY_S 5
 
-enum notice_kind { NOTICE_STORED, NOTICE_DELETED, NOTICE_ENDED };
+enum notice_kind { NOTICE_STORED, NOTICE_DELETED, NOTICE_ENDED, NOTICE_PROGRESS };
 
 struct notice {
 	struct notice *next;
@@ -32,7 +32,7 @@ struct notice {
 	struct uuid file; /* else */
 	size_t n_owner, n_data;
 	char owner[OWNER_MAX];
-	char data[]; /* STORED: JSON */
+	char data[]; /* STORED, PROGRESS: JSON */
 };
 
 /* A list that grows at its end. */
@@ -131,6 +131,37 @@ void events_tell(struct engine *g, struct change *const *group, size_t n)
 		hand_over(g, &list);
 }
 
+/* False: it is too soon after the last one. */
+static bool may_tell_progress(struct events *v, const struct work_job *j, int64_t now)
+{
+	if (!atomic_load(&v->awake) || now - j->progress_told_ms < PROGRESS_JOB_MS)
+		return false;
+	pthread_mutex_lock(&v->lock);
+	bool may = now - v->progress_ms >= PROGRESS_ALL_MS;
+	if (may)
+		v->progress_ms = now;
+	pthread_mutex_unlock(&v->lock);
+	return may;
+}
+
+/* One that is lost is no gap: the next one says more. It stands before the job's end, which is handed in by the same thread later. */
+void events_tell_progress(struct engine *g, struct work_job *j)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct notices list = {.tail = &list.head};
+	struct json_out out = json_out(&b);
+	struct job job = j->claimed->job;
+	int64_t now = engine_mono(g);
+
+	if (!may_tell_progress(&g->events, j, now))
+		return;
+	j->progress_told_ms = now;
+	job.progress = (int)atomic_load(&j->progress);
+	job_write_progress_json(&out, &job);
+	if (buf_ok(&b) && add_notice(&list, NOTICE_PROGRESS, j->claimed->owner, job.file, buf_str(&b)) != NULL)
+		hand_over(g, &list);
+}
+
 /* ---- from notices to events ---- */
 
 /* Under the lock. Everybody whose place is in the ring's past is woken to be told so. */
@@ -224,6 +255,8 @@ static void publish_all(struct engine *g)
 		struct str owner = {x->owner, x->n_owner};
 		if (x->kind == NOTICE_STORED)
 			publish(g, "file.stored", owner, x->file, (struct str){x->data, x->n_data});
+		else if (x->kind == NOTICE_PROGRESS)
+			publish(g, "job.progress", owner, x->file, (struct str){x->data, x->n_data});
 		else if (x->kind == NOTICE_DELETED)
 			publish_deleted(g, owner, x->file);
 		else

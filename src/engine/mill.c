@@ -80,6 +80,14 @@ static void conclude(struct work *w, struct work_job *j, int code, const struct 
 
 /* ---- one round ---- */
 
+static void came_on(void *arg, unsigned permille)
+{
+	struct work_job *j = arg;
+
+	atomic_store(&j->progress, permille);
+	events_tell_progress(j->work->g, j);
+}
+
 static int prepare(struct round *r, struct work_job *j, struct runner_job *run, struct err *e)
 {
 	struct work *w = r->w;
@@ -89,6 +97,8 @@ static int prepare(struct round *r, struct work_job *j, struct runner_job *run, 
 		return err_set(e, ERR_UNKNOWN_OP, "this server has no such op");
 	*run = (struct runner_job){.op = j->op, .params = c->job.params, .name = c->name, .result = BUF_INIT, .err = ERR_INIT};
 	memcpy(run->sha256, c->sha256, sizeof(run->sha256));
+	run->progress = came_on;
+	run->progress_arg = j;
 	if (j->op->output) {
 		int rc = mill_output_new(&w->output, w->g, c, e);
 		if (rc != 0)
@@ -123,6 +133,7 @@ static void gather(struct round *r)
 		if (j->ended)
 			continue;
 		j->started_at = engine_now(w->g);
+		atomic_store(&j->progress, 0);
 		if (atomic_load(&j->cancelled))
 			rc = ERR_CANCELLED;
 		if (rc == 0)

@@ -331,6 +331,28 @@ bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence)
 	return found;
 }
 
+static unsigned progress_of(const struct scheduler *s, const struct job *job)
+{
+	for (const struct work *w = s->works; w != NULL; w = w->next)
+		for (size_t i = 0; i < w->n; i++)
+			if (uuid_eq(w->jobs[i].claimed->job.id, job->id) && w->jobs[i].claimed->job.fence == job->fence)
+				return atomic_load(&w->jobs[i].progress);
+	return 0;
+}
+
+void engine_progress(struct engine *g, struct job *jobs, size_t n)
+{
+	struct scheduler *s = &g->scheduler;
+
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i].state != JOB_RUNNING)
+			continue;
+		pthread_mutex_lock(&s->lock);
+		jobs[i].progress = (int)progress_of(s, &jobs[i]);
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
 bool scheduler_any_inhand(struct engine *g)
 {
 	struct scheduler *s = &g->scheduler;

@@ -58,6 +58,20 @@ static void write_outputs(struct json_out *j, const struct job *job)
 	json_arr_close(j);
 }
 
+/* A share, as a number from 0 to 1. */
+static void write_progress(struct json_out *j, const struct job *job)
+{
+	char text[16];
+
+	json_key(j, "progress");
+	if (job->state != JOB_RUNNING || job->progress <= 0 || job->progress > PROGRESS_WHOLE) {
+		json_put_null(j);
+		return;
+	}
+	int n = snprintf(text, sizeof(text), job->progress == PROGRESS_WHOLE ? "1" : "0.%03d", job->progress);
+	json_raw(j, (struct str){text, (size_t)n});
+}
+
 void job_write_json(struct json_out *j, const struct job *job)
 {
 	json_obj_open(j);
@@ -82,13 +96,23 @@ void job_write_json(struct json_out *j, const struct job *job)
 	json_ktime(j, "finished_at", job->finished_at);
 	if (job->expires_at)
 		json_ktime(j, "expires_at", job->expires_at);
-	json_key(j, "progress");
-	json_put_null(j);
+	write_progress(j, job);
 	write_raw(j, "result", job->result);
 	write_error(j, job);
 	write_outputs(j, job);
 	if (job->cached)
 		json_kbool(j, "cached", true);
+	json_obj_close(j);
+}
+
+void job_write_progress_json(struct json_out *j, const struct job *job)
+{
+	json_obj_open(j);
+	write_id(j, "id", job->id);
+	write_id(j, "file", job->file);
+	json_kstr(j, "op", job->op);
+	json_kcstr(j, "state", job_state_name(job->state));
+	write_progress(j, job);
 	json_obj_close(j);
 }
 

@@ -22,6 +22,7 @@
 #define PRIORITY_MAX 7
 #define PRIORITY_DEFAULT 3
 #define MAX_ATTEMPTS_DEFAULT 3
+#define PROGRESS_WHOLE 1000 /* ‰ */
 #define LOSSES_MAX 3 /* lost workers until quarantine */
 
 /* The life of a job. Kept as these numbers in the catalogue: never renumber.
@@ -79,6 +80,7 @@ struct job {
 	struct str result; /* JSON object text such as {"md5":"…"}; p NULL when none */
 	int error; /* ERR_… code, 0 when none */
 	struct str error_detail;
+	int progress; /* ‰ that are done, as a running job's process told; 0 = not known. In no catalogue: engine_progress() sets it */
 	bool cached; /* answered from an earlier identical job */
 	bool own_name; /* to be added: its output holds the input's name, so only work done before on the same file is the same work */
 	struct uuid after; /* the job whose first output this one works on; zero = it works on the file */
@@ -113,6 +115,7 @@ struct file {
 
 /* The JSON objects of API.md. */
 void job_write_json(struct json_out *j, const struct job *job);
+void job_write_progress_json(struct json_out *j, const struct job *job); /* the event job.progress: id, file, op, progress */
 void file_write_json(struct json_out *j, const struct file *f);
 
 /* List parameters shared by every list. */

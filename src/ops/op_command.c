@@ -245,6 +245,17 @@ static int read_limits(struct op_command *c, json_t *declaration, const struct p
 	return r;
 }
 
+static int read_progress(struct op_command *c, json_t *declaration, const struct place *outer, struct err *e)
+{
+	struct place p = place_in(outer, ".progress");
+	json_t *v = json_object_get(declaration, "progress");
+
+	if (v && !json_is_boolean(v))
+		return bad_place(e, &p, "must be true or false");
+	c->progress = json_is_true(v);
+	return 0;
+}
+
 /* Results are kept by op, version and parameters, so another declaration must be another version: a checksum of all that bears upon the output. `version` is in it too, for a
  * program that was replaced under its name. */
 static int read_version(struct op *op, json_t *declaration, const struct place *outer, struct err *e)
@@ -272,8 +283,8 @@ static int read_version(struct op *op, json_t *declaration, const struct place *
 
 int op_command_read(struct op *ret, const char *name, json_t *declaration, const struct place *p, struct arena *a, struct err *e)
 {
-	static const char *const members[] = {"argv",      "params",   "summary",    "suffix", "output_types", "version", "memory",
-					      "wall_time", "cpu_time", "output_max", NULL};
+	static const char *const members[] = {"argv",   "params",    "summary",  "suffix",     "output_types", "version",
+					      "memory", "wall_time", "cpu_time", "output_max", "progress",     NULL};
 	struct op_command *c = arena_alloc(a, sizeof(*c));
 	struct op op = {.kind = OP_COMMAND, .output = true, .command = c};
 	struct place params = place_in(p, ".params");
@@ -302,6 +313,8 @@ int op_command_read(struct op *ret, const char *name, json_t *declaration, const
 		r = read_types(&op, json_object_get(declaration, "output_types"), p, a, e);
 	if (r == 0)
 		r = read_limits(c, declaration, p, e);
+	if (r == 0)
+		r = read_progress(c, declaration, p, e);
 	if (r == 0)
 		r = read_version(&op, declaration, p, e);
 	if (r == 0)

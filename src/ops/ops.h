@@ -61,6 +61,7 @@ struct op_command {
 					      `{{` and `}}` are braces. A word stays one word, whatever the value is. */
 	int64_t wall_ms, cpu_s; /* 0 = the runner's */
 	uint64_t memory, output_max; /* bytes, 0 = the runner's */
+	bool progress; /* tells how far it is, through descriptor 3 */
 };
 
 #define OPS_MAX                                                                                                                            \

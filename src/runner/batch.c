@@ -192,6 +192,8 @@ static int command_params(struct buf *ret, const struct runner_job *job, struct 
 	for (size_t i = 0; i < n; i++)
 		json_cstr(&j, words[i]);
 	json_arr_close(&j);
+	if (job->op->command->progress)
+		json_kbool(&j, "progress", true);
 	json_obj_close(&j);
 	return 0;
 }

@@ -149,6 +149,10 @@ static int take_messages(struct drive *d, struct err *e)
 			return misbehaved(e, "sent a message that is too large, or descriptors");
 		if (got <= 0)
 			return judge_end(d, e);
+		if ((r = progress_take(d, d->child->room, (size_t)got, e)) < 0)
+			return r;
+		if (r > 0)
+			continue; /* what is promised moves no deadline */
 		if ((r = answers_take(d, d->child->room, (size_t)got, e)) < 0)
 			return r;
 		if (d->answered == before)
@@ -221,6 +225,7 @@ int drive_run(struct drive *d, struct err *e)
 	int r;
 
 	begin_deadline(d);
+	d->began_ms = sealed_now_ms();
 	for (;;) {
 		int64_t until = d->deadline_ms < tick_ms ? d->deadline_ms : tick_ms;
 

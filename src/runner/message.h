@@ -3,7 +3,7 @@
  *	server ──► zygote    struct zygote_request + [child's end of its channel, child's end of its status socket]
  *	zygote ──► server    on the status socket: struct child_started + [pidfd]; later struct child_ended; its end without one: the zygote died
  *	server ──► child     struct runner_batch, its requests, their texts + [descriptors]
- *	child  ──► server    one or more struct runner_answer with their texts; or one struct runner_refusal, its last word
+ *	child  ──► server    one or more struct runner_answer with their texts; or one struct runner_refusal, its last word; struct runner_progress now and then before them
  *
  * The server checks every field of what a child says. Children check what the server says too, to fail early. */
 #ifndef FILEMILL_RUNNER_MESSAGE_H
@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define RUNNER_MAGIC 0x464d5231u /* "FMR1": grows with every change here */
+#define RUNNER_MAGIC 0x464d5232u /* "FMR2": grows with every change here */
 #define RUNNER_OP_NAME_MAX 40 /* bytes */
 #define RUNNER_TEXT_MAX (64u << 10) /* params and names of one batch */
 #define RUNNER_RESULT_MAX (16u << 10) /* bytes of one result */
@@ -65,7 +65,7 @@ struct runner_batch {
 struct runner_request {
 	uint64_t serial; /* 1 more than the request before it on this channel; the answer repeats it */
 	char op[RUNNER_OP_NAME_MAX];
-	uint32_t params_at, params_len; /* in the texts. For a command: {"argv":["…",…]} */
+	uint32_t params_at, params_len; /* in the texts. For a command: {"argv":["…",…],"progress":true} */
 	uint32_t name_at, name_len;
 	int32_t input; /* index of a descriptor: a regular file or a memfd with all seals */
 	int32_t output; /* index of a pipe's writing end; -1 = none */
@@ -80,6 +80,15 @@ struct runner_answer {
 	uint64_t serial;
 	uint64_t output_size; /* bytes written to the pipe, which was closed before this was sent */
 	uint32_t result_len, detail_len; /* texts that follow */
+};
+
+#define RUNNER_PROGRESS 0x464d5250u /* "FMRP": a message of its own, never with answers */
+#define RUNNER_PROGRESS_MS 200 /* a child leaves this between two of them … */
+#define RUNNER_PROGRESS_BURST 16 /* … and who sends this many more than that would make misbehaves */
+struct runner_progress {
+	uint32_t magic;
+	uint32_t permille; /* of the work that is done, at most 1000 */
+	uint64_t serial; /* of a request without an answer */
 };
 
 #define RUNNER_REFUSED 0x464d5258u /* "FMRX" in the magic: a system call was refused */

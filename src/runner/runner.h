@@ -93,6 +93,9 @@ struct runner_job {
 	/* Gets the output's bytes in order, on the calling thread; never more than the limit. An error ends the job with that code. NULL when the op makes none. */
 	int (*output)(void *arg, const void *data, size_t n, struct err *e);
 	void *output_arg;
+	/* Told how many ‰ are done, now and then, on the calling thread; never fewer than before of the same process. NULL: nobody wants to know. */
+	void (*progress)(void *arg, unsigned permille);
+	void *progress_arg;
 	/* out */
 	int code; /* 0, or what became of it; always set */
 	struct err err;

@@ -8,6 +8,7 @@
  *	batch.c         jobs → one message with descriptors
  *	drive.c         one batch on one child: waits for answers, output, the end, the deadline
  *	answers.c       one message of a child → answers, or the reason why it cannot be right
+ *	progress.c      how far a child says it is
  *	blame.c         how a child ended → what becomes of its job */
 #ifndef FILEMILL_RUNNER_SEALED_IMPL_H
 #define FILEMILL_RUNNER_SEALED_IMPL_H
@@ -145,6 +146,10 @@ struct drive {
 	int output; /* as in the batch; borrowed */
 	bool output_ended;
 	uint64_t output_said; /* by the answer */
+	int64_t began_ms;
+	unsigned progresses; /* messages of progress so far */
+	unsigned permille; /* by the last one … */
+	size_t progress_of; /* … of this job */
 	int64_t deadline_ms;
 	bool stopped; /* the watcher said so: no job of the call goes on */
 };
@@ -154,6 +159,9 @@ struct drive {
 
 /* Takes one message of a child: fills in jobs from d->answered on. 0, or ERR_RUNNER_MISBEHAVED; ERR_SEAL_VIOLATION for a refusal. */
 [[nodiscard]] int answers_take(struct drive *d, const char *message, size_t len, struct err *e);
+
+/* progress.c: takes one message of progress: 1 when it was one, 0 when it is none. ERR_RUNNER_MISBEHAVED for one that cannot be right, or too many. */
+[[nodiscard]] int progress_take(struct drive *d, const char *message, size_t len, struct err *e);
 
 /* The code for the jobs of a child that has ended, or is orphaned, without an answer. */
 int blame_ended(const struct sealed_child *c, struct err *e);

@@ -3,15 +3,19 @@ import gzip
 import json
 
 import pytest
+import requests
 
 from harness.data import random_bytes, sha256
-from harness.server import Server
+from harness.server import Server, eventually
 
 COMMANDS = {
 	"upper": {"argv": ["/usr/bin/tr", "a-z", "A-Z"], "output_types": ["text/plain"], "suffix": ".loud"},
 	"say": {"argv": ["/usr/bin/printf", "%s|", "{what}", "{{what}}"], "params": {"what": {"type": "string", "pattern": "[^[:cntrl:]]{0,40}", "default": "a b"}}},
 	"copy": {"argv": ["/bin/cat"]},
 	"complain": {"argv": ["/bin/sh", "-c", "echo out; echo oh no >&2; exit 3"]},
+	"tells": {"argv": ["/bin/sh", "-c", "echo junk >&3; echo 1e9 >&3; echo -3 >&3; echo 0.25 >&3; sleep 2; echo 75% >&3; sleep 2; echo out"], "progress": True},
+	"floods": {"argv": ["/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo 0.5 >&3; i=$((i+1)); done; echo out"], "progress": True},
+	"silent": {"argv": ["/bin/sh", "-c", "echo 0.5 2>/dev/null >&3 || echo closed"]},
 	"endless": {"argv": ["/bin/sleep", "1000"], "wall_time": "300ms"},
 }
 
@@ -85,3 +89,43 @@ def test_commands_and_pipelines_stand_among_the_ops(mill):
 	ops = {o["name"]: o for o in answer["ops"]}
 	assert set(COMMANDS) <= set(ops) and ops["upper"]["kind"] == "command"
 	assert [p["name"] for p in answer["pipelines"]] == ["loud"]
+
+
+def test_a_command_tells_its_progress(mill):
+	job = mill.upload(b"x", query="ops=tells")["jobs"][0]
+	told = set()
+
+	def over():
+		now = mill.get(f"/v1/jobs/{job['id']}").json()
+		told.add((now["state"], now["progress"]))
+		return now["state"] == "succeeded"
+	eventually(over)
+	assert {p for state, p in told if state == "running"} <= {None, 0.25, 0.75} and ("running", 0.25) in told, told
+	assert ("succeeded", None) in told # what is done has no progress
+
+
+def test_a_flood_of_progress_harms_nothing(mill):
+	job, = run(mill, b"f", "ops=floods")
+	assert output(mill, job) == b"out\n"
+
+
+def test_a_command_that_does_not_declare_it_has_no_such_descriptor(mill):
+	job, = run(mill, b"s", "ops=silent")
+	assert output(mill, job) == b"closed\n"
+
+
+def test_the_event_stream_tells_progress(mill):
+	with requests.get(mill.base + "/v1/events", stream=True, timeout=30) as r:
+		lines = r.iter_lines(decode_unicode=True)
+		assert next(lines).startswith("retry:")
+		file = mill.upload(b"e", query="ops=tells")
+		name, told = None, []
+		for line in lines:
+			if line.startswith("event: "):
+				name = line[7:]
+			elif line.startswith("data: ") and name == "job.progress":
+				told.append(json.loads(line[6:]))
+			if line.startswith("data: ") and name == "job.succeeded":
+				break
+	assert told and {t["id"] for t in told} == {file["jobs"][0]["id"]}
+	assert all(t["file"] == file["id"] and t["op"] == "tells" and t["state"] == "running" and t["progress"] in (0.25, 0.75) for t in told), told

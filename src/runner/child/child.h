@@ -28,6 +28,10 @@ struct sealed_job {
 	uint64_t written; /* bytes */
 	struct runner_limits limits;
 	struct buf result; /* the op writes a JSON object */
+	/* where and as what progress is told: as sealed_next() gives the input. told_ms 0: it is not */
+	int channel;
+	uint64_t serial;
+	int64_t told_ms;
 	/* io.c's; all zero at the start */
 	unsigned also; /* bit 1u << digest_algo: computed in the same pass as the check; the loop's digests */
 	bool checking, checked;
@@ -104,6 +108,12 @@ struct stat;
 [[nodiscard]] int sealed_fstat(int fd, struct stat *ret);
 /* POLICY_MANY serves job after job: gives the next one its CPU seconds (RLIMIT_CPU counts from the process's start). Past them: SIGXCPU. */
 void sealed_cpu_budget(int64_t cpu_s);
+
+/* ---- progress ---- */
+
+int64_t child_now_ms(void); /* CLOCK_MONOTONIC */
+/* Tells it when RUNNER_PROGRESS_MS have passed since *told_ms, which becomes now; else does nothing. A server that takes nothing is not waited for. */
+void progress_tell(int channel, uint64_t serial, int64_t *told_ms, unsigned permille);
 
 /* ---- the child ---- */
 

@@ -26,6 +26,7 @@
 
 #define ARGUMENTS_MAX 64 /* words; the op table's OP_ARGV_MAX */
 #define SUPERVISOR_MEMORY (4ull << 30) /* bytes of address space: the zygote's libraries are in it; the program gets its own limit */
+#define TOLD_FD 4 /* in the program until it is executed */
 #define STATUS_NOT_FOUND 127 /* as shells say it */
 #define STATUS_NOT_EXECUTABLE 126
 enum { EXIT_DONE = 0, EXIT_BAD_BATCH = 70, EXIT_CHANNEL = 71, EXIT_MEMORY = 72 }; /* seen in child_ended only */
@@ -40,6 +41,7 @@ struct command {
 	struct runner_request request;
 	json_t *params; /* keeps the words alive */
 	char *argv[ARGUMENTS_MAX + 1];
+	bool progress; /* the program tells it */
 	int input, output; /* output -1: none */
 	volatile pid_t *shared_program; /* without namespaces: where the outer process reads the program's id */
 	struct command_run run;
@@ -54,6 +56,7 @@ static void take_words(struct command *c, struct str params)
 	if (json_read(&c->params, params, NULL) < 0)
 		_exit(EXIT_BAD_BATCH);
 	words = json_object_get(c->params, "argv");
+	c->progress = json_is_true(json_object_get(c->params, "progress"));
 	if (json_array_size(words) == 0 || json_array_size(words) > ARGUMENTS_MAX)
 		_exit(EXIT_BAD_BATCH);
 	for (size_t i = 0; i < json_array_size(words); i++) {
@@ -224,12 +227,13 @@ static void reset_signals(void)
 }
 
 /* Between fork and exec. What goes wrong is told through `told` as an errno; exec closes it. */
-static _Noreturn void program_run(const struct command *c, int out, int errors, int told)
+static _Noreturn void program_run(const struct command *c, int out, int errors, int progress, int told)
 {
-	int error = 0;
+	int error = 0, first_unused = COMMAND_PROGRESS_FD + (progress >= 0), tell = fcntl(told, F_DUPFD_CLOEXEC, TOLD_FD + 1);
 
 	if (dup2(c->input, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0 ||
-	    dup3(told, RUNNER_ZYGOTE_FD, O_CLOEXEC) < 0 || close_range(RUNNER_ZYGOTE_FD + 1, ~0u, 0) != 0)
+	    (progress >= 0 && dup2(progress, COMMAND_PROGRESS_FD) < 0) || dup3(tell, TOLD_FD, O_CLOEXEC) < 0 ||
+	    (first_unused < TOLD_FD && close_range((unsigned)first_unused, TOLD_FD - 1, 0) != 0) || close_range(TOLD_FD + 1, ~0u, 0) != 0)
 		_exit(STATUS_NOT_EXECUTABLE);
 	setsid();
 	reset_signals();
@@ -242,7 +246,7 @@ static _Noreturn void program_run(const struct command *c, int out, int errors, 
 		execve(c->argv[0], c->argv, (char *const *)(uintptr_t)environment);
 		error = errno;
 	}
-	[[maybe_unused]] int r = fd_write_all(RUNNER_ZYGOTE_FD, &error, sizeof(error));
+	[[maybe_unused]] int r = fd_write_all(TOLD_FD, &error, sizeof(error));
 	_exit(STATUS_NOT_EXECUTABLE);
 }
 
@@ -254,7 +258,7 @@ static int system_error(struct err *e, const char *call)
 /* The program runs, or *ret_error says why it does not. */
 static int start(struct command *c, int *ret_error, struct err *e)
 {
-	CLEANUP(fd_close) int out = -1, errors = -1, told = -1, hear = -1;
+	CLEANUP(fd_close) int out = -1, errors = -1, progress = -1, told = -1, hear = -1;
 	int pair[2], error = 0;
 
 	if (pipe2(pair, O_CLOEXEC) != 0)
@@ -265,13 +269,19 @@ static int start(struct command *c, int *ret_error, struct err *e)
 		return system_error(e, "pipe2");
 	c->run.errors = pair[0];
 	errors = pair[1];
+	if (c->progress) {
+		if (pipe2(pair, O_CLOEXEC) != 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0)
+			return system_error(e, "pipe2");
+		c->run.progress = pair[0];
+		progress = pair[1];
+	}
 	if (pipe2(pair, O_CLOEXEC) != 0)
 		return system_error(e, "pipe2");
 	hear = pair[0];
 	told = pair[1];
 	c->run.program = fork();
 	if (c->run.program == 0)
-		program_run(c, out, errors, told);
+		program_run(c, out, errors, progress, told);
 	if (c->shared_program)
 		*c->shared_program = c->run.program;
 	if (c->run.program < 0)
@@ -334,6 +344,8 @@ static _Noreturn void supervise(struct command *c, int world, struct err *e)
 	if (error != 0)
 		answer_not_started(c, error);
 	c->run.output = c->output;
+	c->run.channel = c->channel;
+	c->run.serial = c->request.serial;
 	c->run.limits = &c->request.limits;
 	c->run.namespaces = c->world.namespaces;
 	command_watch(&c->run);
@@ -377,8 +389,12 @@ void command_run(int channel, const struct seal *s, unsigned may_lack, const str
 	sigset_t set;
 	int r;
 
-	c = (struct command){
-		.channel = channel, .seal = s, .may_lack = may_lack, .input = -1, .output = -1, .run = {.from = -1, .errors = -1}};
+	c = (struct command){.channel = channel,
+			     .seal = s,
+			     .may_lack = may_lack,
+			     .input = -1,
+			     .output = -1,
+			     .run = {.from = -1, .errors = -1, .progress = -1}};
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);

@@ -44,6 +44,19 @@ void command_tail_add(struct command_tail *t, const char *p, size_t n);
 /* As valid UTF-8 on whole characters; what is no text, and every control but tab and the ends of lines, becomes U+FFFD. */
 void command_tail_write(const struct command_tail *t, struct buf *out);
 
+/* ---- command_progress.c ---- */
+
+#define COMMAND_PROGRESS_FD 3 /* where the program writes it, when its declaration says that it does */
+
+/* What a program says of its progress: lines such as 0.25 or 25%. */
+struct command_progress {
+	char line[32];
+	size_t n; /* of the line under way; more than fits: it is none */
+	unsigned permille; /* of the last line that was one */
+};
+/* Takes some bytes; true when they brought a number. What is none is passed over. */
+bool command_progress_add(struct command_progress *p, const char *text, size_t n);
+
 /* ---- command_watch.c ---- */
 
 /* A program that runs, and what becomes of it. */
@@ -52,6 +65,9 @@ struct command_run {
 	bool namespaces; /* whom to kill in the end: everybody, or whoever descends from here */
 	pid_t outer; /* without namespaces: the parent, with whom everything has to end */
 	int from, errors; /* reading ends of its standard output and error */
+	int progress; /* of what it says of its progress; -1: nothing */
+	int channel; /* where that is told … */
+	uint64_t serial; /* … as what */
 	int output; /* the job's pipe; -1: what the program writes is dropped */
 	const struct runner_limits *limits;
 	/* out */

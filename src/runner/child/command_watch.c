@@ -17,7 +17,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PIECE (64u << 10)
@@ -26,6 +25,9 @@ struct watch {
 	struct command_run *r;
 	int signals; /* SIGCHLD; and SIGTERM, when the outer process has died */
 	int64_t looked_ms; /* when memory was added up last */
+	int64_t progress_ms; /* when its progress was looked at last */
+	int64_t told_ms; /* and told */
+	struct command_progress said;
 	bool ended; /* the program, and everybody else with it */
 	size_t at, n; /* bytes of the piece that the job's pipe has not taken yet */
 	char piece[PIECE];
@@ -142,11 +144,8 @@ static uint64_t memory_of_all(bool shares)
  * which counts pages that several processes share several times, is too high. */
 static void look_at_memory(struct watch *w)
 {
-	struct timespec t;
-	int64_t now_ms;
+	int64_t now_ms = child_now_ms();
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	now_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 	if (now_ms - w->looked_ms < COMMAND_LOOK_MS)
 		return;
 	w->looked_ms = now_ms;
@@ -204,6 +203,24 @@ static void give_output(struct watch *w)
 	w->r->written += (uint64_t)n;
 }
 
+/* Looked at now and then, however fast it is written: the pipe is bounded, and who fills it waits. */
+static void take_progress(struct watch *w)
+{
+	char text[4096];
+	int64_t now = child_now_ms();
+
+	if (w->r->progress < 0 || now - w->progress_ms < COMMAND_LOOK_MS)
+		return;
+	w->progress_ms = now;
+	ssize_t n = read(w->r->progress, text, sizeof(text));
+	if (n > 0) {
+		if (command_progress_add(&w->said, text, (size_t)n))
+			progress_tell(w->r->channel, w->r->serial, &w->told_ms, w->said.permille);
+	} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+		fd_close(&w->r->progress);
+	}
+}
+
 /* ---- the loop ---- */
 
 static void step(struct watch *w)
@@ -217,8 +234,10 @@ static void step(struct watch *w)
 	};
 	int n = poll(fds, ARRAY_LEN(fds), w->ended ? -1 : COMMAND_LOOK_MS);
 
-	if (!w->ended)
+	if (!w->ended) {
 		look_at_memory(w);
+		take_progress(w);
+	}
 	if (n <= 0 || r->code != 0)
 		return;
 	if (fds[1].revents != 0)
@@ -248,5 +267,6 @@ void command_watch(struct command_run *r)
 	while (r->code == 0 && (!w.ended || r->from >= 0 || r->errors >= 0 || w.n > 0))
 		step(&w);
 	fd_close(&r->output);
+	fd_close(&r->progress);
 	fd_close(&w.signals);
 }

@@ -71,6 +71,8 @@ int sealed_next(struct sealed_job *j, const void **ret, size_t *ret_n, struct er
 		return r;
 	digest_set_update(j->check, j->piece, n);
 	j->at += n;
+	if (j->told_ms != 0)
+		progress_tell(j->channel, j->serial, &j->told_ms, (unsigned)(j->at * 1000 / j->size));
 	*ret = j->piece;
 	*ret_n = n;
 	return 1;
@@ -98,6 +100,7 @@ int sealed_all(struct sealed_job *j, const void **ret, struct err *e)
 		err_set(e, ERR_LIMIT_MEMORY, "the input is larger than this op may hold in memory");
 		return err_limit(e, (int64_t)(j->limits.memory / ALL_SHARE));
 	}
+	j->told_ms = 0; /* the work only begins when all is read */
 	if ((r = sealed_check(j, e)) < 0)
 		return r;
 	if (j->size == 0) {

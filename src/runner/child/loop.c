@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_LATE_MS 10 /* the server's deadline counts from the last answer: collecting them must not look like standing still */
@@ -58,14 +57,6 @@ int loop_prepare(struct err *e)
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void send_answers(struct loop *l)
 {
 	if (!buf_ok(&l->answers))
@@ -73,7 +64,7 @@ static void send_answers(struct loop *l)
 	if (l->answers.len > 0 && message_send(l->channel, l->answers.p, l->answers.len, NULL, 0) < 0)
 		_exit(EXIT_CHANNEL);
 	buf_reset(&l->answers);
-	l->sent_ms = now_ms();
+	l->sent_ms = child_now_ms();
 }
 
 static void answer(struct loop *l, uint64_t serial, int code, struct str result, const struct err *e)
@@ -145,7 +136,7 @@ static struct str text_of(const struct batch *b, uint32_t at, uint32_t len)
 /* This process has one thread: it cannot have used more processor time than time has passed. */
 static void renew_budget(struct loop *l, int64_t cpu_s)
 {
-	int64_t now = now_ms();
+	int64_t now = child_now_ms();
 
 	if (l->policy != POLICY_MANY || (cpu_s == l->budget_s && now - l->budget_ms < BUDGET_MS))
 		return;
@@ -167,6 +158,9 @@ static void prepare_job(struct loop *l, const struct batch *b, const struct runn
 	memcpy(j->sha256, q->sha256, sizeof(j->sha256));
 	j->output_fd = q->output >= 0 ? b->fds[q->output] : -1;
 	j->limits = q->limits;
+	j->channel = l->channel;
+	j->serial = q->serial;
+	j->told_ms = q->size > SEALED_PIECE ? child_now_ms() : 0;
 	renew_budget(l, q->limits.cpu_s);
 }
 
@@ -208,7 +202,7 @@ static size_t run_digests(struct loop *l, const struct batch *b, size_t first)
 			_exit(EXIT_MEMORY);
 		answer(l, b->requests[first + i].serial, r, buf_str(&l->job.result), &e);
 	}
-	if (now_ms() - l->sent_ms >= ANSWER_LATE_MS)
+	if (child_now_ms() - l->sent_ms >= ANSWER_LATE_MS)
 		send_answers(l);
 	return n;
 }
@@ -247,7 +241,7 @@ static void run_sealed(struct loop *l, struct batch *b, const struct runner_requ
 
 static void run_batch(struct loop *l, struct batch *b)
 {
-	l->sent_ms = now_ms();
+	l->sent_ms = child_now_ms();
 	for (size_t i = 0; i < b->head.n;) {
 		if (digest_op(&b->requests[i])) {
 			i += run_digests(l, b, i);

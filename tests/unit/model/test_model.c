@@ -276,6 +276,32 @@ static void a_file_is_written_as_the_api_says(void **state)
 		"\"result\":{\"md5\":\"aa\"},\"error\":null,\"outputs\":[]}]}");
 }
 
+static void progress_is_a_share_and_told_of_running_jobs_only(void **state)
+{
+	static const struct {
+		enum job_state state;
+		int progress;
+		const char *told;
+	} CASES[] = {
+		{JOB_RUNNING, 0, "\"progress\":null}"},     {JOB_RUNNING, 1, "\"progress\":0.001}"},
+		{JOB_RUNNING, 420, "\"progress\":0.420}"},  {JOB_RUNNING, 999, "\"progress\":0.999}"},
+		{JOB_RUNNING, 1000, "\"progress\":1}"},     {JOB_RUNNING, 1001, "\"progress\":null}"},
+		{JOB_RUNNING, -1, "\"progress\":null}"},    {JOB_QUEUED, 420, "\"progress\":null}"},
+		{JOB_SUCCEEDED, 420, "\"progress\":null}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+		CLEANUP(buf_release) struct buf out = BUF_INIT;
+		struct json_out j = json_out(&out);
+		const struct job job = {.op = STR("gzip"), .state = CASES[i].state, .progress = CASES[i].progress};
+		size_t n = strlen(CASES[i].told);
+
+		job_write_progress_json(&j, &job);
+		assert_true(buf_ok(&out) && out.len > n);
+		assert_memory_equal(out.p + out.len - n, CASES[i].told, n);
+	}
+}
+
 static void a_failed_job_shows_code_and_detail_and_a_cached_one_says_so(void **state)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT;
@@ -415,6 +441,7 @@ int main(void)
 		cmocka_unit_test(labels_that_are_not_allowed_are_refused),
 		cmocka_unit_test(labels_have_limits),
 		cmocka_unit_test(a_file_is_written_as_the_api_says),
+		cmocka_unit_test(progress_is_a_share_and_told_of_running_jobs_only),
 		cmocka_unit_test(a_failed_job_shows_code_and_detail_and_a_cached_one_says_so),
 		cmocka_unit_test(outputs_are_written_with_their_addresses),
 		cmocka_unit_test(a_held_job_names_the_one_before_it_and_no_time),

@@ -238,6 +238,75 @@ static int evil_closed(struct sealed_job *j, struct err *e)
 	return evil_hang(j, e);
 }
 
+/* ---- progress ---- */
+
+static void say_progress(unsigned permille, uint64_t serial)
+{
+	const struct runner_progress p = {.magic = RUNNER_PROGRESS, .permille = permille, .serial = serial};
+
+	say(&p, sizeof(p));
+}
+
+static _Noreturn int evil_progress_flood(struct sealed_job *j, struct err *e)
+{
+	for (;;)
+		say_progress(500, FIRST);
+}
+
+static int evil_progress_more(struct sealed_job *j, struct err *e)
+{
+	say_progress(1001, FIRST);
+	return evil_hang(j, e);
+}
+
+static int evil_progress_negative(struct sealed_job *j, struct err *e)
+{
+	say_progress((unsigned)-1, FIRST);
+	return evil_hang(j, e);
+}
+
+static int evil_progress_before(struct sealed_job *j, struct err *e)
+{
+	say_progress(1, FIRST - 1);
+	return evil_hang(j, e);
+}
+
+static int evil_progress_beyond(struct sealed_job *j, struct err *e)
+{
+	say_progress(1, FIRST + 1);
+	return evil_hang(j, e);
+}
+
+static int evil_progress_half(struct sealed_job *j, struct err *e)
+{
+	const struct runner_progress p = {.magic = RUNNER_PROGRESS, .serial = FIRST};
+
+	say(&p, sizeof(p) - 1);
+	return evil_hang(j, e);
+}
+
+/* Behind its answer. */
+static _Noreturn int evil_progress_late(struct sealed_job *j, struct err *e)
+{
+	struct runner_answer a = fine_answer();
+	char message[sizeof(a) + 2];
+
+	memcpy(message, &a, sizeof(a));
+	memcpy(message + sizeof(a), "{}", 2);
+	say(message, sizeof(message));
+	say_progress(1000, FIRST);
+	_exit(0);
+}
+
+/* Promises for ever. */
+static _Noreturn int evil_progress_only(struct sealed_job *j, struct err *e)
+{
+	for (unsigned n = 0;; n++) {
+		say_progress(n % 1001, FIRST);
+		poll(NULL, 0, 100);
+	}
+}
+
 /* ---- results ---- */
 
 static int evil_not_json(struct sealed_job *j, struct err *e)
@@ -433,6 +502,30 @@ static int good_once_output(struct sealed_job *j, struct err *e)
 	return 0;
 }
 
+/* Forwards, backwards, and the same again: nothing that could not be. */
+static int good_progress(struct sealed_job *j, struct err *e)
+{
+	static const unsigned said[] = {100, 300, 200, 300, 0, 1000, 1000};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		say_progress(said[i], FIRST);
+	buf_add_cstr(&j->result, "{}");
+	return 0;
+}
+
+/* Reads its input slowly enough for the progress of reading to be told. */
+static int good_slowly(struct sealed_job *j, struct err *e)
+{
+	const void *piece;
+	size_t n;
+	int r;
+
+	while ((r = sealed_next(j, &piece, &n, e)) > 0)
+		poll(NULL, 0, RUNNER_PROGRESS_MS + 10);
+	buf_add_cstr(&j->result, "{}");
+	return r;
+}
+
 /* What its input's descriptor lets it do. */
 static int good_rights(struct sealed_job *j, struct err *e)
 {
@@ -454,27 +547,58 @@ static int good_rights(struct sealed_job *j, struct err *e)
 	}
 
 static const struct sealed_op *const ops[] = {
-	ONCE(evil_exit0),         ONCE(evil_exit3),
-	ONCE(evil_abort),         ONCE(evil_segfault),
-	ONCE(evil_stack),         ONCE(evil_hang),
-	ONCE(evil_busy),          ONCE(evil_socket),
-	ONCE(evil_garbage),       ONCE(evil_empty),
-	ONCE(evil_half),          ONCE(evil_huge),
-	ONCE(evil_beyond),        ONCE(evil_serial),
-	ONCE(evil_large),         ONCE(evil_flood),
-	ONCE(evil_code),          ONCE(evil_positive),
-	ONCE(evil_detail),        ONCE(evil_refusal),
-	ONCE(evil_invented),      ONCE(evil_twice),
-	ONCE(evil_twice_in_one),  ONCE(evil_descriptors),
-	ONCE(evil_closed),        ONCE(evil_not_json),
-	ONCE(evil_array),         ONCE(evil_utf8),
-	ONCE(evil_deep),          ONCE(evil_too_much),
-	ONCE(evil_too_much_said), ONCE(evil_shorter),
-	ONCE(evil_longer),        ONCE(evil_early),
-	ONCE(evil_growing),       ONCE(evil_dripping),
-	ONCE(evil_open),          ONCE(evil_growing_nowhere),
-	ONCE(good_copy),          MANY(good_or_not),
-	MANY(good_once),          MANY(good_once_output),
+	ONCE(evil_progress_flood),
+	ONCE(evil_progress_more),
+	ONCE(evil_progress_negative),
+	ONCE(evil_progress_before),
+	ONCE(evil_progress_beyond),
+	ONCE(evil_progress_half),
+	ONCE(evil_progress_late),
+	ONCE(evil_progress_only),
+	ONCE(good_progress),
+	ONCE(good_slowly),
+	ONCE(evil_exit0),
+	ONCE(evil_exit3),
+	ONCE(evil_abort),
+	ONCE(evil_segfault),
+	ONCE(evil_stack),
+	ONCE(evil_hang),
+	ONCE(evil_busy),
+	ONCE(evil_socket),
+	ONCE(evil_garbage),
+	ONCE(evil_empty),
+	ONCE(evil_half),
+	ONCE(evil_huge),
+	ONCE(evil_beyond),
+	ONCE(evil_serial),
+	ONCE(evil_large),
+	ONCE(evil_flood),
+	ONCE(evil_code),
+	ONCE(evil_positive),
+	ONCE(evil_detail),
+	ONCE(evil_refusal),
+	ONCE(evil_invented),
+	ONCE(evil_twice),
+	ONCE(evil_twice_in_one),
+	ONCE(evil_descriptors),
+	ONCE(evil_closed),
+	ONCE(evil_not_json),
+	ONCE(evil_array),
+	ONCE(evil_utf8),
+	ONCE(evil_deep),
+	ONCE(evil_too_much),
+	ONCE(evil_too_much_said),
+	ONCE(evil_shorter),
+	ONCE(evil_longer),
+	ONCE(evil_early),
+	ONCE(evil_growing),
+	ONCE(evil_dripping),
+	ONCE(evil_open),
+	ONCE(evil_growing_nowhere),
+	ONCE(good_copy),
+	MANY(good_or_not),
+	MANY(good_once),
+	MANY(good_once_output),
 	MANY(good_rights),
 };
 

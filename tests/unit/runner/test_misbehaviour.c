@@ -57,6 +57,15 @@ static const struct misdeed misdeeds[] = {
 	{"sends a result that is not UTF-8", "evil_utf8", ERR_RUNNER_MISBEHAVED, "not JSON"},
 	{"sends a result of thousands of levels", "evil_deep", ERR_RUNNER_MISBEHAVED, "not JSON"},
 	{"claims an output that was not asked for", "evil_growing_nowhere", ERR_RUNNER_MISBEHAVED, "not asked"},
+	{"tells its progress without end", "evil_progress_flood", ERR_RUNNER_MISBEHAVED, "too often"},
+	{"has done more than all", "evil_progress_more", ERR_RUNNER_MISBEHAVED, "more than all"},
+	{"has done less than nothing", "evil_progress_negative", ERR_RUNNER_MISBEHAVED, "more than all"},
+	{"tells the progress of a job before", "evil_progress_before", ERR_RUNNER_MISBEHAVED, "not asked"},
+	{"tells the progress of a job to come", "evil_progress_beyond", ERR_RUNNER_MISBEHAVED, "not asked"},
+	{"tells half its progress", "evil_progress_half", ERR_RUNNER_MISBEHAVED, "wrong length"},
+	{"tells its progress and nothing else until the deadline", "evil_progress_only", ERR_LIMIT_TIME, "longer than allowed",
+	 .wall_ms = 500},
+	{"tells its progress after its answer", "evil_progress_late", ERR_RUNNER_MISBEHAVED, "more than its answers"},
 	{"writes without end", "evil_too_much", ERR_LIMIT_OUTPUT, "larger than allowed", .output = true, .output_max = 50},
 	{"writes one byte more than allowed", "evil_too_much_said", ERR_LIMIT_OUTPUT, "larger than allowed", .output = true,
 	 .output_max = 50},
@@ -130,10 +139,64 @@ static void a_detail_with_controls_is_cleaned(void **state)
 	world_end(&w);
 }
 
+struct heard {
+	unsigned permille[64];
+	size_t n;
+};
+
+static void hear(void *arg, unsigned permille)
+{
+	struct heard *h = arg;
+
+	assert_true(h->n < 64);
+	h->permille[h->n++] = permille;
+}
+
+static void progress_is_told_and_never_goes_back(void **state)
+{
+	const struct op op = world_op("good_progress", OP_CHILD_ONE, false);
+	struct runner_job job = world_job(&op, STR("some input"));
+	struct heard h = {};
+	struct world w;
+
+	job.progress = hear;
+	job.progress_arg = &h;
+	world_begin(&w, program, NULL);
+	assert_int_equal(world_run_one(&w, &job), 0);
+	assert_int_equal(h.n, 3);
+	assert_int_equal(h.permille[0], 100);
+	assert_int_equal(h.permille[1], 300);
+	assert_int_equal(h.permille[2], 1000);
+	world_end(&w);
+}
+
+/* Four pieces of input. */
+static void what_was_read_of_the_input_is_told_as_progress(void **state)
+{
+	const struct op op = world_op("good_slowly", OP_CHILD_ONE, false);
+	size_t n = 1u << 20;
+	char *input = calloc(1, n);
+	struct runner_job job = world_job(&op, (struct str){input, n});
+	struct heard h = {};
+	struct world w;
+
+	job.progress = hear;
+	job.progress_arg = &h;
+	world_begin(&w, program, NULL);
+	assert_int_equal(world_run_one(&w, &job), 0);
+	assert_true(h.n >= 2 && h.n <= 4);
+	for (size_t i = 0; i < h.n; i++) {
+		assert_true(i == 0 || h.permille[i] > h.permille[i - 1]);
+		assert_int_equal(h.permille[i] % 250, 0);
+	}
+	world_end(&w);
+	free(input);
+}
+
 int main(int argc, char **argv)
 {
 	enum { N = sizeof(misdeeds) / sizeof(misdeeds[0]) };
-	struct CMUnitTest tests[N + 1];
+	struct CMUnitTest tests[N + 3];
 	char names[N][100];
 
 	if (argc < 2)
@@ -145,5 +208,7 @@ int main(int argc, char **argv)
 			(struct CMUnitTest){.name = names[i], .test_func = a_child_that, .initial_state = (void *)(uintptr_t)&misdeeds[i]};
 	}
 	tests[N] = (struct CMUnitTest)cmocka_unit_test(a_detail_with_controls_is_cleaned);
+	tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(progress_is_told_and_never_goes_back);
+	tests[N + 2] = (struct CMUnitTest)cmocka_unit_test(what_was_read_of_the_input_is_told_as_progress);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
