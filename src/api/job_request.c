@@ -108,14 +108,15 @@ static int read_after(const struct batch *b, const struct json_place *p, struct 
 /* ---- one element ---- */
 
 struct common { /* members that every form has */
-	int64_t priority, attempts, run_at;
+	int64_t priority, run_at;
+	int64_t attempts; /* 0 = as the op says */
 };
 
 static int read_common(const struct json_place *p, struct common *ret, struct err *e)
 {
 	int rc;
 
-	*ret = (struct common){PRIORITY_DEFAULT, MAX_ATTEMPTS_DEFAULT, -1};
+	*ret = (struct common){.priority = PRIORITY_DEFAULT, .run_at = -1};
 	if ((rc = json_member_int(p, "priority", 0, PRIORITY_MAX, &ret->priority, e)) != 0 ||
 	    (rc = json_member_int(p, "max_attempts", 1, MAX_ATTEMPTS_MAX, &ret->attempts, e)) != 0)
 		return rc;
@@ -125,7 +126,8 @@ static int read_common(const struct json_place *p, struct common *ret, struct er
 static void apply_common(struct job *ret, const struct common *c)
 {
 	ret->priority = (uint32_t)c->priority;
-	ret->max_attempts = (uint32_t)c->attempts;
+	if (c->attempts > 0)
+		ret->max_attempts = (uint32_t)c->attempts;
 	if (c->run_at > ret->run_at)
 		ret->run_at = c->run_at;
 }

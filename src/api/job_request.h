@@ -7,7 +7,7 @@
 #include "rt/json_in.h"
 
 #define JOBS_A_REQUEST_MAX 1000
-#define MAX_ATTEMPTS_MAX 100
+#define MAX_ATTEMPTS_MAX OP_ATTEMPTS_MAX
 
 /* {"op","params","after","priority","run_at","max_attempts"} for the file given, or {"pipeline","priority","run_at","max_attempts"}: then *ret_pipeline, and as many jobs as
  * the pipeline has. */

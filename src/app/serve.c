@@ -73,7 +73,11 @@ static struct share share_descriptors(const struct settings *s)
 static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
 {
 	const struct catalog_options options = {
-		.outbox = outbox, .queue_max = (uint64_t)s->queue_max, .results_keep_ms = s->results_keep_ms};
+		.outbox = outbox,
+		.queue_max = (uint64_t)s->queue_max,
+		.owner_queue_max = (uint64_t)s->owner_queue_max,
+		.results_keep_ms = s->results_keep_ms,
+	};
 	const struct engine_config config = {
 		.inline_max = s->inline_max,
 		.file_max = s->file_max,
@@ -81,6 +85,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.space_fd = v->data.fd,
 		.io_threads = (unsigned)s->io_threads,
 		.job_threads = (unsigned)s->job_threads,
+		.owner_concurrency = (uint64_t)s->owner_concurrency,
 		.uploads_max = share->uploads,
 		.ops = s->ops,
 		.runner = v->runner,

@@ -65,15 +65,35 @@ static bool count_lanes(struct mem *m)
 	return true;
 }
 
+/* Nothing is allocated here, for nothing is written. Of more owners than a test has it is only said that there may be one. */
 bool mem_newcomers(struct catalog *c)
 {
 	struct mem *m = CONTAINER_OF(c, struct mem, base);
-	bool some;
+	struct {
+		struct str name;
+		bool waits, runs;
+	} owners[16] = {};
+	size_t n = 0;
+	bool some = false;
 
 	pthread_mutex_lock(&m->lock);
-	some = !count_lanes(m) || m->lanes.newcomers > 0;
+	for (size_t i = 0; i < m->jobs.n && n < ARRAY_LEN(owners); i++) {
+		const struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
+		size_t k = 0;
+
+		if (job_state_final(j->job.state))
+			continue;
+		while (k < n && !str_eq(owners[k].name, j->file->file.owner))
+			k++;
+		if (k == n)
+			owners[n++].name = j->file->file.owner;
+		owners[k].waits |= j->job.state == JOB_QUEUED;
+		owners[k].runs |= j->job.state == JOB_RUNNING;
+	}
+	for (size_t k = 0; k < n; k++)
+		some |= owners[k].waits && !owners[k].runs;
 	pthread_mutex_unlock(&m->lock);
-	return some;
+	return some || n == ARRAY_LEN(owners);
 }
 
 uint64_t mem_waiting_of(const struct mem *m, struct str owner)

@@ -82,6 +82,10 @@ static const struct config_option options[] = {
 	 "Jobs that run at once, each sealed one in a process of its own; 0 means one a core, at least 2."},
 	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "8", 1, 256, NULL, "Threads for work that blocks on disk."},
 	{"jobs", "queue_max", NULL, CONFIG_INT, AT(queue_max), "10000000", 0, INT64_MAX, NULL, "Waiting jobs at most; 0 means no limit."},
+	{"jobs", "owner_queue_max", NULL, CONFIG_INT, AT(owner_queue_max), "0", 0, INT64_MAX, NULL,
+	 "Waiting jobs of one owner at most; 0 means no limit but queue_max."},
+	{"jobs", "owner_concurrency", NULL, CONFIG_INT, AT(owner_concurrency), "0", 0, INT64_MAX, NULL,
+	 "Jobs of one owner that run at once; 0 means no limit. Limits of single ops stand in ops."},
 	{"jobs", "keep_time", NULL, CONFIG_DURATION, AT(results_keep_ms), "0", 0, 3650 * DAY, NULL,
 	 "How long a job with its result and outputs is kept after its end; 0 means as long as its file."},
 	{"jobs", "lease", NULL, CONFIG_DURATION, AT(lease_ms), "15s", SECOND, HOUR, NULL,
@@ -109,6 +113,8 @@ static const struct config_option options[] = {
 
 	{"", "commands", NULL, CONFIG_JSON, AT(commands), "", 0, 0, NULL,
 	 "Ops that run a program of this machine: a name each, with argv, params and limits."},
+	{"", "ops", NULL, CONFIG_JSON, AT(op_bounds), "", 0, 0, NULL,
+	 "What holds for single ops, built-in or commands: a name each, with concurrency, wall_time and max_attempts."},
 	{"", "pipelines", NULL, CONFIG_JSON, AT(pipelines), "", 0, 0, NULL,
 	 "Lists of ops that an upload can ask for by one name: ?pipeline=name."},
 
@@ -243,7 +249,7 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 	if (rc == 0)
 		rc = read_net_policy(&s, e);
 	if (rc == 0)
-		rc = op_table_new(&s.ops, s.commands, s.pipelines, strings, e);
+		rc = op_table_new(&s.ops, s.commands, s.pipelines, s.op_bounds, strings, e);
 	if (rc == 0)
 		rc = recurring_read(&s.recurring, &s.n_recurring, s.recurring_text, s.ops, strings, e);
 	if (rc == 0)

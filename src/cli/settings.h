@@ -46,14 +46,14 @@ struct settings {
 	struct config_list runner_may_lack_names;
 	unsigned runner_may_lack; /* from the names: bit 1u << enum seal_feature */
 	/* commands, pipelines: JSON, or ""; and what they make of the built-in ops, in the strings' arena */
-	struct str commands, pipelines;
+	struct str commands, pipelines, op_bounds;
 	const struct op_table *ops;
 	/* recurring: JSON, or ""; and what it says, in the strings' arena */
 	struct str recurring_text;
 	const struct engine_recurring *recurring;
 	size_t n_recurring;
 	/* jobs */
-	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max;
+	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max, owner_queue_max, owner_concurrency;
 	int64_t lease_ms, beat_ms, reclaim_ms;
 	/* audit */
 	bool audit_uploads;

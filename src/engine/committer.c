@@ -131,6 +131,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 	case CHANGE_FINISH:
 		if (c->finish.state == JOB_QUEUED || c->finish.ready > 0)
 			scheduler_kick(g);
+		scheduler_attempt_ended(g);
 		break;
 	case CHANGE_CANCEL_JOB:
 		if (c->job_ref.was_running)
@@ -142,6 +143,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 	case CHANGE_RECLAIM:
 		if (c->reclaim.reclaimed > 0)
 			scheduler_kick(g);
+		scheduler_attempt_ended(g);
 		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
 		metric_add(METRIC_JOBS_QUARANTINED, c->reclaim.quarantined);
 		break;

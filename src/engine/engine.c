@@ -110,6 +110,7 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if ((rc = pool_new(&g->jobs, "job", g->config.job_threads, e)) != 0)
 		return rc;
+	pool_pick_by(g->jobs, scheduler_pick, g);
 	if ((rc = committer_start(g, e)) != 0)
 		return rc;
 	if ((rc = audit_start(g, e)) != 0)
@@ -217,7 +218,7 @@ void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const s
 		.own_name = op->op->named,
 		.state = JOB_QUEUED,
 		.priority = PRIORITY_DEFAULT,
-		.max_attempts = MAX_ATTEMPTS_DEFAULT,
+		.max_attempts = op->op->max_attempts > 0 ? op->op->max_attempts : MAX_ATTEMPTS_DEFAULT,
 		.run_at = now,
 		.created_at = now,
 	};

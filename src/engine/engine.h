@@ -50,6 +50,7 @@ struct engine_config {
 	int space_fd; /* data directory for the free-space check, -1 = none */
 	unsigned io_threads; /* pool for blob writes and reads that block */
 	unsigned job_threads; /* threads that run digest jobs */
+	uint64_t owner_concurrency; /* jobs of one owner that run at once; 0 = no limit. Those of an op: op->concurrency */
 	unsigned uploads_max; /* uploads at once */
 	const struct op_table *ops; /* borrowed; NULL = the built-in ones */
 	struct runner *runner; /* borrowed; runs the jobs */

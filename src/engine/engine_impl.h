@@ -17,6 +17,7 @@
 #define INHAND_MAX 512 /* jobs claimed and not finished: what a crash can set back by one loss */
 #define WAIT_BUCKETS 256
 #define FLIGHT_BUCKETS 256
+#define TURN_BUCKETS 256
 #define SMALL_FILE (64u << 10) /* bytes: digest jobs of files up to this run in batches */
 #define SMALL_BATCH (4u << 20) /* bytes of one batch */
 #define EVENTS_RING 4096 /* events kept */
@@ -115,6 +116,7 @@ struct work {
 	struct mill_output *output; /* of the one job of an op that makes one; else NULL */
 	/* single flight: guarded by the scheduler's lock */
 	uint64_t key; /* hash of what the job is */
+	unsigned turns; /* the owner's place among the turns */
 	bool leads; /* is in the table of flights */
 	struct work *next_flight;
 	struct work *leader; /* not NULL: follows it, and nobody runs it */
@@ -139,6 +141,9 @@ struct scheduler {
 	struct work *flights[FLIGHT_BUCKETS]; /* works that lead, by key */
 	pthread_cond_t none; /* signalled when inhand becomes 0 */
 	struct change *retries; /* finishes to be handed in again */
+	uint64_t turn,
+		last_turn
+			[TURN_BUCKETS]; /* when an owner's work was begun last; by hash of the owner, so that two may share their turns. The pool's lock guards them. */
 	struct uuid worker; /* this incarnation; scheduler thread only */
 	_Atomic int64_t lease_until; /* mono ms; 0 = none. Running jobs stop at it. */
 	_Atomic int64_t runner_pause_until; /* mono ms: nothing is claimed before, for the runner cannot run it */
@@ -147,6 +152,10 @@ struct scheduler {
 	_Atomic bool full; /* the thread waits for room */
 	int64_t beat_wall, beat_mono; /* both clocks at the last beat that was taken; scheduler thread only */
 	_Atomic bool maybe_ready; /* something was queued since the last empty claim */
+	_Atomic bool blocked; /* a limit kept ready jobs back at the last claim, or may at the one under way: the end of a job makes room */
+	int64_t next_at; /* wall ms: when something becomes ready that waits for a time, as the last claim knew; scheduler thread only */
+	struct claim_limit *limits; /* of ops, in the engine's strings */
+	size_t n_limits;
 	_Atomic bool draining;
 };
 
@@ -296,6 +305,9 @@ void engine_apply_all(struct engine *g, struct change *list, size_t n); /* in on
 [[nodiscard]] int scheduler_start(struct engine *g, struct err *e);
 void scheduler_stop(struct engine *g, int64_t grace_ms);
 void scheduler_kick(struct engine *g); /* a job was queued */
+void scheduler_attempt_ended(struct engine *g); /* its end was committed */
+/* Whose work a free thread begins: that of the owner who has waited longest since the last one. */
+struct pool_task **scheduler_pick(void *arg, struct pool_task **first);
 void scheduler_cancel_running(struct engine *g, struct uuid job);
 void scheduler_cancel_file(struct engine *g, struct uuid file); /* its running jobs */
 
@@ -318,6 +330,10 @@ void work_finish(struct work *w, struct work_job *j, struct change_finish f);
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e);
 /* Back to the queue without counting: says nothing about the job. It is ready again after pause_ms. */
 void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms);
+/* The store did not take what it made: the same with a pause that grows with each refusal. */
+void work_refused(struct work *w, struct work_job *j, const struct err *e);
+/* Ends the job with the error; nobody tries again by himself. */
+void work_give_up(struct work *w, struct work_job *j, const struct err *e);
 void work_finish_again(struct engine *g); /* scheduler thread: hands failed finishes in again */
 /* Whether the jobs may go on: ERR_CANCELLED when one of them was cancelled, ERR_SHUTTING_DOWN, ERR_STALE. */
 [[nodiscard]] int work_may_go_on(struct work *w, struct err *e);

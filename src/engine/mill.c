@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORE_PAUSE_MS 5000 /* after the store refused an output */
+#define STORE_TRIES_MAX 24 /* times in a row that the store may refuse a job's output: most of a day */
 #define SEALED_PAUSE_MS 60000 /* it takes nothing before a restart */
 
 /* One runner_run(). */
@@ -42,11 +42,17 @@ static void succeed(struct work *w, struct work_job *j)
 	work_finish(w, j, f);
 }
 
-/* The store's trouble is not the op's fault. */
+/* The store's trouble is not the op's fault, so no attempt is counted. But an output that finds no room fills what there is each time it is tried, and one that is larger than the disk will
+ * find none for ever: so the pauses grow, and end. */
 static void store_failed(struct work *w, struct work_job *j, const struct err *e)
 {
 	log_err(LOG_WARN, "output_not_stored", e);
-	work_give_back(w, j, blobs_sealed(w->g->blobs) ? SEALED_PAUSE_MS : STORE_PAUSE_MS);
+	if (blobs_sealed(w->g->blobs))
+		work_give_back(w, j, SEALED_PAUSE_MS);
+	else if (j->claimed->job.refused + 1 < STORE_TRIES_MAX)
+		work_refused(w, j, e);
+	else
+		work_give_up(w, j, e);
 }
 
 /* Ends the attempt by what the runner, or the way there, said. A job that is to run again stays as it is. */

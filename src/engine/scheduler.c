@@ -160,45 +160,58 @@ static uint32_t claim_size(const struct scheduler *s, unsigned threads)
 	return want < CLAIM_MIN ? CLAIM_MIN : want < CLAIM_MAX ? (uint32_t)want : CLAIM_MAX;
 }
 
-/* Claims. Returns how long to pause: 0 when there may be more, INT64_MAX when the queue had no more ready jobs.
+/* Claims; of newcomers alone, one job each, when there is no room for more. Returns how long to pause: 0 when there may be more, INT64_MAX when there were no more ready jobs to be had.
  * What is claimed must be given to somebody or given back, so the memory for that is taken first. */
-static int64_t claim(struct engine *g)
+static int64_t claim(struct engine *g, uint32_t max, bool newcomers)
 {
 	struct scheduler *s = &g->scheduler;
-	uint32_t max = claim_size(s, g->config.job_threads);
+	bool limits = s->n_limits > 0 || g->config.owner_concurrency > 0;
 	struct batch *b = batch_new(max);
 
 	if (b == NULL) {
 		log_event(LOG_WARN, "no_memory_to_claim", LF_INT("jobs", max));
 		return CLAIM_RETRY_MS;
 	}
-	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = s->worker, .max = max, .now = engine_now(g), .arena = &b->arena}};
+	struct change c = {.kind = CHANGE_CLAIM,
+			   .claim = {.worker = s->worker,
+				     .max = max,
+				     .now = engine_now(g),
+				     .arena = &b->arena,
+				     .limits = s->limits,
+				     .n_limits = s->n_limits,
+				     .owner_limit = g->config.owner_concurrency,
+				     .newcomers = newcomers}};
 	atomic_store(&s->maybe_ready, false);
+	atomic_store(&s->blocked, limits); /* before the claim: an end that is committed just behind it may be what it would have needed */
 	if (engine_apply(g, &c) != 0) {
 		log_err(LOG_WARN, "claim_failed", &c.err);
 		atomic_store(&s->maybe_ready, true);
-	} else if (c.claim.n > 0) {
-		size_t works = distribute(g, b, c.claim.jobs, c.claim.n);
-		s->jobs_a_work = (unsigned)((c.claim.n + works - 1) / (works > 0 ? works : 1));
+		batch_release(b);
+		return CLAIM_RETRY_MS;
 	}
-	bool failed = c.code != 0, more = !failed && c.claim.n == max;
+	s->next_at = c.claim.next_at;
+	if (c.claim.n > 0) {
+		size_t works = distribute(g, b, c.claim.jobs, c.claim.n);
+		if (!newcomers)
+			s->jobs_a_work = (unsigned)((c.claim.n + works - 1) / works);
+	}
+	bool more = c.claim.left && (newcomers || c.claim.n == max);
+	if (!c.claim.left || more)
+		atomic_store(&s->blocked, false);
 	batch_release(b);
 	if (more)
 		atomic_store(&s->maybe_ready, true);
-	return failed ? CLAIM_RETRY_MS : more ? 0 : INT64_MAX;
+	return more ? 0 : INT64_MAX;
 }
 
 /* How long until there may be something to claim. */
 static int64_t until_ready(struct engine *g)
 {
-	int64_t at;
+	int64_t at = g->scheduler.next_at, now = engine_now(g);
 
 	if (atomic_load(&g->scheduler.maybe_ready))
 		return 0;
-	if (catalog_next_run_at(g->catalog, &at, NULL) != 0 || at == INT64_MAX)
-		return INT64_MAX;
-	int64_t now = engine_now(g);
-	return at > now ? at - now : 0;
+	return at == INT64_MAX ? at : at > now ? at - now : 0;
 }
 
 /* Room for another claim: the threads would soon run out of works. When there is none, whoever makes room kicks. */
@@ -222,19 +235,39 @@ void scheduler_room(struct engine *g)
 		sleeper_kick(&g->scheduler.sleeper);
 }
 
+/* The threads are busy for a while with what is in hand, and it may all be one owner's. Somebody of whom nothing runs need not wait for that: one job of theirs is claimed, and the next
+ * free thread begins it. */
+static int64_t claim_newcomers(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+	int64_t pause;
+
+	pthread_mutex_lock(&s->lock);
+	unsigned room = s->inhand < INHAND_MAX ? INHAND_MAX - s->inhand : 0;
+	pthread_mutex_unlock(&s->lock);
+	if (room == 0 || !catalog_newcomers(g->catalog))
+		return INT64_MAX; /* a work that begins or ends kicks */
+	pause = claim(g, room < CLAIM_MIN ? room : CLAIM_MIN, true);
+	if (pause == CLAIM_RETRY_MS)
+		return pause;
+	return s->next_at == INT64_MAX ? INT64_MAX : s->next_at - engine_now(g); /* then they may have one that is ready */
+}
+
 /* Claims if it can; how long until another look makes sense, INT64_MAX = until a kick. */
 static int64_t claim_ready(struct engine *g)
 {
-	if (!g->scheduler.registered || atomic_load(&g->scheduler.lease_until) <= engine_mono(g))
+	struct scheduler *s = &g->scheduler;
+
+	if (!s->registered || atomic_load(&s->lease_until) <= engine_mono(g))
 		return INT64_MAX; /* nothing is claimed without a lease; the next beat looks again */
 	int64_t runner_back = atomic_load(&g->scheduler.runner_pause_until) - engine_mono(g);
 	if (runner_back > 0)
 		return runner_back;
 	if (!has_room(g))
-		return INT64_MAX; /* a work that begins or ends kicks */
+		return claim_newcomers(g);
 	int64_t pause = until_ready(g);
 	if (pause == 0)
-		pause = claim(g);
+		pause = claim(g, claim_size(s, g->config.job_threads), false);
 	return pause == INT64_MAX && has_room(g) ? until_ready(g) : pause;
 }
 
@@ -265,20 +298,62 @@ static void *scheduler_run(void *arg)
 	return NULL;
 }
 
+static bool read_limits(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+	size_t n;
+	const struct op *ops = op_table_all(g->config.ops, &n);
+
+	s->limits = arena_alloc(&g->strings, n * sizeof(*s->limits));
+	s->n_limits = 0;
+	for (size_t i = 0; s->limits != NULL && i < n; i++)
+		if (ops[i].concurrency > 0)
+			s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name), .running = ops[i].concurrency};
+	return s->limits != NULL;
+}
+
 int scheduler_start(struct engine *g, struct err *e)
 {
 	struct scheduler *s = &g->scheduler;
 
 	s->worker = engine_new_id(g);
 	s->jobs_a_work = 1;
+	s->next_at = INT64_MAX;
 	atomic_store(&s->maybe_ready, true);
+	if (!read_limits(g))
+		return err_set(e, ERR_NO_MEMORY, "no memory for the limits of ops");
 	return sleeper_start(&s->sleeper, "scheduler", scheduler_run, g, e);
 }
 
 void scheduler_kick(struct engine *g)
 {
-	if (!atomic_exchange(&g->scheduler.maybe_ready, true))
-		sleeper_kick(&g->scheduler.sleeper);
+	struct scheduler *s = &g->scheduler;
+
+	if (!atomic_exchange(&s->maybe_ready, true) || (atomic_load(&s->full) && catalog_newcomers(g->catalog)))
+		sleeper_kick(&s->sleeper);
+}
+
+void scheduler_attempt_ended(struct engine *g)
+{
+	if (atomic_load(&g->scheduler.blocked))
+		scheduler_kick(g);
+}
+
+struct pool_task **scheduler_pick(void *arg, struct pool_task **first)
+{
+	struct scheduler *s = &((struct engine *)arg)->scheduler;
+	struct pool_task **best = first;
+	uint64_t *last = &s->last_turn[CONTAINER_OF(*first, struct work, task)->turns];
+
+	for (struct pool_task **at = &(*first)->next; *at != NULL; at = &(*at)->next) {
+		uint64_t *x = &s->last_turn[CONTAINER_OF(*at, struct work, task)->turns];
+		if (*x < *last) {
+			best = at;
+			last = x;
+		}
+	}
+	*last = ++s->turn;
+	return best;
 }
 
 /* Tells the works whose job, or whose job's file, this is: running ones look, following ones end at once. */

@@ -9,6 +9,7 @@
 #define BACKOFF_BASE_MS 1000
 #define BACKOFF_CAP_MS 3600000
 #define BACKOFF_FLOOR_MS 100
+#define REFUSED_BASE_MS 5000 /* after the store refused an output; and the least pause then */
 
 /* ---- life ---- */
 
@@ -42,6 +43,15 @@ struct work *work_new(struct engine *g, struct batch *b, size_t cap)
 	return w;
 }
 
+static unsigned turns_of(struct str owner)
+{
+	uint32_t h = 0x811c9dc5u; /* FNV-1a */
+
+	for (size_t i = 0; i < owner.len; i++)
+		h = (h ^ (uint8_t)owner.p[i]) * 0x01000193u;
+	return h % TURN_BUCKETS;
+}
+
 void work_add(struct work *w, struct claimed *c, const struct op *op)
 {
 	assert(w->n < w->cap);
@@ -53,6 +63,8 @@ void work_add(struct work *w, struct claimed *c, const struct op *op)
 	j->op = op;
 	j->place = metric_place(METRIC_OP, c->job.op);
 	j->claimed_at = engine_now(w->g);
+	if (w->n == 1)
+		w->turns = turns_of(c->owner);
 }
 
 static void count_running(const struct work *w, int64_t by)
@@ -272,10 +284,10 @@ void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms)
 }
 
 /* Full jitter: anywhere between the floor and base * 2^(attempt-1), at most the cap. */
-static int64_t backoff_ms(struct engine *g, uint32_t attempt)
+static int64_t backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt)
 {
 	unsigned shift = attempt > 20 ? 20 : attempt > 0 ? attempt - 1 : 0;
-	uint64_t most = (uint64_t)BACKOFF_BASE_MS << shift;
+	uint64_t most = base_ms << shift;
 
 	if (most > BACKOFF_CAP_MS)
 		most = BACKOFF_CAP_MS;
@@ -296,24 +308,46 @@ static void log_failure(const struct work_job *j, int code, const struct err *e)
 		  LF_INT("attempt", j->claimed->job.attempt));
 }
 
+static struct str detail_of(struct work_job *j, const struct err *e)
+{
+	buf_reset(&j->detail);
+	buf_add_cstr(&j->detail, e->detail);
+	return buf_ok(&j->detail) ? buf_str(&j->detail) : (struct str){};
+}
+
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e)
 {
 	const struct job *job = &j->claimed->job;
 	struct change_finish f = {.state = JOB_FAILED, .error = code};
 
 	log_failure(j, code, e);
-	buf_reset(&j->detail);
-	buf_add_cstr(&j->detail, e->detail);
-	if (buf_ok(&j->detail))
-		f.error_detail = buf_str(&j->detail);
+	f.error_detail = detail_of(j, e);
 	if (j->result.len > 0 && buf_ok(&j->result))
 		f.result = buf_str(&j->result); /* a command's status and last words */
 	if (err_info(code)->retryable && job->attempt < job->max_attempts) {
 		f.state = JOB_QUEUED;
-		f.retry_at = engine_now(w->g) + backoff_ms(w->g, job->attempt);
+		f.retry_at = engine_now(w->g) + backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt);
 		f.result = (struct str){};
 	}
 	work_finish(w, j, f);
+}
+
+void work_refused(struct work *w, struct work_job *j, const struct err *e)
+{
+	int64_t pause = REFUSED_BASE_MS + backoff_ms(w->g, REFUSED_BASE_MS, j->claimed->job.refused + 1);
+
+	work_finish(w, j,
+		    (struct change_finish){.state = JOB_QUEUED,
+					   .give_back = true,
+					   .refused = true,
+					   .retry_at = engine_now(w->g) + (pause < BACKOFF_CAP_MS ? pause : BACKOFF_CAP_MS),
+					   .error = e->code,
+					   .error_detail = detail_of(j, e)});
+}
+
+void work_give_up(struct work *w, struct work_job *j, const struct err *e)
+{
+	work_finish(w, j, (struct change_finish){.state = JOB_FAILED, .error = e->code, .error_detail = detail_of(j, e)});
 }
 
 int work_may_go_on(struct work *w, struct err *e)

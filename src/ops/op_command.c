@@ -194,7 +194,7 @@ static int read_types(struct op *op, json_t *list, const struct place *outer, st
 	return 0;
 }
 
-static int read_duration(int64_t *ret, json_t *declaration, const char *name, int64_t least, const struct place *outer, struct err *e)
+int op_duration_read(int64_t *ret, json_t *declaration, const char *name, int64_t least, const struct place *outer, struct err *e)
 {
 	struct place p = place_in(outer, ".%s", name);
 	json_t *v = json_object_get(declaration, name);
@@ -232,10 +232,10 @@ static int read_size(uint64_t *ret, json_t *declaration, const char *name, uint6
 static int read_limits(struct op_command *c, json_t *declaration, const struct place *p, struct err *e)
 {
 	int64_t cpu_ms;
-	int r = read_duration(&c->wall_ms, declaration, "wall_time", 100, p, e);
+	int r = op_duration_read(&c->wall_ms, declaration, "wall_time", 100, p, e);
 
 	if (r == 0)
-		r = read_duration(&cpu_ms, declaration, "cpu_time", 1000, p, e);
+		r = op_duration_read(&cpu_ms, declaration, "cpu_time", 1000, p, e);
 	if (r == 0)
 		r = read_size(&c->memory, declaration, "memory", 16 * MIB, TIB, p, e);
 	if (r == 0)

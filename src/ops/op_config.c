@@ -66,7 +66,9 @@ bool op_name_ok(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
-/* ---- the two maps ---- */
+/* ---- the maps ---- */
+
+static const struct place commands_at = {"commands"}, pipelines_at = {"pipelines"}, bounds_at = {"ops"};
 
 static void json_drop(json_t **json)
 {
@@ -97,7 +99,7 @@ static int ops_by_name(const void *a, const void *b)
 	return strcmp(((const struct op *)a)->name, ((const struct op *)b)->name);
 }
 
-static int add_commands(struct op_table *t, json_t *commands, const struct place *p, struct arena *a, struct err *e)
+static int add_ops(struct op_table *t, json_t *commands, json_t *bounds, struct arena *a, struct err *e)
 {
 	size_t n;
 	const struct op *builtin = op_table_all(op_builtin_table(), &n);
@@ -109,7 +111,7 @@ static int add_commands(struct op_table *t, json_t *commands, const struct place
 		return err_set(e, ERR_NO_MEMORY, "no memory for the ops");
 	memcpy(ops, builtin, n * sizeof(*ops));
 	json_object_foreach(commands, name, declaration) {
-		struct place at = place_in(p, ".%s", name);
+		struct place at = place_in(&commands_at, ".%s", name);
 		int r;
 
 		if (!op_name_ok(name))
@@ -123,7 +125,7 @@ static int add_commands(struct op_table *t, json_t *commands, const struct place
 	qsort(ops, n, sizeof(*ops), ops_by_name);
 	t->ops = ops;
 	t->n = n;
-	return 0;
+	return op_bounds_read(ops, n, bounds, &bounds_at, e);
 }
 
 /* ---- pipelines ---- */
@@ -195,9 +197,10 @@ static int add_pipelines(struct op_table *t, json_t *pipelines, const struct pla
 
 /* ---- the table ---- */
 
-int op_table_new(const struct op_table **ret, struct str commands_json, struct str pipelines_json, struct arena *a, struct err *e)
+int op_table_new(const struct op_table **ret, struct str commands_json, struct str pipelines_json, struct str bounds_json, struct arena *a,
+		 struct err *e)
 {
-	static const struct place commands_at = {"commands"}, pipelines_at = {"pipelines"};
+	CLEANUP(json_drop) json_t *bounds = NULL;
 	CLEANUP(json_drop) json_t *commands = NULL;
 	CLEANUP(json_drop) json_t *pipelines = NULL;
 	struct op_table *t = arena_alloc(a, sizeof(*t));
@@ -209,7 +212,9 @@ int op_table_new(const struct op_table **ret, struct str commands_json, struct s
 	if (r == 0)
 		r = read_map(&pipelines, pipelines_json, &pipelines_at, OP_PIPELINES_MAX, e);
 	if (r == 0)
-		r = add_commands(t, commands, &commands_at, a, e);
+		r = read_map(&bounds, bounds_json, &bounds_at, OP_BUILTIN_MAX + OP_COMMANDS_MAX, e);
+	if (r == 0)
+		r = add_ops(t, commands, bounds, a, e);
 	if (r == 0)
 		r = add_pipelines(t, pipelines, &pipelines_at, a, e);
 	if (r == 0)

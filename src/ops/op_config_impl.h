@@ -23,6 +23,11 @@ bool op_name_ok(const char *name);
 /* One declared command: fills *ret, whose texts lie in the arena. op_command.c */
 [[nodiscard]] int op_command_read(struct op *ret, const char *name, json_t *declaration, const struct place *p, struct arena *a,
 				  struct err *e);
+/* A duration of at least so many ms and at most 7 days; 0 when there is none. op_command.c */
+[[nodiscard]] int op_duration_read(int64_t *ret, json_t *declaration, const char *name, int64_t least, const struct place *outer,
+				   struct err *e);
+/* What the configuration says of ops as such. op_bounds.c */
+[[nodiscard]] int op_bounds_read(struct op *ops, size_t n, json_t *entries, const struct place *p, struct err *e);
 /* Its parameters. op_command_params.c */
 [[nodiscard]] int op_command_params_read(struct op *op, json_t *params, const struct place *p, struct arena *a, struct err *e);
 

@@ -6,6 +6,7 @@
 
 #define OP_PARAMS_MAX 16 /* parameters one op may declare */
 #define OP_COMMANDS_MAX 64 /* commands a configuration may declare */
+#define OP_BUILTIN_MAX 32 /* ops of the program itself */
 #define OP_PIPELINES_MAX 64
 #define OP_NAME_BYTES 40 /* of a declared command, pipeline or parameter */
 #define OP_WORD_MAX 4096 /* bytes of one template of a command */

@@ -51,8 +51,13 @@ struct op {
 	const char *
 		suffix; /* put behind the input's name to name the output, such as ".gz"; NULL: the output type's extension takes the place of the input's */
 	const struct op_command *command; /* OP_COMMAND only */
+	/* As the configuration's table of ops says; 0 = it says nothing */
+	uint64_t concurrency; /* jobs that run at once */
+	int64_t wall_ms; /* time of one attempt; 0 = the command's, or the runner's */
+	uint32_t max_attempts; /* of jobs that name none */
 };
 
+#define OP_ATTEMPTS_MAX 100 /* attempts anybody may ask for */
 #define OP_ARGV_MAX 64
 /* What an administrator declared. Strings live as long as the table. */
 struct op_command {
@@ -73,10 +78,10 @@ struct op_table;
 /* The built-in ops, without commands and pipelines. Static. */
 const struct op_table *op_builtin_table(void);
 /* Adds what the configuration declares. commands: JSON object name → {"argv":[…],"summary","suffix","output_types":[…],"params":{name:{"type":"integer"|"word"|"string",…}},
- * "wall_time","cpu_time","memory","output_max"}; pipelines: JSON object name → list of op items. Either may be "". Everything is copied into the arena, which must outlive the
+ * "wall_time","cpu_time","memory","output_max"}; pipelines: JSON object name → list of op items; bounds: JSON object name → {"concurrency","wall_time","max_attempts"}. Each may be "". Everything is copied into the arena, which must outlive the
  * table. ERR_BAD_CONFIG with the place and what is allowed. */
-[[nodiscard]] int op_table_new(const struct op_table **ret, struct str commands_json, struct str pipelines_json, struct arena *a,
-			       struct err *e);
+[[nodiscard]] int op_table_new(const struct op_table **ret, struct str commands_json, struct str pipelines_json, struct str bounds_json,
+			       struct arena *a, struct err *e);
 
 const struct op *op_table_all(const struct op_table *t, size_t *ret_n);
 const struct op *op_table_find(const struct op_table *t, struct str name); /* NULL when there is none */

@@ -18,11 +18,13 @@ struct pool {
 	struct pool_task *first, **tail; /* *tail is where the next task goes */
 	size_t waiting;
 	bool stopping;
+	pool_pick_fn *pick; /* NULL = the oldest */
+	void *pick_arg;
 
 	pthread_t threads[];
 };
 
-/* The oldest task; waits for one. NULL when the pool is stopping and nothing is left. */
+/* The task whose turn it is; waits for one. NULL when the pool is stopping and nothing is left. */
 static struct pool_task *take(struct pool *p)
 {
 	struct pool_task *t;
@@ -32,9 +34,12 @@ static struct pool_task *take(struct pool *p)
 		pthread_cond_wait(&p->changed, &p->lock);
 	t = p->first;
 	if (t) {
-		p->first = t->next;
-		if (!p->first)
-			p->tail = &p->first;
+		struct pool_task **at = p->pick ? p->pick(p->pick_arg, &p->first) : &p->first;
+
+		t = *at;
+		*at = t->next;
+		if (p->tail == &t->next)
+			p->tail = at;
 		p->waiting--;
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -91,6 +96,14 @@ int pool_new(struct pool **ret_pool, const char *name, unsigned threads, struct 
 	}
 	*ret_pool = p;
 	return 0;
+}
+
+void pool_pick_by(struct pool *p, pool_pick_fn *pick, void *arg)
+{
+	pthread_mutex_lock(&p->lock);
+	p->pick = pick;
+	p->pick_arg = arg;
+	pthread_mutex_unlock(&p->lock);
 }
 
 void pool_submit(struct pool *p, struct pool_task *t)

@@ -17,7 +17,11 @@ struct pool_task {
 
 /* `name` (at most 15 bytes, borrowed) names the threads. */
 [[nodiscard]] int pool_new(struct pool **ret_pool, const char *name, unsigned threads, struct err *e);
-/* Any thread, never blocks. Tasks start in the order of submission. */
+/* Chooses among those that wait, of whom there is one at least: the place of the pointer to the one that is to run next. Called with the pool's lock held, by one thread at a time. */
+typedef struct pool_task **pool_pick_fn(void *arg, struct pool_task **first);
+/* Before the first task is submitted: tasks start in the order that this chooses, not in that of submission. */
+void pool_pick_by(struct pool *p, pool_pick_fn *pick, void *arg);
+/* Any thread, never blocks. Tasks start in the order of submission, unless somebody picks. */
 void pool_submit(struct pool *p, struct pool_task *t);
 size_t pool_waiting(struct pool *p);
 /* Runs what was submitted, then ends the threads. NULL is fine. */

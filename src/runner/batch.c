@@ -30,6 +30,7 @@ struct runner_limits sealed_limits_of(const struct op *op, const struct runner_l
 {
 	struct runner_limits l = *defaults;
 
+	l.wall_ms = op->wall_ms ? op->wall_ms : l.wall_ms;
 	if (op->kind != OP_COMMAND)
 		return l;
 	l.memory = op->command->memory ? op->command->memory : l.memory;

@@ -62,7 +62,7 @@ static void read_config(struct str commands, struct str pipelines, struct arena 
 	const struct op_table *t = NULL;
 	struct buf json = BUF_INIT;
 	struct err e = ERR_INIT;
-	int r = op_table_new(&t, commands, pipelines, a, &e);
+	int r = op_table_new(&t, commands, pipelines, STR(""), a, &e);
 	const struct op *ops;
 	size_t n;
 

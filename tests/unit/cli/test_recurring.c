@@ -23,7 +23,7 @@ static int read_text(const char *text, const struct engine_recurring **ret, size
 {
 	const struct op_table *ops;
 
-	assert_int_equal(op_table_new(&ops, STR(""), STR("{\"parcel\":[\"sha256\",\"gzip\"]}"), &arena, e), 0);
+	assert_int_equal(op_table_new(&ops, STR(""), STR("{\"parcel\":[\"sha256\",\"gzip\"]}"), STR(""), &arena, e), 0);
 	*e = ERR_INIT;
 	return recurring_read(ret, ret_n, str_of(text), ops, &arena, e);
 }

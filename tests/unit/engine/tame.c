@@ -98,7 +98,11 @@ static void run(struct runner *r, struct runner_job *jobs, size_t n, const struc
 	struct err e = ERR_INIT;
 
 	pthread_mutex_lock(&t->lock);
+	if (t->counts.begun < sizeof(t->counts.order) - 1)
+		t->counts.order[t->counts.begun] = jobs[0].name.len > 0 ? jobs[0].name.p[0] : '?';
 	t->counts.begun++;
+	if (t->counts.begun - t->counts.ended > t->counts.most)
+		t->counts.most = t->counts.begun - t->counts.ended;
 	t->counts.jobs += (unsigned)n;
 	if (n > t->counts.largest)
 		t->counts.largest = (unsigned)n;

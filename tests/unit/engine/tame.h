@@ -25,6 +25,8 @@ struct tame_counts {
 	unsigned jobs; /* all of them */
 	unsigned largest; /* jobs of one run */
 	unsigned shared; /* jobs whose input was their neighbour's */
+	unsigned most; /* runs at once */
+	char order[128]; /* the first letter of the input's name of each run that began, as far as there is room */
 };
 
 void tame_new(struct tame **ret);

@@ -331,7 +331,7 @@ static void ops_and_a_pipeline_together_are_refused(void **state)
 	struct engine_config c = world_config();
 	struct arena a = ARENA_INIT;
 
-	assert_int_equal(op_table_new(&c.ops, STR(""), STR("{\"sums\":[\"md5\",\"sha1\"]}"), &a, NULL), 0);
+	assert_int_equal(op_table_new(&c.ops, STR(""), STR("{\"sums\":[\"md5\",\"sha1\"]}"), STR(""), &a, NULL), 0);
 	world_open(&w, &c);
 	spec.pipeline = STR("sums");
 	spec.idempotency_key = STR("key");

@@ -45,7 +45,7 @@ static void open_sealed(struct sealed_world *s)
 	assert_non_null(config.path);
 	if (runner_start(&s->runner, &config, &e) != 0)
 		fail_msg("%s", e.detail);
-	assert_int_equal(op_table_new(&c.ops, STR(COMMANDS), STR("{\"both\":[\"upper\",\"sha1;after=upper\"]}"), &s->a, &e), 0);
+	assert_int_equal(op_table_new(&c.ops, STR(COMMANDS), STR("{\"both\":[\"upper\",\"sha1;after=upper\"]}"), STR(""), &s->a, &e), 0);
 	c.runner = s->runner;
 	c.default_ops = "";
 	world_open(&s->w, &c);

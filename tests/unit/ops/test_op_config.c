@@ -22,7 +22,7 @@ struct world {
 static void make(struct world *w, const char *commands, const char *pipelines)
 {
 	*w = (struct world){.e = ERR_INIT};
-	w->r = op_table_new(&w->t, str_of(commands), str_of(pipelines), &w->a, &w->e);
+	w->r = op_table_new(&w->t, str_of(commands), str_of(pipelines), STR(""), &w->a, &w->e);
 }
 
 static void done(struct world *w)
@@ -262,7 +262,7 @@ static void wrong_declarations_are_refused_with_their_place(void **state)
 		assert_non_null(strstr(w.e.detail, cases[i].says));
 		assert_null(w.t);
 		/* Without a place for the details the answer is the same. */
-		assert_int_equal(op_table_new(&w.t, str_of(cases[i].commands), STR(""), &w.a, NULL), ERR_BAD_CONFIG);
+		assert_int_equal(op_table_new(&w.t, str_of(cases[i].commands), STR(""), STR(""), &w.a, NULL), ERR_BAD_CONFIG);
 		done(&w);
 	}
 }
@@ -290,6 +290,64 @@ static void a_changed_declaration_is_another_version(void **state)
 	assert_made(&w, same, "");
 	assert_int_equal(op_table_find(w.t, STR("c"))->version, versions[0]);
 	done(&w);
+}
+
+/* ---- what holds for single ops ---- */
+
+static void what_is_said_of_an_op_is_known_of_it(void **state)
+{
+	static const char commands[] = "{\"c\":{" ARGV "}}", pipelines[] = "{\"p\":[\"gzip\"]}";
+	static const char bounds[] = "{\"gzip\":{\"concurrency\":2,\"wall_time\":\"90s\"},\"md5\":{\"concurrency\":1000000},"
+				     "\"c\":{\"max_attempts\":100,\"wall_time\":\"1s\"}}";
+	const struct op_request *list;
+	struct world w = {.e = ERR_INIT};
+	size_t n;
+
+	assert_int_equal(op_table_new(&w.t, STR(commands), STR(pipelines), STR(bounds), &w.a, &w.e), 0);
+	assert_int_equal(op_table_find(w.t, STR("gzip"))->concurrency, 2);
+	assert_int_equal(op_table_find(w.t, STR("gzip"))->wall_ms, 90000);
+	assert_int_equal(op_table_find(w.t, STR("gzip"))->max_attempts, 0);
+	assert_int_equal(op_table_find(w.t, STR("md5"))->concurrency, 1000000);
+	assert_int_equal(op_table_find(w.t, STR("c"))->max_attempts, 100);
+	assert_int_equal(op_table_find(w.t, STR("c"))->wall_ms, 1000);
+	assert_int_equal(op_table_find(w.t, STR("zip"))->concurrency, 0);
+	assert_int_equal(op_table_find(op_builtin_table(), STR("gzip"))->concurrency, 0);
+	assert_int_equal(op_table_pipeline(w.t, STR("p"), &list, &n, &w.e), 0);
+	assert_int_equal(list[0].op->concurrency, 2);
+	done(&w);
+}
+
+static void what_cannot_hold_for_an_op_is_refused_where_it_stands(void **state)
+{
+	static const char commands[] = "{\"c\":{" ARGV ",\"wall_time\":\"2s\"}}";
+	static const struct {
+		const char *bounds, *field, *says;
+	} cases[] = {
+		{"{\"gzp\":{}}", "ops.gzp", "perhaps gzip"},
+		{"{\"gzip\":2}", "ops.gzip", "must be a map"},
+		{"{\"gzip\":{\"memory\":\"1GiB\"}}", "ops.gzip.memory", ""},
+		{"{\"gzip\":{\"concurrency\":0}}", "ops.gzip.concurrency", "1 to 1000000"},
+		{"{\"gzip\":{\"concurrency\":1000001}}", "ops.gzip.concurrency", "1 to 1000000"},
+		{"{\"gzip\":{\"concurrency\":\"2\"}}", "ops.gzip.concurrency", "integer"},
+		{"{\"gzip\":{\"max_attempts\":101}}", "ops.gzip.max_attempts", "1 to 100"},
+		{"{\"gzip\":{\"wall_time\":\"99ms\"}}", "ops.gzip.wall_time", "100ms"},
+		{"{\"gzip\":{\"wall_time\":5}}", "ops.gzip.wall_time", "unit"},
+		{"{\"md5\":{\"wall_time\":\"5s\"}}", "ops.md5.wall_time", "runner.wall_time"},
+		{"{\"c\":{\"wall_time\":\"5s\"}}", "ops.c.wall_time", "already"},
+		{"[]", "ops", "must be a map"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct world w = {.e = ERR_INIT};
+
+		w.r = op_table_new(&w.t, STR(commands), STR(""), str_of(cases[i].bounds), &w.a, &w.e);
+		if (w.r != ERR_BAD_CONFIG || strcmp(w.e.field, cases[i].field) != 0 || !strstr(w.e.detail, cases[i].says))
+			print_error("%s:\n\t%d, %s, %s\n", cases[i].bounds, w.r, w.e.field, w.e.detail);
+		assert_int_equal(w.r, ERR_BAD_CONFIG);
+		assert_string_equal(w.e.field, cases[i].field);
+		assert_non_null(strstr(w.e.detail, cases[i].says));
+		done(&w);
+	}
 }
 
 /* ---- limits ---- */
@@ -541,6 +599,8 @@ int main(void)
 		cmocka_unit_test(a_value_that_begins_a_word_is_no_option),
 		cmocka_unit_test(wrong_declarations_are_refused_with_their_place),
 		cmocka_unit_test(a_changed_declaration_is_another_version),
+		cmocka_unit_test(what_is_said_of_an_op_is_known_of_it),
+		cmocka_unit_test(what_cannot_hold_for_an_op_is_refused_where_it_stands),
 		cmocka_unit_test(there_are_at_most_64_commands_and_64_pipelines),
 		cmocka_unit_test(a_command_has_at_most_64_words_of_at_most_4_kib),
 		cmocka_unit_test(values_count_with_their_longest),

@@ -2,6 +2,7 @@
 #include "rt/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -47,6 +48,63 @@ static void tasks_start_in_the_order_of_submission(void **state)
 	assert_int_equal(runs, 100);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(order[i], i);
+}
+
+/* The one with the highest number. */
+static struct pool_task **pick_highest(void *arg, struct pool_task **first)
+{
+	struct pool_task **best = first;
+
+	for (struct pool_task **at = first; *at; at = &(*at)->next)
+		if (CONTAINER_OF(*at, struct job, task)->number > CONTAINER_OF(*best, struct job, task)->number)
+			best = at;
+	++*(int *)arg;
+	return best;
+}
+
+struct door {
+	struct pool_task task;
+	pthread_mutex_t lock;
+};
+
+static void wait_at_door(struct pool_task *t)
+{
+	struct door *g = CONTAINER_OF(t, struct door, task);
+
+	pthread_mutex_lock(&g->lock);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static struct pool_task **pick_first(void *arg, struct pool_task **first)
+{
+	return first;
+}
+
+static void somebody_may_pick_who_is_next(void **state)
+{
+	struct door door = {.task.run = wait_at_door, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct job jobs[100];
+	atomic_int runs = 0;
+	int order[100], picked = 0;
+	struct pool *p;
+
+	assert_int_equal(pool_new(&p, "test", 1, NULL), 0);
+	pool_pick_by(p, pick_first, NULL);
+	pthread_mutex_lock(&door.lock);
+	pool_submit(p, &door.task);
+	while (pool_waiting(p) > 0)
+		sched_yield();
+	pool_pick_by(p, pick_highest, &picked);
+	for (int i = 0; i < 100; i++) {
+		jobs[i] = (struct job){.task.run = count_run, .number = i * 37 % 100, .runs = &runs, .order = order};
+		pool_submit(p, &jobs[i].task);
+	}
+	pthread_mutex_unlock(&door.lock);
+	pool_free(p);
+	assert_int_equal(runs, 100);
+	assert_int_equal(picked, 100);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(order[i], 99 - i);
 }
 
 static void free_runs_everything_first(void **state)
@@ -202,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tasks_start_in_the_order_of_submission),
+		cmocka_unit_test(somebody_may_pick_who_is_next),
 		cmocka_unit_test(free_runs_everything_first),
 		cmocka_unit_test(a_task_may_free_itself),
 		cmocka_unit_test(a_task_may_submit_itself_again_even_while_the_pool_ends),
