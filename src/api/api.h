@@ -7,6 +7,8 @@
 extern const struct http_route api_file_routes[];
 extern const struct http_route api_job_routes[];
 extern const struct http_route api_event_routes[];
+extern const struct http_route api_webhook_routes[];
+extern const struct http_route api_delivery_routes[]; /* of webhooks */
 extern const struct http_route api_system_routes[]; /* ops, stats, health, metrics */
 extern const struct http_route api_asset_routes[]; /* the OpenAPI document and its page, what pages load */
 extern const struct http_route api_page_routes[]; /* `/`: left out where a surface has its own page there */

@@ -54,6 +54,8 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 	ret->tables[at++] = api_file_routes;
 	ret->tables[at++] = api_job_routes;
 	ret->tables[at++] = api_event_routes;
+	ret->tables[at++] = api_webhook_routes;
+	ret->tables[at++] = api_delivery_routes;
 	ret->tables[at++] = api_system_routes;
 	ret->tables[at++] = api_asset_routes;
 	for (size_t i = 0; i < n; i++) {

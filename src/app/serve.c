@@ -1,4 +1,4 @@
-/* Start: runner, data directory, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
+/* Start: runner, data directory, client for what goes out, catalogue, blobs, engine, HTTP; each leans on those before it and they end in the opposite order.
  *
  * Stop, in at most 10 s: new work is refused and waits end (the address still answers, with 503); uploads under way get some time; the HTTP server drains and closes what is left, which cancels
  * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it.
@@ -8,6 +8,7 @@
 #include "app/hold.h"
 #include "app/process.h"
 #include "front/front.h"
+#include "net/client.h"
 #include "rt/log.h"
 #include "surfaces/hash_log.h"
 #include "surfaces/surface.h"
@@ -27,6 +28,7 @@ struct service {
 	struct runner *runner;
 	struct data_dir data;
 	struct hold hold;
+	struct net_client *client;
 	struct engine *engine;
 	struct front front;
 	bool has_front;
@@ -55,7 +57,8 @@ struct share {
 static struct share share_descriptors(const struct settings *s)
 {
 	unsigned limit = process_raise_descriptors();
-	unsigned own = OWN_DESCRIPTORS + blobs_local_directories() + (unsigned)s->job_threads * JOB_DESCRIPTORS;
+	unsigned own = OWN_DESCRIPTORS + blobs_local_directories() + (unsigned)s->job_threads * JOB_DESCRIPTORS +
+		       (unsigned)s->webhooks_requests;
 	unsigned rest = limit - (limit / 4 * 3 < own ? limit / 4 * 3 : own); /* jobs must go on however many connections there are */
 	struct share share = {.connections = (unsigned)s->connections, .uploads = (unsigned)s->uploads_max};
 
@@ -68,6 +71,21 @@ static struct share share_descriptors(const struct settings *s)
 			  LF_INT("connections_wanted", s->connections), LF_INT("large_uploads", share.uploads),
 			  LF_INT("large_uploads_wanted", s->uploads_max));
 	return share;
+}
+
+static int open_client(struct service *v, const struct settings *s, const char *version, struct err *e)
+{
+	char agent[64];
+	const struct net_client_options options = {
+		.env = &env_real,
+		.policy = s->net_policy,
+		.ca_file = s->net_ca_file,
+		.user_agent = agent,
+		.calls_max = (unsigned)s->webhooks_requests,
+	};
+
+	snprintf(agent, sizeof(agent), "filemill/%s", version);
+	return net_client_new(&v->client, &options, e);
 }
 
 static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
@@ -103,6 +121,16 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.events_heartbeat_ms = s->events_heartbeat_ms,
 		.recurring = s->recurring,
 		.n_recurring = s->n_recurring,
+		.webhooks = {.client = v->client,
+			     .targets = &s->net_policy,
+			     .per_owner = (unsigned)s->webhooks_per_owner,
+			     .under_way = (unsigned)s->webhooks_requests,
+			     .per_endpoint = (unsigned)s->webhooks_per_receiver,
+			     .timeout_ms = s->webhooks_timeout_ms,
+			     .retry_ms = s->webhooks_retry_ms,
+			     .n_retry = s->webhooks_attempts,
+			     .give_up_ms = s->webhooks_give_up_ms,
+			     .keep_ms = s->webhooks_keep_ms},
 		.blobs_held = hold_stands,
 		.blobs_held_arg = &v->hold,
 		.audit_fd = v->data.audit_fd,
@@ -201,8 +229,11 @@ static int open_service(struct service *v, const struct settings *s, const struc
 		return started;
 	struct share share = share_descriptors(s);
 	bool outbox = routes->hash_tasks && s->hash_tasks_log_file[0] != '\0';
-	int rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
+	int rc = open_client(v, s, version, e);
 
+	if (rc != 0)
+		return rc;
+	rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
 	if (rc == 0)
 		rc = data_dir_open_audit(&v->data, e);
 	if (rc == 0)
@@ -225,6 +256,7 @@ static void close_service(struct service *v)
 	if (v->engine != NULL)
 		engine_stop(v->engine, JOBS_GRACE_MS);
 	engine_free(v->engine);
+	net_client_free(v->client);
 	if (v->has_front)
 		front_release(&v->front);
 	data_dir_close(&v->data);

@@ -12,6 +12,10 @@ AUDIT_ROW(OUTPUT_DAMAGED, "output.damaged", "Stored bytes of an output were foun
 AUDIT_ROW(OUTPUT_WHOLE, "output.whole", "Bytes of an output that was marked as damaged were found to be right")
 AUDIT_ROW(JOB_CANCELLED, "job.cancelled", "A job was cancelled by a request")
 AUDIT_ROW(JOB_RETRIED, "job.retried", "A job was put back into the queue by a request")
+AUDIT_ROW(WEBHOOK_MADE, "webhook.made", "A webhook was made by a request")
+AUDIT_ROW(WEBHOOK_CHANGED, "webhook.changed", "A webhook was changed, or switched on or off, by a request")
+AUDIT_ROW(WEBHOOK_ROTATED, "webhook.rotated", "A webhook was given a new secret by a request")
+AUDIT_ROW(WEBHOOK_DELETED, "webhook.deleted", "A webhook was removed by a request")
 AUDIT_ROW(BLOB_REMOVED, "blob.removed", "fsck --repair removed bytes that nothing referred to")
 AUDIT_ROW(DATA_RESTORED, "data.restored", "The data directory was made of a backup; what was done after that backup is not in this log")
 AUDIT_ROW(AUDIT_BROKEN, "audit.broken",

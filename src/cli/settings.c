@@ -1,5 +1,6 @@
 #include "cli/settings.h"
 #include "cli/recurring.h"
+#include "model/webhook.h"
 #include "rt/log.h"
 #include "runner/runner.h"
 
@@ -99,6 +100,20 @@ static const struct config_option options[] = {
 	{"net", "ca_file", NULL, CONFIG_STRING, AT(net_ca_file), "", 0, 0, NULL,
 	 "PEM file of the certificates that webhooks' receivers are verified against; empty means the system's."},
 
+	{"webhooks", "per_owner", NULL, CONFIG_INT, AT(webhooks_per_owner), "16", 0, WEBHOOKS_AN_OWNER_MAX, NULL,
+	 "Webhooks an owner may have; 0 means that none can be made."},
+	{"webhooks", "requests", NULL, CONFIG_INT, AT(webhooks_requests), "64", 1, 1000, NULL, "Requests to webhooks' receivers at once."},
+	{"webhooks", "per_receiver", NULL, CONFIG_INT, AT(webhooks_per_receiver), "4", 1, 100, NULL,
+	 "Requests of one webhook at once; one that is in trouble gets one at a time."},
+	{"webhooks", "timeout", NULL, CONFIG_DURATION, AT(webhooks_timeout_ms), "15s", 100, 5 * MINUTE, NULL,
+	 "Time for one attempt to deliver, connection and answer together."},
+	{"webhooks", "retry", NULL, CONFIG_LIST, AT(webhooks_retry_texts), "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h", 0, 0, NULL,
+	 "Pauses before the attempts to make one delivery, each with a fifth more or less; as many attempts as pauses, the first at once."},
+	{"webhooks", "give_up", NULL, CONFIG_DURATION, AT(webhooks_give_up_ms), "5d", SECOND, 365 * DAY, NULL,
+	 "A webhook to which nothing could be delivered for so long is switched off."},
+	{"webhooks", "keep", NULL, CONFIG_DURATION, AT(webhooks_keep_ms), "30d", SECOND, 3650 * DAY, NULL,
+	 "How long deliveries can be looked at and replayed after they ended."},
+
 	{"runner", "path", NULL, CONFIG_STRING, AT(runner_path), "", 0, 0, NULL,
 	 "The program filemill-runner; empty means the one beside filemill, then the installed one."},
 	{"runner", "memory", NULL, CONFIG_SIZE, AT(runner_memory), "512MiB", 256 * MIB, 1 * TIB, NULL, "Memory one sealed job may have."},
@@ -196,6 +211,25 @@ static int read_net_policy(struct settings *s, struct err *e)
 	return 0;
 }
 
+static int read_webhooks_retry(struct settings *s, struct err *e)
+{
+	const struct config_list *texts = &s->webhooks_retry_texts;
+
+	if (texts->n < 1 || texts->n > WEBHOOK_ATTEMPTS_MAX)
+		return err_set(e, ERR_BAD_CONFIG, "webhooks.retry: from 1 to %d pauses", WEBHOOK_ATTEMPTS_MAX);
+	for (size_t i = 0; i < texts->n; i++) {
+		int64_t *ms = &s->webhooks_retry_ms[i];
+		if (config_parse_duration(ms, str_of(texts->items[i]), e) != 0)
+			return err_wrap(e, "webhooks.retry");
+		if (*ms > 30 * DAY)
+			return err_set(e, ERR_BAD_CONFIG, "webhooks.retry: no pause is longer than 30 days");
+	}
+	if (s->webhooks_retry_ms[0] != 0)
+		return err_set(e, ERR_BAD_CONFIG, "webhooks.retry: the first is 0s, as the first attempt is made at once");
+	s->webhooks_attempts = texts->n;
+	return 0;
+}
+
 static int read_image_size(struct settings *s, struct err *e)
 {
 	struct str height, width = str_split(str_of(s->image_stages_size), 'x', &height);
@@ -248,6 +282,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = check_may_lack(&s, e);
 	if (rc == 0)
 		rc = read_net_policy(&s, e);
+	if (rc == 0)
+		rc = read_webhooks_retry(&s, e);
 	if (rc == 0)
 		rc = op_table_new(&s.ops, s.commands, s.pipelines, s.op_bounds, strings, e);
 	if (rc == 0)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct engine_recurring;
+#define WEBHOOK_ATTEMPTS_MAX 20 /* to make one delivery */
 
 struct settings {
 	/* server */
@@ -39,6 +40,12 @@ struct settings {
 	const char *net_ca_file; /* "" = the system's */
 	struct config_list net_allow_ranges;
 	struct target_policy net_policy; /* from http and the ranges */
+	/* webhooks */
+	int64_t webhooks_per_owner, webhooks_requests, webhooks_per_receiver;
+	int64_t webhooks_timeout_ms, webhooks_give_up_ms, webhooks_keep_ms;
+	struct config_list webhooks_retry_texts;
+	int64_t webhooks_retry_ms[WEBHOOK_ATTEMPTS_MAX]; /* from the texts */
+	size_t webhooks_attempts;
 	/* runner */
 	const char *runner_path; /* "" = beside the program, then the installed place */
 	uint64_t runner_memory, runner_output_max;

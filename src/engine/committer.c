@@ -3,6 +3,7 @@
  *
  * If the batch fails, every change in it gets the batch's error and nothing is acknowledged. */
 #include "engine/engine_impl.h"
+#include "engine/webhook.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
@@ -207,6 +208,8 @@ static void commit_group(struct engine *g, struct change **group, size_t n)
 		if (catalog_sealed(g->catalog))
 			metric_set(METRIC_STORAGE_SEALED, 1);
 	}
+	if (rc == 0 && catalog_new_deliveries(g->catalog) > 0)
+		webhooks_kick(g);
 	if (rc == 0)
 		committed(g, group, n);
 	answer_group(g, group, n, rc, &e);

@@ -1,8 +1,11 @@
 #include "base/fd.h"
 #include "engine/engine_impl.h"
+#include "engine/webhook.h"
+#include "net/target.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +18,8 @@ static int init_parts(struct engine *g, struct err *e)
 
 	if (rc == 0)
 		rc = events_init(g, e);
+	if (rc == 0)
+		rc = webhooks_new(&g->webhooks, g, e);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(sleepers); i++)
 		rc = sleeper_init(sleepers[i], e);
 	pthread_condattr_t attr;
@@ -41,6 +46,7 @@ static void release_parts(struct engine *g)
 	pthread_mutex_destroy(&g->waits.lock);
 	audit_release(g);
 	events_release(g);
+	webhooks_free(g->webhooks);
 	scrub_release(&g->scrub);
 	uploads_release(g);
 }
@@ -123,6 +129,8 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if (g->config.outbox != NULL && (rc = outbox_start(g, e)) != 0)
 		return rc;
+	if ((rc = webhooks_start(g, e)) != 0)
+		return rc;
 	if ((rc = scheduler_start(g, e)) != 0)
 		return rc;
 	if ((rc = recurring_start(g, e)) != 0)
@@ -155,6 +163,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	waits_stop(g);
 	events_stop(g);
 	outbox_stop(g);
+	webhooks_stop(g);
 	audit_stop(g);
 	committer_stop(g);
 }
@@ -308,6 +317,32 @@ int engine_ready(struct engine *g, struct err *e)
 	if (rc != 0 && e != NULL)
 		*e = c.err;
 	return rc;
+}
+
+int engine_webhook_url(const struct engine *g, struct str url, struct err *e)
+{
+	static const struct target_policy strictest;
+	const struct target_policy *policy = g->config.webhooks.targets;
+	struct target target;
+
+	return target_parse(&target, url, policy != NULL ? policy : &strictest, e);
+}
+
+unsigned engine_webhooks_max(const struct engine *g)
+{
+	return g->config.webhooks.per_owner;
+}
+
+struct webhook_secret engine_new_secret(struct engine *g)
+{
+	struct webhook_secret secret = {};
+
+	static_assert(sizeof(secret.b) % sizeof(uint64_t) == 0);
+	for (size_t i = 0; i < sizeof(secret.b); i += sizeof(uint64_t)) {
+		uint64_t word = g->env->random(g->env);
+		memcpy(secret.b + i, &word, sizeof(word));
+	}
+	return secret;
 }
 
 const struct op_table *engine_ops(const struct engine *g)

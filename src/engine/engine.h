@@ -23,6 +23,8 @@
 #include <sys/types.h>
 
 struct engine;
+struct net_client;
+struct target_policy;
 
 /* Where finished jobs are told to, one after the other, from the outbox: at least once, in the order they became final.
  * Runs on the engine's outbox thread and may block; 0 = delivered, else it is tried again after a pause. */
@@ -41,6 +43,19 @@ struct engine_recurring {
 	bool all; /* every file that is selected and was not dealt with, else only those that came since the run before */
 	bool skip_missed; /* due times that passed while no server ran are nobody's; else they are made up for by one run */
 	uint32_t priority;
+};
+
+/* Who is told of finished jobs over the network (docs/adr/0025). */
+struct engine_webhooks {
+	struct net_client *client; /* borrowed until the engine is stopped; NULL = nothing is sent */
+	const struct target_policy *targets; /* borrowed; where they may go. NULL = the strictest */
+	unsigned per_owner; /* webhooks; 0 = none can be made */
+	unsigned under_way, per_endpoint; /* requests at once: in all, and to one receiver */
+	int64_t timeout_ms; /* of one attempt */
+	const int64_t *retry_ms; /* borrowed; n_retry pauses, one before each attempt; the first counts for nothing */
+	size_t n_retry;
+	int64_t give_up_ms; /* a receiver that has failed for so long is switched off */
+	int64_t keep_ms; /* what was told is remembered */
 };
 
 struct engine_config {
@@ -69,6 +84,7 @@ struct engine_config {
 	void *blobs_held_arg;
 	const struct engine_recurring *recurring; /* borrowed */
 	size_t n_recurring;
+	struct engine_webhooks webhooks;
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
 	int audit_fd; /* folder of the audit log, borrowed; 0 or -1 = there is none, and engine_audit() does nothing */
@@ -211,6 +227,12 @@ struct engine_reader {
 [[nodiscard]] ssize_t engine_events_read(struct engine *g, struct engine_reader *x, char *p, size_t max);
 /* wake() is not called any more. After each join that went well, before engine_free(). */
 void engine_events_leave(struct engine *g, struct engine_reader *x);
+
+/* ---- webhooks ---- */
+/* Whether requests may go to the URL, as far as that can be told without asking for its host. ERR_URL_NOT_ALLOWED. */
+[[nodiscard]] int engine_webhook_url(const struct engine *g, struct str url, struct err *e);
+unsigned engine_webhooks_max(const struct engine *g); /* an owner may have */
+struct webhook_secret engine_new_secret(struct engine *g);
 
 /* ---- deleting ---- */
 /* After a committed CHANGE_DELETE_FILE: removes the bytes in the background. Any thread. */

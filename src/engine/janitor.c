@@ -149,6 +149,7 @@ static bool purge(struct engine *g)
 		.kind = CHANGE_PURGE,
 		.purge = {.idempotency_before = now - g->config.idempotency_ms,
 			  .tombstones_before = now - g->config.tombstone_ms,
+			  .deliveries_before = now - g->config.webhooks.keep_ms,
 			  .workers_before = now - g->config.lease_ms * 4,
 			  .max = PURGE_MAX},
 	};

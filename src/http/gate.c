@@ -231,5 +231,5 @@ int gate_check(struct http_request *r, const char *method, const char *version, 
 		rc = framing_check(r, e);
 	if (!rc)
 		rc = check_expect(r, e);
-	return rc ? rc : target_parse(r, e);
+	return rc ? rc : target_read(r, e);
 }

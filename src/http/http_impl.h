@@ -251,7 +251,7 @@ void gate_take_id(struct http_request *r); /* X-Request-Id, when it is well-form
 [[nodiscard]] int framing_check_trailer(struct http_request *r, struct err *e);
 /* The chunk line in front of `data`, as far as it can be seen. */
 [[nodiscard]] int framing_check_chunk(struct http_request *r, const char *data, struct err *e);
-[[nodiscard]] int target_parse(struct http_request *r, struct err *e);
+[[nodiscard]] int target_read(struct http_request *r, struct err *e);
 [[nodiscard]] int target_check_query(struct http_request *r, const struct http_route *route, struct err *e);
 struct str request_header(const struct http_request *r, const char *name, unsigned *ret_count); /* the first of them */
 

@@ -137,7 +137,7 @@ static bool graphic(struct str s)
 	return true;
 }
 
-int target_parse(struct http_request *r, struct err *e)
+int target_read(struct http_request *r, struct err *e)
 {
 	struct str target = r->raw_target, query;
 	int rc;

@@ -196,7 +196,7 @@ static void write_names(struct json_out *j, const struct webhook *w)
 	json_arr_close(j);
 }
 
-void webhook_write_json(struct json_out *j, const struct webhook *w, int64_t now)
+void webhook_write_json(struct json_out *j, const struct webhook *w, int64_t now, const char *secret)
 {
 	json_obj_open(j);
 	write_id(j, "id", w->id);
@@ -210,6 +210,8 @@ void webhook_write_json(struct json_out *j, const struct webhook *w, int64_t now
 	json_ktime(j, "failing_since", w->failing_since);
 	json_ktime(j, "previous_secret_until", w->previous_until > now ? w->previous_until : 0);
 	json_ku64(j, "waiting", w->waiting);
+	if (secret != NULL)
+		json_kcstr(j, "secret", secret);
 	json_obj_close(j);
 }
 

@@ -96,8 +96,8 @@ struct uuid delivery_id(struct uuid webhook, const struct job *job);
 void webhook_payload_job(struct buf *out, const struct job *job);
 void webhook_payload_ping(struct buf *out, struct uuid webhook, int64_t now);
 
-/* The JSON objects of API.md. Without secrets. */
-void webhook_write_json(struct json_out *j, const struct webhook *w, int64_t now);
+/* The JSON objects of API.md. The secret stands in the answer that makes it and nowhere else: NULL = without. */
+void webhook_write_json(struct json_out *j, const struct webhook *w, int64_t now, const char *secret);
 void delivery_write_json(struct json_out *j, const struct delivery *d);
 
 #endif

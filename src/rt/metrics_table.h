@@ -40,6 +40,14 @@ METRIC_ROW(EVENTS_READERS, GAUGE, "filemill_events_readers", "Readers of the eve
 METRIC_ROW(EVENTS_DROPPED, COUNTER, "filemill_events_dropped_total", "Readers of the event stream that were too slow and sent away")
 METRIC_ROW(RECURRING_RUNS, COUNTER, "filemill_recurring_runs_total", "Runs of recurring entries that came to their end")
 METRIC_ROW(RECURRING_JOBS, COUNTER, "filemill_recurring_jobs_total", "Jobs that recurring entries added")
+METRIC_ROW(WEBHOOKS_DELIVERED, COUNTER, "filemill_webhooks_delivered_total", "Deliveries that a receiver took")
+METRIC_ROW(WEBHOOKS_FAILED, COUNTER, "filemill_webhook_attempts_failed_total", "Attempts to deliver that failed")
+METRIC_ROW(WEBHOOKS_SWITCHED_OFF, COUNTER, "filemill_webhooks_switched_off_total",
+	   "Webhooks that were switched off because their receiver is gone or failed for long")
+METRIC_ROW(WEBHOOKS_WAITING, GAUGE, "filemill_webhooks_waiting", "Deliveries that wait")
+METRIC_ROW(WEBHOOKS_OLDEST_SECONDS, GAUGE, "filemill_webhooks_oldest_due_seconds",
+	   "How long the delivery that is due the longest has been due")
+METRIC_ROW(WEBHOOK_SECONDS, SECONDS, "filemill_webhook_seconds", "One attempt to deliver")
 METRIC_ROW(SCRUB_BYTES, COUNTER, "filemill_scrub_bytes_total", "Bytes that the scrub read again")
 METRIC_ROW(DAMAGED_FILES, GAUGE, "filemill_damaged_files", "Files and outputs that are marked as damaged")
 METRIC_ROW(EXPIRED_FILES, COUNTER, "filemill_expired_files_total", "Files deleted because their time had come")

@@ -106,6 +106,31 @@ class Tour:
 		return r
 
 
+def tour_webhooks(tour):
+	"""Its host does not exist, so nothing leaves the machine."""
+	made = tour("POST", "/v1/webhooks", 201, json={"url": "https://nowhere.invalid/x", "events": ["job.failed"], "ops": ["md5"]}).json()
+	tour("POST", "/v1/webhooks", 422, json={"url": "https://127.0.0.1/"})
+	tour("POST", "/v1/webhooks", 400, json={"url": "https://nowhere.invalid/x", "secret": "mine"})
+	tour("GET", "/v1/webhooks?limit=1", 200)
+	path = f"/v1/webhooks/{made['id']}"
+	tour("GET", path, 200)
+	tour("PATCH", path, 200, json={"description": "d"})
+	tour("PATCH", path, 422, json={"events": []})
+	tour("POST", path + "/rotate", 200, json={"overlap_seconds": 1})
+	tour("POST", path + "/rotate", 422, json={"overlap_seconds": -1})
+	delivery = tour("POST", path + "/ping", 202).json()
+	tour("GET", path + "/deliveries?state=waiting", 200)
+	tour("GET", path + "/deliveries?state=late", 400)
+	tour("GET", f"{path}/deliveries/{delivery['id']}", 200)
+	tour("GET", f"{path}/deliveries/{uuid.uuid4()}", 404)
+	tour("POST", f"{path}/deliveries/{delivery['id']}/replay", 202)
+	tour("POST", path + "/replay", 202, json={"since": "2026-01-01T00:00:00Z"})
+	tour("PATCH", path, 200, json={"enabled": False})
+	tour("POST", path + "/ping", 409)
+	tour("DELETE", path, 204)
+	tour("GET", path, 404)
+
+
 def test_the_answers_fit_the_document(server, document):
 	tour = Tour(server, document)
 	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=20", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
@@ -154,6 +179,7 @@ def test_the_answers_fit_the_document(server, document):
 	tour("GET", "/v1/jobs?state=x", 400)
 	tour("GET", f"/v1/jobs/{uuid.uuid4()}", 404)
 	tour("GET", "/v1/events?file=1", 400)
+	tour_webhooks(tour)
 	for path in ("/v1/ops", "/v1/stats", "/healthz", "/readyz", "/metrics"):
 		if path in document["paths"]:
 			tour("GET", path, 200)

@@ -1,0 +1,605 @@
+/* Sends what the transactions that ended jobs wrote for webhooks.
+ *
+ *	catalogue: deliveries that are due ──► a slot ──net_send()──► answer ──► change: the attempt, and what follows from it ──committed──► the slot is free
+ *
+ * One thread decides all of this; the network client's thread and the committer only note in a slot what happened and kick it. The catalogue is the queue: what is in a slot still
+ * waits there, so after a crash it is due again and sent again with the same webhook-id. At least once, never lost, and a receiver that looks at the id sees it once.
+ *
+ * No receiver holds up another one: each has a few slots at most, and one in trouble (no answer, or 429, 502, 503, 504) has one and rests between attempts, longer each time. An
+ * attempt whose commit failed is handed in again, in its slot, so a catalogue that takes nothing stops the sending by itself.
+ *
+ * Nothing polls: the thread sleeps until it is kicked or the next delivery is due. */
+#include "engine/webhook.h"
+#include "rt/log.h"
+#include "rt/metrics.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PAGE 100 /* webhooks looked at together */
+#define TROUBLE_MS 1000 /* before what failed here is tried again; the metrics' sums are made no more often */
+#define LOOK_MS 15000 /* and at least so often while something waits */
+#define STOP_GRACE_MS 500 /* what is under way may end */
+#define BODY_READ_MAX 16384 /* bytes of an answer; nobody looks at them */
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_SENDING, /* done() comes */
+	SLOT_ANSWERED,
+	SLOT_COMMITTING, /* change_done() comes */
+	SLOT_COMMITTED, /* or refused: the change says */
+};
+
+struct slot {
+	struct webhooks *all;
+	enum slot_state state; /* under the lock; what follows belongs to whose turn it is by the state */
+	int64_t delivery, webhook; /* row numbers */
+	struct uuid webhook_id; /* for the log */
+	uint32_t tries; /* with this one */
+	struct buf body;
+	uint64_t call;
+	int64_t at, began; /* wall and monotonic ms */
+	int64_t ended; /* monotonic ms */
+	int code, status;
+	int64_t retry_after_s;
+	char detail[ERR_DETAIL_MAX];
+	struct webhook_verdict verdict;
+	struct change change;
+};
+
+/* A receiver of which something is under way, or that is in trouble. */
+struct endpoint {
+	int64_t webhook; /* row number */
+	unsigned under_way;
+	int64_t rest_ms; /* how long it rested last; 0 = it is well */
+	int64_t resting_until; /* monotonic ms */
+};
+
+struct webhooks {
+	struct engine *g;
+	struct sleeper sleeper;
+	pthread_mutex_t lock; /* the states of the slots, never held over I/O */
+	pthread_cond_t changed; /* one was answered or committed; CLOCK_MONOTONIC */
+	struct slot *slots;
+	struct endpoint *endpoints;
+	size_t n_slots, n_endpoints, cap_endpoints;
+	int64_t last; /* number of the webhook served last: the next one is first the next time */
+	int64_t summed_at; /* monotonic ms */
+};
+
+static const struct engine_webhooks *config_of(const struct webhooks *w)
+{
+	return &w->g->config.webhooks;
+}
+
+/* ---- slots ---- */
+
+static enum slot_state slot_state(struct slot *s)
+{
+	pthread_mutex_lock(&s->all->lock);
+	enum slot_state state = s->state;
+	pthread_mutex_unlock(&s->all->lock);
+	return state;
+}
+
+static void set_state(struct slot *s, enum slot_state state)
+{
+	pthread_mutex_lock(&s->all->lock);
+	s->state = state;
+	pthread_cond_signal(&s->all->changed); /* only a stop waits for it */
+	pthread_mutex_unlock(&s->all->lock);
+}
+
+static struct slot *free_slot(struct webhooks *w)
+{
+	for (size_t i = 0; i < w->n_slots; i++)
+		if (slot_state(&w->slots[i]) == SLOT_FREE)
+			return &w->slots[i];
+	return NULL;
+}
+
+static bool is_under_way(struct webhooks *w, int64_t delivery)
+{
+	for (size_t i = 0; i < w->n_slots; i++)
+		if (slot_state(&w->slots[i]) != SLOT_FREE && w->slots[i].delivery == delivery)
+			return true;
+	return false;
+}
+
+/* ---- endpoints ---- */
+
+static struct endpoint *find_endpoint(const struct webhooks *w, int64_t webhook)
+{
+	for (size_t i = 0; i < w->n_endpoints; i++)
+		if (w->endpoints[i].webhook == webhook)
+			return &w->endpoints[i];
+	return NULL;
+}
+
+/* One that is well and has nothing under way need not be remembered. */
+static struct endpoint *note_endpoint(struct webhooks *w, int64_t webhook)
+{
+	struct endpoint *x = find_endpoint(w, webhook);
+
+	if (x != NULL)
+		return x;
+	if (w->n_endpoints == w->cap_endpoints) {
+		size_t cap = w->cap_endpoints > 0 ? 2 * w->cap_endpoints : 32;
+		struct endpoint *more = reallocarray(w->endpoints, cap, sizeof(*more));
+		if (more == NULL)
+			return NULL;
+		w->endpoints = more;
+		w->cap_endpoints = cap;
+	}
+	x = &w->endpoints[w->n_endpoints++];
+	*x = (struct endpoint){.webhook = webhook};
+	return x;
+}
+
+static void forget_endpoint(struct webhooks *w, struct endpoint *x)
+{
+	if (x->under_way == 0 && x->rest_ms == 0)
+		*x = w->endpoints[--w->n_endpoints];
+}
+
+/* Those that rested long ago and have nothing to be sent since: their webhooks may be gone. */
+static void forget_idle(struct webhooks *w, int64_t now)
+{
+	for (size_t i = w->n_endpoints; i > 0; i--) {
+		struct endpoint *x = &w->endpoints[i - 1];
+		if (x->under_way == 0 && now - x->resting_until > 10 * x->rest_ms)
+			x->rest_ms = 0;
+		forget_endpoint(w, x);
+	}
+}
+
+/* The first rest is the schedule's first pause, the longest its second one, unless the receiver asked for more. */
+static void rest(struct webhooks *w, struct endpoint *x, const struct slot *s)
+{
+	const struct engine_webhooks *c = config_of(w);
+	int64_t first = c->n_retry > 1 ? c->retry_ms[1] : 1000, longest = c->n_retry > 2 ? c->retry_ms[2] : first;
+
+	if (x->under_way > 0 && x->resting_until > s->began)
+		return; /* it was sent before the rest began and says nothing new */
+	x->rest_ms = x->rest_ms == 0 ? first : 2 * x->rest_ms < longest ? 2 * x->rest_ms : longest;
+	if (s->retry_after_s > 0 && s->verdict.state == DELIVERY_WAITING && s->verdict.wait_ms > x->rest_ms)
+		x->resting_until = engine_mono(w->g) + s->verdict.wait_ms;
+	else
+		x->resting_until = engine_mono(w->g) + x->rest_ms;
+}
+
+static void endpoint_answered(struct webhooks *w, const struct slot *s)
+{
+	struct endpoint *x = find_endpoint(w, s->webhook);
+
+	assert(x != NULL && x->under_way > 0);
+	x->under_way--;
+	if (s->verdict.slow)
+		rest(w, x, s);
+	else if (s->verdict.state == DELIVERY_DELIVERED)
+		x->rest_ms = x->resting_until = 0;
+	forget_endpoint(w, x);
+}
+
+/* ---- answers ---- */
+
+/* On the client's thread. */
+static void done(void *arg, const struct net_result *r)
+{
+	struct slot *s = arg;
+	struct webhooks *w = s->all;
+
+	s->code = r->code;
+	s->status = r->status;
+	s->retry_after_s = r->code == 0 ? r->retry_after_s : -1;
+	s->ended = engine_mono(w->g);
+	snprintf(s->detail, sizeof(s->detail), "%s", r->detail);
+	set_state(s, SLOT_ANSWERED);
+	sleeper_kick(&w->sleeper);
+}
+
+/* On the committer's thread. */
+static void change_done(void *arg, struct change *c)
+{
+	struct slot *s = arg;
+	struct webhooks *w = s->all;
+
+	set_state(s, SLOT_COMMITTED);
+	sleeper_kick(&w->sleeper);
+}
+
+static void hand_in(struct slot *s)
+{
+	set_state(s, SLOT_COMMITTING);
+	engine_submit(s->all->g, &s->change, change_done, s);
+}
+
+/* What became of it goes into the catalogue. */
+static void take_answer(struct webhooks *w, struct slot *s)
+{
+	const struct webhook_answer answer = {.code = s->code, .status = s->status, .retry_after_s = s->retry_after_s, .detail = s->detail};
+	const struct engine_webhooks *c = config_of(w);
+	struct engine *g = w->g;
+	struct webhook_verdict *v = &s->verdict;
+
+	if (s->code == ERR_SHUTTING_DOWN || s->code == ERR_CANCELLED) { /* our doing, not the receiver's: it stays due */
+		*v = (struct webhook_verdict){.state = DELIVERY_WAITING};
+		endpoint_answered(w, s);
+		set_state(s, SLOT_FREE);
+		return;
+	}
+	webhook_judge(v, &answer, c, s->tries, g->env->random(g->env));
+	endpoint_answered(w, s);
+	metric_add(v->state == DELIVERY_DELIVERED ? METRIC_WEBHOOKS_DELIVERED : METRIC_WEBHOOKS_FAILED, 1);
+	metric_observe_us(METRIC_WEBHOOK_SECONDS, (s->ended - s->began) * 1000);
+	s->change = (struct change){
+		.kind = CHANGE_ATTEMPT,
+		.attempt = {.delivery = s->delivery,
+			    .attempt = {.at = s->at,
+					.duration_ms = (uint32_t)(s->ended - s->began),
+					.status = s->status,
+					.error = str_of(v->error)},
+			    .state = v->state,
+			    .due_at = engine_now(g) + v->wait_ms,
+			    .off = v->off,
+			    .failing_before = engine_now(g) - c->give_up_ms},
+	};
+	hand_in(s);
+}
+
+/* Committed, or refused because nobody waits for it any more. False: the catalogue takes nothing now, it is to be handed in again. */
+static bool take_commit(struct slot *s)
+{
+	const struct change *c = &s->change;
+
+	if (c->code != 0 && c->code != ERR_STALE && err_info(c->code)->retryable)
+		return false;
+	if (c->code != 0 && c->code != ERR_STALE)
+		log_err(LOG_ERROR, "webhook_attempt_refused", &c->err);
+	if (c->code == 0 && c->attempt.off != WEBHOOK_ON) {
+		char id[UUID_TEXT_LEN + 1];
+		uuid_format(id, s->webhook_id);
+		metric_add(METRIC_WEBHOOKS_SWITCHED_OFF, 1);
+		log_event(LOG_WARN, "webhook_switched_off", LF_CSTR("webhook", id),
+			  LF_CSTR("reason", c->attempt.off == WEBHOOK_OFF_GONE ? "gone" : "failing"));
+	}
+	set_state(s, SLOT_FREE);
+	return true;
+}
+
+/* True: some attempts must be handed in again after a pause. */
+static bool take_all(struct webhooks *w, bool again)
+{
+	bool stuck = false;
+
+	for (size_t i = 0; i < w->n_slots; i++) {
+		struct slot *s = &w->slots[i];
+		enum slot_state state = slot_state(s);
+		if (state == SLOT_ANSWERED)
+			take_answer(w, s);
+		else if (state == SLOT_COMMITTED && !take_commit(s)) {
+			stuck = true;
+			if (again)
+				hand_in(s);
+		}
+	}
+	return stuck;
+}
+
+/* ---- sending ---- */
+
+static int fill_slot(struct slot *s, const struct webhook *h, const struct delivery *d, struct webhook_headers *headers, struct err *e)
+{
+	struct engine *g = s->all->g;
+
+	s->delivery = d->number;
+	s->webhook = h->number;
+	s->webhook_id = h->id;
+	s->tries = d->tries + 1;
+	s->at = engine_now(g);
+	s->began = engine_mono(g);
+	buf_reset(&s->body);
+	buf_add_str(&s->body, d->payload);
+	if (!buf_ok(&s->body)) {
+		buf_release(&s->body);
+		return err_set(e, ERR_NO_MEMORY, "no memory for a webhook's body");
+	}
+	return webhook_headers(headers, h, d, s->at, e);
+}
+
+/* An error: nothing was sent, and it stays due. */
+static int send_one(struct webhooks *w, struct slot *s, const struct webhook *h, const struct delivery *d, struct err *e)
+{
+	struct webhook_headers v;
+	struct endpoint *x = note_endpoint(w, h->number);
+	int rc = x != NULL ? fill_slot(s, h, d, &v, e) : err_set(e, ERR_NO_MEMORY, "no memory for a webhook");
+
+	if (rc != 0)
+		return rc;
+	const struct net_header headers[] = {
+		{STR("content-type"), STR("application/json")},
+		{STR("webhook-id"), str_of(v.id)},
+		{STR("webhook-timestamp"), str_of(v.timestamp)},
+		{STR("webhook-signature"), str_of(v.signature)},
+	};
+	const struct net_request request = {
+		.method = STR("POST"),
+		.url = h->url,
+		.headers = headers,
+		.headers_n = ARRAY_LEN(headers),
+		.body = buf_str(&s->body),
+		.limits = {.total_ms = config_of(w)->timeout_ms, .body_max = BODY_READ_MAX},
+		.done = done,
+		.arg = s,
+	};
+	x->under_way++;
+	set_state(s, SLOT_SENDING);
+	rc = net_send(config_of(w)->client, &request, &s->call, e);
+	if (rc == 0)
+		return 0;
+	if (rc == ERR_URL_NOT_ALLOWED) { /* allowed when it was made, not any more: that is an attempt like any other */
+		done(s, &(struct net_result){.code = rc, .detail = e->detail});
+		return 0;
+	}
+	x->under_way--;
+	forget_endpoint(w, x);
+	set_state(s, SLOT_FREE);
+	return rc;
+}
+
+static unsigned room_of(const struct webhooks *w, int64_t webhook)
+{
+	const struct endpoint *x = find_endpoint(w, webhook);
+	unsigned most = x != NULL && x->rest_ms > 0 ? 1 : config_of(w)->per_endpoint;
+
+	return x == NULL ? most : x->under_way < most ? most - x->under_way : 0;
+}
+
+/* What of one webhook may be sent now. */
+static int send_of(struct webhooks *w, const struct webhook *h, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	unsigned room = room_of(w, h->number);
+	struct delivery *list;
+	struct slot *s;
+	size_t n = 0;
+	int rc;
+
+	if (room == 0)
+		return 0;
+	/* As many are under way, and still due, at most. */
+	rc = catalog_due_deliveries(w->g->catalog, h->number, engine_now(w->g), room + config_of(w)->per_endpoint, &a, &list, &n, e);
+	for (size_t i = 0; rc == 0 && i < n && room > 0; i++) {
+		if (is_under_way(w, list[i].number))
+			continue;
+		if ((s = free_slot(w)) == NULL)
+			return 0;
+		rc = send_one(w, s, h, &list[i], e);
+		room--;
+	}
+	return rc;
+}
+
+/* When there is something to do for it next, in ms from now; INT64_MAX when an answer is awaited first. 0: now. */
+static int64_t ready_in(const struct webhooks *w, const struct due_webhook *d)
+{
+	const struct endpoint *x = find_endpoint(w, d->webhook.number);
+	int64_t due_in = d->due_at - engine_now(w->g), rested_in = x != NULL ? x->resting_until - engine_mono(w->g) : 0;
+
+	if (room_of(w, d->webhook.number) == 0)
+		return INT64_MAX;
+	if (rested_in > due_in)
+		due_in = rested_in;
+	return due_in > 0 ? due_in : 0;
+}
+
+static void wipe_secrets(struct due_webhook *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		explicit_bzero(&list[i].webhook.secret, sizeof(list[i].webhook.secret));
+		explicit_bzero(&list[i].webhook.previous, sizeof(list[i].webhook.previous));
+	}
+}
+
+/* One round over those from number `after` on, up to `upto`: sends what it can. *wait_ms becomes less when something is due sooner. */
+static int send_round(struct webhooks *w, int64_t after, int64_t upto, int64_t *wait_ms, struct err *e)
+{
+	bool more = true;
+
+	while (more) {
+		CLEANUP(arena_release) struct arena a = ARENA_INIT;
+		struct due_webhook *list = NULL;
+		size_t n = 0;
+		int rc = catalog_due_webhooks(w->g->catalog, after, PAGE, &a, &list, &n, e);
+
+		for (size_t i = 0; rc == 0 && i < n && list[i].webhook.number <= upto; i++) {
+			int64_t in = ready_in(w, &list[i]);
+			if (in > 0) {
+				*wait_ms = in < *wait_ms ? in : *wait_ms;
+				continue;
+			}
+			if (free_slot(w) == NULL) {
+				wipe_secrets(list, n);
+				return 0; /* a kick comes with the next free one, and the round goes on behind the one served last */
+			}
+			rc = send_of(w, &list[i].webhook, e);
+			w->last = list[i].webhook.number;
+		}
+		wipe_secrets(list, n);
+		if (rc != 0)
+			return rc;
+		if (n > 0)
+			after = list[n - 1].webhook.number;
+		more = n == PAGE && after < upto;
+	}
+	return 0;
+}
+
+/* Sends what is due; returns in how many ms there is more to do, -1 = when kicked. */
+static int64_t send_due(struct webhooks *w)
+{
+	int64_t wait_ms = INT64_MAX, last = w->last;
+	struct err e = ERR_INIT;
+	int rc;
+
+	if (catalog_sealed(w->g->catalog))
+		return -1; /* what became of an attempt could not be kept */
+	rc = send_round(w, last, INT64_MAX, &wait_ms, &e);
+	if (rc == 0 && last > 0)
+		rc = send_round(w, 0, last, &wait_ms, &e);
+	if (rc != 0) {
+		log_err(LOG_WARN, "webhooks_not_sent", &e);
+		return TROUBLE_MS;
+	}
+	return wait_ms == INT64_MAX ? -1 : wait_ms;
+}
+
+/* ---- the thread ---- */
+
+/* For the metrics, once a second at most while there is something to do; returns in how many ms it wants to be called again, -1 = nothing waits. */
+static int64_t sum_up(struct webhooks *w)
+{
+	struct webhook_stats s;
+	struct err e = ERR_INIT;
+	int64_t now = engine_mono(w->g), since = now - w->summed_at, age;
+
+	if (since < TROUBLE_MS)
+		return TROUBLE_MS - since;
+	w->summed_at = now;
+	forget_idle(w, now);
+	if (catalog_webhook_stats(w->g->catalog, &s, &e) != 0)
+		return TROUBLE_MS;
+	age = s.oldest_due_at > 0 ? (engine_now(w->g) - s.oldest_due_at) / 1000 : 0;
+	metric_set(METRIC_WEBHOOKS_WAITING, (int64_t)s.waiting);
+	metric_set(METRIC_WEBHOOKS_OLDEST_SECONDS, age > 0 ? age : 0);
+	return s.waiting > 0 ? LOOK_MS : -1;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static void *webhooks_run(void *arg)
+{
+	struct webhooks *w = arg;
+	bool stuck = false;
+	int64_t wait_ms;
+
+	do {
+		stuck = take_all(w, stuck);
+		wait_ms = sooner(send_due(w), stuck ? TROUBLE_MS : -1);
+		wait_ms = sooner(wait_ms, sum_up(w));
+	} while (sleeper_wait(&w->sleeper, wait_ms));
+	return NULL;
+}
+
+void webhooks_free(struct webhooks *w)
+{
+	if (w == NULL)
+		return;
+	sleeper_release(&w->sleeper);
+	for (size_t i = 0; i < w->n_slots; i++)
+		buf_release(&w->slots[i].body);
+	pthread_cond_destroy(&w->changed);
+	pthread_mutex_destroy(&w->lock);
+	free(w->slots);
+	free(w->endpoints);
+	free(w);
+}
+
+static void init_lock(struct webhooks *w)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+int webhooks_new(struct webhooks **ret, struct engine *g, struct err *e)
+{
+	const struct engine_webhooks *c = &g->config.webhooks;
+	struct webhooks *w;
+
+	if (c->client == NULL) {
+		*ret = NULL;
+		return 0;
+	}
+	assert(c->under_way > 0 && c->per_endpoint > 0 && c->n_retry > 0);
+	w = calloc(1, sizeof(*w));
+	if (w == NULL || (w->slots = calloc(c->under_way, sizeof(*w->slots))) == NULL || sleeper_init(&w->sleeper, e) != 0) {
+		free(w != NULL ? w->slots : NULL);
+		free(w);
+		return err_set(e, ERR_NO_MEMORY, "no memory for webhooks");
+	}
+	w->g = g;
+	w->n_slots = c->under_way;
+	w->summed_at = engine_mono(g) - TROUBLE_MS;
+	for (size_t i = 0; i < w->n_slots; i++)
+		w->slots[i].all = w;
+	init_lock(w);
+	*ret = w;
+	return 0;
+}
+
+int webhooks_start(struct engine *g, struct err *e)
+{
+	struct webhooks *w = g->webhooks;
+
+	return w != NULL ? sleeper_start(&w->sleeper, "webhooks", webhooks_run, w, e) : 0;
+}
+
+void webhooks_kick(struct engine *g)
+{
+	if (g->webhooks != NULL)
+		sleeper_kick(&g->webhooks->sleeper);
+}
+
+static unsigned count_locked(const struct webhooks *w, enum slot_state state)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < w->n_slots; i++)
+		n += w->slots[i].state == state;
+	return n;
+}
+
+/* Until no slot is in this state, at most so long; -1 = however long. */
+static void wait_none(struct webhooks *w, enum slot_state state, int64_t ms)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms > 0 ? ms % 1000 * 1000000 : 0;
+	until.tv_sec += ms > 0 ? ms / 1000 + until.tv_nsec / 1000000000 : 0;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&w->lock);
+	while (rc != ETIMEDOUT && count_locked(w, state) > 0)
+		rc = ms >= 0 ? pthread_cond_timedwait(&w->changed, &w->lock, &until) : pthread_cond_wait(&w->changed, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void webhooks_stop(struct engine *g)
+{
+	struct webhooks *w = g->webhooks;
+
+	if (w == NULL || !w->sleeper.running)
+		return;
+	sleeper_stop(&w->sleeper);
+	wait_none(w, SLOT_SENDING, STOP_GRACE_MS);
+	for (size_t i = 0; i < w->n_slots; i++)
+		if (slot_state(&w->slots[i]) == SLOT_SENDING)
+			net_cancel(config_of(w)->client, w->slots[i].call);
+	wait_none(w, SLOT_SENDING, -1);
+	wait_none(w, SLOT_COMMITTING, -1);
+	take_all(w, false);
+	wait_none(w, SLOT_COMMITTING, -1);
+}
