@@ -164,7 +164,7 @@ static void send_file(struct world *w, struct upload *u, const char *ops, const 
 
 static void act_upload(struct world *w)
 {
-	struct upload u = {.w = w, .owner = rng_below(&w->rng, OWNERS), .content = rng_below(&w->rng, CONTENTS - 2)};
+	struct upload u = {.w = w, .owner = rng_below(&w->rng, w->owners), .content = rng_below(&w->rng, CONTENTS - 2)};
 	unsigned key = rng_below(&w->rng, KEYS_MAX), ops = rng_below(&w->rng, ARRAY_LEN(OPS));
 	bool keyed = rng_one_in(&w->rng, 3);
 	char text[16];

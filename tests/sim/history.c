@@ -123,6 +123,10 @@ static void draw_config(struct world *w)
 	};
 	w->options = (struct catalog_options){
 		.outbox = rng_one_in(r, 2), .queue_max = rng_one_in(r, 4) ? 12 : 0, .owner_queue_max = rng_one_in(r, 4) ? 8 : 0};
+	w->n_limits = rng_one_in(r, 3) ? 1 + rng_below(r, ARRAY_LEN(w->limits)) : 0;
+	for (size_t i = 0; i < w->n_limits; i++)
+		w->limits[i] = (struct claim_limit){.op = i == 0 ? STR("zstd") : STR("md5"), .running = 1 + rng_below(r, 2)};
+	w->owner_limit = rng_one_in(r, 4) ? 1 + rng_below(r, 3) : 0;
 	if (w->plan.recurring) {
 		w->config.recurring = recurring_entry();
 		w->config.n_recurring = 1;
@@ -434,6 +438,7 @@ struct history history_run(uint64_t seed)
 	*w = (struct world){.seed = seed, .rng = {rng_mix(seed ^ 0x5eed)}, .wall_most = WALL_BEGIN};
 	coop_reset(rng_mix(seed), WALL_BEGIN);
 	w->plan = draw_plan(&w->rng);
+	w->owners = rng_one_in(&w->rng, 3) ? OWNERS : 2;
 	draw_config(w);
 	heap_enter(HEAP_DISK);
 	if (catalog_memory_new(&w->catalog, &w->options, &e) != 0 || blobs_memory_new(&w->blobs, &e) != 0)

@@ -241,7 +241,7 @@ void *listener(void *arg)
 	struct listening *l = &places[next++ % ARRAY_LEN(places)];
 
 	pthread_setname_np(pthread_self(), "listener");
-	*l = (struct listening){.w = w, .owner = rng_below(&w->rng, OWNERS), .at = w->tales_before};
+	*l = (struct listening){.w = w, .owner = rng_below(&w->rng, w->owners), .at = w->tales_before};
 	if (w->n_files > 0 && rng_one_in(&w->rng, 4))
 		l->x.file = w->files[rng_below(&w->rng, (unsigned)w->n_files)].id;
 	for (bool again = false; !l->over && (again ? w->clients > 0 : true) && join(l, again); again = true) {

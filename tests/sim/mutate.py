@@ -21,6 +21,21 @@ MUTANTS = {
          ("\tif (key.text)\n\t\tm->keys[m->n_keys++] = key;\n", ""),
          ("\t\tfile->jobs[i].file_number = file->number;\n\t}\n}",
           "\t\tfile->jobs[i].file_number = file->number;\n\t}\n\tif (key.text) {\n\t\tcoop_between();\n\t\tm->keys[m->n_keys++] = key;\n\t}\n}")]),
+    "claim_over_op_limit": (
+        "What may run of an op is not compared with what runs.",
+        [("\treturn op->running < op->may_run ? op->may_run - op->running : 0;", "\treturn op->may_run;")]),
+    "claim_over_owner_limit": (
+        "A claim gives an owner as many as may run of his, whatever runs.",
+        [("\treturn o->running < x->c->owner_limit ? x->c->owner_limit - o->running : 0;", "\treturn x->c->owner_limit;")]),
+    "first_owner_takes_all": (
+        "A claim is not divided: who comes first gets all that is wanted.",
+        [("\tshare = n > 0 && want / n > 1 ? want / n : 1;", "\tshare = n > 0 ? want : 1;")]),
+    "served_stay_first": (
+        "Who was served comes first again with the next claim.",
+        [("\t\t\tleave_turns(x->l, o);\n\t\t\tjoin_turns(x->l, o);\n", "\t\t\t;\n")]),
+    "owner_queue_without_bound": (
+        "How many jobs of one owner wait is asked of no one.",
+        [(" &&\n\t\t\t     !over(ch, \"an owner's part of the queue\", c->options.owner_queue_max, waiting_of_owner, more)", "")]),
     "shared_output_doomed": (
         "The bytes of an output go with their file though another job's output is the same blob.",
         [("\t\tif (mem_output_used(m, blob))\n\t\t\tcontinue;\n", "")]),

@@ -34,6 +34,8 @@ static struct seen_job now_of(const struct mem_job *j)
 		.file = j->job.file,
 		.worker = j->worker,
 		.there = true,
+		.owner = owner_of(j->file->file.owner),
+		.op = op_table_find(op_builtin_table(), j->job.op),
 		.cancel = j->cancel,
 		.state = j->job.state,
 		.fence = j->job.fence,
@@ -267,9 +269,11 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 	TRACE("applied: %s, %d", kind_of(c), c->code);
 	if (m->jobs.last >= JOBS_MAX)
 		coop_fail("more than %d jobs", JOBS_MAX);
+	turns_before(w);
 	look_at_missing(w, c);
 	for (size_t i = 0; i < m->jobs.n; i++)
 		look_at_job(w, c, CONTAINER_OF(m->jobs.rows[i], struct mem_job, row));
+	turns_after(w, c);
 	if (c->code != 0)
 		return;
 	if (c->kind == CHANGE_MARK_DAMAGED && c->mark_damaged.at != 0 && c->mark_damaged.changed > 0)

@@ -219,7 +219,15 @@ static void work_once(struct other *o)
 {
 	CLEANUP(arena_release) struct arena a = ARENA_INIT;
 	struct world *w = o->w;
-	struct change c = {.kind = CHANGE_CLAIM, .claim = {.worker = o->me, .max = OTHER_MAX, .now = coop_wall_ms(), .arena = &a}};
+	struct change c = {.kind = CHANGE_CLAIM,
+			   .claim = {.worker = o->me,
+				     .max = 1 + rng_below(&w->rng, OTHER_MAX),
+				     .now = coop_wall_ms(),
+				     .arena = &a,
+				     .limits = w->limits,
+				     .n_limits = w->n_limits,
+				     .owner_limit = w->owner_limit,
+				     .newcomers = rng_one_in(&w->rng, 4)}};
 
 	if (submit(w, &c) != 0)
 		return;

@@ -9,7 +9,8 @@
 #include "catalog/memory.h"
 #include "engine/engine_impl.h"
 
-#define OWNERS 2
+#define OWNERS 4
+#define OPS_KNOWN 32 /* ops, at most */
 #define FILES_MAX 64 /* that clients were told of */
 #define JOBS_MAX 512 /* rows the catalogue ever had */
 #define TALE_MAX 4096 /* what was committed, of a history */
@@ -40,6 +41,8 @@ struct plan {
 struct seen_job {
 	struct uuid id, file, worker;
 	bool there, cancel;
+	unsigned owner;
+	const struct op *op;
 	enum job_state state;
 	int64_t fence, run_at, finished_at;
 	uint32_t attempt, losses;
@@ -86,6 +89,7 @@ struct world {
 	uint64_t seed;
 	struct rng rng;
 	struct plan plan;
+	unsigned owners; /* of whom there is something */
 	bool calm; /* nothing goes wrong any more */
 	unsigned life;
 
@@ -105,12 +109,16 @@ struct world {
 	struct told_file files[FILES_MAX];
 	size_t n_files;
 	struct told_key keys[OWNERS][KEYS_MAX];
+	uint64_t passed[OWNERS]; /* jobs of others that were claimed while one of theirs could have been */
 	struct sim_waiter waiters[WAITERS_MAX]; /* of this life */
 	int64_t wall_most; /* the latest time the clock ever showed */
 
 	/* this life */
 	struct engine_config config;
 	struct catalog_options options;
+	struct claim_limit limits[2]; /* of ops, on what runs at once */
+	size_t n_limits;
+	uint64_t owner_limit; /* the same of an owner; 0 = none */
 	struct engine *g;
 	struct env env;
 	bool applying, sealed;
@@ -149,6 +157,10 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 bool oracle_has_file(const struct world *w, struct uuid id);
 struct mem *world_mem(const struct world *w);
 const char *short_id(struct uuid id); /* for traces; static */
+
+/* ---- turns.c: whose turn it is ---- */
+void turns_before(const struct world *w); /* a change */
+void turns_after(struct world *w, const struct change *c);
 
 /* ---- truth.c: what must come out ---- */
 const char *owner_name(unsigned owner);
