@@ -215,22 +215,23 @@ static void end_attempt(struct other *o, const struct attempt *a)
 	submit(o->w, &c);
 }
 
-static void work_once(struct other *o)
+/* False: he has no lease, or the catalogue takes nothing now. */
+static bool claim_once(struct other *o)
 {
 	CLEANUP(arena_release) struct arena a = ARENA_INIT;
 	struct world *w = o->w;
 	struct change c = {.kind = CHANGE_CLAIM,
 			   .claim = {.worker = o->me,
-				     .max = 1 + rng_below(&w->rng, OTHER_MAX),
+				     .max = rng_one_in(&w->rng, 2) ? 1 : OTHER_MAX,
 				     .now = coop_wall_ms(),
 				     .arena = &a,
 				     .limits = w->limits,
 				     .n_limits = w->n_limits,
 				     .owner_limit = w->owner_limit,
-				     .newcomers = rng_one_in(&w->rng, 4)}};
+				     .newcomers = rng_one_in(&w->rng, 8)}};
 
 	if (submit(w, &c) != 0)
-		return;
+		return false;
 	for (size_t i = 0; i < c.claim.n; i++) {
 		const struct job *job = &c.claim.jobs[i].job;
 		const struct op *op = op_table_find(op_builtin_table(), job->op);
@@ -238,6 +239,17 @@ static void work_once(struct other *o)
 		o->attempts[o->n++ % ATTEMPTS_MAX] =
 			(struct attempt){.job = job->id, .fence = job->fence, .result = op->kind == OP_SEALED && !op->output};
 	}
+	return true;
+}
+
+/* Claims, in small pieces, and ends some of what he ever had. */
+static void work_once(struct other *o)
+{
+	struct world *w = o->w;
+	unsigned claims = rng_one_in(&w->rng, 2) ? 1 : 1 + rng_below(&w->rng, 8);
+
+	while (claims > 0 && claim_once(o))
+		claims--;
 	for (unsigned times = 1 + rng_below(&w->rng, 5); times > 0 && o->n > 0; times--) {
 		int64_t most = rng_one_in(&w->rng, 4) ? 2 * w->config.lease_ms : 100;
 
