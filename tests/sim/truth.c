@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const OWNER_NAMES[OWNERS] = {OWNER_PUBLIC, "0199aaaa-0000-7000-8000-00000000beef", "0199aaaa-0000-7000-8000-00000000cafe",
-						"0199aaaa-0000-7000-8000-00000000f00d"};
+static const char *const OWNER_NAMES[OWNERS] = {OWNER_PUBLIC, "0199aaaa-0000-7000-8000-00000000beef",
+						"0199aaaa-0000-7000-8000-00000000cafe", "0199aaaa-0000-7000-8000-00000000f00d"};
 /* Small ones lie in the catalogue (inline_max), the last two are written while they come. */
 static const size_t SIZES[CONTENTS] = {0, 1, 10, 40, 64, 65, 100, 400, 1000, 2000, 140u << 10, LARGEST_FILE};
 

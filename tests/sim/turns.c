@@ -169,7 +169,8 @@ static void look_at_room(const struct world *w, const struct change *c)
 	if (c->code == 0 && more > 0 && o->queue_max > 0 && waiting > o->queue_max)
 		coop_fail("%llu jobs wait, and %llu may", (unsigned long long)waiting, (unsigned long long)o->queue_max);
 	if (c->code == 0 && more > 0 && o->owner_queue_max > 0 && of_owner > o->owner_queue_max)
-		coop_fail("%llu jobs of one owner wait, and %llu may", (unsigned long long)of_owner, (unsigned long long)o->owner_queue_max);
+		coop_fail("%llu jobs of one owner wait, and %llu may", (unsigned long long)of_owner,
+			  (unsigned long long)o->owner_queue_max);
 	if (c->code == ERR_QUEUE_FULL && (o->queue_max == 0 || before.waiting + n <= o->queue_max) &&
 	    (o->owner_queue_max == 0 || before.of[owner].waiting + n <= o->owner_queue_max))
 		coop_fail("the queue has room for %zu jobs, and they are refused", n);
