@@ -247,7 +247,10 @@ int audit_start(struct engine *g, struct err *e)
 
 	if (g->config.audit_fd <= 0)
 		return 0;
-	if ((rc = open_log(g, e)) != 0 || (rc = tell_broken(g, e)) != 0)
+	rc = open_log(g, e);
+	if (rc == 0)
+		rc = tell_broken(g, e);
+	if (rc != 0)
 		return err_wrap(e, "audit log");
 	return sleeper_start(&g->audit.sleeper, "audit", audit_run, g, e);
 }

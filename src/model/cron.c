@@ -219,7 +219,7 @@ int cron_parse(struct cron *ret, struct str text, struct err *e)
 	struct str meant = str_trim(text);
 	struct reader r = {text, 0};
 	uint64_t bits[FIELDS] = {};
-	bool star[FIELDS];
+	bool star[FIELDS] = {};
 	int rc = 0;
 
 	if (meant.len > 0 && meant.p[0] == '@' && (rc = read_word(&r.text, meant, (size_t)(meant.p - text.p), e)) != 0)

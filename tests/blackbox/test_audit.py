@@ -211,7 +211,7 @@ def test_a_start_on_a_log_that_was_tampered_with_says_so_and_leaves_it_as_it_is(
 	if change == "gone":
 		path.unlink()
 	else:
-		path.write_bytes({"cut": was[:-200], "changed": was[:-20] + b"0" + was[-19:], "added": was + was.splitlines(keepends=True)[-1]}[change])
+		path.write_bytes({"cut": was[:-200], "changed": was[:-20] + (b"1" if was[-20:-19] == b"0" else b"0") + was[-19:], "added": was + was.splitlines(keepends=True)[-1]}[change])
 	now = path.read_bytes() if path.exists() else None
 	used.start()
 	assert used.upload(b"still works")

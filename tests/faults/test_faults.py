@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from harness.auditlog import verify
 from harness.data import md5, random_bytes
 from harness.server import REPOSITORY, SLOW, Server, StartFailed, binary, eventually
 
@@ -53,8 +54,8 @@ class Run:
 
 	def flush_failed(self):
 		"""SQLite flushes the directory for its journals with fdatasync and ignores the outcome; the catalogue does it again, with fsync, before anything
-		is acknowledged, and minds."""
-		return [f for f in self.failed() if f[1] in FLUSHES and f[1:3] != ["fdatasync", "."]]
+		is acknowledged, and minds. An audit file's failed flush stops the log alone: its lines stay in the catalogue."""
+		return [f for f in self.failed() if f[1] in FLUSHES and f[1:3] != ["fdatasync", "."] and not f[2].startswith("./audit/")]
 
 	def start(self):
 		self.server.env = self.env
@@ -151,6 +152,7 @@ class Run:
 		assert self.server.get("/readyz").status_code == 200
 		assert self.server.upload(LARGE)
 		self.server.stop()
+		assert verify("--data", self.server.data)[0]
 
 
 def one(folder, shim, n, plan, recovers):
