@@ -6,7 +6,7 @@
 #include "heap.h"
 #include "rng.h"
 
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 #include "engine/engine_impl.h"
 
 #define OWNERS 4

@@ -1,5 +1,5 @@
 /* Jobs that come after other jobs. A job's predecessor stands before it in its file's list, so one pass over the list reaches a whole chain. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <assert.h>
 #include <string.h>

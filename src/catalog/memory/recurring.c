@@ -1,5 +1,5 @@
 /* Recurring entries of the configuration, by name. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Audit entries on their way into the log, and how far that has come. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

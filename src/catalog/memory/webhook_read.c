@@ -1,5 +1,5 @@
-/* What is known of webhooks and their deliveries; copied under the lock, as in memory_read.c. */
-#include "catalog/memory.h"
+/* What is known of webhooks and their deliveries; copied under the lock, as in read.c. */
+#include "catalog/memory/memory.h"
 
 static struct mem *locked(struct catalog *c)
 {

@@ -1,5 +1,5 @@
 /* Changes of webhooks and their deliveries. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

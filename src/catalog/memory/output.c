@@ -1,5 +1,5 @@
 /* What jobs made, work that was done before, blobs whose bytes have to go. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <assert.h>
 #include <string.h>

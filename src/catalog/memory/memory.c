@@ -1,4 +1,4 @@
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

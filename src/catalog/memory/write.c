@@ -1,5 +1,5 @@
 /* Changes of files, and jobs that come into being. Each builds its rows first, where memory may run out, and only then lets them in. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -136,7 +136,7 @@ bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a);
 /* The job of this id; NULL also for the zero id. */
 struct mem_job *mem_find_job(const struct mem *m, struct uuid id);
 
-/* memory_output.c */
+/* output.c */
 bool mem_copy_outputs(struct job *ret, const struct job *job, struct arena *a);
 /* Of what the job works on; NULL while that is not there. */
 const uint8_t *mem_input_sha256(const struct mem *m, const struct mem_job *j);
@@ -150,7 +150,7 @@ bool mem_doom_stage(struct mem *m, struct str blob);
 bool mem_doom_staged(struct mem *m);
 void mem_blob_gone(struct mem *m, struct change *ch);
 
-/* memory_stored.c */
+/* stored.c */
 /* Neither what the job worked on nor what it made is known to be damaged. */
 bool mem_whole(const struct mem *m, const struct mem_job *j);
 void mem_mark_damaged(struct mem *m, struct change *ch);
@@ -161,12 +161,12 @@ int mem_scrub_position(struct catalog *c, struct scrub_position *ret, struct err
 int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 
-/* memory_recurring.c */
+/* recurring.c */
 void mem_recurring_write(struct mem *m, struct change *ch);
 int mem_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 void mem_recurring_release(struct mem *m);
 
-/* memory_audit.c */
+/* audit.c */
 /* Before a change is applied: memory for its entry; false: none, and it was refused. */
 bool mem_audit_stage(struct mem *m, struct change *ch);
 void mem_audit_settle(struct mem *m, const struct change *ch); /* afterwards: the entry stays or goes */
@@ -176,7 +176,7 @@ void mem_audit_done(struct mem *m, struct change *ch);
 int mem_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n, struct err *e);
 int mem_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 
-/* memory_chain.c */
+/* chain.c */
 /* A job of the file ended: the held ones are looked through. Room in the outbox was reserved. Returns how many became ready. */
 uint32_t mem_follow_end(struct mem *m, struct mem_file *f, int64_t now);
 /* A job of the file waits anew: those that failed because it had not succeeded are held again. */
@@ -191,7 +191,7 @@ struct mem_adding {
 bool mem_settle(struct mem *m, struct change *ch, const struct mem_adding *add, size_t i, const struct mem_file *f,
 		const uint8_t sha256[32]);
 
-/* memory_write.c */
+/* write.c */
 void mem_add_file(struct mem *m, struct change *ch);
 void mem_add_jobs(struct mem *m, struct change *ch);
 void mem_patch_file(struct mem *m, struct change *ch);
@@ -200,16 +200,16 @@ void mem_purge(struct mem *m, struct change *ch);
 /* The row goes; what the outbox has of it too. The file's list is the caller's. */
 void mem_purge_job(struct mem *m, struct mem_job *j);
 
-/* memory_expire.c */
+/* expire.c */
 void mem_expire_results(struct mem *m, struct change *ch);
 void mem_purge_expired(struct mem *m, int64_t before, uint32_t max); /* tombstones of jobs */
 
-/* memory_claim.c */
+/* claim.c */
 void mem_claim(struct mem *m, struct change *ch);
 bool mem_newcomers(struct catalog *c);
 uint64_t mem_waiting_of(const struct mem *m, struct str owner); /* 0 when there is no limit to hold it against */
 
-/* memory_queue.c */
+/* queue.c */
 struct mem_worker *mem_find_worker(struct mem *m, struct uuid id);
 void mem_move(struct mem *m, struct mem_job *j, enum job_state to); /* every change of a state */
 void mem_no_memory(struct change *ch);
@@ -227,7 +227,7 @@ void mem_queue_again(struct mem *m, struct mem_job *j, int64_t run_at);
 /* A job that is final from its first moment on. */
 bool mem_born_final(struct mem *m, struct mem_job *j);
 
-/* memory_webhook.c */
+/* webhook.c */
 bool mem_reserve_deliveries(struct mem *m, size_t n);
 /* The job ended: what its owner's webhooks are told. Room was reserved. */
 void mem_deliver(struct mem *m, const struct mem_job *j);
@@ -242,7 +242,7 @@ void mem_add_ping(struct mem *m, struct change *ch);
 void mem_attempt(struct mem *m, struct change *ch);
 void mem_replay(struct mem *m, struct change *ch);
 
-/* memory_webhook_read.c */
+/* webhook_read.c */
 int mem_webhook(struct catalog *c, struct uuid id, struct str owner, struct arena *a, struct webhook *ret, struct err *e);
 int mem_list_webhooks(struct catalog *c, struct str owner, struct page page, struct arena *a, struct webhook **ret, size_t *ret_n,
 		      int64_t *ret_next, struct err *e);
@@ -256,7 +256,7 @@ int mem_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, u
 		       size_t *ret_n, struct err *e);
 int mem_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e);
 
-/* memory_read.c */
+/* read.c */
 int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);

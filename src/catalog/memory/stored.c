@@ -1,5 +1,5 @@
 /* All that is stored, in row order, for those who look through it; what they found; how far they have come. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <stdio.h>
 

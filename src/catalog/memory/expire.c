@@ -1,5 +1,5 @@
 /* Results that expire, see sqlite/expire.c. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 /* Until when jobs that come after it are told; 0: there are none. */
 static int64_t needed_until(const struct mem_job *j, int64_t again_at)

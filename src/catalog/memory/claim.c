@@ -1,6 +1,6 @@
 /* Claims. All jobs are looked at, for what tests put into the queue is small; whose turn it is is known to the lanes, as in every implementation. */
 #include "catalog/lanes.h"
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

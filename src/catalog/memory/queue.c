@@ -1,5 +1,5 @@
 /* Changes of jobs: ends, leases. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>

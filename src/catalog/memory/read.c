@@ -1,5 +1,5 @@
 /* Reads. Everything handed out is copied into the caller's arena under the lock. */
-#include "catalog/memory.h"
+#include "catalog/memory/memory.h"
 
 static struct mem *locked(struct catalog *c)
 {
