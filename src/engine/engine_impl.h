@@ -84,13 +84,13 @@ struct mill_output {
 struct work_job {
 	struct claimed *claimed; /* of the batch's arena */
 	const struct op *op; /* NULL: this server knows it no more */
-	struct work *work; /* it is part of */
 	_Atomic bool cancelled; /* by a client */
 	bool ended; /* its finish was handed in */
 	unsigned place; /* of its op among metrics */
 	int64_t claimed_at;
 	_Atomic unsigned progress; /* ‰, as its process says; 0 = nothing yet */
-	int64_t progress_told_ms; /* mono: when the readers of events were told last; the job thread's */
+	int64_t told_ms; /* mono: when readers of events were told how far it is, at first when it was claimed; the job thread's */
+	int told; /* what they were told: ‰, -1 = nothing yet */
 	int64_t started_at;
 	struct change finish;
 	struct buf result; /* JSON */
@@ -384,8 +384,8 @@ void events_release(struct engine *g);
 [[nodiscard]] int events_start(struct engine *g, struct err *e);
 /* A group was committed; committer thread, before anything of it is let go. */
 void events_tell(struct engine *g, struct change *const *group, size_t n);
-/* A running job came on: tells it unless it is too soon. Job threads. */
-void events_tell_progress(struct engine *g, struct work_job *j);
+/* Tells what is new of the jobs of a work that runs, unless it is too soon: that they run, and how far they are. Its job thread. */
+void events_tell_progress(struct work *w);
 void events_end(struct engine *g); /* first half of a stop: every reader's stream ends */
 void events_stop(struct engine *g);
 

@@ -131,11 +131,9 @@ void events_tell(struct engine *g, struct change *const *group, size_t n)
 		hand_over(g, &list);
 }
 
-/* False: it is too soon after the last one. */
-static bool may_tell_progress(struct events *v, const struct work_job *j, int64_t now)
+/* False: it is too soon after the last one, of whatever job. */
+static bool may_tell_progress(struct events *v, int64_t now)
 {
-	if (!atomic_load(&v->awake) || now - j->progress_told_ms < PROGRESS_JOB_MS)
-		return false;
 	pthread_mutex_lock(&v->lock);
 	bool may = now - v->progress_ms >= PROGRESS_ALL_MS;
 	if (may)
@@ -145,21 +143,36 @@ static bool may_tell_progress(struct events *v, const struct work_job *j, int64_
 }
 
 /* One that is lost is no gap: the next one says more. It stands before the job's end, which is handed in by the same thread later. */
-void events_tell_progress(struct engine *g, struct work_job *j)
+static void tell_progress(struct engine *g, struct work_job *j, int permille)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct notices list = {.tail = &list.head};
 	struct json_out out = json_out(&b);
 	struct job job = j->claimed->job;
-	int64_t now = engine_mono(g);
 
-	if (!may_tell_progress(&g->events, j, now))
-		return;
-	j->progress_told_ms = now;
-	job.progress = (int)atomic_load(&j->progress);
+	job.progress = permille;
 	job_write_progress_json(&out, &job);
 	if (buf_ok(&b) && add_notice(&list, NOTICE_PROGRESS, j->claimed->owner, job.file, buf_str(&b)) != NULL)
 		hand_over(g, &list);
+}
+
+void events_tell_progress(struct work *w)
+{
+	struct events *v = &w->g->events;
+
+	if (!atomic_load(&v->awake))
+		return;
+	int64_t now = engine_mono(w->g);
+	for (size_t i = 0; i < w->n; i++) {
+		struct work_job *j = &w->jobs[i];
+		int permille = (int)atomic_load(&j->progress);
+
+		if (j->ended || now - j->told_ms < PROGRESS_JOB_MS || permille == j->told || !may_tell_progress(v, now))
+			continue;
+		j->told_ms = now;
+		j->told = permille;
+		tell_progress(w->g, j, permille);
+	}
 }
 
 /* ---- from notices to events ---- */

@@ -90,8 +90,7 @@ static void came_on(void *arg, unsigned permille)
 {
 	struct work_job *j = arg;
 
-	atomic_store(&j->progress, permille);
-	events_tell_progress(j->work->g, j);
+	atomic_store(&j->progress, permille); /* told by may_go_on() */
 }
 
 static int prepare(struct round *r, struct work_job *j, struct runner_job *run, struct err *e)
@@ -151,9 +150,14 @@ static void gather(struct round *r)
 	}
 }
 
+/* Asked many times a second: also when readers of events are told what is new of the jobs. */
 static int may_go_on(void *arg, struct err *e)
 {
-	return work_may_go_on(arg, e);
+	int rc = work_may_go_on(arg, e);
+
+	if (rc == 0)
+		events_tell_progress(arg);
+	return rc;
 }
 
 /* Before the end is handed in: from then on the output is the committer's. */

@@ -57,9 +57,9 @@ void work_add(struct work *w, struct claimed *c, const struct op *op)
 	assert(w->n < w->cap);
 	struct work_job *j = &w->jobs[w->n++];
 
-	j->work = w;
 	j->claimed = c;
-	j->progress_told_ms = engine_mono(w->g);
+	j->told_ms = engine_mono(w->g);
+	j->told = -1;
 	j->op = op;
 	j->place = metric_place(METRIC_OP, c->job.op);
 	j->claimed_at = engine_now(w->g);
