@@ -7,7 +7,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const read = (path) => readFileSync(here(path), 'utf8');
 const texts = JSON.parse(read('en.json'));
 const PAGE = 'page.template.html';
-const FRAGMENTS = ['file', 'job', 'output', 'image', 'problem'];
+const FRAGMENTS = ['file', 'job', 'progress', 'output', 'image', 'problem'];
 const SWAGGER = ['swagger-ui-bundle.js', 'swagger-ui.css'];
 
 const IN_PAGES_ONLY = /^(page|nav|footer|docs)\./; // texts that no script needs

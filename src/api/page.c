@@ -46,10 +46,12 @@ static void answer_lookup(struct http_request *r)
 
 	if (rc == 0)
 		rc = catalog_file(front_catalog(r), key, front_owner(r), http_arena(r), &f, &e);
-	if (rc != 0)
+	if (rc != 0) {
 		show_error(r, &e);
-	else
-		show(r, 200, &f, NULL);
+		return;
+	}
+	engine_progress(front_engine(r), f.jobs, f.n_jobs);
+	show(r, 200, &f, NULL);
 }
 
 static void end_page(struct http_request *r)

@@ -58,17 +58,31 @@ static void add_output(struct buf *b, const char *job_id, size_t n, const struct
 	page_fill(b, asset_text("fragments/output.html"), slots, ARRAY_LEN(slots));
 }
 
+static void add_progress(struct buf *b, const struct job *job)
+{
+	char share[16], percent[16];
+
+	if (job->state != JOB_RUNNING || job->progress <= 0)
+		return;
+	snprintf(share, sizeof(share), "%d.%03d", job->progress / PROGRESS_WHOLE, job->progress % PROGRESS_WHOLE);
+	snprintf(percent, sizeof(percent), "%d%%", (job->progress + 5) / 10);
+	const struct page_slot slots[] = {{"share", str_of(share), false}, {"percent", str_of(percent), false}};
+	page_fill(b, asset_text("fragments/progress.html"), slots, ARRAY_LEN(slots));
+}
+
 static void add_job(struct buf *b, const struct job *job)
 {
-	CLEANUP(buf_release) struct buf outputs = BUF_INIT;
+	CLEANUP(buf_release) struct buf outputs = BUF_INIT, progress = BUF_INIT;
 	char id[UUID_TEXT_LEN + 1];
 
 	uuid_format(id, job->id);
+	add_progress(&progress, job);
 	for (size_t i = 0; i < job->n_outputs; i++)
 		add_output(&outputs, id, i, &job->outputs[i]);
 	const struct page_slot slots[] = {{"id", str_of(id), false},
 					  {"op", job->op, false},
 					  {"state", str_of(job_state_name(job->state)), false},
+					  {"progress", buf_str(&progress), true},
 					  {"result", outcome(job), false},
 					  {"why", job->error != 0 ? job->error_detail : STR(""), false},
 					  {"outputs", buf_str(&outputs), true}};

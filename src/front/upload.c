@@ -204,10 +204,12 @@ static void answer_after_wait(struct http_request *r)
 	struct file f;
 	int rc = catalog_file(front_catalog(r), (struct file_key){.id = u->file}, front_owner(r), http_arena(r), &f, &e);
 
-	if (rc != 0) /* deleted by somebody meanwhile */
+	if (rc != 0) { /* deleted by somebody meanwhile */
 		u->rules->failed(r, &e);
-	else
-		u->rules->stored(r, &f, u->replayed);
+		return;
+	}
+	engine_progress(front_engine(r), f.jobs, f.n_jobs);
+	u->rules->stored(r, &f, u->replayed);
 }
 
 static void done(void *arg, const struct intake_result *result)

@@ -76,3 +76,15 @@ export async function axeFindings(page, except = []) {
   const { violations } = await page.evaluate((exclude) => globalThis.axe.run({ exclude }), except);
   return violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`);
 }
+
+// Tag, class and the attributes that mean something of the first card, without the buttons, which only script can serve.
+export const cardSkeleton = (page) => page.evaluate(() => {
+  const meaning = ['data-file', 'data-job', 'data-final', 'data-code', 'href', 'role', 'scope', 'datetime', 'aria-labelledby', 'aria-label', 'max', 'id'];
+  const skeleton = (element) => {
+    const own = meaning.filter((a) => element.hasAttribute(a)).map((a) => `${a}=${element.getAttribute(a)}`);
+    if (element.matches('progress')) own.push(`value=${element.value}`);
+    const children = [...element.children].filter((child) => !child.matches('button'));
+    return [[element.tagName, element.className, ...own].join(' '), ...children.flatMap(skeleton)];
+  };
+  return skeleton(document.querySelector('.card'));
+});

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { deflateSync } from 'node:zlib';
-import { axeFindings, openPage, startBrowser, startServer } from './harness.mjs';
+import { axeFindings, cardSkeleton, openPage, startBrowser, startServer } from './harness.mjs';
 
 const UNKNOWN = '01890a5d-ac96-774b-bcce-b302099a8057';
 const hash = (algo, bytes) => createHash(algo).update(bytes).digest('hex');
@@ -273,17 +273,6 @@ test('without script a file is sent, answered for and looked up again', () => on
   await lookUp(page, id);
   assert.ok((await page.locator('[data-file]').innerText()).includes(hash('md5', 'no script')));
 }));
-
-// Tag, class and the attributes that mean something of the first card, without the buttons, which only script can serve.
-const cardSkeleton = (page) => page.evaluate(() => {
-  const meaning = ['data-file', 'data-job', 'data-final', 'data-code', 'href', 'role', 'scope', 'datetime', 'aria-labelledby', 'id'];
-  const skeleton = (element) => {
-    const own = meaning.filter((a) => element.hasAttribute(a)).map((a) => `${a}=${element.getAttribute(a)}`);
-    const children = [...element.children].filter((child) => !child.matches('button'));
-    return [[element.tagName, element.className, ...own].join(' '), ...children.flatMap(skeleton)];
-  };
-  return skeleton(document.querySelector('.card'));
-});
 
 test('the card of the server and the card of the script are the same', async () => {
   const file = await store('same.png', png(20, 10), '&ops=md5,resize;width=5;format=png,gzip;after=resize,crc32c;after=gzip&wait=20');

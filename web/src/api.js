@@ -23,11 +23,11 @@ function problemOf(status, text) {
 
 export const unreachable = () => new Problem('network', t('problem.network'), t('problem.network_detail'));
 
-async function getJson(url) {
+async function getJson(url, signal) {
   let response;
   let text;
   try {
-    response = await fetch(url, { headers: { Accept: 'application/json' }, cache: 'no-store' });
+    response = await fetch(url, { headers: { Accept: 'application/json' }, cache: 'no-store', signal });
     text = await response.text();
   } catch {
     throw unreachable();
@@ -36,7 +36,7 @@ async function getJson(url) {
   return JSON.parse(text);
 }
 
-export const getFile = (id, waitSeconds) => getJson(`/v1/files/${encodeURIComponent(id)}?wait=${waitSeconds}`);
+export const getFile = (id, waitSeconds, signal) => getJson(`/v1/files/${encodeURIComponent(id)}?wait=${waitSeconds}`, signal);
 export const getOps = () => getJson('/v1/ops');
 
 // XMLHttpRequest, because fetch tells nothing of how much was sent. `choice` has `ops` or `pipeline`, or neither: the server's default.

@@ -2,8 +2,9 @@
 // browsers without script: change both together; tests/web compares them.
 import { Fragment, h } from 'preact';
 import { useState } from 'preact/hooks';
-import { bytes, exactBytes, number, time } from './format.js';
-import { dismiss, final } from './store.js';
+import { final } from './follow.js';
+import { bytes, exactBytes, number, percent, time } from './format.js';
+import { dismiss } from './store.js';
 import { has, t } from './text.js';
 
 function Copy({ value, what, say }) {
@@ -42,12 +43,24 @@ function Output({ out }) {
   );
 }
 
+function Progress({ share }) {
+  return (
+    <div class="share">
+      <progress aria-label={t('card.progress')} max="1" value={share} />
+      <span class="hint">{percent(share)}</span>
+    </div>
+  );
+}
+
 function Job({ job, say }) {
   const result = resultText(job);
   return (
     <tr data-job={job.id}>
       <th scope="row">{job.op}</th>
-      <td><span class={`state ${job.state}`}>{stateName(job.state)}</span></td>
+      <td>
+        <span class={`state ${job.state}`}>{stateName(job.state)}</span>
+        {job.progress != null && <Progress share={job.progress} />}
+      </td>
       <td>
         <code>{result}</code>
         {job.state === 'succeeded' && result && <Copy value={result} what={job.op} say={say} />}

@@ -1,22 +1,18 @@
 // What the page shows: one entry an upload or look-up, newest first, and what is done to them.
 //
 // An entry is {key, name, total, sent, rate, phase, file, problem, again, stop}. `phase` goes waiting → sending → keeping → stored for an
-// upload, loading → stored for a look-up; failed ends both. While a stored file has a job that is not final its state is asked for.
+// upload, loading → stored for a look-up; failed ends both. A stored file is followed until its jobs are final, or its entry is dropped.
 import { getFile, postFile, Problem } from './api.js';
+import { follow } from './follow.js';
 import { percent } from './format.js';
 import { t } from './text.js';
 import { turns } from './turns.js';
 
 export const UPLOADS_AT_ONCE = 3;
-const WATCHES_AT_ONCE = 2;
-const WAIT_S = 10;
-const PAUSE_MS = [1000, 2000, 5000, 10000]; // after the first, second, … failed question
 export const FILES_AT_A_TIME = 200;
 const ENTRIES_KEPT = 400;
-const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'quarantined']);
 
 const uploadTurn = turns(UPLOADS_AT_ONCE);
-const watchTurn = turns(WATCHES_AT_ONCE);
 
 let entries = [];
 let keys = 0;
@@ -29,7 +25,6 @@ export function connect(onChange, onSay) {
 }
 export const shown = () => entries;
 export const sending = () => entries.some((e) => e.phase === 'waiting' || e.phase === 'sending' || e.phase === 'keeping');
-export const final = (file) => file.jobs.every((job) => FINAL.has(job.state));
 
 function update(entry, values) {
   Object.assign(entry, values);
@@ -37,15 +32,20 @@ function update(entry, values) {
 }
 
 function add(values) {
-  const entry = { key: ++keys, name: '', total: 0, sent: 0, rate: 0, file: null, problem: null, again: null, stop: null, ...values };
-  entries = [entry, ...entries].slice(0, ENTRIES_KEPT);
-  changed();
+  const entry = { key: ++keys, name: '', total: 0, sent: 0, rate: 0, file: null, problem: null, again: null, stop: null, dropped: new AbortController(), ...values };
+  let n = 0;
+  keep((e) => e === entry || n++ < ENTRIES_KEPT - 1, [entry, ...entries]);
   return entry;
 }
 
-export function dismiss(entry) {
-  entries = entries.filter((e) => e !== entry);
+function keep(wanted, of = entries) {
+  entries = of.filter(wanted);
+  for (const entry of of) if (!entries.includes(entry)) entry.dropped.abort();
   changed();
+}
+
+export function dismiss(entry) {
+  keep((e) => e !== entry);
 }
 
 function fail(entry, problem, again) {
@@ -56,31 +56,12 @@ export function showProblem(problem) {
   fail(add({ phase: 'failed' }), problem, null);
 }
 
-// ---- following a file until its jobs are final ----
-
-const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
-const kept = (entry) => entries.includes(entry);
-
-async function ask(entry) {
-  try {
-    update(entry, { file: await watchTurn(() => getFile(entry.file.id, WAIT_S)), notice: null });
-    return 0;
-  } catch (problem) {
-    if (!(problem instanceof Problem) || problem.code !== 'network') throw problem;
-    update(entry, { notice: t('problem.network_watch') });
-    return 1;
-  }
-}
-
 async function watch(entry) {
-  let failures = 0;
+  const { signal } = entry.dropped;
+  const show = (file) => update(entry, { file, notice: null });
   try {
-    while (kept(entry) && !final(entry.file)) {
-      const failed = await ask(entry);
-      failures = failed ? failures + 1 : 0;
-      if (failed) await pause(PAUSE_MS[Math.min(failures, PAUSE_MS.length) - 1]);
-    }
-    if (kept(entry) && entry.file.jobs.length) say(t('say.final', { name: entry.file.name }));
+    await follow(entry.file, show, () => update(entry, { notice: t('problem.network_watch') }), signal);
+    if (!signal.aborted && entry.file.jobs.length) say(t('say.final', { name: entry.file.name }));
   } catch (problem) {
     fail(entry, problem, null);
   }
@@ -146,7 +127,7 @@ export function upload(files, choice) {
 // ---- look-ups ----
 
 export async function lookUp(id) {
-  entries = entries.filter((e) => e.file?.id !== id && !(e.phase === 'failed' && e.name === id));
+  keep((e) => e.file?.id !== id && !(e.phase === 'failed' && e.name === id));
   const entry = add({ phase: 'loading', name: id });
   try {
     update(entry, { file: await getFile(id, 0), phase: 'stored' });

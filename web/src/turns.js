@@ -1,5 +1,5 @@
-// At most n tasks at once, the others in the order they came. A browser opens six connections to one server; uploads and waiting
-// reads each get a share of them, so that neither starves the other.
+// At most n tasks at once, the others in the order they came. A browser opens six connections to one server: three for uploads, two for
+// reads, one for the stream of events, so that none starves another.
 export function turns(n) {
   const waiting = [];
   let running = 0;
