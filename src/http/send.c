@@ -41,6 +41,18 @@ static ssize_t read_stream(void *cls, uint64_t at, char *p, size_t max)
 	}
 }
 
+/* MHD ends the answer to HEAD with an empty chunk when GET would have chunks (0.9.75): to the client, the begin of the next answer. Without chunks it ends with the connection. */
+static struct MHD_Response *stream_of(struct http_request *r)
+{
+	struct MHD_Response *m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
+
+	if (m != NULL && r->method == HTTP_HEAD && MHD_set_response_options(m, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END) != MHD_YES) {
+		MHD_destroy_response(m);
+		return NULL;
+	}
+	return m;
+}
+
 static struct MHD_Response *response_of(struct http_request *r)
 {
 	struct reply *p = &r->reply;
@@ -48,7 +60,7 @@ static struct MHD_Response *response_of(struct http_request *r)
 	void *memory = (void *)(uintptr_t)p->p;
 
 	if (p->kind == REPLY_STREAM)
-		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
+		return stream_of(r);
 	switch (p->n ? p->kind : REPLY_EMPTY) {
 	case REPLY_BUF:
 		m = MHD_create_response_from_buffer(p->n, memory, MHD_RESPMEM_MUST_FREE);

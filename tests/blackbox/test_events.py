@@ -437,4 +437,5 @@ def test_old_clients_and_heads(make_server):
 		assert r.next().name == "file.stored"
 	with Reader(s, method="HEAD") as r:
 		assert r.status == 200 and r.headers["content-type"] == "text/event-stream"
+		assert not r.chunked and r.raw == b"" and r.socket.recv(1) == b"" # no body, and no frame of one
 	eventually(lambda: s.get("/healthz").status_code == 200)
