@@ -157,6 +157,15 @@ static void tell_parts(struct engine *g, const struct change *c)
 		scheduler_cancel_file(g, c->delete_file.id);
 		engine_kick_doomed(g);
 		break;
+	case CHANGE_PATCH_WEBHOOK:
+		webhooks_anew(g, c->patch_webhook.id);
+		break;
+	case CHANGE_ADD_PING:
+		webhooks_anew(g, c->add_ping.webhook);
+		break;
+	case CHANGE_REPLAY:
+		webhooks_anew(g, c->replay.webhook);
+		break;
 	default:
 		break;
 	}

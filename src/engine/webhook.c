@@ -25,6 +25,7 @@
 #define LOOK_MS 15000 /* and at least so often while something waits */
 #define STOP_GRACE_MS 500 /* what is under way may end */
 #define BODY_READ_MAX 16384 /* bytes of an answer; nobody looks at them */
+#define ANEW_MAX 16
 
 enum slot_state {
 	SLOT_FREE,
@@ -51,22 +52,16 @@ struct slot {
 	struct change change;
 };
 
-/* A receiver of which something is under way, or that is in trouble. */
-struct endpoint {
-	int64_t webhook; /* row number */
-	unsigned under_way;
-	int64_t rest_ms; /* how long it rested last; 0 = it is well */
-	int64_t resting_until; /* monotonic ms */
-};
-
 struct webhooks {
 	struct engine *g;
 	struct sleeper sleeper;
 	pthread_mutex_t lock; /* the states of the slots, never held over I/O */
-	pthread_cond_t changed; /* one was answered or committed; CLOCK_MONOTONIC */
+	pthread_cond_t changed; /* one was answered or committed; only a stop waits for it; CLOCK_MONOTONIC */
 	struct slot *slots;
-	struct endpoint *endpoints;
-	size_t n_slots, n_endpoints, cap_endpoints;
+	size_t n_slots;
+	struct endpoints endpoints;
+	struct uuid anew[ANEW_MAX]; /* somebody changed these by hand; under the lock */
+	size_t n_anew; /* more than ANEW_MAX: there were more than could be noted */
 	int64_t last; /* number of the webhook served last: the next one is first the next time */
 	int64_t summed_at; /* monotonic ms */
 };
@@ -90,8 +85,19 @@ static void set_state(struct slot *s, enum slot_state state)
 {
 	pthread_mutex_lock(&s->all->lock);
 	s->state = state;
-	pthread_cond_signal(&s->all->changed); /* only a stop waits for it */
 	pthread_mutex_unlock(&s->all->lock);
+}
+
+/* From another thread. The kick is inside of the lock: a stop that sees the state may free all of this as soon as it has the lock. */
+static void tell_state(struct slot *s, enum slot_state state)
+{
+	struct webhooks *w = s->all;
+
+	pthread_mutex_lock(&w->lock);
+	s->state = state;
+	pthread_cond_signal(&w->changed);
+	sleeper_kick(&w->sleeper);
+	pthread_mutex_unlock(&w->lock);
 }
 
 static struct slot *free_slot(struct webhooks *w)
@@ -110,106 +116,39 @@ static bool is_under_way(struct webhooks *w, int64_t delivery)
 	return false;
 }
 
-/* ---- endpoints ---- */
-
-static struct endpoint *find_endpoint(const struct webhooks *w, int64_t webhook)
-{
-	for (size_t i = 0; i < w->n_endpoints; i++)
-		if (w->endpoints[i].webhook == webhook)
-			return &w->endpoints[i];
-	return NULL;
-}
-
-/* One that is well and has nothing under way need not be remembered. */
-static struct endpoint *note_endpoint(struct webhooks *w, int64_t webhook)
-{
-	struct endpoint *x = find_endpoint(w, webhook);
-
-	if (x != NULL)
-		return x;
-	if (w->n_endpoints == w->cap_endpoints) {
-		size_t cap = w->cap_endpoints > 0 ? 2 * w->cap_endpoints : 32;
-		struct endpoint *more = reallocarray(w->endpoints, cap, sizeof(*more));
-		if (more == NULL)
-			return NULL;
-		w->endpoints = more;
-		w->cap_endpoints = cap;
-	}
-	x = &w->endpoints[w->n_endpoints++];
-	*x = (struct endpoint){.webhook = webhook};
-	return x;
-}
-
-static void forget_endpoint(struct webhooks *w, struct endpoint *x)
-{
-	if (x->under_way == 0 && x->rest_ms == 0)
-		*x = w->endpoints[--w->n_endpoints];
-}
-
-/* Those that rested long ago and have nothing to be sent since: their webhooks may be gone. */
-static void forget_idle(struct webhooks *w, int64_t now)
-{
-	for (size_t i = w->n_endpoints; i > 0; i--) {
-		struct endpoint *x = &w->endpoints[i - 1];
-		if (x->under_way == 0 && now - x->resting_until > 10 * x->rest_ms)
-			x->rest_ms = 0;
-		forget_endpoint(w, x);
-	}
-}
-
-/* The first rest is the schedule's first pause, the longest its second one, unless the receiver asked for more. */
-static void rest(struct webhooks *w, struct endpoint *x, const struct slot *s)
-{
-	const struct engine_webhooks *c = config_of(w);
-	int64_t first = c->n_retry > 1 ? c->retry_ms[1] : 1000, longest = c->n_retry > 2 ? c->retry_ms[2] : first;
-
-	if (x->under_way > 0 && x->resting_until > s->began)
-		return; /* it was sent before the rest began and says nothing new */
-	x->rest_ms = x->rest_ms == 0 ? first : 2 * x->rest_ms < longest ? 2 * x->rest_ms : longest;
-	if (s->retry_after_s > 0 && s->verdict.state == DELIVERY_WAITING && s->verdict.wait_ms > x->rest_ms)
-		x->resting_until = engine_mono(w->g) + s->verdict.wait_ms;
-	else
-		x->resting_until = engine_mono(w->g) + x->rest_ms;
-}
+/* ---- answers ---- */
 
 static void endpoint_answered(struct webhooks *w, const struct slot *s)
 {
-	struct endpoint *x = find_endpoint(w, s->webhook);
+	struct endpoint *x = endpoint_find(&w->endpoints, s->webhook);
+	int64_t asked_ms = s->retry_after_s > 0 && s->verdict.state == DELIVERY_WAITING ? s->verdict.wait_ms : 0;
 
 	assert(x != NULL && x->under_way > 0);
 	x->under_way--;
 	if (s->verdict.slow)
-		rest(w, x, s);
+		endpoint_rest(x, config_of(w), s->began, engine_mono(w->g), asked_ms);
 	else if (s->verdict.state == DELIVERY_DELIVERED)
 		x->rest_ms = x->resting_until = 0;
-	forget_endpoint(w, x);
+	endpoint_forget(&w->endpoints, x);
 }
-
-/* ---- answers ---- */
 
 /* On the client's thread. */
 static void done(void *arg, const struct net_result *r)
 {
 	struct slot *s = arg;
-	struct webhooks *w = s->all;
 
 	s->code = r->code;
 	s->status = r->status;
 	s->retry_after_s = r->code == 0 ? r->retry_after_s : -1;
-	s->ended = engine_mono(w->g);
+	s->ended = engine_mono(s->all->g);
 	snprintf(s->detail, sizeof(s->detail), "%s", r->detail);
-	set_state(s, SLOT_ANSWERED);
-	sleeper_kick(&w->sleeper);
+	tell_state(s, SLOT_ANSWERED);
 }
 
 /* On the committer's thread. */
 static void change_done(void *arg, struct change *c)
 {
-	struct slot *s = arg;
-	struct webhooks *w = s->all;
-
-	set_state(s, SLOT_COMMITTED);
-	sleeper_kick(&w->sleeper);
+	tell_state(arg, SLOT_COMMITTED);
 }
 
 static void hand_in(struct slot *s)
@@ -315,7 +254,7 @@ static int fill_slot(struct slot *s, const struct webhook *h, const struct deliv
 static int send_one(struct webhooks *w, struct slot *s, const struct webhook *h, const struct delivery *d, struct err *e)
 {
 	struct webhook_headers v;
-	struct endpoint *x = note_endpoint(w, h->number);
+	struct endpoint *x = endpoint_note(&w->endpoints, h->number, h->id);
 	int rc = x != NULL ? fill_slot(s, h, d, &v, e) : err_set(e, ERR_NO_MEMORY, "no memory for a webhook");
 
 	if (rc != 0)
@@ -346,24 +285,16 @@ static int send_one(struct webhooks *w, struct slot *s, const struct webhook *h,
 		return 0;
 	}
 	x->under_way--;
-	forget_endpoint(w, x);
+	endpoint_forget(&w->endpoints, x);
 	set_state(s, SLOT_FREE);
 	return rc;
-}
-
-static unsigned room_of(const struct webhooks *w, int64_t webhook)
-{
-	const struct endpoint *x = find_endpoint(w, webhook);
-	unsigned most = x != NULL && x->rest_ms > 0 ? 1 : config_of(w)->per_endpoint;
-
-	return x == NULL ? most : x->under_way < most ? most - x->under_way : 0;
 }
 
 /* What of one webhook may be sent now. */
 static int send_of(struct webhooks *w, const struct webhook *h, struct err *e)
 {
 	CLEANUP(arena_release) struct arena a = ARENA_INIT;
-	unsigned room = room_of(w, h->number);
+	unsigned most = config_of(w)->per_endpoint, room = endpoint_room(&w->endpoints, h->number, most);
 	struct delivery *list;
 	struct slot *s;
 	size_t n = 0;
@@ -372,7 +303,7 @@ static int send_of(struct webhooks *w, const struct webhook *h, struct err *e)
 	if (room == 0)
 		return 0;
 	/* As many are under way, and still due, at most. */
-	rc = catalog_due_deliveries(w->g->catalog, h->number, engine_now(w->g), room + config_of(w)->per_endpoint, &a, &list, &n, e);
+	rc = catalog_due_deliveries(w->g->catalog, h->number, engine_now(w->g), room + most, &a, &list, &n, e);
 	for (size_t i = 0; rc == 0 && i < n && room > 0; i++) {
 		if (is_under_way(w, list[i].number))
 			continue;
@@ -387,10 +318,10 @@ static int send_of(struct webhooks *w, const struct webhook *h, struct err *e)
 /* When there is something to do for it next, in ms from now; INT64_MAX when an answer is awaited first. 0: now. */
 static int64_t ready_in(const struct webhooks *w, const struct due_webhook *d)
 {
-	const struct endpoint *x = find_endpoint(w, d->webhook.number);
+	const struct endpoint *x = endpoint_find(&w->endpoints, d->webhook.number);
 	int64_t due_in = d->due_at - engine_now(w->g), rested_in = x != NULL ? x->resting_until - engine_mono(w->g) : 0;
 
-	if (room_of(w, d->webhook.number) == 0)
+	if (endpoint_room(&w->endpoints, d->webhook.number, config_of(w)->per_endpoint) == 0)
 		return INT64_MAX;
 	if (rested_in > due_in)
 		due_in = rested_in;
@@ -458,6 +389,38 @@ static int64_t send_due(struct webhooks *w)
 	return wait_ms == INT64_MAX ? -1 : wait_ms;
 }
 
+/* ---- by hand ---- */
+
+void webhooks_anew(struct engine *g, struct uuid webhook)
+{
+	struct webhooks *w = g->webhooks;
+
+	if (w == NULL)
+		return;
+	pthread_mutex_lock(&w->lock);
+	if (w->n_anew < ANEW_MAX)
+		w->anew[w->n_anew] = webhook;
+	w->n_anew += w->n_anew <= ANEW_MAX;
+	pthread_mutex_unlock(&w->lock);
+	sleeper_kick(&w->sleeper);
+}
+
+static void end_rests(struct webhooks *w)
+{
+	struct uuid list[ANEW_MAX];
+	size_t n;
+
+	pthread_mutex_lock(&w->lock);
+	n = w->n_anew;
+	memcpy(list, w->anew, sizeof(list));
+	w->n_anew = 0;
+	pthread_mutex_unlock(&w->lock);
+	if (n > ANEW_MAX)
+		endpoints_end_rests(&w->endpoints, NULL);
+	for (size_t i = 0; n <= ANEW_MAX && i < n; i++)
+		endpoints_end_rests(&w->endpoints, &list[i]);
+}
+
 /* ---- the thread ---- */
 
 /* For the metrics, once a second at most while there is something to do; returns in how many ms it wants to be called again, -1 = nothing waits. */
@@ -470,7 +433,7 @@ static int64_t sum_up(struct webhooks *w)
 	if (since < TROUBLE_MS)
 		return TROUBLE_MS - since;
 	w->summed_at = now;
-	forget_idle(w, now);
+	endpoints_forget_idle(&w->endpoints, now);
 	if (catalog_webhook_stats(w->g->catalog, &s, &e) != 0)
 		return TROUBLE_MS;
 	age = s.oldest_due_at > 0 ? (engine_now(w->g) - s.oldest_due_at) / 1000 : 0;
@@ -492,6 +455,7 @@ static void *webhooks_run(void *arg)
 
 	do {
 		stuck = take_all(w, stuck);
+		end_rests(w);
 		wait_ms = sooner(send_due(w), stuck ? TROUBLE_MS : -1);
 		wait_ms = sooner(wait_ms, sum_up(w));
 	} while (sleeper_wait(&w->sleeper, wait_ms));
@@ -508,7 +472,7 @@ void webhooks_free(struct webhooks *w)
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);
 	free(w->slots);
-	free(w->endpoints);
+	endpoints_release(&w->endpoints);
 	free(w);
 }
 

@@ -11,8 +11,35 @@
 void webhooks_free(struct webhooks *w); /* after the committer has ended; NULL is fine */
 [[nodiscard]] int webhooks_start(struct engine *g, struct err *e);
 void webhooks_kick(struct engine *g); /* there are new deliveries; any thread */
+/* Somebody did something about this one by hand, so its receiver may be well again: what rests there is tried at once. Any thread. */
+void webhooks_anew(struct engine *g, struct uuid webhook);
 /* Takes nothing more, gives what is under way a moment, and ends the rest: its deliveries stay due. Before the committer ends. */
 void webhooks_stop(struct engine *g);
+
+/* ---- webhook_rest.c: the receivers of which something is under way, or that are in trouble. No threads, no clock. ---- */
+struct endpoint {
+	int64_t webhook; /* row number */
+	struct uuid id;
+	unsigned under_way;
+	int64_t rest_ms; /* how long it rested last; 0 = it is well */
+	int64_t resting_until; /* monotonic ms */
+};
+
+/* All zero at the start. Places move with each note and forget. */
+struct endpoints {
+	struct endpoint *list;
+	size_t n, cap;
+};
+void endpoints_release(struct endpoints *all);
+struct endpoint *endpoint_find(const struct endpoints *all, int64_t webhook);
+struct endpoint *endpoint_note(struct endpoints *all, int64_t webhook, struct uuid id); /* finds or adds; NULL: no memory */
+void endpoint_forget(struct endpoints *all, struct endpoint *x); /* unless something is under way, or it is in trouble */
+void endpoints_forget_idle(struct endpoints *all, int64_t now); /* those that rested long ago: their webhooks may be gone */
+/* How many more requests it may get at once: `most` when it is well, one while it is in trouble. */
+unsigned endpoint_room(const struct endpoints *all, int64_t webhook, unsigned most);
+/* A request that was sent at `began` met trouble: it rests, twice as long each time, or as long as it asked (0 = it did not). */
+void endpoint_rest(struct endpoint *x, const struct engine_webhooks *config, int64_t began, int64_t now, int64_t asked_ms);
+void endpoints_end_rests(struct endpoints *all, const struct uuid *id); /* of this one, NULL = of all */
 
 /* ---- webhook_message.c: one delivery as a request, and what an answer means. No state, no threads. ---- */
 

@@ -42,11 +42,13 @@ int webhook_headers(struct webhook_headers *ret, const struct webhook *w, const 
 
 static void say_why(struct webhook_verdict *v, const struct webhook_answer *a)
 {
-	int n = a->code != 0 ? snprintf(v->error, sizeof(v->error), "%s: %s", err_info(a->code)->name, a->detail)
-			     : snprintf(v->error, sizeof(v->error), "the answer was %d", a->status);
+	char text[64 + ERR_DETAIL_MAX];
 
-	if (n >= (int)sizeof(v->error)) /* cut, but not through a character */
-		v->error[utf8_prefix((struct str){v->error, (size_t)n}, sizeof(v->error) - 1)] = '\0';
+	if (a->code != 0)
+		snprintf(text, sizeof(text), "%s: %s", err_info(a->code)->name, a->detail);
+	else
+		snprintf(text, sizeof(text), "the answer was %d", a->status);
+	snprintf(v->error, sizeof(v->error), "%.*s", (int)utf8_prefix(str_of(text), sizeof(v->error) - 1), text);
 }
 
 /* Trouble that the next delivery would meet, too. An answer such as 400 or 500 may be about this one message. */

@@ -16,7 +16,7 @@ static struct arena strings;
 
 static int load(struct settings *s, struct err *e, const char *const *words)
 {
-	char copies[8][64], *argv[8];
+	char copies[8][80], *argv[8];
 	int argc = 0;
 
 	for (; words[argc] != NULL; argc++) {
@@ -72,6 +72,37 @@ static void no_number_of_job_threads_means_one_a_core_and_at_least_two(void **st
 	assert_int_equal(s.job_threads, cores < 2 ? 2 : cores);
 	assert_int_equal(load(&s, &e, (const char *const[]){"--jobs-threads", "1", NULL}), 0);
 	assert_int_equal(s.job_threads, 1);
+}
+
+static void a_webhooks_schedule_is_a_list_of_pauses_that_begins_at_once(void **state)
+{
+	static const struct {
+		const char *retry, *detail;
+	} refused[] = {
+		{"1s,5s", "webhooks.retry: the first is 0s, as the first attempt is made at once"},
+		{"0s,31d", "webhooks.retry: no pause is longer than 30 days"},
+		{"", "webhooks.retry: from 1 to 20 pauses"},
+		{"0s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s", "webhooks.retry: from 1 to 20 pauses"},
+	};
+	struct settings s;
+	struct err e = ERR_INIT;
+	int64_t sum = 0;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){NULL}), 0);
+	assert_int_equal(s.webhooks_attempts, 10);
+	for (size_t i = 0; i < s.webhooks_attempts; i++)
+		sum += s.webhooks_retry_ms[i];
+	assert_in_range(sum, 3 * 86400000, 4 * 86400000); /* over three days */
+	assert_int_equal(
+		load(&s, &e,
+		     (const char *const[]){"--webhooks-retry", "0s,30d,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s", NULL}),
+		0);
+	assert_int_equal(s.webhooks_attempts, 20);
+	assert_int_equal(s.webhooks_retry_ms[1], 30 * INT64_C(86400000));
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		assert_int_equal(load(&s, &e, (const char *const[]){"--webhooks-retry", refused[i].retry, NULL}), ERR_BAD_CONFIG);
+		assert_string_equal(e.detail, refused[i].detail);
+	}
 }
 
 static void where_requests_may_go_is_given_as_address_ranges(void **state)
@@ -227,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(the_defaults_are_those_promised, drop_strings),
 		cmocka_unit_test_teardown(no_number_of_job_threads_means_one_a_core_and_at_least_two, drop_strings),
+		cmocka_unit_test_teardown(a_webhooks_schedule_is_a_list_of_pauses_that_begins_at_once, drop_strings),
 		cmocka_unit_test_teardown(where_requests_may_go_is_given_as_address_ranges, drop_strings),
 		cmocka_unit_test_teardown(what_the_seal_may_lack_is_named, drop_strings),
 		cmocka_unit_test_teardown(commands_and_pipelines_become_part_of_the_ops, drop_strings),
