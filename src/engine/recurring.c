@@ -316,7 +316,7 @@ static void *recurring_thread(void *arg)
 			pause = p < pause ? p : pause;
 		}
 		if (known && r->n == 0)
-			break; /* what there was is forgotten */
+			pause = -1; /* what there was is forgotten */
 	} while (sleeper_wait(&r->sleeper, pause));
 	return NULL;
 }

@@ -237,14 +237,14 @@ class Server:
 		return self._status("VmHWM")
 
 	def fds(self):
-		"""Open descriptors but those of blob folders, of which the store keeps a bounded number."""
-		count, folder = 0, f"/proc/{self.pid}/fd"
+		"""Open descriptors but those of blob folders and of the catalogue's readers, of which a bounded number is kept."""
+		count, folder, catalog = 0, f"/proc/{self.pid}/fd", str(self.data.resolve() / "catalog.db")
 		for name in os.listdir(folder):
 			try:
 				path = os.readlink(f"{folder}/{name}")
 			except FileNotFoundError:
 				continue
-			count += not (path.startswith(str(self.data.resolve() / "blobs")) and os.path.isdir(path))
+			count += not path.startswith(catalog) and not (path.startswith(str(self.data.resolve() / "blobs")) and os.path.isdir(path))
 		return count
 
 	def cpu_seconds(self):
