@@ -17,6 +17,7 @@ static void show(struct http_request *r, int status, const struct file *f, const
 
 static void show_error(struct http_request *r, struct err *e)
 {
+	front_say_when(r, e);
 	show(r, err_info(e->code)->http_status, NULL, e);
 }
 

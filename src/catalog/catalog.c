@@ -26,20 +26,24 @@ int change_refuse(struct change *ch, int code, const char *fmt, ...)
 	return 0;
 }
 
-static bool over(struct change *ch, const char *whose, uint64_t limit, uint64_t waiting, uint64_t more)
+static bool over(struct change *ch, bool owner, uint64_t limit, uint64_t waiting, uint64_t more, uint64_t rest)
 {
+	const char *whose = owner ? "an owner's part of the queue" : "the queue";
+
 	if (!limit || (waiting <= limit && more <= limit - waiting))
 		return false;
 	change_refuse(ch, ERR_QUEUE_FULL, "%s takes at most %llu waiting jobs; %llu wait and %llu would be added", whose,
-		      (unsigned long long)limit, (unsigned long long)waiting, (unsigned long long)more);
+		      (unsigned long long)limit, (unsigned long long)waiting, (unsigned long long)(more + rest));
 	ch->err.limit = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
+	ch->excess = waiting + more + rest - limit;
+	ch->excess_of_owner = owner;
 	return true;
 }
 
-bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more)
+bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest)
 {
-	return more == 0 || (!over(ch, "the queue", c->options.queue_max, waiting, more) &&
-			     !over(ch, "an owner's part of the queue", c->options.owner_queue_max, waiting_of_owner, more));
+	return more == 0 || (!over(ch, false, c->options.queue_max, waiting, more, rest) &&
+			     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest));
 }
 
 int change_file_full(struct change *ch)

@@ -268,6 +268,8 @@ struct change {
 	struct str audit;
 	int code; /* out: 0 or ERR_…; ERR_INVALID_VALUE with the field when the caller asked for what cannot be stored */
 	struct err err; /* out: details when code != 0 */
+	uint64_t excess; /* out, ERR_QUEUE_FULL: how many of those that wait must go before there is room, … */
+	bool excess_of_owner; /* … and whether they must be the same owner's */
 	/* the committer's, untouched by catalogues */
 	struct change *next;
 	void (*done)(void *arg, struct change *c);

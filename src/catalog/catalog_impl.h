@@ -98,8 +98,8 @@ bool change_leaves_entry(const struct change *ch);
 /* Refuses a change: sets code and err and returns 0, so that `return change_refuse(…)` ends a method that itself went well. */
 ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt, ...);
 /* The refusals that several implementations word alike. */
-/* Whether the queue takes so many more, with what waits in all and of this owner; else it refuses. */
-bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more);
+/* Whether the queue takes so many more, with what waits in all and of this owner; else it refuses. rest: how many were not looked at yet, and may come on top. */
+bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */
 int change_not_expired(struct change *ch); /* the file's expiry was put off */

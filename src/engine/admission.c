@@ -83,7 +83,7 @@ int engine_admits(struct engine *g, struct err *e)
 	if (begins)
 		log_event(LOG_WARN, "overloaded", LF_INT("changes_waiting", (int64_t)waiting));
 	err_set(e, ERR_OVERLOADED, "more is being written than the storage takes");
-	if (e != NULL) /* not all at once */
-		e->retry_after_s = 1 + (int)(g->env->random(g->env) % 3);
+	if (e != NULL)
+		come_again(g, e, STANDING_MS);
 	return ERR_OVERLOADED;
 }

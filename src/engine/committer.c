@@ -129,6 +129,9 @@ static void tell_parts(struct engine *g, const struct change *c)
 		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
 			scheduler_kick(g);
 		break;
+	case CHANGE_CLAIM:
+		refusal_claimed(g, &c->claim);
+		break;
 	case CHANGE_FINISH:
 		if (c->finish.state == JOB_QUEUED || c->finish.ready > 0)
 			scheduler_kick(g);
@@ -191,6 +194,8 @@ static void answer_group(struct engine *g, struct change **group, size_t n, int 
 			tell_parts(g, c);
 		if (c->code == 0 && ended)
 			tell_ended(g, c);
+		if (c->code == ERR_QUEUE_FULL)
+			refusal_explain(g, c);
 		c->done(c->done_arg, c); /* may free c */
 	}
 }

@@ -5,6 +5,7 @@
 #include "audit/writer.h"
 #include "engine/engine.h"
 #include "engine/event_ring.h"
+#include "engine/outflow.h"
 
 #include <pthread.h>
 #include <stdalign.h>
@@ -17,7 +18,7 @@
 #define INHAND_MAX 512 /* jobs claimed and not finished: what a crash can set back by one loss */
 #define WAIT_BUCKETS 256
 #define FLIGHT_BUCKETS 256
-#define TURN_BUCKETS 256
+#define OWNER_BUCKETS 256 /* owners are told apart by a hash */
 #define SMALL_FILE (64u << 10) /* bytes: digest jobs of files up to this run in batches */
 #define SMALL_BATCH (4u << 20) /* bytes of one batch */
 #define EVENTS_RING 4096 /* events kept */
@@ -143,7 +144,7 @@ struct scheduler {
 	struct change *retries; /* finishes to be handed in again */
 	uint64_t turn,
 		last_turn
-			[TURN_BUCKETS]; /* when an owner's work was begun last; by hash of the owner, so that two may share their turns. The pool's lock guards them. */
+			[OWNER_BUCKETS]; /* when an owner's work was begun last; by hash of the owner, so that two may share their turns. The pool's lock guards them. */
 	struct uuid worker; /* this incarnation; scheduler thread only */
 	_Atomic int64_t lease_until; /* mono ms; 0 = none. Running jobs stop at it. */
 	_Atomic int64_t runner_pause_until; /* mono ms: nothing is claimed before, for the runner cannot run it */
@@ -157,6 +158,12 @@ struct scheduler {
 	struct claim_limit *limits; /* of ops, in the engine's strings */
 	size_t n_limits;
 	_Atomic bool draining;
+};
+
+/* For whom the queue has no room: when it will. The committer's thread only. refusal.c */
+struct refusals {
+	struct outflow all, owners[OWNER_BUCKETS];
+	int64_t next_at; /* wall ms: nothing may begin before, as the last claim knew */
 };
 
 struct waits {
@@ -257,6 +264,7 @@ struct engine {
 	_Atomic bool stopping, space_low;
 	struct committer committer;
 	struct scheduler scheduler;
+	struct refusals refusals;
 	struct waits waits;
 	struct events events;
 	struct uploads uploads;
@@ -298,6 +306,15 @@ void admission_init(struct engine *g);
 void admission_joined(struct engine *g); /* a change is about to join the queue */
 void admission_took(struct engine *g, size_t waited); /* a group is taken of so many that waited */
 void admission_committed(struct engine *g, size_t n, int64_t us);
+
+/* refusal.c */
+void come_again(struct engine *g, struct err *e, int64_t ms); /* after about so long; fills in retry_after_s. Any thread. */
+unsigned owner_bucket(struct str owner); /* below OWNER_BUCKETS; two owners may share one */
+/* On the committer's thread: */
+void refusal_claimed(struct engine *g, const struct change_claim *c); /* and it was committed */
+void refusal_ended(struct engine *g, struct str owner, bool gone); /* one of those claimed; gone: for good */
+void refusal_explain(struct engine *g, struct change *c); /* c was refused with ERR_QUEUE_FULL */
+
 /* Applies one change and waits for it; returns its code. Not from the committer thread. */
 [[nodiscard]] int engine_apply(struct engine *g, struct change *c);
 void engine_apply_all(struct engine *g, struct change *list, size_t n); /* in one transaction, or few; each has its own code */
@@ -328,6 +345,8 @@ void work_run_again(struct work *w); /* hands it to a job thread, or gives its j
 /* Hands in the end of one attempt; f without job, fence, worker and times. The last one of a work may free it. */
 void work_finish(struct work *w, struct work_job *j, struct change_finish f);
 /* Ends the attempt with an error: another one follows when that may help and attempts are left. */
+/* Full jitter: anywhere between 100 ms and base * 2^(attempt-1), at most an hour, so that those who failed together do not come back together. */
+int64_t work_backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt);
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e);
 /* Back to the queue without counting: says nothing about the job. It is ready again after pause_ms. */
 void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms);

@@ -43,15 +43,6 @@ struct work *work_new(struct engine *g, struct batch *b, size_t cap)
 	return w;
 }
 
-static unsigned turns_of(struct str owner)
-{
-	uint32_t h = 0x811c9dc5u; /* FNV-1a */
-
-	for (size_t i = 0; i < owner.len; i++)
-		h = (h ^ (uint8_t)owner.p[i]) * 0x01000193u;
-	return h % TURN_BUCKETS;
-}
-
 void work_add(struct work *w, struct claimed *c, const struct op *op)
 {
 	assert(w->n < w->cap);
@@ -64,7 +55,7 @@ void work_add(struct work *w, struct claimed *c, const struct op *op)
 	j->place = metric_place(METRIC_OP, c->job.op);
 	j->claimed_at = engine_now(w->g);
 	if (w->n == 1)
-		w->turns = turns_of(c->owner);
+		w->turns = owner_bucket(c->owner);
 }
 
 static void count_running(const struct work *w, int64_t by)
@@ -228,6 +219,7 @@ static void finished(void *arg, struct change *c)
 			work_run_again(w);
 		return;
 	}
+	refusal_ended(g, j->claimed->owner, c->code == 0 && job_state_final(c->finish.state));
 	count(j, c);
 	if (c->code == ERR_STALE)
 		waits_signal(g, c->finish.file); /* it may have become final in other hands */
@@ -283,8 +275,7 @@ void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms)
 	work_finish(w, j, (struct change_finish){.state = JOB_QUEUED, .give_back = true, .retry_at = at});
 }
 
-/* Full jitter: anywhere between the floor and base * 2^(attempt-1), at most the cap. */
-static int64_t backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt)
+int64_t work_backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt)
 {
 	unsigned shift = attempt > 20 ? 20 : attempt > 0 ? attempt - 1 : 0;
 	uint64_t most = base_ms << shift;
@@ -326,7 +317,7 @@ void work_fail(struct work *w, struct work_job *j, int code, const struct err *e
 		f.result = buf_str(&j->result); /* a command's status and last words */
 	if (err_info(code)->retryable && job->attempt < job->max_attempts) {
 		f.state = JOB_QUEUED;
-		f.retry_at = engine_now(w->g) + backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt);
+		f.retry_at = engine_now(w->g) + work_backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt);
 		f.result = (struct str){};
 	}
 	work_finish(w, j, f);
@@ -334,7 +325,7 @@ void work_fail(struct work *w, struct work_job *j, int code, const struct err *e
 
 void work_refused(struct work *w, struct work_job *j, const struct err *e)
 {
-	int64_t pause = REFUSED_BASE_MS + backoff_ms(w->g, REFUSED_BASE_MS, j->claimed->job.refused + 1);
+	int64_t pause = REFUSED_BASE_MS + work_backoff_ms(w->g, REFUSED_BASE_MS, j->claimed->job.refused + 1);
 
 	work_finish(w, j,
 		    (struct change_finish){.state = JOB_QUEUED,

@@ -1,5 +1,6 @@
 #include "front/front.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -115,13 +116,15 @@ int front_takes_work(struct http_request *r, struct err *e)
 	return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping and takes no new work");
 }
 
-/* When to try again, where nobody below knew better; 0 = nothing is said. */
-static int retry_after_s(int code)
+/* Where nobody below knew better; 0 = nothing is said. */
+static int usual_retry_after_s(int code)
 {
 	switch (code) {
 	case ERR_IDEMPOTENCY_RUNNING:
+	case ERR_RATE_LIMITED:
 	case ERR_QUEUE_FULL:
 	case ERR_OVERLOADED:
+	case ERR_AGAIN:
 	case ERR_NO_MEMORY:
 		return 1;
 	case ERR_SHUTTING_DOWN:
@@ -137,12 +140,23 @@ static int retry_after_s(int code)
 	}
 }
 
+void front_say_when(struct http_request *r, const struct err *e)
+{
+	int s = e->retry_after_s > 0 ? e->retry_after_s : usual_retry_after_s(e->code);
+	char number[16];
+
+	if (s <= 0)
+		return;
+	snprintf(number, sizeof(number), "%d", s);
+	http_set_header(r, "Retry-After", number);
+}
+
 void front_problem(struct http_request *r, int code, struct err *e)
 {
 	if (e->code == 0)
 		err_set(e, code != 0 ? code : ERR_INTERNAL, "%s", "");
 	if (e->retry_after_s == 0)
-		e->retry_after_s = retry_after_s(e->code);
+		e->retry_after_s = usual_retry_after_s(e->code);
 	http_reply_problem(r, e);
 }
 

@@ -123,6 +123,12 @@ void fastapi_detail(struct http_request *r, int status, struct str text)
 	http_reply_json(r, status, &b);
 }
 
+void fastapi_failure(struct http_request *r, const struct err *e)
+{
+	front_say_when(r, e);
+	fastapi_detail(r, err_info(e->code)->http_status, str_of(err_info(e->code)->title));
+}
+
 bool fastapi_upload_refused(struct http_request *r, const struct err *e)
 {
 	if (e->code == ERR_FILE_MISSING)

@@ -17,6 +17,7 @@ void fastapi_no_integer(struct http_request *r, const char *place, const char *n
 void fastapi_status(struct http_request *r, const char *status, const char *key, struct str value);
 /* {"detail":"…"} */
 void fastapi_detail(struct http_request *r, int status, struct str text);
+void fastapi_failure(struct http_request *r, const struct err *e); /* with its title as text */
 /* The refusals such a client knows of an upload: the part is missing (422), the form cannot be read (400). False: neither, nothing was answered. */
 bool fastapi_upload_refused(struct http_request *r, const struct err *e);
 

@@ -23,7 +23,7 @@ static void stored(struct http_request *r, const struct file *f, bool replayed)
 static void not_stored(struct http_request *r, struct err *e)
 {
 	if (!fastapi_upload_refused(r, e))
-		fastapi_detail(r, err_info(e->code)->http_status, str_of(err_info(e->code)->title));
+		fastapi_failure(r, e);
 }
 
 static void start_upload(struct http_request *r)
@@ -90,7 +90,7 @@ static void answer_task(struct http_request *r)
 		return;
 	}
 	if (rc != 0) {
-		fastapi_detail(r, err_info(rc)->http_status, str_of(err_info(rc)->title));
+		fastapi_failure(r, &e);
 		return;
 	}
 	fastapi_status(r, task.status, "result", task.result);
@@ -138,6 +138,7 @@ static void answer_task_page(struct http_request *r)
 	int rc = kind == NUMBER_TOO_BIG ? ERR_JOB_NOT_FOUND : read_task(r, number, &task, &e);
 	if (rc != 0) {
 		snprintf(missing, sizeof(missing), "Task %s was not found.", canonical);
+		front_say_when(r, &e);
 		page_problem(r, err_info(rc)->http_status, rc == ERR_JOB_NOT_FOUND ? missing : err_info(rc)->title);
 		return;
 	}
@@ -175,6 +176,7 @@ static void page_stored(struct http_request *r, const struct file *f, bool repla
 
 static void page_not_stored(struct http_request *r, struct err *e)
 {
+	front_say_when(r, e);
 	page_problem(r, e->code == ERR_FILE_MISSING ? 422 : err_info(e->code)->http_status,
 		     e->detail[0] != '\0' ? e->detail : err_info(e->code)->title);
 }

@@ -92,12 +92,11 @@ static void reply(struct http_request *r, int status, const char *result, struct
 	http_reply_json(r, status, &b);
 }
 
-static void reply_failure(struct http_request *r, int code, struct str file_id)
+static void reply_failure(struct http_request *r, const struct err *e, struct str file_id)
 {
-	const struct err_info *info = err_info(code);
+	const struct err_info *info = err_info(e->code);
 
-	if (info->retryable)
-		http_set_header(r, "Retry-After", "1");
+	front_say_when(r, e);
 	reply(r, info->http_status, info->title, file_id);
 }
 
@@ -150,10 +149,10 @@ static void not_stored(struct http_request *r, struct err *e)
 		reply(r, 415, "Files other than jpg,jpeg and png are not allowed", (struct str){});
 		break;
 	case ERR_CONFLICT: /* the clock was set back and gave an id again: the next request gets another */
-		reply_failure(r, ERR_AGAIN, (struct str){});
+		reply_failure(r, &(struct err){.code = ERR_AGAIN}, (struct str){});
 		break;
 	default:
-		reply_failure(r, e->code, (struct str){});
+		reply_failure(r, e, (struct str){});
 	}
 }
 
@@ -204,7 +203,7 @@ static bool read_file(struct http_request *r, struct file *ret)
 	if (rc == ERR_FILE_NOT_FOUND || rc == ERR_FILE_GONE)
 		reply(r, 400, "ID NOT FOUND !!", text);
 	else if (rc != 0)
-		reply_failure(r, rc, text);
+		reply_failure(r, &e, text);
 	return rc == 0;
 }
 

@@ -116,7 +116,7 @@ static void answer_hash(struct http_request *r)
 	}
 	int rc = look_up(r, kind == NUMBER_TOO_BIG ? 0 : number, &a, &e);
 	if (rc != 0) {
-		fastapi_detail(r, err_info(rc)->http_status, str_of(err_info(rc)->title));
+		fastapi_failure(r, &e);
 		return;
 	}
 	fastapi_status(r, a.status, "hash", a.hash);
@@ -176,6 +176,7 @@ static void page_not_stored(struct http_request *r, struct err *e)
 {
 	int status = e->code == ERR_FILE_MISSING ? 422 : err_info(e->code)->http_status;
 
+	front_say_when(r, e);
 	page_problem(r, status, "The file was not stored", e->detail[0] != '\0' ? e->detail : err_info(e->code)->title);
 }
 
@@ -224,6 +225,7 @@ static void answer_hash_page(struct http_request *r)
 	}
 	int rc = look_up(r, kind == NUMBER_TOO_BIG ? 0 : number, &a, &e);
 	if (rc != 0) {
+		front_say_when(r, &e);
 		page_problem(r, err_info(rc)->http_status, "MD5 of a file", err_info(rc)->title);
 		return;
 	}

@@ -35,7 +35,7 @@ MUTANTS = {
         [("\t\t\tleave_turns(x->l, o);\n\t\t\tjoin_turns(x->l, o);\n", "\t\t\t;\n")]),
     "owner_queue_without_bound": (
         "How many jobs of one owner wait is asked of no one.",
-        [(" &&\n\t\t\t     !over(ch, \"an owner's part of the queue\", c->options.owner_queue_max, waiting_of_owner, more)", "")]),
+        [(" &&\n\t\t\t     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest)", "")]),
     "shared_output_doomed": (
         "The bytes of an output go with their file though another job's output is the same blob.",
         [("\t\tif (mem_output_used(m, blob))\n\t\t\tcontinue;\n", "")]),

@@ -206,7 +206,7 @@ void mem_add_file(struct mem *m, struct change *ch)
 	add->replayed = false;
 	if (add->idempotency_key.p && key_settles(m, ch))
 		return;
-	if (!settle_jobs(m, ch, &queued) || !change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), queued))
+	if (!settle_jobs(m, ch, &queued) || !change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), queued, 0))
 		return;
 	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
 		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
@@ -250,7 +250,7 @@ static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **f
 			return false;
 		}
 		queued += add->jobs[i].state == JOB_QUEUED;
-		if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, add->owner), queued))
+		if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, add->owner), queued, add->n - i - 1))
 			return false;
 	}
 	if (ids_taken(m, add->jobs, add->n)) {

@@ -210,7 +210,7 @@ int sq_add_jobs(struct sq *q, struct change *ch)
 			return rc;
 		}
 		queued += add->jobs[i].state == JOB_QUEUED;
-		if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, waiting_of_owner, queued)) {
+		if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, waiting_of_owner, queued, add->n - i - 1)) {
 			add->failed_index = i;
 			return SQLITE_OK;
 		}

@@ -166,7 +166,7 @@ int sq_add_file(struct sq *q, struct change *ch)
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
 	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0,
-			     queued))
+			     queued, 0))
 		return SQLITE_OK;
 	rc = put_file(q, f);
 	if (rc == SQLITE_OK && f->location == LOCATION_INLINE)

@@ -219,7 +219,7 @@ int sq_retry(struct sq *q, struct change *ch)
 		rc = check_before(q, ch, job.after);
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
-	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, job.waiting_of_owner, 1))
+	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, job.waiting_of_owner, 1, 0))
 		return SQLITE_OK;
 	rc = queue_again(q, job.task.job, job.priority, job.task.fence, ref->now);
 	return rc == SQLITE_OK ? hold_again(q, job.task.job) : rc;

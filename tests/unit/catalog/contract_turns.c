@@ -294,7 +294,9 @@ static void a_claim_says_when_the_next_one_becomes_ready(void **state)
 static void an_owner_waits_with_so_many_jobs_and_others_are_not_touched(void **state)
 {
 	struct world *w = *state;
+	struct job jobs[5];
 	struct uuid worker;
+	struct change more;
 	struct built b;
 
 	world_restart(w, (struct catalog_options){.queue_max = 8, .owner_queue_max = 3});
@@ -310,8 +312,23 @@ static void an_owner_waits_with_so_many_jobs_and_others_are_not_touched(void **s
 	build_job(&b, "md5");
 	assert_int_equal(apply1(w, &b.change), ERR_QUEUE_FULL);
 	assert_int_equal(b.change.err.limit, 3);
+	assert_int_equal(b.change.excess, 1);
+	assert_true(b.change.excess_of_owner);
 	must_add(w, 2000, 3, 2, OTHER, "md5");
 	assert_int_equal(stats(w, NOW).jobs_waiting, 6);
+	for (unsigned i = 0; i < ARRAY_LEN(jobs); i++)
+		jobs[i] = new_job(3000 + i, 2, "sha1");
+	more = (struct change){.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = OTHER, .jobs = jobs, .n = ARRAY_LEN(jobs)}};
+	assert_int_equal(apply1(w, &more), ERR_QUEUE_FULL);
+	assert_int_equal(more.excess, 5); /* all of them, also those behind the first that has no room */
+	build_file(&b, 4); /* of a third owner, whose part is empty */
+	build_job(&b, "md5");
+	build_job(&b, "sha1");
+	build_job(&b, "sha256");
+	assert_int_equal(apply1(w, &b.change), ERR_QUEUE_FULL);
+	assert_int_equal(b.change.err.limit, 8);
+	assert_int_equal(b.change.excess, 1); /* one must go, not three */
+	assert_false(b.change.excess_of_owner);
 	assert_int_equal(claim(w, worker, 2, NOW).n, 2); /* one of each */
 	must_add(w, 1040, 1, 1, CROWD, "sha512");
 }
