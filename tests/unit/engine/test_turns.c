@@ -1,4 +1,5 @@
-/* Several owners and one engine: whose job a free thread begins, how many run at once, what becomes of outputs that find no room. */
+/* Several owners and one engine: whose job a free thread begins, how many run at once, when what failed is tried again, what becomes of outputs that find no room. */
+#include "engine/engine_impl.h"
 #include "tame.h"
 #include "world.h"
 
@@ -87,6 +88,15 @@ static struct catalog_stats stats(struct bench *b)
 	return s;
 }
 
+/* Until so many jobs at least are in hand. */
+static void wait_claimed(struct bench *b, uint64_t n)
+{
+	int64_t since = env_real.mono_ms(&env_real);
+
+	while (stats(b).jobs_running < n)
+		assert_true(in_time(since));
+}
+
 static void wait_none_left(struct bench *b)
 {
 	int64_t since = env_real.mono_ms(&env_real);
@@ -109,7 +119,8 @@ static void the_next_free_thread_begins_the_job_of_whom_nothing_runs(void **stat
 	for (unsigned i = 0; i < 60; i++)
 		add(&b, CROWD, "crowd", "gzip");
 	wait_state(&b, CROWD, first, JOB_RUNNING);
-	tame_wait_held(b.tame, 1); /* the thread is busy, and more than it can do is in hand */
+	tame_wait_held(b.tame, 1);
+	wait_claimed(&b, 3); /* the thread is busy, and as much as it needs waits for it */
 	struct uuid other = add(&b, OTHER, "other", "gzip");
 	struct uuid other_2 = add(&b, OTHER, "other", "gzip");
 	wait_state(&b, OTHER, other, JOB_RUNNING); /* claimed although there is no room: one job */
@@ -203,6 +214,61 @@ static void an_op_says_how_often_its_jobs_are_tried(void **state)
 	close_bench(&b);
 }
 
+/* ---- what failed is tried again ---- */
+
+static uint64_t next_random;
+
+static uint64_t given_random(struct env *e)
+{
+	return next_random;
+}
+
+static void pauses_between_attempts_are_anywhere_below_a_bound_that_doubles(void **state)
+{
+	struct env e = env_real;
+	struct engine g = {.env = &e};
+
+	e.random = given_random;
+	for (uint32_t attempt = 1; attempt <= OP_ATTEMPTS_MAX; attempt++) {
+		int64_t most = attempt <= 12 ? INT64_C(1000) << (attempt - 1) : 3600000;
+
+		next_random = 0;
+		assert_int_equal(work_backoff_ms(&g, 1000, attempt), 100);
+		next_random = (uint64_t)most / 2;
+		assert_int_equal(work_backoff_ms(&g, 1000, attempt), most / 2);
+		next_random = (uint64_t)most - 1;
+		assert_int_equal(work_backoff_ms(&g, 1000, attempt), most - 1);
+		next_random = (uint64_t)most + 150; /* never beyond */
+		assert_int_equal(work_backoff_ms(&g, 1000, attempt), 150);
+	}
+}
+
+static void what_failed_waits_for_its_pause_and_not_longer(void **state)
+{
+	struct env env = env_real;
+	struct bench b;
+	struct job job;
+
+	next_random = 700;
+	env.random = given_random;
+	open_bench_in(&b, &env, world_config(), "");
+	tame_set(b.tame, (struct tame_plan){.hold = true, .code = ERR_RUNNER_LOST, .times = 1});
+	struct uuid file = add(&b, CROWD, "g", "gzip");
+	tame_wait_held(b.tame, 1);
+	int64_t before = env.wall_ms(&env), since = env.mono_ms(&env);
+	tame_set(b.tame, (struct tame_plan){.code = ERR_RUNNER_LOST, .times = 1});
+	while ((job = job_of(&b, CROWD, file)).attempt == 1 && job.state == JOB_RUNNING)
+		assert_true(in_time(since));
+	int64_t after = env.wall_ms(&env);
+	if (job.state == JOB_QUEUED) /* a machine that stood still for the whole pause shows it too late */
+		assert_in_range(job.run_at, before + 700, after + 700);
+	wait_state(&b, CROWD, file, JOB_SUCCEEDED);
+	job = job_of(&b, CROWD, file);
+	assert_int_equal(job.attempt, 2);
+	assert_true(job.started_at >= before + 700);
+	close_bench(&b);
+}
+
 /* ---- outputs that find no room ---- */
 
 /* The real world, but its wall clock can be put forward. */
@@ -263,6 +329,8 @@ int main(void)
 		cmocka_unit_test(no_more_jobs_of_an_op_run_at_once_than_its_concurrency),
 		cmocka_unit_test(no_more_jobs_of_an_owner_run_at_once_than_the_limit),
 		cmocka_unit_test(an_op_says_how_often_its_jobs_are_tried),
+		cmocka_unit_test(pauses_between_attempts_are_anywhere_below_a_bound_that_doubles),
+		cmocka_unit_test(what_failed_waits_for_its_pause_and_not_longer),
 		cmocka_unit_test(an_output_that_never_fits_is_tried_ever_more_seldom_and_not_for_ever),
 	};
 
