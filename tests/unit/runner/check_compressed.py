@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Judges what gzip, zstd and zip made, with the tools that people have:  check_compressed.py DIR
 
-DIR holds, for each case, <case>.in with what went in, <case>.name with its name, and one of <case>.gz, <case>.zst, <case>.zip. Prints what is wrong; the exit status says whether
-anything is. A tool that is missing is named on a line `missing: …`, which is no failure."""
+DIR holds, for each case, <case>.in with what went in, <case>.name with its name, and one of <case>.gz, <case>.zst, <case>.zip. Prints what is wrong, and names the packages of tools
+that are missing. The exit status is 0 when all tools agree, 1 when anything is wrong, 77 when nothing is but some tools could not be asked."""
 import gzip
 import shutil
 import subprocess
@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+PACKAGES = {"bsdtar": "libarchive-tools", "7zz": "7zip"}
 MISSING = set()
 
 
@@ -84,8 +85,8 @@ def main(folder):
             wrong += 1
             print(f"{path.name}: {e} {getattr(e, 'stderr', b'')!r}")
     for name in sorted(MISSING):
-        print(f"missing: {name}")
-    return 1 if wrong else 0
+        print(f"{name} is missing (package {PACKAGES.get(name, name)})")
+    return 1 if wrong else 77 if MISSING else 0
 
 
 if __name__ == "__main__":
