@@ -2,7 +2,7 @@
  * backup; what that had beyond is removed last (app/place.h, docs/adr/0020).
  *
  * A blob that is there already is kept without a look when the earlier backup refers to it: then it was whole and flushed. One that is not of that backup was left by
- * one that was interrupted, and is read. */
+ * one that was interrupted, and is read. So is what the catalogue calls damaged: an earlier backup may have the right bytes, and the wrong ones are not brought. */
 #include "app/backup.h"
 #include "app/audit_copy.h"
 #include "app/data_dir.h"
@@ -43,7 +43,7 @@ static int judge_kept(struct job *b, int there, int source, const struct snapsho
 	if (rc != 0)
 		return rc;
 	trusted |= source >= 0 && same_file(there, source);
-	if (b->o->verify || !trusted)
+	if (b->o->verify || blob->damaged || !trusted)
 		return transfer_check(&b->transfer, there, blob, ret, e);
 	*ret = BLOB_GOOD;
 	return 0;
@@ -69,7 +69,7 @@ static int bring_bytes(struct job *b, int source, const struct snapshot_blob *bl
 	int rc;
 
 	*ret = BLOB_GOOD;
-	if (b->link && b->o->verify) {
+	if (b->link && (b->o->verify || blob->damaged)) {
 		rc = transfer_check(&b->transfer, source, blob, ret, e);
 		if (rc != 0 || *ret != BLOB_GOOD)
 			return rc;

@@ -41,6 +41,7 @@ struct snapshot_blob {
 	struct str name; /* in the store; valid during the call only */
 	uint64_t size;
 	uint8_t sha256[32];
+	bool damaged; /* a row that refers to it says so; never in schemas before 3 */
 };
 /* Every blob once; visit returns 0 to go on, and what else it returns ends the walk and is returned. A name that is none is told like the others. */
 [[nodiscard]] int snapshot_blobs(struct snapshot *s, int (*visit)(void *arg, const struct snapshot_blob *blob), void *arg, struct err *e);

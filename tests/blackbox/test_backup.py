@@ -9,11 +9,14 @@ import sqlite3
 import subprocess
 import threading
 import time
+from collections import Counter
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import requests
 
+from harness import auditlog
 from harness.data import random_bytes, sha256
 from harness.server import SLOW, Server, binary, clean_environment, eventually, run
 
@@ -71,7 +74,7 @@ def check_backup(target):
 
 
 class Load(threading.Thread):
-	"""Uploads with jobs, deletes and cancels, until told to end. `files`: what was acknowledged and not deleted since; `deleted`: what somebody asked to be deleted."""
+	"""Uploads with jobs, deletes, expiries, cancels and retries, until told to end. `files`: what was acknowledged and not deleted since; `deleted`: what somebody asked to be deleted."""
 
 	def __init__(self, server, seed):
 		super().__init__(daemon=True)
@@ -98,12 +101,17 @@ class Load(threading.Thread):
 		for job in r.json()["jobs"]:
 			if self.rng.random() < 0.1:
 				session.post(self.server.base + f"/v1/jobs/{job['id']}/cancel", timeout=30)
-		if self.rng.random() < 0.4:
+				session.post(self.server.base + f"/v1/jobs/{job['id']}/retry", timeout=30)
+		if self.rng.random() < 0.5:
 			with self.lock:
 				victim = self.rng.choice(list(self.files))
 				self.deleted.add(victim)
 				del self.files[victim]
-			session.delete(self.server.base + f"/v1/files/{victim}", timeout=30)
+			if self.rng.random() < 0.7:
+				session.delete(self.server.base + f"/v1/files/{victim}", timeout=30)
+			else:
+				at = (datetime.now(timezone.utc) + timedelta(seconds=0.5)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+				session.patch(self.server.base + f"/v1/files/{victim}", json={"expires_at": at}, timeout=30)
 
 	def acknowledged(self):
 		with self.lock:
@@ -115,11 +123,25 @@ class Load(threading.Thread):
 		assert not self.is_alive() and not self.wrong, self.wrong[:3]
 
 
-def check_restored(folder, target, expected, may_be_deleted):
-	"""A server on the restored directory has every file of `expected` that nobody deleted meanwhile, each row its bytes, and after the sweep no bytes without a row."""
+def check_restored(folder, target, expected, may_be_deleted, audited=False):
+	"""Each job's end has its delivery. A server on the restored directory has every file of `expected` that nobody deleted meanwhile, each row its bytes, and after the sweep no bytes without a row; fsck finds nothing, and the audit
+	log goes on as a whole chain, with each upload in it once where it tells of them."""
 	data = folder / f"restored-{random.getrandbits(40):x}"
 	restore(target, data)
+
+	def one(sql):
+		db = sqlite3.connect(f"file:{data}/catalog.db?mode=ro", uri=True)
+		try:
+			return db.execute(sql).fetchone()[0]
+		finally:
+			db.close()
+	assert one("SELECT count(*) FROM result r JOIN job j ON j.number = r.job, webhook w WHERE r.finished_at > w.created_at AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.job = j.id)") == 0, \
+		"a job's end without its delivery"
+	assert one("SELECT count(*) FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM job j WHERE j.id = d.job)") == 0, "a delivery without its job"
 	with Server(folder / "r", data=data) as s:
+		now = time.time() * 1000
+		eventually(lambda: one(f"SELECT (SELECT count(*) FROM file WHERE expires_at < {now} AND deleted_at IS NULL) + (SELECT count(*) FROM result WHERE expires_at < {now} AND expired_at IS NULL)") == 0,
+			   timeout=30, message="what has expired stays")
 		files = {f["id"]: f for f in s.all_files()}
 		for i, digest in expected.items():
 			assert i in files or i in may_be_deleted, f"{i} was acknowledged before the backup began and is not in it"
@@ -145,6 +167,13 @@ def check_restored(folder, target, expected, may_be_deleted):
 		made = {row[0].rsplit("/", 1)[1] for row in db.execute("SELECT blob FROM output")}
 		db.close()
 		eventually(lambda: {b if b in made else b.replace("-", "") for b in s.blobs()} == known | made, timeout=20, message="bytes without a row, or rows without bytes")
+	r = run("fsck", "--read", "--data", data, timeout=60)
+	assert r.returncode == 0, r.stdout
+	assert auditlog.verify("--data", data)[0]
+	told = Counter((x["act"], x["file"]) for x in auditlog.lines(data) if x["act"] in ("file.stored", "file.deleted", "file.expired"))
+	assert not told or set(told.values()) == {1}, "told twice"
+	if audited:
+		assert all(told["file.stored", i] == 1 for i in expected), "acknowledged and not in the audit log"
 	shutil.rmtree(data)
 	return len(files), outputs
 
@@ -226,7 +255,9 @@ def test_on_one_file_system_bytes_get_a_second_name(folder, make_server):
 # ---- under load ----
 
 def test_backups_under_load_are_whole_and_of_one_moment(folder):
-	with Server(folder / "s", settings={"log.level": "warn"}) as s:
+	nowhere = {"net.http": "true", "net.allow": "127.0.0.0/8", "webhooks.retry": "0s,50ms,100ms,1h"} # deliveries in every state
+	with Server(folder / "s", settings={"log.level": "warn", "audit.uploads": "true", "jobs.keep_time": "3s", **nowhere}) as s:
+		assert s.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{s.port}/healthz"}).status_code == 201 # which takes no POST
 		loads = [Load(s, seed) for seed in range(3)]
 		[load.start() for load in loads]
 		try:
@@ -241,7 +272,7 @@ def test_backups_under_load_are_whole_and_of_one_moment(folder):
 				done += 1
 		finally:
 			[load.end() for load in loads]
-		found = check_restored(folder, folder / "b", before, deleted)
+		found = check_restored(folder, folder / "b", before, deleted, audited=True)
 		print(f"{done} backups while {sum(len(load.files) for load in loads)} files stayed and {sum(len(load.deleted) for load in loads)} were deleted; the last one: {found[0]} files, {found[1]} outputs")
 		# once it has ended, the deleted files' bytes go
 		live = {f["id"] for f in s.all_files()}
@@ -538,6 +569,31 @@ def test_damaged_blobs_of_the_data_directory_are_told(folder, small, how):
 	assert files[1]["id"] not in {os.path.basename(n) for n in names(folder / "new/blobs")}
 	restore(folder / "new", folder / "r", code=1)
 	backup(s.data, folder / "new", "--copy", code=1) # and again
+
+
+@pytest.mark.parametrize("earlier", ["none", "copied", "linked"])
+def test_what_is_marked_as_damaged_is_read_and_wrong_bytes_are_not_brought(folder, make_server, earlier):
+	s = make_server()
+	f = s.upload(random_bytes(50_000, 1), query="ops=gzip&wait=20")
+	g = s.upload(random_bytes(50_000, 2))
+	if earlier != "none":
+		backup(s.data, folder / "b", *(["--copy"] if earlier == "copied" else []))
+	s.stop()
+	output = f["jobs"][0]["id"]
+	for name in (f["id"], output):
+		blob, = [p for p in (s.data / "blobs").rglob("*") if p.name.startswith(name)]
+		flip(blob)
+	assert run("fsck", "--read", "--repair", "--data", s.data).returncode == 1
+	r = backup(s.data, folder / "b", code=0 if earlier == "copied" else 1)
+	if earlier == "copied":
+		check_backup(folder / "b")
+		restore(folder / "b", folder / "r")
+		assert run("fsck", "--read", "--repair", "--data", folder / "r").returncode == 1, "the marks came along"
+		assert run("fsck", "--read", "--data", folder / "r").returncode == 0, "and are gone, for the bytes are right"
+	else:
+		assert f["id"] in r.stderr and output in r.stderr and "2 blobs are missing or damaged" in r.stderr, r.stderr
+		assert {Path(n).name for n in names(folder / "b/blobs")} == {g["id"]}
+		restore(folder / "b", folder / "r", code=1)
 
 
 def test_what_an_interrupted_backup_left_is_read(folder, small):

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SCHEMA_WITH_OUTPUTS 2
+#define SCHEMA_WITH_DAMAGE 3
 
 struct snapshot {
 	sqlite3 *db;
@@ -140,24 +141,28 @@ int snapshot_check(struct snapshot *s, struct err *e)
 
 typedef int blob_visit(void *arg, const struct snapshot_blob *blob);
 
-/* size and SHA-256 in columns 0 and 1 */
+/* size, SHA-256 and damage in columns 0 to 2 */
 static void read_bytes(struct snapshot_blob *b, sqlite3_stmt *stmt)
 {
 	int64_t size = sqlite3_column_int64(stmt, 0);
 
+	b->damaged = sqlite3_column_int(stmt, 2) != 0;
 	b->size = size > 0 ? (uint64_t)size : 0;
 	col_sha256(stmt, 1, b->sha256);
 }
 
 static int visit_files(struct snapshot *s, blob_visit *visit, void *arg, struct err *e)
 {
+	const char *sql =
+		s->schema >= SCHEMA_WITH_DAMAGE
+			? "SELECT size, sha256, damaged_at IS NOT NULL, id, owner FROM file WHERE deleted_at IS NULL AND location <> 0 ORDER BY number"
+			: "SELECT size, sha256, 0, id, owner FROM file WHERE deleted_at IS NULL AND location <> 0 ORDER BY number";
 	sqlite3_stmt *stmt = NULL;
-	int rc = SQLITE_OK,
-	    r = prepare(s, "SELECT size, sha256, id, owner FROM file WHERE deleted_at IS NULL AND location <> 0 ORDER BY number", &stmt, e);
+	int rc = SQLITE_OK, r = prepare(s, sql, &stmt, e);
 
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		char name[FILE_BLOB_NAME_MAX + 1];
-		struct snapshot_blob b = {.name = file_blob_name(name, col_str(stmt, 3), col_uuid(stmt, 2))};
+		struct snapshot_blob b = {.name = file_blob_name(name, col_str(stmt, 4), col_uuid(stmt, 3))};
 
 		if (b.name.len > FILE_BLOB_NAME_MAX) {
 			rc = SQLITE_CORRUPT;
@@ -175,11 +180,14 @@ static int visit_files(struct snapshot *s, blob_visit *visit, void *arg, struct 
 /* Several rows may refer to one blob; they follow each other. */
 static int visit_outputs(struct snapshot *s, blob_visit *visit, void *arg, struct err *e)
 {
+	const char *sql = s->schema >= SCHEMA_WITH_DAMAGE
+				  ? "SELECT min(size), sha256, max(damaged_at IS NOT NULL), blob FROM output GROUP BY blob ORDER BY blob"
+				  : "SELECT min(size), sha256, 0, blob FROM output GROUP BY blob ORDER BY blob";
 	sqlite3_stmt *stmt = NULL;
-	int rc = SQLITE_OK, r = prepare(s, "SELECT min(size), sha256, blob FROM output GROUP BY blob ORDER BY blob", &stmt, e);
+	int rc = SQLITE_OK, r = prepare(s, sql, &stmt, e);
 
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		struct snapshot_blob b = {.name = col_str(stmt, 2)};
+		struct snapshot_blob b = {.name = col_str(stmt, 3)};
 
 		read_bytes(&b, stmt);
 		r = visit(arg, &b);
