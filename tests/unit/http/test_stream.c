@@ -22,6 +22,7 @@ struct well {
 	uint64_t poured, drawn;
 	bool over; /* nothing comes after what was poured */
 	unsigned asked; /* calls of draw() */
+	unsigned late; /* so many times a byte comes just behind the answer that there is none */
 };
 
 static struct well well;
@@ -39,8 +40,12 @@ static ssize_t draw(struct http_request *r, char *p, size_t max)
 	well.asked++;
 	for (; n < max && well.drawn < well.poured; well.drawn++)
 		p[n++] = (char)('a' + well.drawn % 26);
-	bool over = well.over;
+	bool over = well.over, late = n == 0 && well.late > 0;
+	well.late -= late;
+	well.poured += late;
 	pthread_mutex_unlock(&well.lock);
+	if (late)
+		http_stream_wake(r);
 	return n == 0 && over ? HTTP_STREAM_END : (ssize_t)n;
 }
 
@@ -184,7 +189,6 @@ static void an_end_without_a_word_is_told_too(void **state)
 	well_stop();
 }
 
-/* The wake comes while the worker is about to suspend, has done so, or is far from it. */
 static void no_wake_is_missed(void **state)
 {
 	enum { ROUNDS = 3000 };
@@ -198,6 +202,18 @@ static void no_wake_is_missed(void **state)
 		pour(1, false);
 		expect(fd, piece);
 	}
+	pour(0, true);
+	expect(fd, "0\r\n\r\n");
+	close(fd);
+	well_stop();
+}
+
+static void what_comes_between_the_question_and_the_waiting_is_not_missed(void **state)
+{
+	well_start(world_config());
+	well.late = 3;
+	int fd = open_well(GET("/well"), NULL);
+	expect(fd, "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n");
 	pour(0, true);
 	expect(fd, "0\r\n\r\n");
 	close(fd);
@@ -312,6 +328,7 @@ int main(void)
 		cmocka_unit_test(pieces_leave_when_they_are_made_and_the_end_is_told),
 		cmocka_unit_test(an_end_without_a_word_is_told_too),
 		cmocka_unit_test(no_wake_is_missed),
+		cmocka_unit_test(what_comes_between_the_question_and_the_waiting_is_not_missed),
 		cmocka_unit_test(wakes_from_several_threads_at_once_do_no_harm),
 		cmocka_unit_test(a_stream_may_be_silent_beyond_every_limit_and_is_not_asked_meanwhile),
 		cmocka_unit_test(who_takes_nothing_costs_no_one_else_anything),
