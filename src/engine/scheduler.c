@@ -406,12 +406,13 @@ bool scheduler_inhand(struct engine *g, struct uuid job, int64_t fence)
 	return found;
 }
 
+/* Who follows another is as far as that one. */
 static unsigned progress_of(const struct scheduler *s, const struct job *job)
 {
 	for (const struct work *w = s->works; w != NULL; w = w->next)
 		for (size_t i = 0; i < w->n; i++)
 			if (uuid_eq(w->jobs[i].claimed->job.id, job->id) && w->jobs[i].claimed->job.fence == job->fence)
-				return atomic_load(&w->jobs[i].progress);
+				return atomic_load(w->leader != NULL ? &w->leader->jobs[0].progress : &w->jobs[i].progress);
 	return 0;
 }
 

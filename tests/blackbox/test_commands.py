@@ -153,3 +153,25 @@ def test_who_runs_for_long_is_told_of_though_nothing_new_is_said(mill, op, share
 	assert told[-1] == {"id": job["id"], "file": job["file"], "op": op, "state": "running", "progress": share}
 	shares = [t["progress"] for t in told]
 	assert shares in ([share], [None, share]), shares # what was told is not told again; a slow machine has it begin late
+
+
+def test_equal_jobs_that_run_once_are_equally_far(mill):
+	jobs = [mill.upload(b"twice", name="twice.txt", query="ops=begins")["jobs"][0] for _ in range(2)]
+	eventually(lambda: [mill.get(f"/v1/jobs/{j['id']}").json()["progress"] for j in jobs] == [0.5, 0.5])
+	for j in jobs:
+		assert mill.post(f"/v1/jobs/{j['id']}/cancel").status_code == 200
+
+
+def test_an_answer_whose_wait_has_passed_tells_the_progress(mill):
+	job = mill.upload(b"held", query="ops=begins")["jobs"][0]
+	eventually(lambda: mill.get(f"/v1/jobs/{job['id']}").json()["progress"] == 0.5)
+	assert mill.get(f"/v1/jobs/{job['id']}?wait=1").json()["progress"] == 0.5
+	assert mill.get(f"/v1/files/{job['file']}?wait=1").json()["jobs"][0]["progress"] == 0.5
+	assert [j["progress"] for j in mill.get(f"/v1/jobs?file={job['file']}").json()["jobs"]] == [0.5]
+	listed = [f for f in mill.get("/v1/files").json()["files"] if f["id"] == job["file"]]
+	assert listed[0]["jobs"][0]["progress"] == 0.5
+	assert mill.post(f"/v1/jobs/{job['id']}/cancel").status_code == 200
+	assert mill.get(f"/v1/jobs/{job['id']}?wait=20").json()["progress"] is None
+	stored = mill.upload(b"held again", query="ops=begins&wait=5")["jobs"][0]
+	assert stored["state"] == "running" and stored["progress"] == 0.5
+	assert mill.post(f"/v1/jobs/{stored['id']}/cancel").status_code == 200
