@@ -29,6 +29,11 @@ static void expect(bool good, int code, const char *what)
 		coop_fail("%s: %s", what, err_info(code)->name);
 }
 
+static bool results_expire(const struct world *w)
+{
+	return w->options.results_keep_ms > 0;
+}
+
 /* ---- changes ---- */
 
 struct sync {
@@ -57,6 +62,15 @@ int submit(struct world *w, struct change *c)
 	return c->code;
 }
 
+/* As the routes do it: who comes from outside asks first whether there is room. */
+static int submit_from_outside(struct world *w, struct change *c)
+{
+	struct err e = ERR_INIT;
+	int rc = engine_admits(w->g, &e);
+
+	return rc != 0 ? rc : submit(w, c);
+}
+
 /* ---- uploads ---- */
 
 struct upload {
@@ -75,7 +89,7 @@ static void on_room(void *arg)
 	coop_wake(u);
 }
 
-static void note_told(struct upload *u)
+static void note_told(struct upload *u, bool expires)
 {
 	struct world *w = u->w;
 
@@ -84,7 +98,7 @@ static void note_told(struct upload *u)
 			return;
 	if (w->n_files == FILES_MAX)
 		coop_fail("more than %d files", FILES_MAX);
-	w->files[w->n_files++] = (struct told_file){.id = u->id, .owner = u->owner, .content = u->content};
+	w->files[w->n_files++] = (struct told_file){.id = u->id, .owner = u->owner, .content = u->content, .doomed = expires};
 }
 
 static void on_done(void *arg, const struct intake_result *r)
@@ -104,7 +118,7 @@ static void on_done(void *arg, const struct intake_result *r)
 			coop_fail("file %s is acknowledged and not in the catalogue", short_id(u->id));
 		if (r->file->size != content_size(u->content))
 			coop_fail("file %s is acknowledged with another size", short_id(u->id));
-		note_told(u);
+		note_told(u, r->file->expires_at != 0);
 	}
 	TRACE("upload of c%u answered: %d %s", u->content, r->code, r->code == 0 ? short_id(u->id) : "");
 	coop_wake(u);
@@ -232,7 +246,7 @@ static void check_outputs(struct world *w, const struct told_file *t, const stru
 			struct err e = ERR_INIT;
 			int rc = engine_open_output(w->g, &f->jobs[i].outputs[k], &fd, &e);
 
-			expect(t->doomed && rc == ERR_OUTPUT_NOT_FOUND, rc, "an output");
+			expect((t->doomed || results_expire(w)) && rc == ERR_OUTPUT_NOT_FOUND, rc, "an output");
 		}
 }
 
@@ -281,9 +295,11 @@ static void act_add_jobs(struct world *w, struct told_file *t)
 		jobs[i].after = rng_one_in(&w->rng, 3) ? some_before(w, &f) : (struct uuid){};
 	}
 	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = str_of(owner_name(t->owner)), .jobs = jobs, .n = n, .arena = &a}};
-	int rc = submit(w, &c);
+	int rc = submit_from_outside(w, &c);
 	TRACE("adds %u jobs to %s: %d", n, short_id(t->id), rc);
-	expect(rc == ERR_JOB_STATE || (t->doomed && (rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND || rc == ERR_JOB_NOT_FOUND)), rc,
+	expect(rc == ERR_JOB_STATE || (rc == ERR_JOB_GONE && results_expire(w)) ||
+		       (t->doomed && (rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND || rc == ERR_JOB_NOT_FOUND)),
+	       rc,
 	       "adding jobs");
 	for (unsigned i = 0; rc == 0 && i < n; i++)
 		if (mem_find(&world_mem(w)->jobs, jobs[i].id) == NULL && !w->plan.far_clock)
@@ -301,9 +317,11 @@ static void act_on_job(struct world *w, struct told_file *t, enum change_kind ki
 			   .job_ref = {.id = f.jobs[rng_below(&w->rng, (unsigned)f.n_jobs)].id,
 				       .owner = str_of(owner_name(t->owner)),
 				       .now = coop_wall_ms()}};
-	int rc = submit(w, &c);
+	int rc = submit_from_outside(w, &c);
 	TRACE("%s job %s: %d", kind == CHANGE_CANCEL_JOB ? "cancels" : "retries", short_id(c.job_ref.id), rc);
-	expect(rc == ERR_JOB_STATE || (t->doomed && (rc == ERR_FILE_GONE || rc == ERR_JOB_NOT_FOUND)), rc, "a cancel or retry");
+	expect(rc == ERR_JOB_STATE || (rc == ERR_JOB_GONE && results_expire(w)) ||
+		       (t->doomed && (rc == ERR_FILE_GONE || rc == ERR_JOB_NOT_FOUND)),
+	       rc, "a cancel or retry");
 }
 
 static void act_delete(struct world *w, struct told_file *t)
@@ -311,7 +329,7 @@ static void act_delete(struct world *w, struct told_file *t)
 	t->doomed = true;
 	struct change c = {.kind = CHANGE_DELETE_FILE,
 			   .delete_file = {.id = t->id, .owner = str_of(owner_name(t->owner)), .now = coop_wall_ms()}};
-	int rc = submit(w, &c);
+	int rc = submit_from_outside(w, &c);
 	TRACE("deletes %s: %d", short_id(t->id), rc);
 	expect(rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND, rc, "a delete");
 	t->gone = t->gone || rc == 0;
@@ -326,7 +344,7 @@ static void act_expire(struct world *w, struct told_file *t)
 					  .set_expires = true,
 					  .expires_at = coop_wall_ms() + rng_below(&w->rng, EXPIRY_MOST_MS),
 					  .now = coop_wall_ms()}};
-	int rc = submit(w, &c);
+	int rc = submit_from_outside(w, &c);
 	TRACE("lets %s expire: %d", short_id(t->id), rc);
 	expect(rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND, rc, "an expiry");
 }

@@ -53,6 +53,7 @@ static struct plan draw_plan(struct rng *r)
 		.freeze = often(r, 3, 10, 80),
 		.clock = often(r, 4, 10, 80),
 		.other_worker = rng_one_in(r, 4),
+		.crowded = rng_one_in(r, 6),
 		.far_clock = rng_one_in(r, 16),
 		.recurring = rng_one_in(r, 6),
 		.backup = rng_one_in(r, 5),
@@ -94,6 +95,24 @@ static const struct engine_recurring *recurring_entry(void)
 	return &entry;
 }
 
+/* The ops with the limits on what runs of each. */
+static const struct op_table *make_ops(struct world *w)
+{
+	CLEANUP(buf_release) struct buf bounds = BUF_INIT;
+	struct err e = ERR_INIT;
+	enum heap_domain d = heap_enter(HEAP_SIM);
+
+	buf_add_cstr(&bounds, "{");
+	for (size_t i = 0; i < w->n_limits; i++)
+		buf_addf(&bounds, "%s\"%.*s\":{\"concurrency\":%llu}", i > 0 ? "," : "", STR_FMT(w->limits[i].op),
+			 (unsigned long long)w->limits[i].running);
+	buf_add_cstr(&bounds, "}");
+	if (op_table_new(&w->ops, STR(""), STR(""), buf_str(&bounds), &w->ops_memory, &e) != 0)
+		coop_fail("no ops: %s", e.detail);
+	heap_enter(d);
+	return w->ops;
+}
+
 static void draw_config(struct world *w)
 {
 	struct rng *r = &w->rng;
@@ -127,6 +146,10 @@ static void draw_config(struct world *w)
 	for (size_t i = 0; i < w->n_limits; i++)
 		w->limits[i] = (struct claim_limit){.op = i == 0 ? STR("zstd") : STR("md5"), .running = 1 + rng_below(r, 2)};
 	w->owner_limit = rng_one_in(r, 4) ? 1 + rng_below(r, 3) : 0;
+	w->config.owner_concurrency = w->owner_limit;
+	w->config.ops = make_ops(w);
+	w->config.files_keep_ms = rng_one_in(r, 8) ? 1000 + rng_below(r, 30000) : 0;
+	w->options.results_keep_ms = rng_one_in(r, 4) ? 1 + rng_below(r, 20000) : 0;
 	if (w->plan.recurring) {
 		w->config.recurring = recurring_entry();
 		w->config.n_recurring = 1;
@@ -170,6 +193,8 @@ static void start(struct world *w)
 		coop_fail("the engine cannot be made: %s", e.detail);
 	int rc = engine_start(w->g, &e);
 	TRACE("started: %d", rc);
+	if (rc == 0 && w->plan.crowded && !w->calm)
+		w->g->committer.admission.short_max = 1;
 	if (rc != 0) {
 		if (w->calm)
 			coop_fail("the engine does not start: %s", e.detail);
@@ -452,6 +477,7 @@ struct history history_run(uint64_t seed)
 	h.files = (unsigned)w->n_files;
 	h.jobs = (unsigned)world_mem(w)->jobs.last;
 	book_close(w);
+	arena_release(&w->ops_memory);
 	if (h.ok) {
 		catalog_free(w->catalog);
 		blobs_free(w->blobs);

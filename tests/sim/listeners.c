@@ -92,12 +92,12 @@ static void on_event(struct engine_reader *x)
 	coop_wake(l);
 }
 
-/* An end that is not there any more, for the job was queued again or forgotten with its file. */
+/* An end that is not there any more, for the job was queued again, has expired or was forgotten with its file. */
 static bool is_past(const struct world *w, const struct tale *t)
 {
 	struct mem_job *j = mem_find_job(world_mem(w), t->job);
 
-	return t->kind == TALE_ENDED && (j == NULL || j->job.fence != t->fence || j->job.finished_at != t->finished_at);
+	return t->kind == TALE_ENDED && (j == NULL || j->expired_at != 0 || j->job.fence != t->fence || j->job.finished_at != t->finished_at);
 }
 
 static bool concerns(const struct listening *l, const struct tale *t)
@@ -138,6 +138,26 @@ static void pass_over(struct listening *l, size_t to)
 	}
 }
 
+/* It is of a job that the reader may know of, and comes before the job's end. Not so when its worker was taken for dead, but lived: what such a one says is not held back. */
+static void hear_progress(const struct listening *l, struct str data)
+{
+	const size_t at = strlen("{\"id\":\"");
+	struct uuid id;
+
+	if (data.len < at + UUID_TEXT_LEN || !uuid_parse(&id, (struct str){data.p + at, UUID_TEXT_LEN}))
+		coop_fail("progress of nothing: %.*s", STR_FMT(data));
+	const struct mem_job *j = mem_find_job(world_mem(l->w), id);
+	if (j == NULL && !l->w->plan.far_clock)
+		coop_fail("progress of a job that is not there: %s", short_id(id));
+	if (j == NULL)
+		return;
+	if (owner_of(j->file->file.owner) != l->owner || (!uuid_is_zero(l->x.file) && !uuid_eq(l->x.file, j->file->row.id)))
+		coop_fail("progress of %s is told to somebody else", short_id(id));
+	for (size_t i = 0; i < l->at && !l->w->jobs[j->row.number].lost; i++)
+		if (uuid_eq(l->w->tales[i].job, id) && !is_past(l->w, &l->w->tales[i]))
+			coop_fail("progress of %s is told after its end", short_id(id));
+}
+
 static void hear(struct listening *l, struct str name, struct str data)
 {
 	size_t i = l->at;
@@ -150,6 +170,10 @@ static void hear(struct listening *l, struct str name, struct str data)
 	if (str_eq(name, STR("dropped"))) {
 		l->over = true;
 		l->sure = l->w->n_tales;
+		return;
+	}
+	if (str_eq(name, STR("job.progress"))) {
+		hear_progress(l, data);
 		return;
 	}
 	while (i < l->w->n_tales && !(concerns(l, &l->w->tales[i]) && is_told_by(&l->w->tales[i], name, data)))

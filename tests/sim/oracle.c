@@ -41,6 +41,8 @@ static struct seen_job now_of(const struct mem_job *j)
 		.fence = j->job.fence,
 		.run_at = j->job.run_at,
 		.finished_at = j->job.finished_at,
+		.expires_at = j->job.expires_at,
+		.expired_at = j->expired_at,
 		.attempt = j->job.attempt,
 		.losses = j->job.losses,
 		.error = j->job.error,
@@ -128,9 +130,29 @@ static bool may_delete(const struct world *w, const struct change *c, const stru
 	return a->state == JOB_QUEUED ? b->state == JOB_CANCELLED : b->state == a->state && b->finished_at == a->finished_at;
 }
 
+/* What a job found and made goes when its time has come, and while nobody works on it. */
+static bool may_expire(const struct world *w, const struct change *c, const struct seen_job *a, const struct seen_job *b)
+{
+	const struct change_expire_results *x = &c->expire_results;
+
+	if (!job_state_final(a->state) || b->state != a->state || b->fence != a->fence || b->finished_at != a->finished_at)
+		return false;
+	if (a->expired_at != 0 || b->expired_at != x->now || b->n_outputs != 0 ||
+	    a->finished_at + w->options.results_keep_ms > x->now)
+		return false;
+	for (int64_t n = 1; n <= world_mem(w)->jobs.last; n++) {
+		const struct mem_job *j = w->jobs[n].there ? CONTAINER_OF(mem_find_number(&world_mem(w)->jobs, n), struct mem_job, row) : NULL;
+
+		if (j != NULL && uuid_eq(j->job.after, a->id) && !job_state_final(j->job.state))
+			return false;
+	}
+	return true;
+}
+
 static bool (*const MAY[])(const struct world *w, const struct change *c, const struct seen_job *a, const struct seen_job *b) = {
 	[CHANGE_CLAIM] = may_claim,       [CHANGE_FINISH] = may_finish,   [CHANGE_RECLAIM] = may_reclaim,
 	[CHANGE_CANCEL_JOB] = may_cancel, [CHANGE_RETRY_JOB] = may_retry, [CHANGE_DELETE_FILE] = may_delete,
+	[CHANGE_EXPIRE_RESULTS] = may_expire,
 };
 
 static bool may(const struct world *w, const struct change *c, const struct seen_job *a, const struct seen_job *b)
@@ -144,7 +166,7 @@ static const char *const KINDS[] = {
 	[CHANGE_CANCEL_JOB] = "cancel",   [CHANGE_RETRY_JOB] = "retry",     [CHANGE_PATCH_FILE] = "patch",
 	[CHANGE_DELETE_FILE] = "delete",  [CHANGE_BLOB_GONE] = "blob gone", [CHANGE_OUTBOX_DONE] = "outbox done",
 	[CHANGE_PURGE] = "purge",         [CHANGE_MARK_DAMAGED] = "mark",   [CHANGE_SCRUB_POSITION] = "scrub position",
-	[CHANGE_RECURRING] = "recurring", [CHANGE_PROBE] = "probe",
+	[CHANGE_RECURRING] = "recurring", [CHANGE_PROBE] = "probe",       [CHANGE_EXPIRE_RESULTS] = "expire results",
 };
 
 static const char *kind_of(const struct change *c)
@@ -155,7 +177,7 @@ static const char *kind_of(const struct change *c)
 static bool same(const struct seen_job *a, const struct seen_job *b)
 {
 	return uuid_eq(a->id, b->id) && a->cancel == b->cancel && a->state == b->state && a->fence == b->fence && a->run_at == b->run_at &&
-	       a->finished_at == b->finished_at && a->attempt == b->attempt && a->losses == b->losses && a->brought == b->brought &&
+	       a->finished_at == b->finished_at && a->attempt == b->attempt && a->losses == b->losses && a->expired_at == b->expired_at && a->brought == b->brought &&
 	       a->n_outputs == b->n_outputs && (a->state != JOB_RUNNING || uuid_eq(a->worker, b->worker));
 }
 
@@ -182,6 +204,7 @@ static void look_at_job(struct world *w, const struct change *c, const struct me
 		truth_check_job(w, j);
 	TRACE("  job %s %s, fence %lld, attempt %u%s%s", short_id(b.id), job_state_name(b.state), (long long)b.fence, b.attempt,
 	      b.cancel ? ", to be cancelled" : "", held(&b) ? ", held" : "");
+	b.lost = a->lost || b.losses > 0;
 	*a = b;
 }
 
@@ -262,6 +285,15 @@ static void look_at_new_file(struct world *w, const struct change_add_file *add)
 	tell(w, (struct tale){.kind = TALE_STORED, .file = add->file->id, .owner = owner_of(add->file->owner)});
 }
 
+/* Nobody deletes by the clock what nobody gave a time, or a later one. */
+static void look_at_expired(const struct world *w, const struct change_delete_file *d)
+{
+	const struct mem_file *f = CONTAINER_OF(mem_find(&world_mem(w)->files, d->id), struct mem_file, row);
+
+	if (f->file.expires_at == 0 || f->file.expires_at > d->expired_by)
+		coop_fail("file %s is deleted before its time", short_id(d->id));
+}
+
 void oracle_look(struct world *w, const struct change *c, const struct ended *ends, size_t n_ends)
 {
 	const struct mem *m = world_mem(w);
@@ -278,6 +310,8 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 		return;
 	if (c->kind == CHANGE_MARK_DAMAGED && c->mark_damaged.at != 0 && c->mark_damaged.changed > 0)
 		coop_fail("whole bytes are marked as damaged");
+	if (c->kind == CHANGE_DELETE_FILE && c->delete_file.expired_by > 0)
+		look_at_expired(w, &c->delete_file);
 	if (c->kind == CHANGE_ADD_FILE)
 		look_at_new_file(w, &c->add_file);
 	tell_ends(w, ends, n_ends);

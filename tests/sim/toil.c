@@ -20,7 +20,7 @@ static struct world *world_of(struct runner *r)
 /* ---- the runner ---- */
 
 /* How long a call takes. In most of them the watcher is asked now and then; one that is stuck asks nobody. */
-static int pass_time(struct world *w, const struct runner_watch *watch, struct err *e)
+static int pass_time(struct world *w, struct runner_job *j, const struct runner_watch *watch, struct err *e)
 {
 	int rc = 0;
 
@@ -33,6 +33,8 @@ static int pass_time(struct world *w, const struct runner_watch *watch, struct e
 	int64_t piece = (int64_t)rng_below(&w->rng, chance(w, w->plan.job_slow) ? (unsigned)w->config.lease_ms / 4 : 5) * MS;
 	while (pieces-- > 0 && rc == 0) {
 		coop_sleep(piece + 1);
+		if (j->progress != NULL && rng_one_in(&w->rng, 2))
+			j->progress(j->progress_arg, 1000 - 250 * pieces);
 		rc = runner_may_go_on(watch, e);
 	}
 	return rc;
@@ -123,7 +125,7 @@ static void run(struct runner *r, struct runner_job *jobs, size_t n, const struc
 		CLEANUP(buf_release) struct buf own = BUF_INIT;
 		struct runner_job *j = &jobs[i];
 
-		if (pass_time(w, watch, &e) != 0) {
+		if (pass_time(w, j, watch, &e) != 0) {
 			runner_jobs_end(jobs, n, &e);
 			return;
 		}

@@ -31,6 +31,7 @@ struct plan {
 	unsigned outbox_fails;
 	unsigned crash; /* a life ends so, of 100 */
 	unsigned freeze, clock; /* per hundred thinkings of whoever does such things */
+	bool crowded; /* the committer's queue is long with a few changes */
 	bool other_worker; /* somebody else claims jobs of the same catalogue too */
 	bool recurring; /* there is an entry that adds jobs each minute */
 	bool backup; /* somebody copies the blobs of a moment now and then */
@@ -41,10 +42,11 @@ struct plan {
 struct seen_job {
 	struct uuid id, file, worker;
 	bool there, cancel;
+	bool lost; /* its worker was taken for dead, once at least: whose attempts may live on */
 	unsigned owner;
 	const struct op *op;
 	enum job_state state;
-	int64_t fence, run_at, finished_at;
+	int64_t fence, run_at, finished_at, expires_at, expired_at;
 	uint32_t attempt, losses;
 	int error;
 	uint64_t brought; /* hash of result and outputs */
@@ -64,7 +66,7 @@ struct tale {
 struct told_file {
 	struct uuid id;
 	unsigned owner, content;
-	bool doomed; /* somebody asked for its end, or set when it comes */
+	bool doomed; /* somebody asked for its end, or set when it comes, or it was stored with one */
 	bool gone; /* that was answered */
 };
 
@@ -119,6 +121,8 @@ struct world {
 	struct claim_limit limits[2]; /* of ops, on what runs at once */
 	size_t n_limits;
 	uint64_t owner_limit; /* the same of an owner; 0 = none */
+	const struct op_table *ops; /* with those limits */
+	struct arena ops_memory;
 	struct engine *g;
 	struct env env;
 	bool applying, sealed;
