@@ -50,6 +50,7 @@ struct slot {
 	char detail[ERR_DETAIL_MAX];
 	struct webhook_verdict verdict;
 	struct change change;
+	int64_t again_at; /* monotonic ms: its change could not be kept and is handed in again then; 0 = no */
 };
 
 struct webhooks {
@@ -210,23 +211,37 @@ static bool take_commit(struct slot *s)
 	return true;
 }
 
-/* True: some attempts must be handed in again after a pause. */
-static bool take_all(struct webhooks *w, bool again)
+/* What could not be kept is handed in again after a pause, whoever kicks before; not at all when the catalogue takes nothing any more: then it stays due for the restart.
+ * Returns how long until then. */
+static int64_t try_again(struct slot *s, int64_t now)
 {
-	bool stuck = false;
+	if (catalog_sealed(s->all->g->catalog))
+		return INT64_MAX;
+	if (s->again_at == 0)
+		s->again_at = now + TROUBLE_MS;
+	if (s->again_at > now)
+		return s->again_at - now;
+	s->again_at = 0;
+	hand_in(s);
+	return INT64_MAX;
+}
+
+/* In how many ms something is to be handed in again; -1 = nothing is. */
+static int64_t take_all(struct webhooks *w)
+{
+	int64_t now = engine_mono(w->g), soonest = INT64_MAX;
 
 	for (size_t i = 0; i < w->n_slots; i++) {
 		struct slot *s = &w->slots[i];
 		enum slot_state state = slot_state(s);
-		if (state == SLOT_ANSWERED)
+		if (state == SLOT_ANSWERED) {
 			take_answer(w, s);
-		else if (state == SLOT_COMMITTED && !take_commit(s)) {
-			stuck = true;
-			if (again)
-				hand_in(s);
+		} else if (state == SLOT_COMMITTED && (s->again_at > 0 || !take_commit(s))) {
+			int64_t in = try_again(s, now);
+			soonest = in < soonest ? in : soonest;
 		}
 	}
-	return stuck;
+	return soonest == INT64_MAX ? -1 : soonest;
 }
 
 /* ---- sending ---- */
@@ -450,13 +465,12 @@ static int64_t sooner(int64_t a, int64_t b)
 static void *webhooks_run(void *arg)
 {
 	struct webhooks *w = arg;
-	bool stuck = false;
 	int64_t wait_ms;
 
 	do {
-		stuck = take_all(w, stuck);
+		wait_ms = take_all(w);
 		end_rests(w);
-		wait_ms = sooner(send_due(w), stuck ? TROUBLE_MS : -1);
+		wait_ms = sooner(send_due(w), wait_ms);
 		wait_ms = sooner(wait_ms, sum_up(w));
 	} while (sleeper_wait(&w->sleeper, wait_ms));
 	return NULL;
@@ -564,6 +578,6 @@ void webhooks_stop(struct engine *g)
 			net_cancel(config_of(w)->client, w->slots[i].call);
 	wait_none(w, SLOT_SENDING, -1);
 	wait_none(w, SLOT_COMMITTING, -1);
-	take_all(w, false);
+	take_all(w);
 	wait_none(w, SLOT_COMMITTING, -1);
 }

@@ -177,6 +177,18 @@ static int book_outbox(struct catalog *c, int64_t after, uint32_t max, struct ar
 	READ(outbox(c, after, max, a, ret, ret_n, e));
 }
 
+static int book_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct due_webhook **ret, size_t *ret_n,
+			     struct err *e)
+{
+	READ(due_webhooks(c, after, max, a, ret, ret_n, e));
+}
+
+static int book_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
+			       size_t *ret_n, struct err *e)
+{
+	READ(due_deliveries(c, webhook_number, now, max, a, ret, ret_n, e));
+}
+
 void book_open(struct world *w)
 {
 	book = (struct book){.w = w, .inner = w->catalog->ops, .outer = *w->catalog->ops};
@@ -192,6 +204,8 @@ void book_open(struct world *w)
 	book.outer.doomed = book_doomed;
 	book.outer.expired = book_expired;
 	book.outer.outbox = book_outbox;
+	book.outer.due_webhooks = book_due_webhooks;
+	book.outer.due_deliveries = book_due_deliveries;
 	w->catalog->ops = &book.outer;
 }
 

@@ -299,8 +299,7 @@ static void act_add_jobs(struct world *w, struct told_file *t)
 	TRACE("adds %u jobs to %s: %d", n, short_id(t->id), rc);
 	expect(rc == ERR_JOB_STATE || (rc == ERR_JOB_GONE && results_expire(w)) ||
 		       (t->doomed && (rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND || rc == ERR_JOB_NOT_FOUND)),
-	       rc,
-	       "adding jobs");
+	       rc, "adding jobs");
 	for (unsigned i = 0; rc == 0 && i < n; i++)
 		if (mem_find(&world_mem(w)->jobs, jobs[i].id) == NULL && !w->plan.far_clock)
 			coop_fail("job %s is acknowledged and not in the catalogue", short_id(jobs[i].id));
@@ -377,6 +376,8 @@ static void act(struct world *w)
 		act_expire(w, t);
 	else if (what < 18)
 		act_wait(w, t);
+	else if (w->plan.hooks && rng_one_in(&w->rng, 2))
+		expect(false, act_hook(w), "a webhook");
 	else if (rng_one_in(&w->rng, 4))
 		act_ready(w);
 	else

@@ -5,6 +5,7 @@
 #include "world.h"
 
 /* Waits for a file's jobs, with or without an end of its patience. */
+int act_hook(struct world *w);
 void act_wait(struct world *w, struct told_file *t);
 
 #endif

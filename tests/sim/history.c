@@ -49,6 +49,8 @@ static struct plan draw_plan(struct rng *r)
 		.job_slow = often(r, 2, 2, 10),
 		.job_stuck = often(r, 3, 3, 30),
 		.outbox_fails = often(r, 4, 2, 10),
+		.hooks = rng_one_in(r, 3),
+		.hook_fails = often(r, 2, 2, 10),
 		.crash = rng_one_in(r, 4) ? 0 : 30 + rng_below(r, 70),
 		.freeze = often(r, 3, 10, 80),
 		.clock = often(r, 4, 10, 80),
@@ -158,6 +160,8 @@ static void draw_config(struct world *w)
 		w->config.outbox = hear_outbox;
 		w->config.outbox_arg = w;
 	}
+	if (w->plan.hooks)
+		hooks_config(w);
 	w->env = (struct env){.ctx = w, .wall_ms = sim_wall, .mono_ms = sim_mono, .random = sim_random};
 }
 
@@ -186,6 +190,8 @@ static void start(struct world *w)
 	struct blobs *blobs;
 
 	book_restart(w);
+	if (w->plan.hooks && pthread_create(&w->network, NULL, network, w) != 0)
+		coop_fail("no network");
 	if (disk_new(&blobs, w, &e) != 0 || toil_new(&w->runner, w, &e) != 0)
 		coop_fail("no memory");
 	w->config.runner = w->runner;
@@ -214,6 +220,11 @@ static void end(struct world *w)
 	engine_stop(w->g, 1 + rng_below(&w->rng, 3000));
 	engine_free(w->g);
 	w->g = NULL;
+	if (w->plan.hooks) {
+		w->network_over = true;
+		coop_wake(w->posts);
+		pthread_join(w->network, NULL);
+	}
 	runner_free(w->runner);
 	if (heap_count(HEAP_PROCESS) > 0)
 		coop_fail("%zu pieces of memory are left after the end of the engine", heap_count(HEAP_PROCESS));
@@ -292,9 +303,9 @@ static void *calm_life(void *arg)
 	hire(&crew, listener, w);
 	hire(&crew, listener, w);
 	int64_t end_at = coop_mono_ns() + CALM_MS * MS;
-	while (open_jobs(w) > 0) {
+	while (open_jobs(w) + hooks_waiting(w) > 0) {
 		if (coop_mono_ns() > end_at)
-			coop_fail("%u jobs do not end", open_jobs(w));
+			coop_fail("%u jobs do not end, %u deliveries are not made", open_jobs(w), hooks_waiting(w));
 		coop_sleep(500 * MS);
 	}
 	w->tales_settled = w->n_tales;
@@ -418,6 +429,7 @@ static enum coop_end live(struct world *w, void *(*life)(void *), bool crash)
 	w->stopping = w->sealed = w->applying = false;
 	w->reading = 0;
 	w->held = false;
+	hooks_restart(w);
 	w->outbox_anew = true;
 	w->tales_before = w->n_tales;
 	memset(w->waiters, 0, sizeof(w->waiters));

@@ -97,7 +97,8 @@ static bool is_past(const struct world *w, const struct tale *t)
 {
 	struct mem_job *j = mem_find_job(world_mem(w), t->job);
 
-	return t->kind == TALE_ENDED && (j == NULL || j->expired_at != 0 || j->job.fence != t->fence || j->job.finished_at != t->finished_at);
+	return t->kind == TALE_ENDED &&
+	       (j == NULL || j->expired_at != 0 || j->job.fence != t->fence || j->job.finished_at != t->finished_at);
 }
 
 static bool concerns(const struct listening *l, const struct tale *t)
@@ -218,7 +219,7 @@ static void take_apart(struct listening *l)
 }
 
 /* Reads until the stream ends, the patience does, or, when all is calm, everything was told. */
-static void listen(struct listening *l)
+static void listen_on(struct listening *l)
 {
 	struct world *w = l->w;
 	unsigned patience = w->calm ? UINT32_MAX : rng_below(&w->rng, 20);
@@ -269,7 +270,7 @@ void *listener(void *arg)
 	if (w->n_files > 0 && rng_one_in(&w->rng, 4))
 		l->x.file = w->files[rng_below(&w->rng, (unsigned)w->n_files)].id;
 	for (bool again = false; !l->over && (again ? w->clients > 0 : true) && join(l, again); again = true) {
-		listen(l);
+		listen_on(l);
 		if (w->calm && w->clients == 0 && !l->over)
 			pass_over(l, w->tales_settled);
 		engine_events_leave(w->g, &l->x);

@@ -36,6 +36,40 @@ MUTANTS = {
     "owner_queue_without_bound": (
         "How many jobs of one owner wait is asked of no one.",
         [(" &&\n\t\t\t     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest)", "")]),
+    "owner_limit_not_asked": (
+        "The scheduler claims without the owners' limit.",
+        [(".owner_limit = g->config.owner_concurrency,", ".owner_limit = 0,")]),
+    "limit_end_not_told": (
+        "When an attempt ends, nobody looks whether a limit has room now.",
+        [("\tif (atomic_load(&g->scheduler.blocked))\n\t\tscheduler_kick(g);", "\t(void)g;")]),
+    "result_expires_before_its_heir": (
+        "A result expires though a job that works on it has not ended.",
+        [("if ((until = needed_until(j, c->again_at)) != 0)", "if ((until = needed_until(j, c->again_at)) < 0)")]),
+    "expires_though_put_off": (
+        "A file is deleted though it was given more time after the janitor read its list.",
+        [(" || f->file.expires_at > d->expired_by", "")]),
+    "progress_to_everybody": (
+        "How far a job is, is told to other owners.",
+        [("publish(g, \"job.progress\", owner, ", "publish(g, \"job.progress\", STR(OWNER_PUBLIC), ")]),
+    "cancelled_not_delivered": (
+        "Webhooks are not told of cancelled jobs.",
+        [("void mem_deliver(struct mem *m, const struct mem_job *j)\n{\n\tconst struct job *job = &j->job;\n",
+          "void mem_deliver(struct mem *m, const struct mem_job *j)\n{\n\tconst struct job *job = &j->job;\n\n"
+          "\tif (job->state == JOB_CANCELLED)\n\t\treturn;\n")]),
+    "delivery_sent_twice_at_once": (
+        "A delivery that is on its way is sent once more, since it is still due.",
+        [("\t\tif (is_under_way(w, list[i].number))\n\t\t\tcontinue;\n", "")]),
+    "delivered_when_sent": (
+        "A delivery counts as made whatever the receiver answers.",
+        [("\twebhook_judge(v, &answer, c, s->tries, g->env->random(g->env));",
+          "\twebhook_judge(v, &answer, c, s->tries, g->env->random(g->env));\n\tv->state = DELIVERY_DELIVERED;")]),
+    "attempt_not_kept": (
+        "An attempt whose commit was refused is forgotten, and what the receiver has is sent once more.",
+        [("err_info(c->code)->retryable)\n\t\treturn false;", "err_info(c->code)->retryable && w_never)\n\t\treturn false;"),
+         ("static bool take_commit(struct slot *s)\n", "static const bool w_never = false;\nstatic bool take_commit(struct slot *s)\n")]),
+    "hooks_not_woken": (
+        "Nobody is woken for a new delivery.",
+        [("if (rc == 0 && catalog_new_deliveries(g->catalog) > 0)", "if (rc == 0 && catalog_new_deliveries(g->catalog) > 1000)")]),
     "shared_output_doomed": (
         "The bytes of an output go with their file though another job's output is the same blob.",
         [("\t\tif (mem_output_used(m, blob))\n\t\t\tcontinue;\n", "")]),

@@ -137,11 +137,11 @@ static bool may_expire(const struct world *w, const struct change *c, const stru
 
 	if (!job_state_final(a->state) || b->state != a->state || b->fence != a->fence || b->finished_at != a->finished_at)
 		return false;
-	if (a->expired_at != 0 || b->expired_at != x->now || b->n_outputs != 0 ||
-	    a->finished_at + w->options.results_keep_ms > x->now)
+	if (a->expired_at != 0 || b->expired_at != x->now || b->n_outputs != 0 || a->finished_at + w->options.results_keep_ms > x->now)
 		return false;
 	for (int64_t n = 1; n <= world_mem(w)->jobs.last; n++) {
-		const struct mem_job *j = w->jobs[n].there ? CONTAINER_OF(mem_find_number(&world_mem(w)->jobs, n), struct mem_job, row) : NULL;
+		const struct mem_job *j = w->jobs[n].there ? CONTAINER_OF(mem_find_number(&world_mem(w)->jobs, n), struct mem_job, row)
+							   : NULL;
 
 		if (j != NULL && uuid_eq(j->job.after, a->id) && !job_state_final(j->job.state))
 			return false;
@@ -150,8 +150,8 @@ static bool may_expire(const struct world *w, const struct change *c, const stru
 }
 
 static bool (*const MAY[])(const struct world *w, const struct change *c, const struct seen_job *a, const struct seen_job *b) = {
-	[CHANGE_CLAIM] = may_claim,       [CHANGE_FINISH] = may_finish,   [CHANGE_RECLAIM] = may_reclaim,
-	[CHANGE_CANCEL_JOB] = may_cancel, [CHANGE_RETRY_JOB] = may_retry, [CHANGE_DELETE_FILE] = may_delete,
+	[CHANGE_CLAIM] = may_claim,           [CHANGE_FINISH] = may_finish,   [CHANGE_RECLAIM] = may_reclaim,
+	[CHANGE_CANCEL_JOB] = may_cancel,     [CHANGE_RETRY_JOB] = may_retry, [CHANGE_DELETE_FILE] = may_delete,
 	[CHANGE_EXPIRE_RESULTS] = may_expire,
 };
 
@@ -166,7 +166,7 @@ static const char *const KINDS[] = {
 	[CHANGE_CANCEL_JOB] = "cancel",   [CHANGE_RETRY_JOB] = "retry",     [CHANGE_PATCH_FILE] = "patch",
 	[CHANGE_DELETE_FILE] = "delete",  [CHANGE_BLOB_GONE] = "blob gone", [CHANGE_OUTBOX_DONE] = "outbox done",
 	[CHANGE_PURGE] = "purge",         [CHANGE_MARK_DAMAGED] = "mark",   [CHANGE_SCRUB_POSITION] = "scrub position",
-	[CHANGE_RECURRING] = "recurring", [CHANGE_PROBE] = "probe",       [CHANGE_EXPIRE_RESULTS] = "expire results",
+	[CHANGE_RECURRING] = "recurring", [CHANGE_PROBE] = "probe",         [CHANGE_EXPIRE_RESULTS] = "expire results",
 };
 
 static const char *kind_of(const struct change *c)
@@ -177,8 +177,8 @@ static const char *kind_of(const struct change *c)
 static bool same(const struct seen_job *a, const struct seen_job *b)
 {
 	return uuid_eq(a->id, b->id) && a->cancel == b->cancel && a->state == b->state && a->fence == b->fence && a->run_at == b->run_at &&
-	       a->finished_at == b->finished_at && a->attempt == b->attempt && a->losses == b->losses && a->expired_at == b->expired_at && a->brought == b->brought &&
-	       a->n_outputs == b->n_outputs && (a->state != JOB_RUNNING || uuid_eq(a->worker, b->worker));
+	       a->finished_at == b->finished_at && a->attempt == b->attempt && a->losses == b->losses && a->expired_at == b->expired_at &&
+	       a->brought == b->brought && a->n_outputs == b->n_outputs && (a->state != JOB_RUNNING || uuid_eq(a->worker, b->worker));
 }
 
 static void explain(const struct change *c, const struct seen_job *a, const struct seen_job *b)
@@ -306,6 +306,7 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 	for (size_t i = 0; i < m->jobs.n; i++)
 		look_at_job(w, c, CONTAINER_OF(m->jobs.rows[i], struct mem_job, row));
 	turns_after(w, c);
+	hooks_look(w, c, ends, c->code == 0 ? n_ends : 0);
 	if (c->code != 0)
 		return;
 	if (c->kind == CHANGE_MARK_DAMAGED && c->mark_damaged.at != 0 && c->mark_damaged.changed > 0)

@@ -153,7 +153,8 @@ void truth_check_job(struct world *w, const struct mem_job *j)
 
 	if (j->job.state != JOB_SUCCEEDED || j->expired_at != 0) {
 		if (j->job.n_outputs > 0)
-			coop_fail("job %s is %s%s and has an output", short_id(j->row.id), j->expired_at != 0 ? "expired, " : "", job_state_name(j->job.state));
+			coop_fail("job %s is %s%s and has an output", short_id(j->row.id), j->expired_at != 0 ? "expired, " : "",
+				  job_state_name(j->job.state));
 		return;
 	}
 	enum heap_domain d = heap_enter(HEAP_SIM);

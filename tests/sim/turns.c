@@ -18,11 +18,12 @@ struct tally {
 
 static struct tally before, after;
 
-static uint64_t limit_of(const struct change_claim *c, const struct seen_job *s)
+/* As the configuration has it, whatever the claim says. */
+static uint64_t limit_of(const struct world *w, const struct seen_job *s)
 {
-	for (size_t i = 0; i < c->n_limits; i++)
-		if (str_eq(c->limits[i].op, str_of(s->op->name)))
-			return c->limits[i].running;
+	for (size_t i = 0; i < w->n_limits; i++)
+		if (str_eq(w->limits[i].op, str_of(s->op->name)))
+			return w->limits[i].running;
 	return UINT64_MAX;
 }
 
@@ -52,7 +53,7 @@ static void count(struct tally *t, const struct world *w, const struct change_cl
 		t->of[s->owner].waiting++;
 		if (claim != NULL && s->run_at <= claim->now) {
 			t->ready++;
-			t->of[s->owner].free |= limit_of(claim, s) == UINT64_MAX;
+			t->of[s->owner].free |= limit_of(w, s) == UINT64_MAX;
 		}
 		if (s->run_at < t->next_at)
 			t->next_at = s->run_at;
@@ -61,26 +62,25 @@ static void count(struct tally *t, const struct world *w, const struct change_cl
 
 /* ---- claims ---- */
 
-static bool owner_has_room(const struct change_claim *c, unsigned owner)
+static bool owner_has_room(const struct world *w, const struct change_claim *c, unsigned owner)
 {
 	if (c->newcomers)
 		return after.of[owner].running == 0;
-	return c->owner_limit == 0 || after.of[owner].running < c->owner_limit;
+	return w->owner_limit == 0 || after.of[owner].running < w->owner_limit;
 }
 
-/* More may run already, by claims under no such limits. */
 static void look_at_limits(const struct world *w, const struct change_claim *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		const struct seen_job *s = &w->jobs[c->jobs[i].job.number];
 		uint64_t running = after.op_running[op_index(s)], of_owner = after.of[s->owner].running;
 
-		if (running > limit_of(c, s))
+		if (running > limit_of(w, s))
 			coop_fail("%llu jobs of %s run, and %llu may", (unsigned long long)running, s->op->name,
-				  (unsigned long long)limit_of(c, s));
-		if (c->owner_limit > 0 && of_owner > c->owner_limit)
+				  (unsigned long long)limit_of(w, s));
+		if (w->owner_limit > 0 && of_owner > w->owner_limit)
 			coop_fail("%llu jobs of one owner run, and %llu may", (unsigned long long)of_owner,
-				  (unsigned long long)c->owner_limit);
+				  (unsigned long long)w->owner_limit);
 		if (c->newcomers && of_owner != 1)
 			coop_fail("an owner of whom something runs is taken for a newcomer");
 	}
@@ -97,8 +97,8 @@ static void look_at_rest(const struct world *w, const struct change_claim *c)
 	for (int64_t n = 1; n <= world_mem(w)->jobs.last && c->n < c->max; n++) {
 		const struct seen_job *s = &w->jobs[n];
 
-		if (s->there && s->state == JOB_QUEUED && s->run_at <= c->now && owner_has_room(c, s->owner) &&
-		    after.op_running[op_index(s)] < limit_of(c, s))
+		if (s->there && s->state == JOB_QUEUED && s->run_at <= c->now && owner_has_room(w, c, s->owner) &&
+		    after.op_running[op_index(s)] < limit_of(w, s))
 			coop_fail("job %s is ready, there is room for it, and a claim leaves it", short_id(s->id));
 	}
 }
@@ -113,7 +113,7 @@ static void look_at_shares(struct world *w, const struct change_claim *c)
 	for (unsigned o = 0; o < OWNERS; o++)
 		most = taken[o] > most ? taken[o] : most;
 	for (unsigned o = 0; o < OWNERS; o++) {
-		bool more = after.of[o].free && owner_has_room(c, o);
+		bool more = after.of[o].free && owner_has_room(w, c, o);
 
 		if (more && most > taken[o] + 1)
 			coop_fail("a claim takes %llu jobs of one owner and %llu of another, who has more", (unsigned long long)most,

@@ -8,6 +8,7 @@
 
 #include "catalog/memory/memory.h"
 #include "engine/engine_impl.h"
+#include "net/client.h"
 
 #define OWNERS 4
 #define OPS_KNOWN 32 /* ops, at most */
@@ -17,6 +18,9 @@
 #define KEYS_MAX 6
 #define WRITERS_MAX 32
 #define WAITERS_MAX 32
+#define HOOKS_MAX 8
+#define DELIVERIES_MAX 2048
+#define POSTS_MAX 8
 #define EXPIRY_MOST_MS 20000 /* from when it is asked for */
 #define LARGEST_FILE (300u << 10)
 
@@ -29,6 +33,8 @@ struct plan {
 	unsigned stuck_disk; /* … longer than a lease */
 	unsigned job_fails, job_slow, job_stuck; /* slow: seconds; stuck: it asks nobody for longer than a lease */
 	unsigned outbox_fails;
+	bool hooks; /* there are webhooks */
+	unsigned hook_fails; /* a receiver answers badly, or not */
 	unsigned crash; /* a life ends so, of 100 */
 	unsigned freeze, clock; /* per hundred thinkings of whoever does such things */
 	bool crowded; /* the committer's queue is long with a few changes */
@@ -87,6 +93,35 @@ struct sim_waiter {
 	bool taken, registered, woken;
 };
 
+/* A delivery as the catalogue had it after the last change, and what its receiver knows of it. */
+struct seen_delivery {
+	bool there, off; /* off: its webhook is, or is deleted */
+	enum delivery_state state;
+	uint32_t tries;
+	int64_t due_at;
+	uint64_t payload; /* hash */
+	uint64_t seen_at; /* which look */
+	bool answered, refused; /* by 204, ever; by 410 */
+	bool answered_now; /* in this life, and nobody wants it again */
+};
+
+struct told_hook {
+	struct uuid id;
+	unsigned owner;
+};
+
+/* A request on its way. */
+struct post {
+	bool there, cancelled;
+	uint64_t id;
+	void (*done)(void *arg, const struct net_result *r);
+	void *arg;
+	int64_t delivery, webhook; /* row numbers; 0: they went meanwhile */
+	int64_t answer_at; /* mono ns */
+	int code, status;
+	int64_t retry_after_s;
+};
+
 struct world {
 	uint64_t seed;
 	struct rng rng;
@@ -104,6 +139,8 @@ struct world {
 	struct seen_job jobs[JOBS_MAX]; /* by row number */
 	struct tale tales[TALE_MAX];
 	size_t n_tales, n_ends;
+	struct seen_delivery deliveries[DELIVERIES_MAX]; /* by row number */
+	uint64_t looks;
 	size_t outbox_at; /* tales told by the outbox */
 	bool outbox_anew; /* a new life: some may come again */
 
@@ -113,6 +150,8 @@ struct world {
 	struct told_key keys[OWNERS][KEYS_MAX];
 	uint64_t passed[OWNERS]; /* jobs of others that were claimed while one of theirs could have been */
 	struct sim_waiter waiters[WAITERS_MAX]; /* of this life */
+	struct told_hook hooks[HOOKS_MAX];
+	unsigned n_hooks;
 	int64_t wall_most; /* the latest time the clock ever showed */
 
 	/* this life */
@@ -129,6 +168,10 @@ struct world {
 	bool held; /* a backup holds the blobs */
 	unsigned reading; /* that have not got what they read yet */
 	struct runner *runner;
+	struct post posts[POSTS_MAX];
+	uint64_t last_post;
+	pthread_t network;
+	bool network_over;
 	size_t tales_before; /* this life */
 	size_t tales_settled; /* of a calm life: everybody has been told of those before */
 	unsigned clients; /* that have not ended */
@@ -161,6 +204,13 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 bool oracle_has_file(const struct world *w, struct uuid id);
 struct mem *world_mem(const struct world *w);
 const char *short_id(struct uuid id); /* for traces; static */
+
+/* ---- hooks.c: webhooks ---- */
+void hooks_config(struct world *w);
+void hooks_restart(struct world *w); /* a new life */
+void hooks_look(struct world *w, const struct change *c, const struct ended *ends, size_t n_ends);
+unsigned hooks_waiting(const struct world *w);
+void *network(void *arg); /* a world */
 
 /* ---- turns.c: whose turn it is ---- */
 void turns_before(const struct world *w); /* a change */
