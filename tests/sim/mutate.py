@@ -58,7 +58,7 @@ MUTANTS = {
           "\tif (job->state == JOB_CANCELLED)\n\t\treturn;\n")]),
     "delivery_sent_twice_at_once": (
         "A delivery that is on its way is sent once more, since it is still due.",
-        [("\t\tif (is_under_way(w, list[i].number))\n\t\t\tcontinue;\n", "")]),
+        [("\t\tif (is_under_way(w, list[i].number))\n", "\t\tif (is_under_way(w, list[i].number) && list[i].number < 0)\n")]),
     "delivered_when_sent": (
         "A delivery counts as made whatever the receiver answers.",
         [("\twebhook_judge(v, &answer, c, s->tries, g->env->random(g->env));",
