@@ -119,7 +119,7 @@ static void look_at_shares(struct world *w, const struct change_claim *c)
 			coop_fail("a claim takes %llu jobs of one owner and %llu of another, who has more", (unsigned long long)most,
 				  (unsigned long long)taken[o]);
 		w->passed[o] = more && taken[o] == 0 ? w->passed[o] + c->n : 0;
-		if (w->passed[o] >= OWNERS)
+		if (w->passed[o] >= w->owners)
 			coop_fail("an owner with a ready job is passed over %llu times", (unsigned long long)w->passed[o]);
 	}
 }
@@ -130,6 +130,9 @@ static void look_at_claim(struct world *w, const struct change_claim *c)
 		coop_fail("a claim takes %zu jobs, %u were wanted", c->n, c->max);
 	look_at_limits(w, c);
 	look_at_rest(w, c);
+	for (unsigned o = 0; o < OWNERS; o++)
+		if (before.of[o].waiting == 0) /* who comes again comes last */
+			w->passed[o] = 0;
 	if (!c->newcomers)
 		look_at_shares(w, c);
 }
