@@ -30,9 +30,6 @@ MUTANTS = {
     "first_owner_takes_all": (
         "A claim is not divided: who comes first gets all that is wanted.",
         [("\tshare = n > 0 && want / n > 1 ? want / n : 1;", "\tshare = n > 0 ? want : 1;")]),
-    "served_stay_first": (
-        "Who was served comes first again with the next claim.",
-        [("\t\t\tleave_turns(x->l, o);\n\t\t\tjoin_turns(x->l, o);\n", "\t\t\t;\n")]),
     "owner_queue_without_bound": (
         "How many jobs of one owner wait is asked of no one.",
         [(" &&\n\t\t\t     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest)", "")]),
