@@ -21,6 +21,17 @@ void process_init(void)
 	signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails with EFBIG instead */
 }
 
+#define DESCRIPTORS_MOST 100000000 /* what an unlimited number counts as */
+
+unsigned process_descriptors_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 1024;
+	return limit.rlim_max > DESCRIPTORS_MOST ? DESCRIPTORS_MOST : (unsigned)limit.rlim_max;
+}
+
 unsigned process_raise_descriptors(void)
 {
 	struct rlimit limit;
@@ -32,7 +43,7 @@ unsigned process_raise_descriptors(void)
 		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
 			limit = raised;
 	}
-	return limit.rlim_cur > 100000000 ? 100000000 : (unsigned)limit.rlim_cur;
+	return limit.rlim_cur > DESCRIPTORS_MOST ? DESCRIPTORS_MOST : (unsigned)limit.rlim_cur;
 }
 
 static sigset_t stop_signals(void)

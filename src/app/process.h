@@ -8,6 +8,8 @@
 
 /* First of all: descriptors 0 to 2 exist, so that no database file gets one of these numbers; files are for their owner alone; a closed pipe is an error code. */
 void process_init(void);
+/* How many descriptors the process may open at most, once it has raised its limit. */
+unsigned process_descriptors_max(void);
 /* Raises the limit of open descriptors as far as it goes and returns it. */
 unsigned process_raise_descriptors(void);
 /* Before any other thread: the signals below come to process_wait_stop() only. */

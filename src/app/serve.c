@@ -21,6 +21,7 @@
 #define OWED_GRACE_MS 1500
 #define JOBS_GRACE_MS 1500
 #define OWN_DESCRIPTORS 68 /* the catalogue's readers, the server's own; not the blob directories kept open */
+#define DESCRIPTORS_MIN 128 /* with fewer it would serve a handful of connections and fail jobs now and then: better told than found out */
 #define JOB_DESCRIPTORS                                                                                                                    \
 	16 /* a job thread: its child's channel, status, process and output, and a spare one's; a batch's inputs, most of which are inline */
 
@@ -223,6 +224,11 @@ static int open_runner(struct service *v, const struct settings *s, struct err *
 
 static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
 {
+	if (process_descriptors_max() < DESCRIPTORS_MIN)
+		return err_set(
+			e, ERR_BAD_CONFIG,
+			"only %u descriptors may be open, and %d are needed at least: raise the hard limit (ulimit -n, LimitNOFILE=)",
+			process_descriptors_max(), DESCRIPTORS_MIN);
 	int started = open_runner(v, s, e);
 
 	if (started != 0)

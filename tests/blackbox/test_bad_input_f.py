@@ -126,18 +126,15 @@ def test_f4_a_lock_of_somebody_else_is_survived(make_server):
 
 
 def test_f6_few_descriptors(folder):
-	"""So few that it hardly starts: it says so, or serves."""
-	for n in (8, 16, 24, 40, 64):
-		s = Server(folder / f"n{n}", nofile=n)
-		try:
-			s.start()
-		except StartFailed as e:
-			assert e.stderr.strip()
-			continue
-		with s:
-			s.alive()
-			r = s.post("/v1/files", data=b"x" * 50_000, headers={"Content-Type": "x/y"})
-			assert r.status_code in (201, 503, 507)
+	"""Too few to serve and to run jobs: it says so and how many it needs. With just enough it does both."""
+	for n in (16, 32, 64, 127):
+		with pytest.raises(StartFailed) as e:
+			Server(folder / f"n{n}", nofile=n).start()
+		assert e.value.code == 78 and f"only {n} descriptors may be open, and 128 are needed" in e.value.stderr, e.value.stderr
+		assert not (folder / f"n{n}/data").exists()
+	with Server(folder / "n128", nofile=128) as s:
+		jobs = s.upload(b"x" * 50_000, query="ops=gzip,zip,sha512&wait=20")["jobs"]
+		assert [j["state"] for j in jobs] == ["succeeded"] * 3
 
 
 def test_f7_a_clock_that_jumps(make_server):
