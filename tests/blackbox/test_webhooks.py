@@ -7,6 +7,7 @@ import json
 import os
 import random
 import threading
+from datetime import datetime, timezone
 
 import pytest
 import requests
@@ -77,22 +78,25 @@ def test_only_wanted_events_of_wanted_ops_are_told(make_server, receiver):
 	assert len(failed.deliveries()) == 1 and len(zipped.deliveries()) == 1
 
 
-def test_a_rotated_secret_signs_beside_the_old_one_until_its_time_is_over(make_server, receiver):
+def test_a_rotated_secret_signs_beside_the_old_one_as_long_as_asked(make_server, receiver):
 	s = make_server(settings=HERE)
 	hook = receiver.hook(s)
-	old = hook.made["secret"]
-	r = s.post(hook.path + "/rotate", json={"overlap_seconds": 3})
-	assert r.status_code == 200 and r.headers["Cache-Control"] == "no-store"
-	new = r.json()["secret"]
-	assert new != old and r.json()["previous_secret_until"]
-	hook.secrets(old, new)
-	s.upload(b"one")
-	x = hook.wait(1)[0]
-	assert x["verified"] == [True, True] and len(x["signatures"]) == 2
-	eventually(lambda: hook.shown()["previous_secret_until"] is None, 10)
-	s.upload(b"two")
-	x = hook.wait(2)[1]
-	assert x["verified"] == [False, True] and len(x["signatures"]) == 1
+	secrets = [hook.made["secret"]]
+	for n, overlap in enumerate([{"overlap_seconds": 600}, None, {"overlap_seconds": 0}]): # a day when nothing is said
+		r = s.post(hook.path + "/rotate", json=overlap) if overlap else s.post(hook.path + "/rotate")
+		assert r.status_code == 200 and r.headers["Cache-Control"] == "no-store"
+		secrets.append(r.json()["secret"])
+		assert len(set(secrets)) == n + 2
+		until = r.json()["previous_secret_until"]
+		assert until == hook.shown()["previous_secret_until"]
+		if n < 2:
+			assert 0 <= (600, 86400)[n] - (parse(until) - datetime.now(timezone.utc)).total_seconds() < 60
+		hook.secrets(*secrets)
+		s.upload(b"%d" % n)
+		x = hook.wait(n + 1)[n]
+		signing = 1 if overlap == {"overlap_seconds": 0} else 2
+		assert x["verified"] == [False] * (n + 2 - signing) + [True] * signing and len(x["signatures"]) == signing
+	assert hook.shown()["previous_secret_until"] is None
 
 
 def forms_of(secret):
@@ -207,7 +211,6 @@ def test_a_receiver_that_asks_for_time_gets_it(make_server, receiver):
 
 
 def parse(text):
-	from datetime import datetime
 	return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
