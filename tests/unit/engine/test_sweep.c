@@ -427,6 +427,7 @@ static void beside_uploads_jobs_deletes_and_expiries_the_sweep_takes_what_nobody
 		put_stray(i);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		pthread_join(clients[i], NULL);
+	usleep(2000); /* the time of the last one to expire has come */
 	while (!all_is_quiet())
 		usleep(10000);
 	atomic_store(&all.stop, true);
