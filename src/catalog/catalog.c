@@ -365,7 +365,7 @@ void ends_of_change(struct catalog *c, size_t change)
 	c->ends.change = change;
 }
 
-void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at)
+void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at, enum job_state state)
 {
 	if (c->ends.n == c->ends.cap) {
 		size_t cap = c->ends.cap > 0 ? 2 * c->ends.cap : 64;
@@ -377,7 +377,8 @@ void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at
 		c->ends.list = more;
 		c->ends.cap = cap;
 	}
-	c->ends.list[c->ends.n++] = (struct ended){.change = c->ends.change, .job = job, .fence = fence, .finished_at = finished_at};
+	c->ends.list[c->ends.n++] =
+		(struct ended){.change = c->ends.change, .job = job, .fence = fence, .finished_at = finished_at, .state = state};
 }
 
 /* A change that was refused in the midst ended nothing. */

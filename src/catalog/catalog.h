@@ -329,6 +329,7 @@ struct ended {
 	size_t change; /* place of the change in the batch */
 	int64_t job; /* row number */
 	int64_t fence, finished_at; /* which of its ends it is: a job that is tried again may end again */
+	enum job_state state;
 };
 /* What became final by the last catalog_apply(), which returned 0, in order. Valid until the next one; the committer's thread only. *ret_whole false: memory ran short, some are missing. */
 const struct ended *catalog_ends(const struct catalog *c, size_t *ret_n, bool *ret_whole);

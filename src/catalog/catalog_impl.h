@@ -79,7 +79,7 @@ struct catalog {
 void ends_begin(struct catalog *c);
 void ends_of_change(struct catalog *c, size_t change);
 /* A job became final. */
-void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at);
+void ends_add(struct catalog *c, int64_t job, int64_t fence, int64_t finished_at, enum job_state state);
 
 struct page page_within(struct page p); /* with a limit from 1 to 200, and a place to start below */
 

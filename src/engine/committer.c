@@ -124,8 +124,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 		break;
 	case CHANGE_RECURRING: /* begins as ADD_JOBS does */
 	case CHANGE_ADD_JOBS:
-		for (size_t i = 0; i < c->add_jobs.n; i++)
-			metric_add(METRIC_JOBS_KNOWN, c->add_jobs.jobs[i].cached);
+		gauges_jobs_added(c->add_jobs.jobs, c->add_jobs.n);
 		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
 			scheduler_kick(g);
 		break;
@@ -149,7 +148,6 @@ static void tell_parts(struct engine *g, const struct change *c)
 			scheduler_kick(g);
 		scheduler_attempt_ended(g);
 		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
-		metric_add(METRIC_JOBS_QUARANTINED, c->reclaim.quarantined);
 		break;
 	case CHANGE_EXPIRE_RESULTS:
 		if (c->expire_results.doomed)
@@ -174,6 +172,20 @@ static void tell_parts(struct engine *g, const struct change *c)
 	}
 }
 
+/* Jobs that were done when they were added did not end: they are counted as fused or known. */
+static void count_end(const struct change *c, enum job_state state)
+{
+	static const enum metric by_state[JOB_STATES] = {
+		[JOB_SUCCEEDED] = METRIC_JOBS_SUCCEEDED,
+		[JOB_FAILED] = METRIC_JOBS_FAILED,
+		[JOB_CANCELLED] = METRIC_JOBS_CANCELLED,
+		[JOB_QUARANTINED] = METRIC_JOBS_QUARANTINED,
+	};
+
+	if (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_JOBS && c->kind != CHANGE_RECURRING)
+		metric_add(by_state[state], 1);
+}
+
 /* Each waiter hears of its change. What ended is the catalogue's word: a job that was to be given back, or taken back, ends all the same when somebody cancelled it. */
 static void answer_group(struct engine *g, struct change **group, size_t n, int rc, const struct err *e)
 {
@@ -184,8 +196,10 @@ static void answer_group(struct engine *g, struct change **group, size_t n, int 
 	for (size_t i = 0; i < n; i++) {
 		struct change *c = group[i];
 		bool ended = !whole;
-		for (; at < n_ends && ends[at].change == i; at++)
+		for (; at < n_ends && ends[at].change == i; at++) {
 			ended = true;
+			count_end(c, ends[at].state);
+		}
 		if (rc != 0) {
 			c->code = rc;
 			c->err = *e;

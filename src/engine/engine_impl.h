@@ -295,6 +295,7 @@ int64_t engine_us(void);
 void gauges_init(struct engine *g);
 void gauges_look(struct engine *g, int64_t mono); /* what has to be asked for: janitor thread */
 enum upload_stage { UPLOAD_RECEIVE, UPLOAD_STORE, UPLOAD_COMMIT, UPLOAD_STAGES };
+void gauges_jobs_added(const struct job *jobs, size_t n); /* by a change that was committed */
 void gauges_upload(enum upload_stage stage, int64_t since_us);
 
 /* committer.c */

@@ -32,12 +32,23 @@ void gauges_upload(enum upload_stage stage, int64_t since_us)
 	metric_by_observe_us(METRIC_UPLOAD_STAGE_SECONDS, metric_place(METRIC_STAGE, words[stage]), engine_us() - since_us);
 }
 
+void gauges_jobs_added(const struct job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		metric_add(jobs[i].state == JOB_QUEUED ? METRIC_JOBS_QUEUED : jobs[i].cached ? METRIC_JOBS_KNOWN : METRIC_JOBS_FUSED, 1);
+}
+
 void gauges_init(struct engine *g)
 {
 	metric_set(METRIC_START_TIME, engine_now(g) / 1000);
 	metric_set(METRIC_DISK_RESERVE, (int64_t)g->config.free_reserve);
+	/* What counts from 0 is there from the start: a counter that appears with its first count shows no increase. */
 	for (unsigned p = 0; p <= PRIORITY_MAX; p++)
-		(void)priority_place(p); /* in their order */
+		(void)priority_place(p);
+	size_t n;
+	const struct op *ops = op_table_all(g->config.ops, &n);
+	for (size_t i = 0; i < n; i++)
+		(void)metric_place(METRIC_OP, str_of(ops[i].name));
 }
 
 static int64_t waited_s(int64_t now, int64_t since)

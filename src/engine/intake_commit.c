@@ -132,11 +132,7 @@ static void count(const struct file *f)
 {
 	metric_add(METRIC_UPLOADS, 1);
 	metric_add(METRIC_UPLOAD_BYTES, (int64_t)f->size);
-	for (size_t i = 0; i < f->n_jobs; i++)
-		metric_add(f->jobs[i].state == JOB_QUEUED ? METRIC_JOBS_QUEUED
-			   : f->jobs[i].cached            ? METRIC_JOBS_KNOWN
-							  : METRIC_JOBS_FUSED,
-			   1);
+	gauges_jobs_added(f->jobs, f->n_jobs);
 }
 
 static void committed(void *arg, struct change *c)

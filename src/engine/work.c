@@ -164,18 +164,17 @@ static void count(const struct work_job *j, const struct change *c)
 
 	if (c->code == ERR_STALE)
 		metric_add(METRIC_JOBS_STALE, 1);
-	else if (c->code == 0 && f->state == JOB_FAILED)
-		metric_add(METRIC_JOBS_FAILED, 1);
-	else if (c->code == 0 && f->state == JOB_SUCCEEDED) {
-		metric_add(METRIC_JOBS_SUCCEEDED, 1);
+	if (c->code != 0 || atomic_load(&j->cancelled)) /* then it ended cancelled, whatever came out */
+		return;
+	if (f->state == JOB_SUCCEEDED) {
 		metric_add(METRIC_JOBS_CACHED, !uuid_is_zero(f->same_as));
 		metric_add(METRIC_OUTPUTS, (int64_t)f->n_outputs);
 		for (size_t i = 0; i < f->n_outputs; i++)
 			metric_add(METRIC_OUTPUT_BYTES, (int64_t)f->outputs[i].size);
-	} else if (c->code == 0 && f->state == JOB_QUEUED && !f->give_back) {
+	} else if (f->state == JOB_QUEUED && !f->give_back) {
 		metric_add(METRIC_JOBS_RETRIED, 1);
 	}
-	if (c->code == 0 && (f->state == JOB_FAILED || f->state == JOB_SUCCEEDED))
+	if (f->state == JOB_FAILED || f->state == JOB_SUCCEEDED)
 		count_times(j, f);
 }
 

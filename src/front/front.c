@@ -145,6 +145,7 @@ void front_say_when(struct http_request *r, const struct err *e)
 	int s = e->retry_after_s > 0 ? e->retry_after_s : usual_retry_after_s(e->code);
 	char number[16];
 
+	http_count_refusal(e->code);
 	if (s <= 0)
 		return;
 	snprintf(number, sizeof(number), "%d", s);

@@ -59,7 +59,7 @@ int64_t front_stamp_us(const struct http_request *r);
 /* An answer for a failure whose struct err may not have been filled. */
 void front_problem(struct http_request *r, int code, struct err *e);
 
-/* Retry-After, where trying again makes sense: as the error says, else what is usual for its code. Before any answer to it but front_problem(), which does the same. */
+/* Retry-After, where trying again makes sense: as the error says, else what is usual for its code; a refusal is counted. Before any answer to it but front_problem(), which does the same. */
 void front_say_when(struct http_request *r, const struct err *e);
 
 /* All jobs of the file have their final state. */

@@ -124,5 +124,7 @@ void http_reply_stream(struct http_request *r, int status, const char *content_t
 void http_stream_wake(struct http_request *r);
 /* application/problem+json from an error: type, title, status, detail, code, and field, expected, limit where set; Retry-After where given. 5xx is logged once here. */
 void http_reply_problem(struct http_request *r, const struct err *e);
+/* Counts an answer for want of room or strength (429, 503, 507), which http_reply_problem() does by itself. */
+void http_count_refusal(int code);
 
 #endif

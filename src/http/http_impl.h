@@ -271,6 +271,7 @@ bool park_until_more(struct http_request *r); /* of a stream. False: not parked,
 
 /* ---- reply.c, send.c ---- */
 void reply_release(struct reply *reply);
+void reply_show_refusals(void); /* among the metrics, from 0 on */
 enum MHD_Result send_queue(struct http_request *r);
 /* Past MHD, straight to the socket: when MHD would take no answer any more. Best effort, never blocks. */
 void send_raw(struct http_request *r);

@@ -57,6 +57,7 @@ static void make_no_memory(struct http_request *r, struct reply *reply)
 	static struct out_header retry_after = {.name = "Retry-After", .value = "1"}; /* the last one: nobody appends to it */
 
 	reply_release(reply);
+	http_count_refusal(ERR_NO_MEMORY);
 	r->out = &retry_after;
 	*reply = (struct reply){.status = 503,
 				.kind = REPLY_STATIC,
@@ -180,10 +181,27 @@ static void log_failure(struct http_request *r, const struct err *e)
 		  LF_CSTR("field", e->field), LF_STR("request_id", http_request_id(r)), LF_STR("path", r->path));
 }
 
-static void count_refusal(const struct err_info *info)
+static bool is_refusal(const struct err_info *info)
 {
-	if (info->http_status == 429 || info->http_status == 503 || info->http_status == 507)
+	return info->http_status == 429 || info->http_status == 503 || info->http_status == 507;
+}
+
+void http_count_refusal(int code)
+{
+	const struct err_info *info = err_info(code);
+
+	if (is_refusal(info))
 		metric_by_add(METRIC_HTTP_REFUSED, metric_place(METRIC_CODE, str_of(info->name)), 1);
+}
+
+void reply_show_refusals(void)
+{
+	unsigned n;
+	const struct err_info *all = err_all(&n);
+
+	for (unsigned i = 0; i < n; i++)
+		if (is_refusal(&all[i]))
+			(void)metric_place(METRIC_CODE, str_of(all[i].name));
 }
 
 void http_reply_problem(struct http_request *r, const struct err *e)
@@ -195,7 +213,7 @@ void http_reply_problem(struct http_request *r, const struct err *e)
 	/* who is at his limit must not write a line for each one he refuses: what refuses says so once, and counts */
 	if (info->http_status >= 500 && info->http_status != 501 && info->http_status != 505 && e->code != ERR_OVERLOADED)
 		log_failure(r, e);
-	count_refusal(info);
+	http_count_refusal(e->code);
 	if (e->retry_after_s > 0) {
 		snprintf(number, sizeof(number), "%d", e->retry_after_s);
 		http_set_header(r, "Retry-After", number);

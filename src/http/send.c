@@ -160,6 +160,8 @@ void send_raw_problem(int fd, int code)
 {
 	const struct err_info *info = err_info(code);
 	char body[256], all[768];
+
+	http_count_refusal(code);
 	int n = snprintf(body, sizeof(body), "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}", info->name,
 			 info->title, info->http_status, info->name);
 

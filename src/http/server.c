@@ -190,6 +190,7 @@ int http_server_start(struct http_server **ret, const struct http_config *config
 	if (!s)
 		return err_set(e, ERR_NO_MEMORY, "HTTP server");
 	configure(s, config);
+	reply_show_refusals();
 	rc = start(s, ret_port, e);
 	if (rc) {
 		http_server_free(s);

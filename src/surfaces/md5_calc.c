@@ -39,8 +39,10 @@ static void not_stored(struct http_request *r, struct err *e)
 {
 	static const char body[] = "{\"success\":false,\"id\":null,\"celery_status\":null,\"celery_id\":null}";
 
-	if (!fastapi_upload_refused(r, e))
-		http_reply_static(r, 200, "application/json", body, sizeof(body) - 1);
+	if (fastapi_upload_refused(r, e))
+		return;
+	http_count_refusal(e->code);
+	http_reply_static(r, 200, "application/json", body, sizeof(body) - 1);
 }
 
 static void start_upload(struct http_request *r)

@@ -11,7 +11,7 @@ static void outbox_put(struct mem *m, struct mem_job *j)
 {
 	m->final[j->job.state]++;
 	j->job.expires_at = result_expires_at(&m->base.options, j->job.finished_at);
-	ends_add(&m->base, j->row.number, j->job.fence, j->job.finished_at);
+	ends_add(&m->base, j->row.number, j->job.fence, j->job.finished_at, j->job.state);
 	if (m->base.options.outbox)
 		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
 	mem_deliver(m, j);

@@ -50,7 +50,7 @@ int put_ending(struct sq *q, const struct task *t, const struct ending *end)
 		rc = put_outputs(q, t->job, end->outputs, end->n_outputs);
 	if (rc != SQLITE_OK)
 		return rc;
-	ends_add(&q->base, t->job, t->fence, end->finished_at);
+	ends_add(&q->base, t->job, t->fence, end->finished_at, end->state);
 	q->now.final[end->state]++;
 	q->now_changed = true;
 	return q->now.webhooks > 0 ? put_deliveries(q, t->job) : SQLITE_OK;

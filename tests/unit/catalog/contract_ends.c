@@ -19,6 +19,7 @@ static void check_end(struct world *w, const struct ended *end, struct uuid id, 
 	assert_int_equal(catalog_ended_job(w->c, end, &w->arena, &job, &owner, &w->err), 0);
 	assert_true(uuid_eq(job.id, id));
 	assert_int_equal(job.state, state);
+	assert_int_equal(end->state, state);
 	assert_true(str_eq(owner, OWNER));
 }
 
