@@ -1,23 +1,11 @@
 """What the server says of itself: ops, figures, health."""
 import re
-import time
 
 import pytest
 import requests
 
-from harness.server import eventually, problem
-
-
-def metrics(server):
-	r = server.get("/metrics")
-	assert r.status_code == 200 and r.headers["Content-Type"].startswith("text/plain")
-	values = {}
-	for line in r.text.splitlines():
-		if line and not line.startswith("#"):
-			match = re.fullmatch(r'([a-z_:]+)(\{[^}]*\})? ([0-9.eE+-]+|\+Inf|NaN)', line)
-			assert match, line
-			values[match[1] + (match[2] or "")] = float(match[3])
-	return values
+from harness.server import problem
+from harness.watch import metrics
 
 
 def test_the_ops_are_described(server):
@@ -54,41 +42,6 @@ def test_the_metrics_follow_what_happens(server):
 	assert after["filemill_http_client_errors_total"] == before["filemill_http_client_errors_total"] + 1
 	assert after["filemill_jobs_fused_total"] == before["filemill_jobs_fused_total"] + 1
 	assert after["filemill_storage_sealed"] == 0
-
-
-def test_each_stage_of_a_job_is_measured_by_its_op(make_server):
-	s = make_server()
-	f = s.upload(b"x" * 50_000, query="ops=gzip,md5&wait=20")
-	assert {j["state"] for j in f["jobs"]} == {"succeeded"}
-	s.post(f"/v1/files/{f['id']}/jobs", json={"op": "gzip"})
-	m = metrics(s)
-	for stage in ("wait", "start", "run", "total"):
-		assert m[f'filemill_op_{stage}_seconds_count{{op="gzip"}}'] == 1, stage
-		assert m[f'filemill_op_{stage}_seconds_bucket{{op="gzip",le="30"}}'] == 1
-	assert m['filemill_op_jobs_succeeded_total{op="gzip"}'] == 1 and m['filemill_op_jobs_failed_total{op="gzip"}'] == 0
-	assert m["filemill_jobs_known_total"] == 1
-	for stage in ("receive", "store", "commit"):
-		assert m[f'filemill_upload_stage_seconds_count{{stage="{stage}"}}'] == 1, stage
-	assert m["filemill_upload_open_bytes"] == 0 and m["filemill_uploads_open"] == 0
-	eventually(lambda: metrics(s)['filemill_op_jobs_running{op="gzip"}'] == 0)
-
-
-def test_what_has_to_be_asked_for_is_asked_for(make_server):
-	s = make_server(settings={"files.free_reserve": "1MiB"})
-	s.upload(b"x" * 50_000)
-	eventually(lambda: metrics(s)["filemill_catalog_log_bytes"] > 0)
-	m = metrics(s)
-	assert m["filemill_disk_free_bytes"] > m["filemill_disk_reserve_bytes"] == 1 << 20
-	assert abs(time.time() - m["filemill_scheduler_beat_timestamp_seconds"]) < 60
-	assert abs(time.time() - m["filemill_start_timestamp_seconds"]) < 120
-	assert [k for k in m if k.startswith("filemill_jobs_ready{")] == [f'filemill_jobs_ready{{priority="{p}"}}' for p in range(8)]
-
-
-def test_refusals_are_counted_by_their_code(make_server):
-	s = make_server(settings={"files.free_reserve": "64TiB"})
-	problem(s.post("/v1/files?name=x", data=b"x", headers={"Content-Type": "application/octet-stream"}), 507)
-	m = metrics(s)
-	assert m['filemill_http_refused_total{code="storage_full"}'] == 1 and m["filemill_http_server_errors_total"] == 1
 
 
 def test_every_metric_is_described(server):
