@@ -224,6 +224,53 @@ def test_a_start_on_a_log_that_was_tampered_with_says_so_and_leaves_it_as_it_is(
 	assert verify(files(used.data)[-1])[0], "the new file is whole in itself"
 
 
+KINDS = {
+	"changed": lambda rows: [*rows[:2], rows[2].replace(b"file.stored", b"file.deleted"), *rows[3:]],
+	"removed": lambda rows: rows[:2] + rows[3:],
+	"inserted": lambda rows: rows[:3] + rows[2:],
+	"reordered": lambda rows: [*rows[:2], rows[3], rows[2], *rows[4:]],
+	"cut": lambda rows: rows[:-1],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_done_to_the_log_beside_a_running_server_is_named_and_stays_so(make_server, kind):
+	s = make_server(settings=UPLOADS)
+	for n in range(6):
+		s.upload(b"%d" % n)
+	settled(s)
+	assert verify("--data", s.data)[0]
+	path, = files(s.data)
+	path.write_bytes(b"".join(KINDS[kind](path.read_bytes().splitlines(keepends=True))))
+	ok, told = verify("--data", s.data)
+	assert not ok and told.startswith(kind + ": "), told
+	s.upload(b"and on")
+	eventually(lambda: waiting(s.data) == 0, timeout=30)
+	assert not verify("--data", s.data)[0], "what is written afterwards does not cover it up"
+	s.restart()
+	assert s.upload(b"still works") and not verify("--data", s.data)[0]
+
+
+def test_old_files_may_be_moved_away_but_none_from_between(make_server, folder):
+	s = make_server(settings={**UPLOADS, "audit.file_size": "4KiB"})
+	for n in range(60):
+		s.upload(b"%d" % n)
+	settled(s)
+	first, *_ = files(s.data)
+	archive = folder / "archive"
+	archive.mkdir()
+	moved = first.rename(archive / first.name)
+	ok, told = verify("--data", s.data)
+	assert not ok and told.startswith("removed: "), told # nobody can tell a file that was moved from one that was taken
+	assert verify(moved, *files(s.data))[0]
+	s.upload(b"goes on")
+	s.restart()
+	assert "audit_log_broken" not in [e["event"] for e in s.log_events()]
+	assert verify(moved, *files(s.data))[0]
+	ok, told = verify(moved, *files(s.data)[1:])
+	assert not ok and told.startswith("removed: "), told
+
+
 # ---- others at the same time ----
 
 def test_a_log_is_verified_and_shown_while_it_is_written(make_server):
