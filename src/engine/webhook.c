@@ -122,12 +122,11 @@ static bool is_under_way(struct webhooks *w, int64_t delivery)
 static void endpoint_answered(struct webhooks *w, const struct slot *s)
 {
 	struct endpoint *x = endpoint_find(&w->endpoints, s->webhook);
-	int64_t asked_ms = s->retry_after_s > 0 && s->verdict.state == DELIVERY_WAITING ? s->verdict.wait_ms : 0;
 
 	assert(x != NULL && x->under_way > 0);
 	x->under_way--;
 	if (s->verdict.slow)
-		endpoint_rest(x, config_of(w), s->began, engine_mono(w->g), asked_ms);
+		endpoint_rest(x, config_of(w), s->began, engine_mono(w->g), s->verdict.asked_ms);
 	else if (s->verdict.state == DELIVERY_DELIVERED)
 		x->rest_ms = x->resting_until = 0;
 	endpoint_forget(&w->endpoints, x);

@@ -37,7 +37,8 @@ void endpoint_forget(struct endpoints *all, struct endpoint *x); /* unless somet
 void endpoints_forget_idle(struct endpoints *all, int64_t now); /* those that rested long ago: their webhooks may be gone */
 /* How many more requests it may get at once: `most` when it is well, one while it is in trouble. */
 unsigned endpoint_room(const struct endpoints *all, int64_t webhook, unsigned most);
-/* A request that was sent at `began` met trouble: it rests, twice as long each time, or as long as it asked (0 = it did not). */
+/* A request that was sent at `began` met trouble: it rests, twice as long each time, or as long as it asked (0 = it did not). What was sent before the rest began
+ * is told by the same trouble, and can only ask for more. */
 void endpoint_rest(struct endpoint *x, const struct engine_webhooks *config, int64_t began, int64_t now, int64_t asked_ms);
 void endpoints_end_rests(struct endpoints *all, const struct uuid *id); /* of this one, NULL = of all */
 
@@ -61,6 +62,7 @@ struct webhook_verdict {
 	enum delivery_state state;
 	enum webhook_off off; /* the receiver is gone for good */
 	int64_t wait_ms; /* WAITING: until the next attempt */
+	int64_t asked_ms; /* what the receiver asked for itself, 0 = nothing; the pauses of one delivery are longer when it failed often */
 	bool slow; /* the receiver as a whole has trouble: the others wait too */
 	char error[ATTEMPT_ERROR_MAX + 1]; /* "" when it was delivered */
 };

@@ -70,13 +70,14 @@ void webhook_judge(struct webhook_verdict *ret, const struct webhook_answer *a, 
 		   uint64_t random)
 {
 	struct webhook_verdict v = {.state = DELIVERY_WAITING};
-	int64_t asked_ms;
 
 	if (a->code == 0 && a->status >= 200 && a->status <= 299) {
 		*ret = (struct webhook_verdict){.state = DELIVERY_DELIVERED};
 		return;
 	}
 	say_why(&v, a);
+	if (a->retry_after_s > 0)
+		v.asked_ms = 1000 * (a->retry_after_s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : a->retry_after_s);
 	if (a->code == 0 && a->status == 410) {
 		v.state = DELIVERY_FAILED;
 		v.off = WEBHOOK_OFF_GONE;
@@ -86,9 +87,8 @@ void webhook_judge(struct webhook_verdict *ret, const struct webhook_answer *a, 
 	} else {
 		v.slow = receiver_is_slow(a);
 		v.wait_ms = with_jitter(config->retry_ms[tries], random);
-		asked_ms = 1000 * (a->retry_after_s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : a->retry_after_s);
-		if (asked_ms > v.wait_ms)
-			v.wait_ms = asked_ms;
+		if (v.asked_ms > v.wait_ms)
+			v.wait_ms = v.asked_ms;
 	}
 	*ret = v;
 }

@@ -70,12 +70,14 @@ unsigned endpoint_room(const struct endpoints *all, int64_t webhook, unsigned mo
 void endpoint_rest(struct endpoint *x, const struct engine_webhooks *config, int64_t began, int64_t now, int64_t asked_ms)
 {
 	int64_t first = config->n_retry > 1 ? config->retry_ms[1] : 1000, longest = config->n_retry > 2 ? config->retry_ms[2] : first;
-	int64_t twice = 2 * x->rest_ms;
+	int64_t twice = 2 * x->rest_ms, until = now + asked_ms;
 
-	if (x->under_way > 0 && x->resting_until > began)
-		return; /* it was sent before the rest began and says nothing new */
-	x->rest_ms = x->rest_ms == 0 ? first : twice < longest ? twice : longest;
-	x->resting_until = now + (asked_ms > x->rest_ms ? asked_ms : x->rest_ms);
+	if (x->resting_until <= began) {
+		x->rest_ms = x->rest_ms == 0 ? first : twice < longest ? twice : longest;
+		until = now + (asked_ms > x->rest_ms ? asked_ms : x->rest_ms);
+	}
+	if (until > x->resting_until)
+		x->resting_until = until;
 }
 
 void endpoints_end_rests(struct endpoints *all, const struct uuid *id)

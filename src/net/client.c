@@ -79,7 +79,7 @@ static void finish(struct net_client *c, struct call *call, int code)
 	if (call->easy)
 		curl_multi_remove_handle(c->multi, call->easy);
 	if (call->lookup)
-		call->lookup->owner = NULL;
+		resolver_drop(c->resolver, call->lookup);
 	hop_close(call);
 	r->code = code;
 	r->detail = code == 0 ? "" : call->detail;

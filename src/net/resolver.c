@@ -191,6 +191,25 @@ int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *h
 	return 0;
 }
 
+void resolver_drop(struct resolver *r, struct lookup *l)
+{
+	struct lookup **at;
+
+	pthread_mutex_lock(&r->lock);
+	for (at = &r->waiting; *at && *at != l; at = &(*at)->next)
+		;
+	if (*at) {
+		*at = l->next;
+		if (!*at)
+			r->waiting_tail = at;
+	} else {
+		l->owner = NULL;
+		l = NULL;
+	}
+	pthread_mutex_unlock(&r->lock);
+	free(l);
+}
+
 struct lookup *resolver_take(struct resolver *r)
 {
 	struct lookup *l;

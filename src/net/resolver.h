@@ -8,7 +8,7 @@
 struct resolver;
 
 struct lookup {
-	void *owner; /* the caller's; NULL: abandoned */
+	void *owner; /* the caller's; NULL: dropped */
 	struct lookup *next; /* the resolver's; after resolver_take() the caller's */
 	char host[TARGET_HOST_MAX + 1];
 	int code; /* 0, or why there are no addresses */
@@ -26,8 +26,10 @@ struct resolver_options {
 };
 
 [[nodiscard]] int resolver_new(struct resolver **ret, const struct resolver_options *o, struct err *e);
-/* Looks the host up; the lookup comes back through resolver_take(). One thread may call this and the next two. */
+/* Looks the host up; the lookup comes back through resolver_take(). One thread may call this and the next three. */
 [[nodiscard]] int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *host, void *owner, struct err *e);
+/* Nobody waits for it any more: it is not begun if it was not yet, so that only live requests stand in line; else it comes back without an owner. */
+void resolver_drop(struct resolver *r, struct lookup *l);
 /* Finished lookups, a list through `next`, each to be freed with free(); NULL when there is none. */
 struct lookup *resolver_take(struct resolver *r);
 /* Waits for nothing: `finished` is not called any more, running lookups end by themselves. NULL is fine. */

@@ -118,6 +118,17 @@ static void a_receiver_may_ask_for_more_time_but_not_for_less_and_for_a_day_at_m
 	assert_int_equal(judge(0, 503, INT64_MAX, 1, 0).wait_ms, DAY);
 }
 
+/* A delivery that failed often waits for hours; what its receiver asked for is another matter. */
+static void what_a_receiver_asks_for_is_told_apart_from_the_pause_of_one_delivery(void **state)
+{
+	assert_true(judge(0, 503, 2, 3, 0).wait_ms > 20 * MINUTE);
+	assert_int_equal(judge(0, 503, 2, 3, 0).asked_ms, 2000);
+	assert_int_equal(judge(0, 503, 2, ARRAY_LEN(pauses), 0).asked_ms, 2000);
+	assert_int_equal(judge(0, 503, INT64_MAX, 1, 0).asked_ms, DAY);
+	assert_int_equal(judge(0, 503, 0, 3, 0).asked_ms, 0);
+	assert_int_equal(judge(0, 503, -1, 3, 0).asked_ms, 0);
+}
+
 static void a_long_reason_is_cut_between_characters(void **state)
 {
 	char detail[ERR_DETAIL_MAX];
@@ -162,15 +173,17 @@ static void rests_grow_from_the_first_pause_to_the_second(void **state)
 	int64_t rests[8];
 
 	for (size_t i = 0; i < ARRAY_LEN(rests); i++) {
-		endpoint_rest(x, &config, 1000, 1000, 0);
-		rests[i] = x->resting_until - 1000;
+		int64_t now = x->resting_until + 1000;
+		endpoint_rest(x, &config, now - 1, now, 0);
+		rests[i] = x->resting_until - now;
 	}
 	assert_int_equal(rests[0], 5000);
 	assert_int_equal(rests[1], 10000);
 	assert_int_equal(rests[6], 5 * MINUTE);
 	assert_int_equal(rests[7], 5 * MINUTE);
-	endpoint_rest(x, &config, 1000, 1000, DAY);
-	assert_int_equal(x->resting_until, 1000 + DAY);
+	int64_t now = x->resting_until;
+	endpoint_rest(x, &config, now, now, DAY);
+	assert_int_equal(x->resting_until, now + DAY);
 	endpoints_release(&all);
 }
 
@@ -181,9 +194,15 @@ static void what_was_sent_before_a_rest_makes_it_no_longer(void **state)
 
 	x->under_way = 2;
 	endpoint_rest(x, &config, 100, 200, 0);
-	x->under_way = 1;
-	endpoint_rest(x, &config, 100, 201, 0);
-	assert_int_equal(x->resting_until, 5200);
+	for (unsigned left = 2; left-- > 0;) { /* also the last one of those that were under way together */
+		x->under_way = left;
+		endpoint_rest(x, &config, 100, 201, 0);
+		assert_int_equal(x->resting_until, 5200);
+		assert_int_equal(x->rest_ms, 5000);
+	}
+	endpoint_rest(x, &config, 100, 202, MINUTE); /* unless it says so */
+	assert_int_equal(x->resting_until, 202 + MINUTE);
+	assert_int_equal(x->rest_ms, 5000);
 	endpoints_release(&all);
 }
 
@@ -231,6 +250,7 @@ int main(void)
 		cmocka_unit_test(trouble_of_the_receiver_is_told_from_that_of_one_message),
 		cmocka_unit_test(pauses_follow_the_schedule_a_fifth_more_or_less),
 		cmocka_unit_test(a_receiver_may_ask_for_more_time_but_not_for_less_and_for_a_day_at_most),
+		cmocka_unit_test(what_a_receiver_asks_for_is_told_apart_from_the_pause_of_one_delivery),
 		cmocka_unit_test(a_long_reason_is_cut_between_characters),
 		cmocka_unit_test(one_in_trouble_gets_one_request_at_a_time),
 		cmocka_unit_test(rests_grow_from_the_first_pause_to_the_second),

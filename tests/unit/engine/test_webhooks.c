@@ -19,7 +19,7 @@ struct sender {
 	struct net_client *client;
 	struct net_client_options options;
 	struct peer peer;
-	int64_t retry_ms[3];
+	int64_t retry_ms[3], last_retry_ms; /* 0 = as short as the others */
 };
 
 /* ---- receivers ---- */
@@ -41,6 +41,15 @@ static void answer_busy_once(struct wire *l)
 				    : ANSWER("200 OK"));
 }
 
+/* The first two are told to come again in a second. */
+static void answer_busy_twice(struct wire *l)
+{
+	if (wire_read_request(l))
+		wire_say(l, atomic_load(&l->peer->requests) <= 2
+				    ? "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+				    : ANSWER("200 OK"));
+}
+
 static void say_nothing(struct wire *l)
 {
 	if (wire_read_request(l))
@@ -58,7 +67,8 @@ static void sender_open(struct sender *s)
 	assert_int_equal(target_range_parse(&s->options.policy.allow[0], STR("127.0.0.0/8"), &e), 0);
 	s->options.policy.allow_n = 1;
 	assert_int_equal(net_client_new(&s->client, &s->options, &e), 0);
-	s->retry_ms[1] = s->retry_ms[2] = 10;
+	s->retry_ms[1] = 10;
+	s->retry_ms[2] = s->last_retry_ms > 0 ? s->last_retry_ms : 10;
 	config.webhooks = (struct engine_webhooks){.client = s->client,
 						   .targets = &s->options.policy,
 						   .per_owner = 4,
@@ -193,6 +203,29 @@ static void a_stop_ends_what_is_under_way_and_it_stays_due(void **state)
 	peer_stop(&s.peer);
 }
 
+/* ---- receivers in trouble ---- */
+
+static void a_receiver_rests_as_long_as_it_asks_and_not_until_the_delivery_is_due_again(void **state)
+{
+	struct sender s = {.peer = {.serve = answer_busy_twice}, .last_retry_ms = 3600000};
+	struct delivery d = {};
+
+	assert_true(peer_start(&s.peer));
+	sender_open(&s);
+	add_hook(&s);
+	upload_one(&s, "one");
+	for (int ms = 0; d.tries < 2; ms++) {
+		assert_true(ms < PATIENCE_MS);
+		usleep(1000);
+		count(&s, DELIVERY_WAITING, &d);
+	}
+	upload_one(&s, "two");
+	wait_count(&s, DELIVERY_DELIVERED, 1);
+	assert_int_equal(count(&s, DELIVERY_WAITING, &d), 1); /* the first one, for most of an hour yet */
+	assert_int_equal(d.tries, 2);
+	sender_close(&s);
+}
+
 /* ---- by hand ---- */
 
 static void wait_rests(struct sender *s)
@@ -253,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_came_of_an_attempt_is_handed_in_until_it_is_taken),
 		cmocka_unit_test(a_stop_ends_what_is_under_way_and_it_stays_due),
+		cmocka_unit_test(a_receiver_rests_as_long_as_it_asks_and_not_until_the_delivery_is_due_again),
 		cmocka_unit_test(a_receiver_that_rests_is_tried_at_once_when_somebody_acts),
 	};
 

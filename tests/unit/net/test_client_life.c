@@ -164,6 +164,29 @@ static void a_request_is_cancelled_while_its_name_is_resolved(void **state)
 	assert_int_equal(ask_for(&w, &b, "http://nowhere.test/"), ERR_UNRESOLVED);
 }
 
+/* Else whoever lets a name server hang keeps the threads busy with what was given up long ago, and the line grows with each request. */
+static void a_name_that_nobody_waits_for_any_more_is_not_resolved(void **state)
+{
+	struct asked a, b, c;
+	struct net_request late = get("http://b.slow.example/");
+
+	w.o.lookups_max = 1;
+	late.limits.connect_ms = 50;
+	world_start(&w);
+	send_request(&w, &a, get("http://a.slow.example/"));
+	wait_for_lookups(1);
+	assert_int_equal(ask(&w, &b, late), ERR_PEER_TIMEOUT);
+	assert_int_equal(ask(&w, &b, late), ERR_PEER_TIMEOUT);
+	send_request(&w, &c, get("http://nowhere.test/"));
+	assert_int_equal(ask(&w, &b, late), ERR_PEER_TIMEOUT);
+	net_cancel(w.client, a.id);
+	sem_post(&w.resume);
+	wait_for_answer(&c);
+	assert_int_equal(c.r.code, ERR_UNRESOLVED);
+	assert_int_equal(w.lookups, 2);
+	wait_for_answer(&a);
+}
+
 static sem_t seen;
 
 static void tell_and_stay_silent(struct wire *l)
@@ -416,6 +439,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(requests_under_way_end_at_their_limit, begin, end),
 		cmocka_unit_test_setup_teardown(names_are_resolved_side_by_side_up_to_their_limit_and_the_others_after_them, begin, end),
 		cmocka_unit_test_setup_teardown(a_request_is_cancelled_while_its_name_is_resolved, begin, end),
+		cmocka_unit_test_setup_teardown(a_name_that_nobody_waits_for_any_more_is_not_resolved, begin, end),
 		cmocka_unit_test_setup_teardown(a_request_is_cancelled_while_the_answer_is_waited_for_and_the_receiver_sees_the_end, begin,
 						end),
 		cmocka_unit_test_setup_teardown(a_name_that_is_not_resolved_in_time_is_given_up, begin, end),
