@@ -40,6 +40,7 @@ struct notices {
 	struct notice *head, **tail;
 	size_t bytes;
 	bool lost;
+	bool spare; /* what is in it may be lost, and is no gap */
 };
 
 /* ---- the committer's side ---- */
@@ -95,7 +96,7 @@ static void hand_over(struct engine *g, struct notices *list)
 		if (list->head != NULL)
 			v->notices_tail = list->tail;
 		v->notices_bytes += list->bytes;
-	} else {
+	} else if (!list->spare) {
 		v->lost = true;
 	}
 	pthread_mutex_unlock(&v->lock);
@@ -146,7 +147,7 @@ static bool may_tell_progress(struct events *v, int64_t now)
 static void tell_progress(struct engine *g, struct work_job *j, int permille)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	struct notices list = {.tail = &list.head};
+	struct notices list = {.tail = &list.head, .spare = true};
 	struct json_out out = json_out(&b);
 	struct job job = j->claimed->job;
 

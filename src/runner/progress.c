@@ -36,6 +36,8 @@ int progress_take(struct drive *d, const char *message, size_t len, struct err *
 	if (too_many(d))
 		return misbehaved(e, "told its progress too often");
 	size_t job = (size_t)(p.serial - d->serial);
+	if (job < d->progress_of) /* they are worked on in their order */
+		return misbehaved(e, "told the progress of a job it had left behind");
 	if (job == d->progress_of && p.permille <= d->permille)
 		return 1;
 	d->progress_of = job;

@@ -1,4 +1,5 @@
 /* The ring of events, and readers of an engine. */
+#include "engine/engine_impl.h"
 #include "engine/event_ring.h"
 #include "world.h"
 
@@ -278,6 +279,41 @@ static void a_stop_ends_every_stream_and_lets_nobody_in(void **state)
 	world_close(&w);
 }
 
+/* ---- progress ---- */
+
+/* Nobody takes the notices away here, as when the thread that tells them comes to nothing. */
+static void progress_that_finds_no_room_is_no_gap(void **state)
+{
+	struct engine *g = calloc(1, sizeof(*g));
+	struct work *w = calloc(1, sizeof(*w) + sizeof(struct work_job));
+	struct claimed c = {.owner = OWNER, .job = {.op = STR("sha256"), .state = JOB_RUNNING, .params = STR("{}")}};
+	struct err e = ERR_INIT;
+
+	g->env = &env_real;
+	assert_int_equal(events_init(g, &e), 0);
+	atomic_store(&g->events.awake, true);
+	w->g = g;
+	w->n = 1;
+	w->jobs[0].claimed = &c;
+	w->jobs[0].told_ms = w->jobs[0].told = -PROGRESS_JOB_MS;
+	g->events.progress_ms = -PROGRESS_ALL_MS;
+	g->events.notices_bytes = SIZE_MAX / 2;
+	events_tell_progress(w);
+	assert_int_equal(w->jobs[0].told, 0);
+	assert_null(g->events.notices);
+	assert_false(g->events.lost);
+
+	g->events.notices_bytes = 0;
+	atomic_store(&w->jobs[0].progress, 5);
+	w->jobs[0].told_ms = -PROGRESS_JOB_MS;
+	g->events.progress_ms = -PROGRESS_ALL_MS;
+	events_tell_progress(w);
+	assert_non_null(g->events.notices);
+	events_release(g);
+	free(w);
+	free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +324,7 @@ int main(void)
 		cmocka_unit_test(what_is_committed_reaches_a_reader_whatever_the_pieces),
 		cmocka_unit_test(who_falls_out_of_the_ring_is_dropped_and_then_reset),
 		cmocka_unit_test(there_are_no_more_readers_than_allowed),
+		cmocka_unit_test(progress_that_finds_no_room_is_no_gap),
 		cmocka_unit_test(a_silent_reader_gets_heartbeats),
 		cmocka_unit_test(a_stop_ends_every_stream_and_lets_nobody_in),
 	};

@@ -298,6 +298,15 @@ static _Noreturn int evil_progress_late(struct sealed_job *j, struct err *e)
 	_exit(0);
 }
 
+/* Two jobs in turns: the first one's number could go back and forth that way. */
+static int evil_progress_back(struct sealed_job *j, struct err *e)
+{
+	say_progress(500, FIRST);
+	say_progress(10, FIRST + 1);
+	say_progress(400, FIRST);
+	return evil_hang(j, e);
+}
+
 /* Promises for ever. */
 static _Noreturn int evil_progress_only(struct sealed_job *j, struct err *e)
 {
@@ -597,6 +606,7 @@ static const struct sealed_op *const ops[] = {
 	ONCE(evil_growing_nowhere),
 	ONCE(good_copy),
 	MANY(good_or_not),
+	MANY(evil_progress_back),
 	MANY(good_once),
 	MANY(good_once_output),
 	MANY(good_rights),

@@ -170,6 +170,27 @@ static void progress_is_told_and_never_goes_back(void **state)
 	world_end(&w);
 }
 
+static void progress_of_a_job_that_was_left_behind_cannot_be_right(void **state)
+{
+	const struct op op = world_op("evil_progress_back", OP_CHILD_MANY, false);
+	struct runner_job jobs[] = {world_job(&op, STR("some input")), world_job(&op, STR("other input"))};
+	struct heard h = {};
+	struct world w;
+
+	jobs[0].progress = hear;
+	jobs[0].progress_arg = &h;
+	world_begin(&w, program, NULL);
+	runner_run(w.runner, jobs, 2, NULL);
+	assert_int_equal(jobs[0].code, ERR_RUNNER_MISBEHAVED); /* alone, too: there the second job was not asked for */
+	assert_true(h.n > 0);
+	for (size_t i = 0; i < h.n; i++)
+		assert_int_equal(h.permille[i], 500);
+	for (size_t i = 0; i < 2; i++)
+		buf_release(&jobs[i].result);
+	assert_serves(&w);
+	world_end(&w);
+}
+
 /* Four pieces of input. */
 static void what_was_read_of_the_input_is_told_as_progress(void **state)
 {
@@ -196,7 +217,7 @@ static void what_was_read_of_the_input_is_told_as_progress(void **state)
 int main(int argc, char **argv)
 {
 	enum { N = sizeof(misdeeds) / sizeof(misdeeds[0]) };
-	struct CMUnitTest tests[N + 3];
+	struct CMUnitTest tests[N + 4];
 	char names[N][100];
 
 	if (argc < 2)
@@ -210,5 +231,6 @@ int main(int argc, char **argv)
 	tests[N] = (struct CMUnitTest)cmocka_unit_test(a_detail_with_controls_is_cleaned);
 	tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(progress_is_told_and_never_goes_back);
 	tests[N + 2] = (struct CMUnitTest)cmocka_unit_test(what_was_read_of_the_input_is_told_as_progress);
+	tests[N + 3] = (struct CMUnitTest)cmocka_unit_test(progress_of_a_job_that_was_left_behind_cannot_be_right);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
