@@ -257,6 +257,9 @@ int mem_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, u
 int mem_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e);
 
 /* read.c */
+struct mem *mem_locked(struct catalog *c); /* for a read */
+int mem_unlocked(struct mem *m, int r); /* returns r */
+int mem_nothing_read(struct err *e); /* ERR_NO_MEMORY */
 int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);

@@ -1,7 +1,7 @@
 /* Reads. Everything handed out is copied into the caller's arena under the lock. */
 #include "catalog/memory/memory.h"
 
-static struct mem *locked(struct catalog *c)
+struct mem *mem_locked(struct catalog *c)
 {
 	struct mem *m = CONTAINER_OF(c, struct mem, base);
 
@@ -9,13 +9,13 @@ static struct mem *locked(struct catalog *c)
 	return m;
 }
 
-static int unlocked(struct mem *m, int r)
+int mem_unlocked(struct mem *m, int r)
 {
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }
 
-static int no_memory(struct err *e)
+int mem_nothing_read(struct err *e)
 {
 	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
 }
@@ -30,17 +30,17 @@ static int copy_file(struct file *ret, const struct mem_file *f, struct arena *a
 	out.labels = arena_str(a, f->file.labels);
 	out.jobs = arena_alloc(a, (f->n_jobs + 1) * sizeof(*out.jobs));
 	if (!out.owner.p || !out.name.p || !out.type.p || !out.labels.p || !out.jobs)
-		return no_memory(e);
+		return mem_nothing_read(e);
 	for (size_t i = 0; i < f->n_jobs; i++)
 		if (!f->jobs[i]->expired_at && !mem_copy_job(&out.jobs[out.n_jobs++], &f->jobs[i]->job, a))
-			return no_memory(e);
+			return mem_nothing_read(e);
 	*ret = out;
 	return 0;
 }
 
 int mem_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	struct mem_row *row = key.number > 0 ? mem_find_number(&m->files, key.number) : mem_find(&m->files, key.id);
 	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
 	int r;
@@ -51,56 +51,56 @@ int mem_file(struct catalog *c, struct file_key key, struct str owner, struct ar
 		r = err_set(e, ERR_FILE_GONE, "the file was deleted");
 	else
 		r = copy_file(ret, f, a, e);
-	return unlocked(m, r);
+	return mem_unlocked(m, r);
 }
 
 int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	struct mem_row *row = mem_find(&m->files, file);
 	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
 
 	if (!f || !f->bytes.p)
-		return unlocked(m, err_set(e, ERR_FILE_NOT_FOUND, "there are no bytes of this file"));
+		return mem_unlocked(m, err_set(e, ERR_FILE_NOT_FOUND, "there are no bytes of this file"));
 	buf_add_str(out, f->bytes);
-	return unlocked(m, buf_ok(out) ? 0 : no_memory(e));
+	return mem_unlocked(m, buf_ok(out) ? 0 : mem_nothing_read(e));
 }
 
 int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	struct mem_row *row = number > 0 ? mem_find_number(&m->jobs, number) : mem_find(&m->jobs, id);
 	const struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
 	struct job copy;
 
 	if (!j || !str_eq(j->file->file.owner, owner))
-		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id"));
+		return mem_unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id"));
 	if (j->file->deleted_at)
-		return unlocked(m, err_set(e, ERR_JOB_GONE, "the job was deleted with its file"));
+		return mem_unlocked(m, err_set(e, ERR_JOB_GONE, "the job was deleted with its file"));
 	if (j->expired_at)
-		return unlocked(m, err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL));
+		return mem_unlocked(m, err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL));
 	if (!mem_copy_job(&copy, &j->job, a))
-		return unlocked(m, no_memory(e));
+		return mem_unlocked(m, mem_nothing_read(e));
 	*ret = copy;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	struct mem_row *row = mem_find_number(&m->jobs, number);
 	const struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
 	struct str owner;
 	struct job copy;
 
 	if (!j || j->expired_at)
-		return unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "the job has expired or was purged"));
+		return mem_unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "the job has expired or was purged"));
 	owner = arena_str(a, j->file->file.owner);
 	if (!owner.p || !mem_copy_job(&copy, &j->job, a))
-		return unlocked(m, no_memory(e));
+		return mem_unlocked(m, mem_nothing_read(e));
 	*ret = copy;
 	*ret_owner = owner;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 /* ---- lists ---- */
@@ -118,9 +118,9 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 	if (r < 0)
 		return r;
 	if (!files)
-		return no_memory(e);
+		return mem_nothing_read(e);
 	*ret_next = 0;
-	m = locked(c);
+	m = mem_locked(c);
 	for (size_t i = m->files.n; i > 0; i--) {
 		const struct mem_file *row = CONTAINER_OF(m->files.rows[i - 1], struct mem_file, row);
 
@@ -135,12 +135,12 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 			continue;
 		r = copy_file(&files[n], row, a, e);
 		if (r < 0)
-			return unlocked(m, r);
+			return mem_unlocked(m, r);
 		n += file_match_jobs(&match, files[n].jobs, files[n].n_jobs);
 	}
 	*ret = files;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 static bool job_matches(const struct mem_job *j, const struct job_filter *f)
@@ -161,9 +161,9 @@ int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page pag
 	size_t n = 0;
 
 	if (!jobs)
-		return no_memory(e);
+		return mem_nothing_read(e);
 	*ret_next = 0;
-	m = locked(c);
+	m = mem_locked(c);
 	for (size_t i = m->jobs.n; i > 0; i--) {
 		const struct mem_job *row = CONTAINER_OF(m->jobs.rows[i - 1], struct mem_job, row);
 
@@ -177,11 +177,11 @@ int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page pag
 		if (!job_matches(row, f))
 			continue;
 		if (!mem_copy_job(&jobs[n++], &row->job, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = jobs;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 /* ---- sums ---- */
@@ -201,7 +201,7 @@ static int64_t least_run_at(const struct mem *m, int64_t not_after)
 
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	int64_t oldest = least_run_at(m, now);
 
 	*ret = (struct catalog_stats){
@@ -214,12 +214,12 @@ int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct 
 		ret->files += !f->deleted_at;
 		ret->file_bytes += f->deleted_at ? 0 : f->file.size;
 	}
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 
 	*ret = (struct catalog_depth){.waiting = m->waiting};
 	for (size_t i = 0; i < m->jobs.n; i++) {
@@ -235,35 +235,35 @@ int mem_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct 
 		if (ret->oldest_at == 0 || j->run_at < ret->oldest_at)
 			ret->oldest_at = j->run_at;
 	}
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 
 	*ret = m->waiting ? least_run_at(m, INT64_MAX) : INT64_MAX;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	const struct mem_file *f = mem_file_of_blob(m, blob);
 
 	*ret = f ? !f->deleted_at : mem_output_used(m, blob);
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
 		 struct uuid *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	struct job wanted = {.op = op, .op_version = op_version, .params = params};
 	const struct mem_job *j = mem_done_elsewhere(m, owner, &wanted, sha256);
 
 	*ret = j ? j->row.id : (struct uuid){};
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 /* ---- work to be done ---- */
@@ -275,16 +275,16 @@ int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **re
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	for (; n < m->n_doomed && n < max; n++) {
 		list[n] = arena_str(a, m->doomed[n]);
 		if (!list[n].p)
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = list;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)
@@ -294,8 +294,8 @@ int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, s
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	for (size_t i = 0; i < m->files.n && n < max; i++) {
 		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
 
@@ -304,11 +304,11 @@ int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, s
 		list[n].file = f->row.id;
 		list[n].owner = arena_str(a, f->file.owner);
 		if (!list[n++].owner.p)
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = list;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e)
@@ -319,8 +319,8 @@ int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, 
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	for (size_t i = 0; i < m->n_outbox && n < max; i++) {
 		if (m->outbox[i].seq <= after)
 			continue;
@@ -329,9 +329,9 @@ int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, 
 		if (job.state == JOB_SUCCEEDED && job.n_outputs > m->outbox[i].row->job.n_outputs)
 			job.n_outputs = 0; /* they went with the file */
 		if (!mem_copy_job(&list[n++].job, &job, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = list;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }

@@ -3,20 +3,6 @@
 
 #include <stdio.h>
 
-static struct mem *locked(struct catalog *c)
-{
-	struct mem *m = CONTAINER_OF(c, struct mem, base);
-
-	pthread_mutex_lock(&m->lock);
-	return m;
-}
-
-static int unlocked(struct mem *m, int r)
-{
-	pthread_mutex_unlock(&m->lock);
-	return r;
-}
-
 /* ---- damage ---- */
 
 static bool outputs_whole(const struct mem_job *j)
@@ -72,7 +58,7 @@ void mem_mark_damaged(struct mem *m, struct change *ch)
 
 int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < m->files.n; i++) {
@@ -87,7 +73,7 @@ int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e)
 			n += j->outputs[k].damaged_at != 0;
 	}
 	*ret = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 /* ---- looking through ---- */
@@ -186,7 +172,7 @@ int mem_stored(struct catalog *c, struct stored_at after, uint32_t max, struct a
 	struct page_of_stored p = {.after = after, .max = max, .arena = a, .list = arena_alloc(a, max * sizeof(*p.list))};
 	bool ok = p.list != NULL;
 
-	p.m = locked(c);
+	p.m = mem_locked(c);
 	if (ok && after.kind == STORED_FILE)
 		ok = files_after(&p);
 	if (ok && p.n == 0 && after.kind == STORED_FILE)
@@ -194,10 +180,10 @@ int mem_stored(struct catalog *c, struct stored_at after, uint32_t max, struct a
 	if (ok && p.n == 0)
 		ok = outputs_after(&p);
 	if (!ok)
-		return unlocked(p.m, err_set(e, ERR_NO_MEMORY, "no memory for a list"));
+		return mem_unlocked(p.m, err_set(e, ERR_NO_MEMORY, "no memory for a list"));
 	*ret = p.list;
 	*ret_n = p.n;
-	return unlocked(p.m, 0);
+	return mem_unlocked(p.m, 0);
 }
 
 /* ---- the scrub ---- */
@@ -209,22 +195,22 @@ void mem_scrub_position_write(struct mem *m, struct change *ch)
 
 int mem_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 
 	*ret = m->scrub;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 /* ---- checks ---- */
 
 int mem_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 
 	*ret = false;
 	for (size_t i = 0; i < m->n_doomed && !*ret; i++)
 		*ret = str_eq(m->doomed[i], blob);
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 static void compare(const char *name, uint64_t kept, uint64_t counted, catalog_finding_fn *tell, void *arg)
@@ -240,7 +226,7 @@ static void compare(const char *name, uint64_t kept, uint64_t counted, catalog_f
 /* Rows are tied by pointers here: there is little that could contradict itself but the sums, and blobs that are both needed and doomed. */
 int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	uint64_t waiting = 0, running = 0;
 
 	for (size_t i = 0; i < m->jobs.n; i++) {
@@ -257,5 +243,5 @@ int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err
 		if (mem_output_used(m, m->doomed[i]) || (f && !f->deleted_at))
 			tell(arg, FINDING_DOOMED_REFERENCED, m->doomed[i], STR("a file or an output needs it"));
 	}
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }

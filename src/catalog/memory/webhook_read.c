@@ -1,25 +1,6 @@
 /* What is known of webhooks and their deliveries; copied under the lock, as in read.c. */
 #include "catalog/memory/memory.h"
 
-static struct mem *locked(struct catalog *c)
-{
-	struct mem *m = CONTAINER_OF(c, struct mem, base);
-
-	pthread_mutex_lock(&m->lock);
-	return m;
-}
-
-static int unlocked(struct mem *m, int r)
-{
-	pthread_mutex_unlock(&m->lock);
-	return r;
-}
-
-static int no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
-}
-
 static bool copy_webhook(struct webhook *ret, const struct webhook *w, struct arena *a)
 {
 	*ret = *w;
@@ -71,16 +52,16 @@ static int no_webhook(struct err *e)
 
 int mem_webhook(struct catalog *c, struct uuid id, struct str owner, struct arena *a, struct webhook *ret, struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	const struct mem_webhook *w = find(m, id, owner);
 	struct webhook copy;
 
 	if (!w)
-		return unlocked(m, no_webhook(e));
+		return mem_unlocked(m, no_webhook(e));
 	if (!copy_webhook(&copy, &w->webhook, a))
-		return unlocked(m, no_memory(e));
+		return mem_unlocked(m, mem_nothing_read(e));
 	*ret = copy;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_list_webhooks(struct catalog *c, struct str owner, struct page page, struct arena *a, struct webhook **ret, size_t *ret_n,
@@ -92,8 +73,8 @@ int mem_list_webhooks(struct catalog *c, struct str owner, struct page page, str
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	for (size_t i = m->n_webhooks; i > 0; i--) {
 		const struct mem_webhook *w = m->webhooks[i - 1];
 
@@ -104,34 +85,34 @@ int mem_list_webhooks(struct catalog *c, struct str owner, struct page page, str
 			break;
 		}
 		if (!copy_webhook(&list[n++], &w->webhook, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = list;
 	*ret_n = n;
 	*ret_next = next;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_delivery(struct catalog *c, struct uuid webhook, struct str owner, struct uuid id, struct arena *a, struct delivery *ret,
 		 struct err *e)
 {
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 	const struct mem_webhook *w = find(m, webhook, owner);
 	struct delivery copy;
 
 	if (!w)
-		return unlocked(m, no_webhook(e));
+		return mem_unlocked(m, no_webhook(e));
 	for (size_t i = 0; i < m->n_deliveries; i++) {
 		const struct mem_delivery *d = m->deliveries[i];
 
 		if (d->webhook != w || !uuid_eq(d->delivery.id, id))
 			continue;
 		if (!copy_delivery(&copy, d, true, true, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 		*ret = copy;
-		return unlocked(m, 0);
+		return mem_unlocked(m, 0);
 	}
-	return unlocked(m, err_set(e, ERR_DELIVERY_NOT_FOUND, "the webhook has no delivery with this id"));
+	return mem_unlocked(m, err_set(e, ERR_DELIVERY_NOT_FOUND, "the webhook has no delivery with this id"));
 }
 
 int mem_list_deliveries(struct catalog *c, struct uuid webhook, struct str owner, int state, struct page page, struct arena *a,
@@ -144,11 +125,11 @@ int mem_list_deliveries(struct catalog *c, struct uuid webhook, struct str owner
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	w = find(m, webhook, owner);
 	if (!w)
-		return unlocked(m, no_webhook(e));
+		return mem_unlocked(m, no_webhook(e));
 	for (size_t i = m->n_deliveries; i > 0; i--) {
 		const struct mem_delivery *d = m->deliveries[i - 1];
 
@@ -162,12 +143,12 @@ int mem_list_deliveries(struct catalog *c, struct uuid webhook, struct str owner
 		if (state >= 0 && (int)d->delivery.state != state)
 			continue;
 		if (!copy_delivery(&list[n++], d, false, true, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = list;
 	*ret_n = n;
 	*ret_next = next;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 /* ---- what is due ---- */
@@ -200,8 +181,8 @@ int mem_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct aren
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	for (size_t i = 0; i < m->n_webhooks && n < max; i++) {
 		const struct mem_webhook *w = m->webhooks[i];
 		const struct mem_delivery *d;
@@ -210,11 +191,11 @@ int mem_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct aren
 			continue;
 		list[n].due_at = d->delivery.due_at;
 		if (!copy_webhook(&list[n++].webhook, &w->webhook, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = list;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
@@ -227,23 +208,23 @@ int mem_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, u
 	size_t n = 0;
 
 	if (!list)
-		return no_memory(e);
-	m = locked(c);
+		return mem_nothing_read(e);
+	m = mem_locked(c);
 	for (size_t i = 0; i < m->n_webhooks; i++)
 		if (m->webhooks[i]->webhook.number == webhook_number)
 			w = m->webhooks[i];
 	while (w && n < max && (d = next_waiting(m, w, d)) && d->delivery.due_at <= now)
 		if (!copy_delivery(&list[n++], d, true, false, a))
-			return unlocked(m, no_memory(e));
+			return mem_unlocked(m, mem_nothing_read(e));
 	*ret = list;
 	*ret_n = n;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
 
 int mem_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e)
 {
 	struct webhook_stats sums = {};
-	struct mem *m = locked(c);
+	struct mem *m = mem_locked(c);
 
 	for (size_t i = 0; i < m->n_webhooks; i++) {
 		const struct mem_webhook *w = m->webhooks[i];
@@ -261,5 +242,5 @@ int mem_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *
 			sums.oldest_due_at = d->delivery.due_at;
 	}
 	*ret = sums;
-	return unlocked(m, 0);
+	return mem_unlocked(m, 0);
 }
