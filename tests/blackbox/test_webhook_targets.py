@@ -10,8 +10,8 @@ from harness import island
 @pytest.fixture(scope="module")
 def seen():
 	argv = island.namespaces()
-	if argv is None:
-		pytest.skip("network and mount namespaces, unshare (util-linux) or ip (iproute2) are missing")
+	if isinstance(argv, str):
+		pytest.skip(argv)
 	return island.explore(argv)
 
 

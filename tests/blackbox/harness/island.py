@@ -225,13 +225,13 @@ def main():
 # ---- outside ----
 
 def namespaces():
-	"""How to come into namespaces of one's own, or None when this machine has none for us."""
+	"""How to come into namespaces of one's own; a str says why this machine has none for us."""
 	argv = ["unshare", "--net", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
 	probe = "ip link set lo up && ip address add 10.9.9.9/32 dev lo && ip address add fd00::9/128 dev lo && mount --bind /etc/hosts /etc/hosts"
 	if not shutil.which("unshare") or not shutil.which("ip"):
-		return None
+		return "needs unshare (util-linux) and ip (iproute2)"
 	works = subprocess.run([*argv, "sh", "-c", probe], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-	return argv if works else None
+	return argv if works else "no network and mount namespaces are to be had here"
 
 
 def explore(argv):

@@ -192,7 +192,7 @@ static void check_nobody_left(void)
 {
 	const struct timespec moment = {.tv_nsec = 10000000};
 
-	for (int i = 0; i < 500 && count_marked() > 0; i++)
+	for (int i = 0; i < 3000 && count_marked() > 0; i++)
 		nanosleep(&moment, NULL);
 	assert_int_equal(count_marked(), 0);
 }
