@@ -9,6 +9,7 @@
 #include "rt/log.h"
 #include "rt/metrics.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -142,6 +143,7 @@ static size_t distribute(struct engine *g, struct batch *b, struct claimed *jobs
 	struct plan p;
 
 	plan_works(&p, g, jobs, n);
+	assert(p.n > 0); /* n is */
 	for (size_t k = 0; k < p.n; k++)
 		works[k] = work_new(g, b, p.jobs_of[k]);
 	for (size_t i = 0; i < n; i++)
