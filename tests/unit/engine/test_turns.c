@@ -88,12 +88,13 @@ static struct catalog_stats stats(struct bench *b)
 	return s;
 }
 
-/* Until so many jobs at least are in hand. */
-static void wait_claimed(struct bench *b, uint64_t n)
+/* Until so many jobs at least are in hand, and all but the one that the only thread runs wait for it: a claim is committed before its jobs are handed over. */
+static void wait_handed_over(struct bench *b, uint64_t n)
 {
 	int64_t since = env_real.mono_ms(&env_real);
+	uint64_t claimed;
 
-	while (stats(b).jobs_running < n)
+	while ((claimed = stats(b).jobs_running) < n || pool_waiting(b->w.g->jobs) + 1 != claimed)
 		assert_true(in_time(since));
 }
 
@@ -120,10 +121,11 @@ static void the_next_free_thread_begins_the_job_of_whom_nothing_runs(void **stat
 		add(&b, CROWD, "crowd", "gzip");
 	wait_state(&b, CROWD, first, JOB_RUNNING);
 	tame_wait_held(b.tame, 1);
-	wait_claimed(&b, 3); /* the thread is busy, and as much as it needs waits for it */
+	wait_handed_over(&b, 3); /* the thread is busy, and as much as it needs waits for it */
 	struct uuid other = add(&b, OTHER, "other", "gzip");
 	struct uuid other_2 = add(&b, OTHER, "other", "gzip");
 	wait_state(&b, OTHER, other, JOB_RUNNING); /* claimed although there is no room: one job */
+	wait_handed_over(&b, 4);
 	assert_int_equal(job_of(&b, OTHER, other_2).state, JOB_QUEUED);
 	tame_set(b.tame, (struct tame_plan){});
 	wait_none_left(&b);
