@@ -36,14 +36,28 @@ static struct http_config quick(void)
 	return config;
 }
 
-/* A byte every 20 ms until the server has had enough. */
-static struct answer drip(const char *prefix, size_t first)
+/* A connection whose first bytes were sent well before the server may close a silent one. Who was kept from the processor for longer than that is closed without a word,
+ * and rightly: he begins anew. */
+static int connect_and_send(const char *first)
 {
-	int fd = client_connect(&world);
+	for (;;) {
+		int64_t begun = now_ms();
+		int fd = client_connect(&world);
+
+		client_send_str(fd, first);
+		if (now_ms() - begun < quick().header_timeout_ms / 2)
+			return fd;
+		close(fd);
+	}
+}
+
+/* A byte every 20 ms until the server has had enough. */
+static struct answer drip(const char *prefix)
+{
+	int fd = connect_and_send(prefix);
 	struct answer a;
 	int64_t until = now_ms() + 5000;
 
-	client_send(fd, prefix, first);
 	while (now_ms() < until && send(fd, "a", 1, MSG_NOSIGNAL) == 1) {
 		char byte;
 
@@ -58,7 +72,7 @@ static struct answer drip(const char *prefix, size_t first)
 
 static void check_drip(const char *prefix, int status)
 {
-	struct answer a = drip(prefix, strlen(prefix));
+	struct answer a = drip(prefix);
 
 	assert_int_equal(a.status, status);
 	assert_true(a.closed);
@@ -84,8 +98,10 @@ static void a_second_head_that_drips_is_closed_too(void **state)
 
 	config.idle_timeout_ms = 60000;
 	start_with(config);
-	fd = client_connect(&world);
-	check_open(fd, GET("/hello"), 200, "hello");
+	fd = connect_and_send(GET("/hello"));
+	a = client_read(fd, false);
+	assert_int_equal(a.status, 200);
+	answer_free(&a);
 	for (int i = 0; i < 200; i++) {
 		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 		if (send(fd, "G", 1, MSG_NOSIGNAL) != 1 || recv(fd, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
@@ -104,12 +120,12 @@ static void idle_and_silent_connections_are_closed_without_a_word(void **state)
 	int fd, silent;
 
 	start_with(quick());
-	fd = client_connect(&world);
+	fd = connect_and_send(GET("/hello"));
 	silent = client_connect(&world);
-	check_open(fd, GET("/hello"), 200, "hello");
 	a = client_read(fd, true);
 	assert_true(a.closed);
-	assert_int_equal(a.status, 0);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(a.rest_len, 0);
 	answer_free(&a);
 	a = client_read(silent, true);
 	assert_true(a.closed);
