@@ -79,7 +79,9 @@ struct conn {
 	/* The worker's. */
 	bool unclean; /* the client may still be sending: linger when closing */
 
-	/* The keeper's: the stretch of time in which enough must have moved. */
+	/* The keeper's. */
+	bool unread; /* bytes lay in the socket at the last look */
+	/* The stretch of time in which enough must have moved. */
 	struct {
 		unsigned serial; /* the phase it belongs to */
 		int64_t begin_ms, waited_ms;

@@ -8,6 +8,7 @@
 #include "rt/metrics.h"
 
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 
 #define LOST_END_MS 2000
 #define SEND_LOOK_MS 1000 /* most answers are gone by then, and are not looked at */
@@ -28,6 +29,16 @@ static bool tcp_counters(int fd, uint64_t *ret_acked, uint64_t *ret_received)
 	return true;
 }
 
+/* What came and was not read yet, now or at the last look, was sent in time: it is the worker that has too much to do, not the client that is slow. Asked before somebody is closed. */
+static bool is_unread(struct conn *c)
+{
+	bool before = c->unread;
+	int n = 0;
+
+	c->unread = ioctl(c->fd, FIONREAD, &n) == 0 && n > 0;
+	return c->unread || before;
+}
+
 static void close_slow(struct conn *c)
 {
 	metric_add(METRIC_HTTP_WATCHDOG_CLOSED, 1);
@@ -40,7 +51,7 @@ static void check_fresh(struct conn *c, int64_t age_ms)
 {
 	uint64_t acked, received = 0;
 
-	if (age_ms < c->server->config.header_timeout_ms)
+	if (age_ms < c->server->config.header_timeout_ms || is_unread(c))
 		return;
 	if (tcp_counters(c->fd, &acked, &received) && received)
 		send_raw_problem(c->fd, ERR_TIMEOUT);
@@ -73,7 +84,8 @@ static void check_idle(struct conn *c, int64_t age_ms, int64_t now_ms)
 	uint64_t acked, received;
 
 	if (age_ms >= c->server->config.idle_timeout_ms || atomic_load(&c->server->draining)) {
-		shutdown(c->fd, SHUT_RD);
+		if (!is_unread(c))
+			shutdown(c->fd, SHUT_RD);
 		return;
 	}
 	if (c->window.serial == serial && now_ms - c->window.begin_ms < c->server->config.header_timeout_ms)
@@ -81,6 +93,8 @@ static void check_idle(struct conn *c, int64_t age_ms, int64_t now_ms)
 	if (!tcp_counters(c->fd, &acked, &received))
 		return;
 	if (c->window.serial == serial && received > c->window.bytes) {
+		if (is_unread(c))
+			return;
 		send_raw_problem(c->fd, ERR_TIMEOUT);
 		close_slow(c);
 	}
@@ -95,7 +109,7 @@ static void check_body(struct conn *c, int64_t now_ms)
 	int64_t waited = atomic_load_explicit(&c->waited_ms, memory_order_relaxed);
 	int64_t grace = c->server->config.body_grace_ms;
 
-	if (grace > 0 && !moves(c, now_ms, grace, bytes, waited))
+	if (grace > 0 && !moves(c, now_ms, grace, bytes, waited) && !is_unread(c))
 		close_slow(c);
 }
 
@@ -147,7 +161,7 @@ static void check(struct conn *c, int64_t now_ms)
 		check_idle(c, now_ms - since_ms, now_ms);
 		break;
 	case CONN_HEAD:
-		if (now_ms - since_ms >= c->server->config.header_timeout_ms)
+		if (now_ms - since_ms >= c->server->config.header_timeout_ms && !is_unread(c))
 			close_slow(c);
 		break;
 	case CONN_BODY:

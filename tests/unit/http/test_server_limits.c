@@ -136,6 +136,42 @@ static void idle_and_silent_connections_are_closed_without_a_word(void **state)
 	world_stop(&world);
 }
 
+static void who_has_sent_in_time_is_not_closed_because_we_did_not_read_it(void **state)
+{
+	struct http_config config = quick();
+	int fds[3], busy;
+
+	config.threads = 1;
+	config.idle_timeout_ms = 2000;
+	config.header_timeout_ms = config.body_grace_ms = 2000;
+	start_with(config);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = client_connect(&world);
+		check_open(fds[i], GET("/hello"), 200, "hello");
+	}
+	client_send_str(fds[0], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+	client_send_str(fds[1], "GET /hello HTTP/1.1\r\n");
+	busy = client_connect(&world);
+	world_hold(&world, true);
+	client_send_str(busy, GET("/blocking"));
+	EVENTUALLY(atomic_load(&world.handed) == 5); /* with the echo's */
+	client_send_str(fds[0], "world");
+	client_send_str(fds[1], "Host: a\r\n\r\n");
+	client_send_str(fds[2], GET("/hello"));
+	nanosleep(&(struct timespec){.tv_sec = 5}, NULL); /* the longest that anything takes to be closed */
+	world_hold(&world, false);
+	for (int i = 0; i < 3; i++) {
+		struct answer a = client_read(fds[i], false);
+
+		assert_int_equal(a.status, 200);
+		assert_int_equal(a.rest_len, 0);
+		answer_free(&a);
+		close(fds[i]);
+	}
+	close(busy);
+	world_stop(&world);
+}
+
 static void a_request_that_waits_for_us_is_never_closed(void **state)
 {
 	struct answer a;
@@ -359,6 +395,7 @@ int main(void)
 		cmocka_unit_test(dripping_clients_are_told_and_closed),
 		cmocka_unit_test(a_second_head_that_drips_is_closed_too),
 		cmocka_unit_test(idle_and_silent_connections_are_closed_without_a_word),
+		cmocka_unit_test(who_has_sent_in_time_is_not_closed_because_we_did_not_read_it),
 		cmocka_unit_test(a_request_that_waits_for_us_is_never_closed),
 		cmocka_unit_test(connections_above_the_limit_wait_at_the_door),
 		cmocka_unit_test(connections_of_one_address_are_limited),

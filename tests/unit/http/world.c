@@ -49,7 +49,7 @@ static void give(struct http_request *r, void (*todo)(struct http_request *))
 	assert_true(w->tail - w->head < 1024);
 	w->queue[w->tail % 1024] = r;
 	w->todo[w->tail++ % 1024] = todo;
-	pthread_cond_signal(&w->given);
+	pthread_cond_broadcast(&w->given);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -57,7 +57,7 @@ void world_hold(struct world *w, bool hold)
 {
 	pthread_mutex_lock(&w->lock);
 	w->hold = hold;
-	pthread_cond_signal(&w->given);
+	pthread_cond_broadcast(&w->given);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -152,6 +152,18 @@ static void reply_file(struct http_request *r)
 	} else {
 		http_reply_fd(r, 200, "application/octet-stream", fd, 0, sizeof(data));
 	}
+}
+
+/* Keeps the server's own thread while the world is held. */
+static void reply_blocking(struct http_request *r)
+{
+	struct world *w = http_app(r);
+
+	pthread_mutex_lock(&w->lock);
+	while (w->hold)
+		pthread_cond_wait(&w->given, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+	http_reply_empty(r, 204);
 }
 
 static void reply_empty_file(struct http_request *r)
@@ -263,6 +275,7 @@ static const struct http_handler echo_later = {.body_kind = HTTP_BODY_BUFFER, .s
 static const struct http_handler file = {.start = seen, .end = reply_file, .release = released};
 static const struct http_handler empty_file = {.start = seen, .end = reply_empty_file, .release = released};
 static const struct http_handler nothing = {.start = seen, .end = reply_nothing, .release = released};
+static const struct http_handler blocking = {.start = seen, .end = reply_blocking, .release = released};
 static const struct http_handler broken = {.start = seen, .end = reply_broken, .release = released};
 static const struct http_handler early = {.start = start_refuse, .end = end_never, .release = released};
 static const struct http_handler stream_early = {
@@ -298,6 +311,7 @@ static const struct http_route routes[] = {
 	{HTTP_GET, "/file", &file},
 	{HTTP_GET, "/empty-file", &empty_file},
 	{HTTP_GET, "/nothing", &nothing},
+	{HTTP_GET, "/blocking", &blocking},
 	{HTTP_GET, "/broken", &broken},
 	{HTTP_GET, "/early", &early},
 	{HTTP_POST, "/early", &stream_early},
@@ -368,7 +382,7 @@ void world_stop(struct world *w)
 	http_server_free(w->server);
 	pthread_mutex_lock(&w->lock);
 	w->stop = true;
-	pthread_cond_signal(&w->given);
+	pthread_cond_broadcast(&w->given);
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
 	pthread_cond_destroy(&w->given);
