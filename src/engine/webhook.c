@@ -5,8 +5,9 @@
  * One thread decides all of this; the network client's thread and the committer only note in a slot what happened and kick it. The catalogue is the queue: what is in a slot still
  * waits there, so after a crash it is due again and sent again with the same webhook-id. At least once, never lost, and a receiver that looks at the id sees it once.
  *
- * No receiver holds up another one: each has a few slots at most, and one in trouble (no answer, or 429, 502, 503, 504) has one and rests between attempts, longer each time. An
- * attempt whose commit failed is handed in again, in its slot, so a catalogue that takes nothing stops the sending by itself.
+ * No receiver holds up another one: each has a few slots at most, and one in trouble (no answer, or 429, 502, 503, 504) has one and rests between attempts, longer each time. Nor does
+ * an owner with many receivers hold up another owner: it gets a slot only while more are free than it has. So it has half of them at most, several such owners have equal parts, and
+ * as large a part stays free for those who come. An attempt whose commit failed is handed in again, in its slot, so a catalogue that takes nothing stops the sending by itself.
  *
  * Nothing polls: the thread sleeps until it is kicked or the next delivery is due. */
 #include "engine/webhook.h"
@@ -40,6 +41,7 @@ struct slot {
 	enum slot_state state; /* under the lock; what follows belongs to whose turn it is by the state */
 	int64_t delivery, webhook; /* row numbers */
 	struct uuid webhook_id; /* for the log */
+	uint64_t owner; /* a hash: who shares it shares the slots */
 	uint32_t tries; /* with this one */
 	struct buf body;
 	uint64_t call;
@@ -107,6 +109,20 @@ static struct slot *free_slot(struct webhooks *w)
 		if (slot_state(&w->slots[i]) == SLOT_FREE)
 			return &w->slots[i];
 	return NULL;
+}
+
+static bool may_have_slot(struct webhooks *w, uint64_t owner)
+{
+	size_t n_free = 0, own = 0;
+
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < w->n_slots; i++) {
+		bool is_free = w->slots[i].state == SLOT_FREE;
+		n_free += is_free;
+		own += !is_free && w->slots[i].owner == owner;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return own < n_free;
 }
 
 static bool is_under_way(struct webhooks *w, int64_t delivery)
@@ -245,6 +261,13 @@ static int64_t take_all(struct webhooks *w)
 
 /* ---- sending ---- */
 
+static uint64_t owner_key(const struct webhook *h)
+{
+	uint64_t key = engine_mix(0xcbf29ce484222325u, h->owner);
+
+	return key != 0 ? key : 1; /* the network client's 0 is nobody */
+}
+
 static int fill_slot(struct slot *s, const struct webhook *h, const struct delivery *d, struct webhook_headers *headers, struct err *e)
 {
 	struct engine *g = s->all->g;
@@ -252,6 +275,7 @@ static int fill_slot(struct slot *s, const struct webhook *h, const struct deliv
 	s->delivery = d->number;
 	s->webhook = h->number;
 	s->webhook_id = h->id;
+	s->owner = owner_key(h);
 	s->tries = d->tries + 1;
 	s->at = engine_now(g);
 	s->began = engine_mono(g);
@@ -285,6 +309,7 @@ static int send_one(struct webhooks *w, struct slot *s, const struct webhook *h,
 		.headers = headers,
 		.headers_n = ARRAY_LEN(headers),
 		.body = buf_str(&s->body),
+		.party = s->owner,
 		.limits = {.total_ms = config_of(w)->timeout_ms, .body_max = BODY_READ_MAX},
 		.done = done,
 		.arg = s,
@@ -321,7 +346,7 @@ static int send_of(struct webhooks *w, const struct webhook *h, struct err *e)
 	for (size_t i = 0; rc == 0 && i < n && room > 0; i++) {
 		if (is_under_way(w, list[i].number))
 			continue;
-		if ((s = free_slot(w)) == NULL)
+		if ((s = free_slot(w)) == NULL || !may_have_slot(w, owner_key(h)))
 			return 0;
 		rc = send_one(w, s, h, &list[i], e);
 		room--;
@@ -371,6 +396,8 @@ static int send_round(struct webhooks *w, int64_t after, int64_t upto, int64_t *
 				wipe_secrets(list, n);
 				return 0; /* a kick comes with the next free one, and the round goes on behind the one served last */
 			}
+			if (!may_have_slot(w, owner_key(&list[i].webhook)))
+				continue; /* likewise */
 			rc = send_of(w, &list[i].webhook, e);
 			w->last = list[i].webhook.number;
 		}

@@ -132,6 +132,7 @@ static int copy_body(struct call *call, const struct net_request *r, struct err 
 	if (takes_one && r->limits.redirects_max > 0)
 		return err_set(e, ERR_INVALID_VALUE, "redirects are followed for GET and HEAD only");
 	call->body = r->body;
+	call->party = r->party;
 	return 0;
 }
 

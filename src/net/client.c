@@ -120,7 +120,7 @@ static void start_hop(struct net_client *c, struct call *call)
 	}
 	call->stage = STAGE_RESOLVING;
 	if (rc == 0) {
-		rc = resolver_start(c->resolver, &call->lookup, call->target.host, call, &e);
+		rc = resolver_start(c->resolver, &call->lookup, call->target.host, call->party, call, &e);
 		if (rc != 0)
 			call_fail(call, rc, "%s", e.detail);
 	}

@@ -81,6 +81,9 @@ struct net_request {
 	const struct net_header *headers; /* those of the message's framing and Host are refused; to another origin none is sent */
 	size_t headers_n; /* at most 64 */
 	struct str body; /* of POST and PUT; not copied: the caller keeps it until `done` */
+	uint64_t
+		party; /* for whom: a name of one party's is looked up only while fewer lookups of its run than may still begin, so that names that hang hold up
+			   nobody else's; 0: nobody's in particular, without that bound */
 	struct net_limits limits;
 	void (*done)(void *arg,
 		     const struct net_result *r); /* once, on the client's thread: must not block; may call net_send() and net_cancel() */

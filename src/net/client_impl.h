@@ -21,6 +21,7 @@ struct call {
 	char *url; /* owned; replaced at a redirect */
 	struct curl_slist *headers; /* owned */
 	struct str body; /* borrowed */
+	uint64_t party;
 	struct net_limits limits; /* none is 0 but redirects_max and body_keep */
 	void (*done)(void *arg, const struct net_result *r);
 	void *arg;

@@ -14,9 +14,11 @@ struct resolver {
 	struct resolver_options o;
 
 	pthread_mutex_t lock; /* guards what follows; not held while a name is resolved */
+	/* If any waits one runs: whose end lets it begin. */
 	struct lookup *waiting, **waiting_tail;
+	struct lookup *running; /* each on a thread of its own, which holds a reference */
 	struct lookup *finished;
-	unsigned threads; /* running; each holds a reference */
+	unsigned threads; /* as many as run */
 	bool closed; /* resolver_free() was called: the last thread frees */
 };
 
@@ -72,28 +74,96 @@ static void destroy(struct resolver *r)
 	free(r);
 }
 
-/* The next one to look up; NULL: none, and the thread is no longer counted. Takes back the last one. */
+/* ---- who may begin; the lock is held ---- */
+
+static void put_waiting(struct resolver *r, struct lookup **at, struct lookup *l)
+{
+	l->next = *at;
+	*at = l;
+	if (r->waiting_tail == at)
+		r->waiting_tail = &l->next;
+}
+
+static void take_waiting(struct resolver *r, struct lookup **at)
+{
+	struct lookup *l = *at;
+
+	*at = l->next;
+	if (r->waiting_tail == &l->next)
+		r->waiting_tail = at;
+}
+
+static void take_running(struct resolver *r, const struct lookup *l)
+{
+	struct lookup **at = &r->running;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	r->threads--;
+}
+
+/* A party that has none may always begin one while any thread is left, one that has many leaves as many to the others. */
+static bool may_begin(const struct resolver *r, const struct lookup *l)
+{
+	unsigned left = r->o.threads_max - r->threads, own = 0;
+
+	for (const struct lookup *x = r->running; x && l->party; x = x->next)
+		own += x->party == l->party;
+	return own < left;
+}
+
+/* The first that may begin, now running; NULL: none. */
+static struct lookup *begin_next(struct resolver *r)
+{
+	struct lookup **at = &r->waiting, *l;
+
+	if (r->closed || r->threads >= r->o.threads_max)
+		return NULL;
+	while (*at && !may_begin(r, *at))
+		at = &(*at)->next;
+	l = *at;
+	if (!l)
+		return NULL;
+	take_waiting(r, at);
+	l->next = r->running;
+	r->running = l;
+	r->threads++;
+	return l;
+}
+
+/* ---- threads ---- */
+
+static int start_thread(struct lookup *l);
+
+/* Begins what may begin beside those that run. Without a thread for it it waits on. */
+static void begin_all(struct resolver *r)
+{
+	struct lookup *l;
+
+	while ((l = begin_next(r)) != NULL)
+		if (start_thread(l) != 0) {
+			take_running(r, l);
+			put_waiting(r, &r->waiting, l);
+			break;
+		}
+}
+
+/* Takes back the one that was looked up. The next one for this thread; NULL: none. */
 static struct lookup *exchange(struct resolver *r, struct lookup *finished)
 {
-	struct lookup *next = NULL;
+	struct lookup *next;
 	bool last;
 
 	pthread_mutex_lock(&r->lock);
-	if (finished) {
-		finished->next = r->finished;
-		r->finished = finished;
-		/* Under the lock: after resolver_free() nothing is told any more. */
-		if (!r->closed)
-			r->o.finished(r->o.finished_arg);
-	}
-	if (!r->closed && r->waiting) {
-		next = r->waiting;
-		r->waiting = next->next;
-		if (!r->waiting)
-			r->waiting_tail = &r->waiting;
-	} else {
-		r->threads--;
-	}
+	take_running(r, finished);
+	finished->next = r->finished;
+	r->finished = finished;
+	/* Under the lock: after resolver_free() nothing is told any more. */
+	if (!r->closed)
+		r->o.finished(r->o.finished_arg);
+	next = begin_next(r);
+	begin_all(r); /* with this one back, another party's may begin too */
 	last = r->closed && r->threads == 0;
 	pthread_mutex_unlock(&r->lock);
 	if (last)
@@ -103,17 +173,18 @@ static struct lookup *exchange(struct resolver *r, struct lookup *finished)
 
 static void *work(void *arg)
 {
-	struct resolver *r = arg;
-	struct lookup *l = NULL;
+	struct lookup *l = arg;
+	struct resolver *r = l->resolver;
 
 	pthread_setname_np(pthread_self(), "net-name");
-	while ((l = exchange(r, l)) != NULL)
+	do
 		look_up(&r->o, l);
+	while ((l = exchange(r, l)) != NULL);
 	return NULL;
 }
 
 /* Detached, without signals. */
-static int start_thread(struct resolver *r)
+static int start_thread(struct lookup *l)
 {
 	pthread_attr_t attr;
 	sigset_t all, before;
@@ -125,7 +196,7 @@ static int start_thread(struct resolver *r)
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, &attr, work, r);
+	rc = pthread_create(&thread, &attr, work, l);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return rc;
@@ -144,46 +215,27 @@ int resolver_new(struct resolver **ret, const struct resolver_options *o, struct
 	return 0;
 }
 
-/* With the lock held: puts it at the end and says whether a thread has to be started for it. */
-static bool enqueue(struct resolver *r, struct lookup *l)
-{
-	*r->waiting_tail = l;
-	r->waiting_tail = &l->next;
-	if (r->threads >= r->o.threads_max)
-		return false;
-	r->threads++;
-	return true;
-}
-
-/* No thread could be started. If others run they will come to it; else it is taken back, and was the only one. */
-static bool take_back(struct resolver *r, struct lookup *l)
-{
-	bool alone;
-
-	pthread_mutex_lock(&r->lock);
-	alone = --r->threads == 0 && r->waiting == l;
-	if (alone) {
-		r->waiting = NULL;
-		r->waiting_tail = &r->waiting;
-	}
-	pthread_mutex_unlock(&r->lock);
-	return alone;
-}
-
-int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *host, void *owner, struct err *e)
+int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *host, uint64_t party, void *owner, struct err *e)
 {
 	struct lookup *l = calloc(1, sizeof(*l));
-	bool start;
+	bool alone;
 
 	assert(strlen(host) < sizeof(l->host));
 	if (!l)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a lookup");
 	l->owner = owner;
+	l->party = party;
+	l->resolver = r;
 	memcpy(l->host, host, strlen(host) + 1);
 	pthread_mutex_lock(&r->lock);
-	start = enqueue(r, l);
+	put_waiting(r, r->waiting_tail, l);
+	begin_all(r);
+	/* No thread could be started, and no other one will come to it. */
+	alone = r->threads == 0;
+	if (alone)
+		take_waiting(r, &r->waiting);
 	pthread_mutex_unlock(&r->lock);
-	if (start && start_thread(r) != 0 && take_back(r, l)) {
+	if (alone) {
 		free(l);
 		return err_set(e, ERR_OVERLOADED, "no thread could be started to resolve the host's name");
 	}
@@ -199,9 +251,7 @@ void resolver_drop(struct resolver *r, struct lookup *l)
 	for (at = &r->waiting; *at && *at != l; at = &(*at)->next)
 		;
 	if (*at) {
-		*at = l->next;
-		if (!*at)
-			r->waiting_tail = at;
+		take_waiting(r, at);
 	} else {
 		l->owner = NULL;
 		l = NULL;

@@ -9,6 +9,8 @@ struct resolver;
 
 struct lookup {
 	void *owner; /* the caller's; NULL: dropped */
+	uint64_t party; /* as of struct net_request */
+	struct resolver *resolver; /* borrowed while it runs */
 	struct lookup *next; /* the resolver's; after resolver_take() the caller's */
 	char host[TARGET_HOST_MAX + 1];
 	int code; /* 0, or why there are no addresses */
@@ -26,8 +28,9 @@ struct resolver_options {
 };
 
 [[nodiscard]] int resolver_new(struct resolver **ret, const struct resolver_options *o, struct err *e);
-/* Looks the host up; the lookup comes back through resolver_take(). One thread may call this and the next three. */
-[[nodiscard]] int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *host, void *owner, struct err *e);
+/* Looks the host up; the lookup comes back through resolver_take(). It waits while its party has as many running, dropped ones included, as may still begin. One thread may call this and the next three. */
+[[nodiscard]] int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *host, uint64_t party, void *owner,
+				 struct err *e);
 /* Nobody waits for it any more: it is not begun if it was not yet, so that only live requests stand in line; else it comes back without an owner. */
 void resolver_drop(struct resolver *r, struct lookup *l);
 /* Finished lookups, a list through `next`, each to be freed with free(); NULL when there is none. */

@@ -215,7 +215,7 @@ def parse(text):
 
 
 def test_a_dead_receiver_holds_no_other_up(make_server, receiver):
-	s = make_server(settings={**QUICK, "webhooks.requests": "4", "webhooks.per_receiver": "2"})
+	s = make_server(settings={**QUICK, "webhooks.requests": "8", "webhooks.per_receiver": "2"})
 	dead = receiver.hook(s, "hang")
 	well = receiver.hook(s, 200)
 	for n in range(20):

@@ -20,6 +20,7 @@ struct sender {
 	struct net_client_options options;
 	struct peer peer;
 	int64_t retry_ms[3], last_retry_ms; /* 0 = as short as the others */
+	unsigned per_endpoint; /* 0 = 1 */
 };
 
 /* ---- receivers ---- */
@@ -73,7 +74,7 @@ static void sender_open(struct sender *s)
 						   .targets = &s->options.policy,
 						   .per_owner = 4,
 						   .under_way = 4,
-						   .per_endpoint = 1,
+						   .per_endpoint = s->per_endpoint > 0 ? s->per_endpoint : 1,
 						   .timeout_ms = PATIENCE_MS,
 						   .retry_ms = s->retry_ms,
 						   .n_retry = ARRAY_LEN(s->retry_ms),
@@ -90,25 +91,35 @@ static void sender_close(struct sender *s)
 	peer_stop(&s->peer);
 }
 
-static void add_hook(struct sender *s)
+static void add_hook_of(struct sender *s, struct str owner, struct uuid id, const struct peer *peer)
 {
 	char url[64];
-	struct webhook hook = {
-		.id = hook_id, .owner = STR(OWNER_PUBLIC), .events = WEBHOOK_ALL, .ops = STR(""), .description = STR(""), .created_at = 1};
+	struct webhook hook = {.id = id, .owner = owner, .events = WEBHOOK_ALL, .ops = STR(""), .description = STR(""), .created_at = 1};
 	struct change c = {.kind = CHANGE_ADD_WEBHOOK, .add_webhook = {.webhook = &hook, .max = 4}};
 
-	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", s->peer.port);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", peer->port);
 	hook.url = str_of(url);
 	assert_int_equal(apply(&s->w, &c), 0);
 }
 
-/* A job ends. */
-static void upload_one(struct sender *s, const char *text)
+static void add_hook(struct sender *s)
 {
+	add_hook_of(s, STR(OWNER_PUBLIC), hook_id, &s->peer);
+}
+
+/* A job ends. */
+static void upload_one_of(struct sender *s, struct str owner, const char *text)
+{
+	const struct intake_spec spec = {.owner = owner, .length = -1};
 	struct upload u;
 
-	upload_bytes(&s->w, &PUBLIC_SPEC, text, strlen(text), strlen(text), &u);
+	upload_bytes(&s->w, &spec, text, strlen(text), strlen(text), &u);
 	assert_int_equal(u.code, 0);
+}
+
+static void upload_one(struct sender *s, const char *text)
+{
+	upload_one_of(s, STR(OWNER_PUBLIC), text);
 }
 
 static size_t count(struct sender *s, enum delivery_state state, struct delivery *ret_first)
@@ -226,6 +237,39 @@ static void a_receiver_rests_as_long_as_it_asks_and_not_until_the_delivery_is_du
 	sender_close(&s);
 }
 
+static void wait_busy(struct sender *s, size_t n)
+{
+	for (int ms = 0; net_client_busy(s->client) != n; ms++) {
+		assert_true(ms < PATIENCE_MS);
+		usleep(1000);
+	}
+}
+
+static void an_owner_whose_receivers_say_nothing_leaves_the_others_their_share(void **state)
+{
+	static const struct uuid silent_id = {.b = {1, [15] = 2}};
+	struct sender s = {.peer = {.serve = answer, .answer = ANSWER("200 OK")}, .per_endpoint = 4};
+	struct peer silent = {.serve = say_nothing};
+
+	assert_true(peer_start(&s.peer));
+	assert_true(peer_start(&silent));
+	sender_open(&s);
+	add_hook_of(&s, STR("somebody"), silent_id, &silent);
+	for (unsigned i = 0; i < 4; i++)
+		upload_one_of(&s, STR("somebody"), "never told");
+	for (int ms = 0; atomic_load(&silent.requests) < 1; ms++) {
+		assert_true(ms < PATIENCE_MS);
+		usleep(1000);
+	}
+	add_hook(&s);
+	upload_one(&s, "one");
+	upload_one(&s, "two");
+	wait_count(&s, DELIVERY_DELIVERED, 2);
+	wait_busy(&s, 2); /* of four; the other two of that owner wait */
+	peer_stop(&silent);
+	sender_close(&s);
+}
+
 /* ---- by hand ---- */
 
 static void wait_rests(struct sender *s)
@@ -287,6 +331,7 @@ int main(void)
 		cmocka_unit_test(what_came_of_an_attempt_is_handed_in_until_it_is_taken),
 		cmocka_unit_test(a_stop_ends_what_is_under_way_and_it_stays_due),
 		cmocka_unit_test(a_receiver_rests_as_long_as_it_asks_and_not_until_the_delivery_is_due_again),
+		cmocka_unit_test(an_owner_whose_receivers_say_nothing_leaves_the_others_their_share),
 		cmocka_unit_test(a_receiver_that_rests_is_tried_at_once_when_somebody_acts),
 	};
 

@@ -147,6 +147,50 @@ static void names_are_resolved_side_by_side_up_to_their_limit_and_the_others_aft
 	peer_stop(&p);
 }
 
+static void names_of_one_party_that_hang_hold_up_nobody_elses(void **state)
+{
+	struct peer p = {.serve = answer_ok};
+	struct asked slow[4], quick;
+	struct net_request r;
+
+	w.o.lookups_max = 4;
+	world_start(&w);
+	assert_true(peer_start(&p));
+	for (unsigned i = 0; i < ARRAY_LEN(slow); i++) {
+		r = get(url_of(&p, "hook.slow.example", "/"));
+		r.party = 7;
+		if (i == 3) {
+			r.limits.connect_ms = 50;
+			assert_int_equal(ask(&w, &slow[i], r), ERR_PEER_TIMEOUT); /* it did not get to one */
+		} else {
+			send_request(&w, &slow[i], r);
+			wait_for_lookups(i < 2 ? i + 1 : 2);
+		}
+	}
+	assert_int_equal(w.lookups, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		r = get(url_of(&p, "hook.example", "/"));
+		r.party = 8;
+		assert_int_equal(ask(&w, &quick, r), 0);
+	}
+	/* Those that nobody waits for any more count until they end. */
+	net_cancel(w.client, slow[0].id);
+	net_cancel(w.client, slow[1].id);
+	wait_for_answer(&slow[0]);
+	wait_for_answer(&slow[1]);
+	r = get(url_of(&p, "hook.example", "/"));
+	r.party = 8;
+	assert_int_equal(ask(&w, &quick, r), 0);
+	assert_int_equal(w.lookups, 6);
+	sem_post(&w.resume);
+	sem_post(&w.resume);
+	wait_for_lookups(7);
+	sem_post(&w.resume);
+	wait_for_answer(&slow[2]);
+	assert_int_equal(slow[2].r.code, 0);
+	peer_stop(&p);
+}
+
 /* ---- cancelling ---- */
 
 static void a_request_is_cancelled_while_its_name_is_resolved(void **state)
@@ -438,6 +482,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_hundred_requests_are_under_way_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(requests_under_way_end_at_their_limit, begin, end),
 		cmocka_unit_test_setup_teardown(names_are_resolved_side_by_side_up_to_their_limit_and_the_others_after_them, begin, end),
+		cmocka_unit_test_setup_teardown(names_of_one_party_that_hang_hold_up_nobody_elses, begin, end),
 		cmocka_unit_test_setup_teardown(a_request_is_cancelled_while_its_name_is_resolved, begin, end),
 		cmocka_unit_test_setup_teardown(a_name_that_nobody_waits_for_any_more_is_not_resolved, begin, end),
 		cmocka_unit_test_setup_teardown(a_request_is_cancelled_while_the_answer_is_waited_for_and_the_receiver_sees_the_end, begin,
