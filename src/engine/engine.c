@@ -302,15 +302,42 @@ int engine_takes_writes(const struct engine *g, struct err *e)
 	return err_set(e, ERR_STORAGE_SEALED, "the storage failed; it takes no writes until the server is restarted");
 }
 
+static bool adds(enum change_kind kind)
+{
+	switch (kind) {
+	case CHANGE_ADD_FILE:
+	case CHANGE_ADD_JOBS:
+	case CHANGE_RETRY_JOB:
+	case CHANGE_ADD_WEBHOOK:
+	case CHANGE_ADD_PING:
+	case CHANGE_REPLAY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int above_reserve(const struct engine *g, struct err *e)
+{
+	return atomic_load(&g->space_low) ? err_set(e, ERR_STORAGE_FULL, "the storage has no free space left above its reserve") : 0;
+}
+
+int engine_takes_change(const struct engine *g, enum change_kind kind, struct err *e)
+{
+	int rc = engine_takes_writes(g, e);
+
+	return rc == 0 && adds(kind) ? above_reserve(g, e) : rc;
+}
+
 int engine_ready(struct engine *g, struct err *e)
 {
 	struct change c = {.kind = CHANGE_PROBE};
 
 	if (atomic_load(&g->stopping))
 		return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping");
-	if (atomic_load(&g->space_low))
-		return err_set(e, ERR_STORAGE_FULL, "the storage has no free space left above its reserve");
-	int rc = blobs_probe(g->blobs, e);
+	int rc = above_reserve(g, e);
+	if (rc == 0)
+		rc = blobs_probe(g->blobs, e);
 	if (rc != 0)
 		return rc;
 	rc = engine_apply(g, &c);

@@ -161,6 +161,8 @@ void engine_submit(struct engine *g, struct change *c, change_done_fn *done, voi
 /* Asked before anything is begun for a client. ERR_STORAGE_SEALED: a flush of the catalogue or the store failed; both lie under one promise, so
  * neither takes a client's write until a restart. Any thread. */
 [[nodiscard]] int engine_takes_writes(const struct engine *g, struct err *e);
+/* The same for a change a client asks for. ERR_STORAGE_FULL: it adds something, and there is no free space left above the reserve; what removes, ends or replaces is taken. */
+[[nodiscard]] int engine_takes_change(const struct engine *g, enum change_kind kind, struct err *e);
 
 /* ---- reads: may block on the catalogue's disk; see catalog.h for errors ---- */
 struct catalog *engine_catalog(struct engine *g); /* for its read functions only */

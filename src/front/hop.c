@@ -41,7 +41,7 @@ struct front_write *front_write_new(struct http_request *r, enum change_kind kin
 	int rc = front_takes_work(r, &e);
 
 	if (rc == 0)
-		rc = engine_takes_writes(front_engine(r), &e);
+		rc = engine_takes_change(front_engine(r), kind, &e);
 	if (rc == 0)
 		rc = engine_admits(front_engine(r), &e);
 	if (rc == 0) {

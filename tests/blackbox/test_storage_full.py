@@ -178,6 +178,26 @@ def test_outputs_leave_the_reserve_alone_and_come_when_there_is_room(folder, sma
 		assert {j["attempt"] for j in jobs} == {1}, "a full disk is not the job's fault"
 
 
+def test_below_the_reserve_nothing_is_added_and_what_removes_or_ends_is_taken(folder):
+	s = Server(folder / "s", settings={"files.free_reserve": "0"})
+	s.start()
+	f = s.upload(b"kept", query="ops=sha1")
+	job = f["jobs"][0]["id"]
+	made = s.post("/v1/webhooks", json={"url": "https://example.org/"}).json()["id"]
+	s.stop()
+	s = Server(folder / "s", data=s.data, settings={"files.free_reserve": "60TiB"})
+	s.start()
+	for path, body in ((f"/v1/files/{f['id']}/jobs", {"op": "md5"}), ("/v1/jobs", {"file": f["id"], "op": "md5"}), (f"/v1/jobs/{job}/retry", None),
+			   ("/v1/webhooks", {"url": "https://example.org/"}), (f"/v1/webhooks/{made}/ping", None),
+			   (f"/v1/webhooks/{made}/replay", {"since": "2020-01-01T00:00:00Z"})):
+		problem(s.post(path, json=body) if body else s.post(path), 507, "storage_full")
+	assert requests.patch(s.base + f"/v1/webhooks/{made}", json={"enabled": False}, timeout=30).status_code == 200
+	assert s.delete(f"/v1/webhooks/{made}").status_code == 204
+	assert s.get(f"/v1/files/{f['id']}/content").content == b"kept"
+	assert s.delete(f"/v1/files/{f['id']}").status_code == 204
+	s.stop()
+
+
 def test_a_start_on_a_full_disk_is_explained_or_serves_reads(folder, small_disk):
 	s = Server(folder / "s", data=small_disk / "data", settings={"files.free_reserve": "0"})
 	s.start()
