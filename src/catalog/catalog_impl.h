@@ -89,6 +89,8 @@ bool webhook_change_allowed(struct change *ch);
 int change_no_webhook(struct change *ch);
 int change_no_delivery(struct change *ch);
 int change_webhook_off(struct change *ch);
+/* The attempt was made where the webhook is sent no more. */
+void attempt_was_elsewhere(struct change_attempt *t);
 int change_too_many_webhooks(struct change *ch, uint32_t limit);
 
 /* Clears the change's code and checks its arguments; false: refused, code and err are set. */

@@ -19,6 +19,15 @@ int change_webhook_off(struct change *ch)
 	return change_refuse(ch, ERR_CONFLICT, "the webhook is switched off");
 }
 
+void attempt_was_elsewhere(struct change_attempt *t)
+{
+	if (t->off != WEBHOOK_ON) {
+		t->state = DELIVERY_WAITING;
+		t->due_at = t->attempt.at;
+	}
+	t->off = WEBHOOK_ON;
+}
+
 int change_too_many_webhooks(struct change *ch, uint32_t limit)
 {
 	change_refuse(ch, ERR_LIMIT_REACHED, "an owner may have %u webhooks", limit);

@@ -23,7 +23,7 @@ struct change_add_webhook {
 struct change_patch_webhook {
 	struct uuid id;
 	struct str owner;
-	struct str url, description, ops; /* p NULL = keep */
+	struct str url, description, ops; /* p NULL = keep. Another url is another receiver: nothing has failed */
 	uint32_t events; /* 0 = keep */
 	bool set_enabled, enabled; /* switched on it begins anew: what waits is sent, and nothing has failed */
 	int64_t now;
@@ -60,6 +60,9 @@ struct change_add_ping {
 /* What became of an attempt to deliver. */
 struct change_attempt {
 	int64_t delivery; /* row number */
+	struct str
+		url; /* where it went, p NULL = where the webhook's are sent now. What another address answered says nothing of the webhook; of the delivery it does,
+			   but that such a receiver is gone: then it is due again at once */
 	struct delivery_attempt attempt;
 	enum delivery_state state; /* DELIVERED; WAITING: again at due_at; FAILED: no more */
 	int64_t due_at;

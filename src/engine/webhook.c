@@ -43,7 +43,7 @@ struct slot {
 	struct uuid webhook_id; /* for the log */
 	uint64_t owner; /* a hash: who shares it shares the slots */
 	uint32_t tries; /* with this one */
-	struct buf body;
+	struct buf body, url;
 	uint64_t call;
 	int64_t at, began; /* wall and monotonic ms */
 	int64_t ended; /* monotonic ms */
@@ -194,6 +194,7 @@ static void take_answer(struct webhooks *w, struct slot *s)
 	s->change = (struct change){
 		.kind = CHANGE_ATTEMPT,
 		.attempt = {.delivery = s->delivery,
+			    .url = buf_str(&s->url),
 			    .attempt = {.at = s->at,
 					.duration_ms = (uint32_t)(s->ended - s->began),
 					.status = s->status,
@@ -281,8 +282,11 @@ static int fill_slot(struct slot *s, const struct webhook *h, const struct deliv
 	s->began = engine_mono(g);
 	buf_reset(&s->body);
 	buf_add_str(&s->body, d->payload);
-	if (!buf_ok(&s->body)) {
+	buf_reset(&s->url);
+	buf_add_str(&s->url, h->url);
+	if (!buf_ok(&s->body) || !buf_ok(&s->url)) {
 		buf_release(&s->body);
+		buf_release(&s->url);
 		return err_set(e, ERR_NO_MEMORY, "no memory for a webhook's body");
 	}
 	return webhook_headers(headers, h, d, s->at, e);
@@ -507,8 +511,10 @@ void webhooks_free(struct webhooks *w)
 	if (w == NULL)
 		return;
 	sleeper_release(&w->sleeper);
-	for (size_t i = 0; i < w->n_slots; i++)
+	for (size_t i = 0; i < w->n_slots; i++) {
 		buf_release(&w->slots[i].body);
+		buf_release(&w->slots[i].url);
+	}
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);
 	free(w->slots);

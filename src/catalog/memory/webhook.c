@@ -233,6 +233,8 @@ void mem_patch_webhook(struct mem *m, struct change *ch)
 		no_memory(ch);
 		return;
 	}
+	if (!str_eq(w->webhook.url, url))
+		w->webhook.failing_since = 0;
 	w->webhook.url = url;
 	w->webhook.description = description;
 	w->webhook.ops = ops;
@@ -329,7 +331,7 @@ void mem_attempt(struct mem *m, struct change *ch)
 {
 	struct change_attempt *t = &ch->attempt;
 	struct mem_delivery *d = NULL;
-	bool ended = t->state != DELIVERY_WAITING;
+	bool ended, elsewhere;
 
 	for (size_t i = 0; i < m->n_deliveries && !d; i++)
 		if (m->deliveries[i]->delivery.number == t->delivery)
@@ -338,13 +340,18 @@ void mem_attempt(struct mem *m, struct change *ch)
 		change_refuse(ch, ERR_STALE, "the delivery does not wait any more");
 		return;
 	}
+	elsewhere = t->url.p && !str_eq(t->url, d->webhook->webhook.url);
+	if (elsewhere)
+		attempt_was_elsewhere(t);
+	ended = t->state != DELIVERY_WAITING;
 	d->delivery.state = t->state;
 	d->delivery.tries++;
 	d->delivery.due_at = ended ? t->attempt.at : t->due_at;
 	d->delivery.ended_at = ended ? t->attempt.at + t->attempt.duration_ms : 0;
 	d->webhook->webhook.waiting -= ended;
 	log_attempt(d, &t->attempt);
-	judge_webhook(m, t, d->webhook);
+	if (!elsewhere)
+		judge_webhook(m, t, d->webhook);
 }
 
 /* ---- again ---- */

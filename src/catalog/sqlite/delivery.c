@@ -82,7 +82,7 @@ static int log_attempt(struct sq *q, int64_t delivery, const struct delivery_att
 struct waiting {
 	int64_t webhook, failing_since;
 	uint32_t tries;
-	bool off;
+	bool off, elsewhere;
 };
 
 static int find_waiting(struct sq *q, struct change *ch, struct waiting *ret)
@@ -92,12 +92,14 @@ static int find_waiting(struct sq *q, struct change *ch, struct waiting *ret)
 	int rc;
 
 	sqlite3_bind_int64(s, 1, ch->attempt.delivery);
+	bind_str(s, 2, ch->attempt.url);
 	rc = first(s, &row);
 	if (row)
 		*ret = (struct waiting){.webhook = sqlite3_column_int64(s, 0),
 					.tries = (uint32_t)sqlite3_column_int64(s, 1),
 					.failing_since = sqlite3_column_int64(s, 2),
-					.off = !col_null(s, 3)};
+					.off = !col_null(s, 3),
+					.elsewhere = sqlite3_column_int(s, 4)};
 	sqlite3_reset(s);
 	return rc == SQLITE_OK && !row ? change_refuse(ch, ERR_STALE, "the delivery does not wait any more") : rc;
 }
@@ -126,19 +128,22 @@ static int judge_webhook(struct sq *q, struct change_attempt *t, const struct wa
 int sq_attempt(struct sq *q, struct change *ch)
 {
 	struct change_attempt *t = &ch->attempt;
-	bool ended = t->state != DELIVERY_WAITING;
 	struct waiting d = {};
 	int rc = find_waiting(q, ch, &d);
+	bool ended;
 
 	if (rc != SQLITE_OK || ch->code != 0)
 		return rc;
+	if (d.elsewhere)
+		attempt_was_elsewhere(t);
+	ended = t->state != DELIVERY_WAITING;
 	rc = move_delivery(q, t->delivery, t->state, d.tries + 1, ended ? t->attempt.at : t->due_at,
 			   ended ? t->attempt.at + t->attempt.duration_ms : 0);
 	if (rc == SQLITE_OK && ended)
 		rc = add_waiting(q, d.webhook, -1);
 	if (rc == SQLITE_OK)
 		rc = log_attempt(q, t->delivery, &t->attempt);
-	return rc == SQLITE_OK ? judge_webhook(q, t, &d) : rc;
+	return rc == SQLITE_OK && !d.elsewhere ? judge_webhook(q, t, &d) : rc;
 }
 
 /* ---- again ---- */

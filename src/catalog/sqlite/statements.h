@@ -177,8 +177,9 @@ W_ROW(WEBHOOK_ADD, "INSERT INTO webhook (id, owner, url, events, ops, descriptio
 		   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)")
 W_ROW(WEBHOOK_COUNT, "SELECT count(*) FROM webhook WHERE owner = ?1 AND deleted_at IS NULL")
 W_ROW(WEBHOOK_FIND, "SELECT number, owner, disabled_at FROM webhook WHERE id = ?1 AND deleted_at IS NULL")
-W_ROW(WEBHOOK_PATCH, "UPDATE webhook SET url = coalesce(?2, url), description = coalesce(?3, description), ops = coalesce(?4, ops),"
-		     " events = coalesce(?5, events) WHERE number = ?1")
+W_ROW(WEBHOOK_PATCH,
+      "UPDATE webhook SET url = coalesce(?2, url), description = coalesce(?3, description), ops = coalesce(?4, ops),"
+      " events = coalesce(?5, events), failing_since = CASE WHEN ?2 <> url THEN NULL ELSE failing_since END WHERE number = ?1")
 W_ROW(WEBHOOK_SWITCH,
       "UPDATE webhook SET disabled_at = ?2, off = ?3, failing_since = CASE WHEN ?2 IS NULL THEN NULL ELSE failing_since END WHERE number = ?1")
 W_ROW(WEBHOOK_ROTATE, "UPDATE webhook SET previous = secret, previous_until = ?3, secret = ?2 WHERE number = ?1")
@@ -193,7 +194,7 @@ W_ROW(ENDED_JOB, "SELECT " JOB_COLUMNS ", f.id" JOB_FROM "CROSS JOIN file AS f O
 W_ROW(DELIVERY_ADD, "INSERT OR IGNORE INTO delivery (id, webhook, event, job, payload, created_at, state, tries, due_at)"
 		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?6)")
 W_ROW(DELIVERY_FIND,
-      "SELECT d.webhook, d.tries, w.failing_since, w.disabled_at FROM delivery AS d CROSS JOIN webhook AS w ON w.number = d.webhook"
+      "SELECT d.webhook, d.tries, w.failing_since, w.disabled_at, w.url <> ?2 FROM delivery AS d CROSS JOIN webhook AS w ON w.number = d.webhook"
       " WHERE d.number = ?1 AND d.state = 0 AND w.deleted_at IS NULL")
 W_ROW(DELIVERY_MOVE, "UPDATE delivery SET state = ?2, tries = ?3, due_at = ?4, ended_at = ?5 WHERE number = ?1")
 W_ROW(DELIVERY_BY_ID, "SELECT number, state FROM delivery WHERE id = ?1 AND webhook = ?2")

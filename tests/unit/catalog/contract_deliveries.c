@@ -120,6 +120,47 @@ static void a_receiver_that_is_gone_switches_its_webhook_off(void **state)
 	assert_int_equal(catalog_new_deliveries(w->c), 1);
 }
 
+static void another_address_begins_anew_and_what_the_old_one_answers_does_not_count(void **state)
+{
+	struct world *w = *state;
+	struct change patch = {.kind = CHANGE_PATCH_WEBHOOK,
+			       .patch_webhook = {.id = hook_id(1), .owner = OWNER, .url = STR("https://example.org/other"), .now = NOW}};
+	struct delivery *list;
+	struct str old;
+	struct change ch;
+
+	add_hook(w, 1);
+	for (unsigned n = 1; n <= 3; n++)
+		add_ended(w, n);
+	assert_int_equal(told(w, 1, &list), 3);
+	old = read_hook(w, 1).url;
+	attempt(w, &list[2], NOW + 10, 500, DELIVERY_WAITING);
+	assert_int_equal(read_hook(w, 1).failing_since, NOW + 10);
+	must_apply(w, &patch);
+	assert_int_equal(read_hook(w, 1).failing_since, 0);
+	/* Two were under way. */
+	ch = attempt_of(&list[1], NOW + 20, 410, DELIVERY_FAILED);
+	ch.attempt.off = WEBHOOK_OFF_GONE;
+	ch.attempt.url = old;
+	must_apply(w, &ch);
+	assert_int_equal(ch.attempt.off, WEBHOOK_ON);
+	ch = attempt_of(&list[0], NOW + 20, 500, DELIVERY_FAILED);
+	ch.attempt.url = old;
+	must_apply(w, &ch);
+	assert_int_equal(read_hook(w, 1).disabled_at, 0);
+	assert_int_equal(read_hook(w, 1).failing_since, 0);
+	assert_int_equal(read_delivery(w, 1, list[1].id).state, DELIVERY_WAITING);
+	assert_int_equal(read_delivery(w, 1, list[1].id).due_at, NOW + 20);
+	assert_int_equal(read_delivery(w, 1, list[0].id).state, DELIVERY_FAILED);
+	assert_int_equal(read_hook(w, 1).waiting, 2);
+	/* The same address again is none. */
+	ch = attempt_of(&list[1], NOW + 30, 500, DELIVERY_WAITING);
+	ch.attempt.url = STR("https://example.org/other");
+	must_apply(w, &ch);
+	must_apply(w, &patch);
+	assert_int_equal(read_hook(w, 1).failing_since, NOW + 30);
+}
+
 static void a_webhook_that_fails_for_long_is_switched_off(void **state)
 {
 	struct world *w = *state;
@@ -329,6 +370,7 @@ const struct named_test contract_deliveries[] = {
 	NAMED(attempts_are_kept_the_newest_of_them),
 	NAMED(what_has_ended_takes_no_attempt),
 	NAMED(a_receiver_that_is_gone_switches_its_webhook_off),
+	NAMED(another_address_begins_anew_and_what_the_old_one_answers_does_not_count),
 	NAMED(a_webhook_that_fails_for_long_is_switched_off),
 	NAMED(one_delivery_is_replayed_with_its_id),
 	NAMED(all_that_failed_since_then_is_replayed),
