@@ -18,8 +18,8 @@ after(async () => {
 
 test('every operation of the document is drawn, and nobody else is asked', async () => {
   const { context, page, trouble } = await openPage(browser, server.url, '/docs');
-  const { paths } = await (await fetch(`${server.url}/openapi.json`)).json();
-  const wanted = Object.values(paths).flatMap((item) => METHODS.filter((m) => item[m]).map((m) => item[m].operationId));
+  const { paths, webhooks } = await (await fetch(`${server.url}/openapi.json`)).json();
+  const wanted = Object.values({ ...paths, ...webhooks }).flatMap((item) => METHODS.filter((m) => item[m]).map((m) => item[m].operationId));
   await page.locator('.opblock').first().waitFor();
   const drawn = await page.locator('.opblock-summary-operation-id').allInnerTexts();
   assert.deepEqual(drawn.map((s) => s.replace(/\u200b/g, '')).sort(), wanted.sort());
