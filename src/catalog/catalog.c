@@ -33,7 +33,7 @@ static bool over(struct change *ch, bool owner, uint64_t limit, uint64_t waiting
 	if (!limit || (waiting <= limit && more <= limit - waiting))
 		return false;
 	change_refuse(ch, ERR_QUEUE_FULL, "%s takes at most %llu waiting jobs; %llu wait and %llu would be added", whose,
-		      (unsigned long long)limit, (unsigned long long)waiting, (unsigned long long)(more + rest));
+		      (unsigned long long)limit, (unsigned long long)waiting, (unsigned long long)more + rest);
 	ch->err.limit = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
 	ch->excess = waiting + more + rest - limit;
 	ch->excess_of_owner = owner;

@@ -297,9 +297,11 @@ static int send_one(struct webhooks *w, struct slot *s, const struct webhook *h,
 {
 	struct webhook_headers v;
 	struct endpoint *x = endpoint_note(&w->endpoints, h->number, h->id);
-	int rc = x != NULL ? fill_slot(s, h, d, &v, e) : err_set(e, ERR_NO_MEMORY, "no memory for a webhook");
+	int rc;
 
-	if (rc != 0)
+	if (x == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a webhook");
+	if ((rc = fill_slot(s, h, d, &v, e)) != 0)
 		return rc;
 	const struct net_header headers[] = {
 		{STR("content-type"), STR("application/json")},

@@ -166,9 +166,10 @@ static struct lookup *exchange(struct resolver *r, struct lookup *finished)
 	begin_all(r); /* with this one back, another party's may begin too */
 	last = r->closed && r->threads == 0;
 	pthread_mutex_unlock(&r->lock);
-	if (last)
-		destroy(r);
-	return next;
+	if (!last)
+		return next;
+	destroy(r);
+	return NULL;
 }
 
 static void *work(void *arg)
@@ -232,8 +233,10 @@ int resolver_start(struct resolver *r, struct lookup **ret_lookup, const char *h
 	begin_all(r);
 	/* No thread could be started, and no other one will come to it. */
 	alone = r->threads == 0;
-	if (alone)
+	if (alone) {
+		assert(r->waiting == l);
 		take_waiting(r, &r->waiting);
+	}
 	pthread_mutex_unlock(&r->lock);
 	if (alone) {
 		free(l);
