@@ -136,9 +136,11 @@ static bool may_stand(struct str value)
 unsigned metric_place(enum metric_label label, struct str value)
 {
 	assert((unsigned)label < METRIC_LABELS);
+	/* Looked at before the search, which then sees every value there will ever be: callers need not meet at the lock for what is "other". */
+	bool full = atomic_load_explicit(&values[label].n, memory_order_acquire) + 1 >= METRIC_PLACES;
 	unsigned n, place = find(label, value);
 
-	if (place > 0 || !may_stand(value))
+	if (place > 0 || full || !may_stand(value))
 		return place;
 	pthread_mutex_lock(&values_lock);
 	place = find(label, value);

@@ -50,7 +50,7 @@ struct metric_by_info {
 	const char *name, *help;
 };
 
-/* The place of a label's value, to be asked once and kept: small letters, digits and _-. only, else it is "other". Takes a lock for a value that is new. */
+/* The place of a label's value, to be asked once and kept: small letters, digits and _-. only, else it is "other". Takes a lock for a value that is new, while there are places. */
 unsigned metric_place(enum metric_label label, struct str value);
 void metric_by_add(enum metric_by m, unsigned place, int64_t v);
 void metric_by_set(enum metric_by m, unsigned place, int64_t v);
