@@ -15,12 +15,12 @@ import time
 import zipfile
 
 import pytest
+from fault_life import LARGE, SMALL, Life, Refused
 from filecalls import FileCalls
 from harness.data import random_bytes
 from harness.images import png, png_size
 from harness.receiver import Receiver
 from harness.server import SLOW, Server, binary, clean_environment, eventually, run
-from life import LARGE, SMALL, Life, Refused
 
 ALL = os.environ.get("FILEMILL_FAULTS") == "all"
 SEED = int(os.environ.get("FILEMILL_SEED", "1"))

@@ -9,9 +9,9 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fault_life import LARGE, RAW, SMALL, Life
 from filecalls import FLUSHES
 from harness.server import SLOW, Server
-from life import LARGE, RAW, SMALL, Life
 
 STEP = 7 if SLOW else 1 # under a sanitizer every seventh call
 MOST = 2000 # calls: a scenario that needs more does not end
