@@ -4,6 +4,7 @@ failed flush no acknowledgement at all (PROMISES.md, "When things break").
 A sweep runs the same scenario with the first, the second, the third … call failing until it passes without a fault; the calls of a first start and those of a later life are swept
 apart, for a first start is what takes the time. shim.c does the failing. test_fault_scenarios.py has more scenarios, and draws places of them."""
 import errno
+import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from fault_life import LARGE, RAW, SMALL, Life
 from filecalls import FLUSHES
 from harness.server import SLOW, Server
 
-STEP = 7 if SLOW else 1 # under a sanitizer every seventh call
+STEP = 1 if os.environ.get("FILEMILL_FAULTS") == "all" else 7 if SLOW else 2 # every second call, under a sanitizer every seventh
 MOST = 2000 # calls: a scenario that needs more does not end
 
 
