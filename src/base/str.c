@@ -31,6 +31,13 @@ bool str_eq_nocase(struct str a, struct str b)
 	return true;
 }
 
+uint64_t str_hash(uint64_t h, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (uint8_t)s.p[i]) * 0x100000001b3u;
+	return h;
+}
+
 bool str_starts(struct str s, struct str prefix)
 {
 	return s.len >= prefix.len && str_eq((struct str){s.p, prefix.len}, prefix);

@@ -27,6 +27,10 @@ struct str str_split(struct str s, char sep, struct str *rest);
 /* Whole-string decimal of digits only, no sign, no blanks. False on anything else or on overflow; *ret is then untouched. */
 bool str_to_u64(struct str s, uint64_t *ret);
 
+/* FNV-1a of 64 bits, going on from h: STR_HASH, or what another text came to. Whoever chooses the texts can choose collisions. */
+#define STR_HASH UINT64_C(0xcbf29ce484222325)
+uint64_t str_hash(uint64_t h, struct str s);
+
 /* Equal in a time that depends on the lengths only. */
 bool str_eq_const_time(struct str a, struct str b);
 

@@ -41,14 +41,10 @@ static struct memory *memory_of(struct blobs *b)
 	return (struct memory *)b;
 }
 
-/* FNV-1a. Names are ours, so nobody chooses collisions. */
+/* Names are ours, so nobody chooses collisions. */
 static size_t bucket_of(struct str name)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < name.len; i++)
-		h = (h ^ (unsigned char)name.p[i]) * 16777619u;
-	return h % BUCKETS;
+	return str_hash(STR_HASH, name) % BUCKETS;
 }
 
 /* Where the pointer to the entry of this name is, or would be. */

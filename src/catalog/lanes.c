@@ -30,13 +30,8 @@ void lanes_release(struct lanes *l)
 
 static uint64_t hash(struct str owner, struct str op)
 {
-	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+	uint64_t h = str_hash(str_hash(str_hash(STR_HASH, owner), STR("\xff")), op);
 
-	for (size_t i = 0; i < owner.len; i++)
-		h = (h ^ (uint8_t)owner.p[i]) * 0x100000001b3u;
-	h = (h ^ 0xff) * 0x100000001b3u;
-	for (size_t i = 0; i < op.len; i++)
-		h = (h ^ (uint8_t)op.p[i]) * 0x100000001b3u;
 	return h ^ h >> 32;
 }
 

@@ -360,7 +360,6 @@ void work_finish_again(struct engine *g); /* scheduler thread: hands failed fini
 [[nodiscard]] int work_may_go_on(struct work *w, struct err *e);
 
 /* flight.c */
-uint64_t engine_mix(uint64_t h, struct str s); /* FNV-1a, going on from h */
 bool flight_enter(struct work *w); /* false: the same is done already by another, which w follows now */
 void flight_leave(
 	struct work *w,

@@ -18,19 +18,12 @@ static bool flies(const struct work *w)
 	return w->n == 1 && op != NULL && (op->kind == OP_SEALED || op->kind == OP_COMMAND);
 }
 
-uint64_t engine_mix(uint64_t h, struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ (uint8_t)s.p[i]) * 0x100000001b3u; /* FNV-1a */
-	return h;
-}
-
 static uint64_t key_of(const struct claimed *c)
 {
 	uint64_t h;
 
 	memcpy(&h, c->sha256, sizeof(h));
-	return engine_mix(engine_mix(engine_mix(h, c->owner), c->job.op), c->job.params);
+	return str_hash(str_hash(str_hash(h, c->owner), c->job.op), c->job.params);
 }
 
 static bool same_work(const struct claimed *a, const struct claimed *b)

@@ -73,7 +73,8 @@ void gauges_look(struct engine *g, int64_t mono)
 	metric_set(METRIC_CATALOG_LOG, (int64_t)d.log_bytes);
 	metric_set(METRIC_JOBS_OLDEST, waited_s(now, d.oldest_at));
 	for (unsigned p = 0; p <= PRIORITY_MAX; p++) {
-		metric_by_set(METRIC_READY, priority_place(p), d.at[p].ready);
-		metric_by_set(METRIC_OLDEST_READY, priority_place(p), waited_s(now, d.at[p].oldest_at));
+		unsigned place = priority_place(p);
+		metric_by_set(METRIC_READY, place, d.at[p].ready);
+		metric_by_set(METRIC_OLDEST_READY, place, waited_s(now, d.at[p].oldest_at));
 	}
 }

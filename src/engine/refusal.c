@@ -15,11 +15,7 @@ void come_again(struct engine *g, struct err *e, int64_t ms)
 
 unsigned owner_bucket(struct str owner)
 {
-	uint32_t h = 0x811c9dc5u; /* FNV-1a */
-
-	for (size_t i = 0; i < owner.len; i++)
-		h = (h ^ (uint8_t)owner.p[i]) * 0x01000193u;
-	return h % OWNER_BUCKETS;
+	return str_hash(STR_HASH, owner) % OWNER_BUCKETS;
 }
 
 /* ---- the queue ---- */

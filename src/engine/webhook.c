@@ -103,26 +103,31 @@ static void tell_state(struct slot *s, enum slot_state state)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static struct slot *free_slot(struct webhooks *w)
+static bool any_free(struct webhooks *w)
 {
 	for (size_t i = 0; i < w->n_slots; i++)
 		if (slot_state(&w->slots[i]) == SLOT_FREE)
-			return &w->slots[i];
-	return NULL;
+			return true;
+	return false;
 }
 
-static bool may_have_slot(struct webhooks *w, uint64_t owner)
+/* A free one that this owner may have now; NULL: none. */
+static struct slot *slot_for(struct webhooks *w, uint64_t owner)
 {
+	struct slot *found = NULL;
 	size_t n_free = 0, own = 0;
 
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < w->n_slots; i++) {
-		bool is_free = w->slots[i].state == SLOT_FREE;
-		n_free += is_free;
-		own += !is_free && w->slots[i].owner == owner;
+		if (w->slots[i].state == SLOT_FREE) {
+			found = &w->slots[i];
+			n_free++;
+		} else {
+			own += w->slots[i].owner == owner;
+		}
 	}
 	pthread_mutex_unlock(&w->lock);
-	return own < n_free;
+	return own < n_free ? found : NULL;
 }
 
 static bool is_under_way(struct webhooks *w, int64_t delivery)
@@ -264,7 +269,7 @@ static int64_t take_all(struct webhooks *w)
 
 static uint64_t owner_key(const struct webhook *h)
 {
-	uint64_t key = engine_mix(0xcbf29ce484222325u, h->owner);
+	uint64_t key = str_hash(STR_HASH, h->owner);
 
 	return key != 0 ? key : 1; /* the network client's 0 is nobody */
 }
@@ -352,7 +357,7 @@ static int send_of(struct webhooks *w, const struct webhook *h, struct err *e)
 	for (size_t i = 0; rc == 0 && i < n && room > 0; i++) {
 		if (is_under_way(w, list[i].number))
 			continue;
-		if ((s = free_slot(w)) == NULL || !may_have_slot(w, owner_key(h)))
+		if ((s = slot_for(w, owner_key(h))) == NULL)
 			return 0;
 		rc = send_one(w, s, h, &list[i], e);
 		room--;
@@ -398,11 +403,11 @@ static int send_round(struct webhooks *w, int64_t after, int64_t upto, int64_t *
 				*wait_ms = in < *wait_ms ? in : *wait_ms;
 				continue;
 			}
-			if (free_slot(w) == NULL) {
+			if (!any_free(w)) {
 				wipe_secrets(list, n);
 				return 0; /* a kick comes with the next free one, and the round goes on behind the one served last */
 			}
-			if (!may_have_slot(w, owner_key(&list[i].webhook)))
+			if (slot_for(w, owner_key(&list[i].webhook)) == NULL)
 				continue; /* likewise */
 			rc = send_of(w, &list[i].webhook, e);
 			w->last = list[i].webhook.number;

@@ -1,6 +1,5 @@
 #include "front/front.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -142,14 +141,7 @@ static int usual_retry_after_s(int code)
 
 void front_say_when(struct http_request *r, const struct err *e)
 {
-	int s = e->retry_after_s > 0 ? e->retry_after_s : usual_retry_after_s(e->code);
-	char number[16];
-
-	http_count_refusal(e->code);
-	if (s <= 0)
-		return;
-	snprintf(number, sizeof(number), "%d", s);
-	http_set_header(r, "Retry-After", number);
+	http_say_when(r, e->code, e->retry_after_s > 0 ? e->retry_after_s : usual_retry_after_s(e->code));
 }
 
 void front_problem(struct http_request *r, int code, struct err *e)

@@ -126,5 +126,7 @@ void http_stream_wake(struct http_request *r);
 void http_reply_problem(struct http_request *r, const struct err *e);
 /* Counts an answer for want of room or strength (429, 503, 507), which http_reply_problem() does by itself. */
 void http_count_refusal(int code);
+/* The same with Retry-After, where there is a time to say (above 0): before the answer. */
+void http_say_when(struct http_request *r, int code, int retry_after_s);
 
 #endif

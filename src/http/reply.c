@@ -194,6 +194,17 @@ void http_count_refusal(int code)
 		metric_by_add(METRIC_HTTP_REFUSED, metric_place(METRIC_CODE, str_of(info->name)), 1);
 }
 
+void http_say_when(struct http_request *r, int code, int retry_after_s)
+{
+	char number[16];
+
+	http_count_refusal(code);
+	if (retry_after_s <= 0)
+		return;
+	snprintf(number, sizeof(number), "%d", retry_after_s);
+	http_set_header(r, "Retry-After", number);
+}
+
 void reply_show_refusals(void)
 {
 	unsigned n;
@@ -208,16 +219,11 @@ void http_reply_problem(struct http_request *r, const struct err *e)
 {
 	const struct err_info *info = err_info(e->code);
 	struct buf b = BUF_INIT;
-	char number[16];
 
 	/* who is at his limit must not write a line for each one he refuses: what refuses says so once, and counts */
 	if (info->http_status >= 500 && info->http_status != 501 && info->http_status != 505 && e->code != ERR_OVERLOADED)
 		log_failure(r, e);
-	http_count_refusal(e->code);
-	if (e->retry_after_s > 0) {
-		snprintf(number, sizeof(number), "%d", e->retry_after_s);
-		http_set_header(r, "Retry-After", number);
-	}
+	http_say_when(r, e->code, e->retry_after_s);
 	if (!has_out(r, "Cache-Control"))
 		http_set_header(r, "Cache-Control", "no-store");
 	write_problem(&b, e);

@@ -1,6 +1,8 @@
 """Commands of the configuration through the whole server: asked for by name, refused by pattern, chained, failed with their last words."""
 import gzip
 import json
+from contextlib import contextmanager
+from itertools import takewhile
 
 import pytest
 import requests
@@ -116,19 +118,27 @@ def test_a_command_that_does_not_declare_it_has_no_such_descriptor(mill):
 	assert output(mill, job) == b"closed\n"
 
 
-def test_the_event_stream_tells_progress(mill):
-	with requests.get(mill.base + "/v1/events", stream=True, timeout=30) as r:
-		lines = r.iter_lines(decode_unicode=True)
-		assert next(lines).startswith("retry:")
-		file = mill.upload(b"e", query="ops=tells")
-		name, told = None, []
+@contextmanager
+def following(mill):
+	"""The event stream from now on: names and data, as they come."""
+	def events():
+		name = None
 		for line in lines:
 			if line.startswith("event: "):
 				name = line[7:]
-			elif line.startswith("data: ") and name == "job.progress":
-				told.append(json.loads(line[6:]))
-			if line.startswith("data: ") and name == "job.succeeded":
-				break
+			elif line.startswith("data: "):
+				yield name, json.loads(line[6:])
+
+	with requests.get(mill.base + "/v1/events", stream=True, timeout=30) as r:
+		lines = r.iter_lines(decode_unicode=True)
+		assert next(lines).startswith("retry:")
+		yield events()
+
+
+def test_the_event_stream_tells_progress(mill):
+	with following(mill) as events:
+		file = mill.upload(b"e", query="ops=tells")
+		told = [data for name, data in takewhile(lambda e: e[0] != "job.succeeded", events) if name == "job.progress"]
 	assert told and {t["id"] for t in told} == {file["jobs"][0]["id"]}
 	assert all(t["file"] == file["id"] and t["op"] == "tells" and t["state"] == "running" and t["progress"] in (None, 0.25, 0.75) for t in told), told
 	assert 0.75 in [t["progress"] for t in told], told
@@ -136,20 +146,15 @@ def test_the_event_stream_tells_progress(mill):
 
 @pytest.mark.parametrize("op, share", [("begins", 0.5), ("mute", None)])
 def test_who_runs_for_long_is_told_of_though_nothing_new_is_said(mill, op, share):
-	with requests.get(mill.base + "/v1/events", stream=True, timeout=30) as r:
-		lines = r.iter_lines(decode_unicode=True)
-		assert next(lines).startswith("retry:")
+	with following(mill) as events:
 		job = mill.upload(b"l", query=f"ops={op}")["jobs"][0]
-		name, told = None, []
-		for line in lines:
-			if line.startswith("event: "):
-				name = line[7:]
-			elif line.startswith("data: ") and name == "job.progress":
-				told.append(json.loads(line[6:]))
-				if told[-1]["progress"] == share:
-					assert mill.post(f"/v1/jobs/{job['id']}/cancel").status_code == 200
-			if line == "" and name == "job.cancelled":
-				break
+		told = []
+		for name, data in takewhile(lambda e: e[0] != "job.cancelled", events):
+			if name != "job.progress":
+				continue
+			told.append(data)
+			if data["progress"] == share:
+				assert mill.post(f"/v1/jobs/{job['id']}/cancel").status_code == 200
 	assert told[-1] == {"id": job["id"], "file": job["file"], "op": op, "state": "running", "progress": share}
 	shares = [t["progress"] for t in told]
 	assert shares in ([share], [None, share]), shares # what was told is not told again; a slow machine has it begin late
