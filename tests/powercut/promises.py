@@ -176,17 +176,22 @@ def settled(server, wire, life, known):
 	"""Nothing is going on any more in a server that was just started: the sweep, the jobs, what has expired, the audit log."""
 	waiting = [f.id for f in life.book.files.values() if set(f.may_be(known)) == {EXPIRES}]
 
-	def idle():
+	def busy():
 		db = sqlite3.connect(f"file:{server.data}/catalog.db?mode=ro", uri=True)
 		try:
 			one = lambda text: db.execute(text).fetchone()[0]
-			busy = one("SELECT count(*) FROM task WHERE run_at NOT BETWEEN 30000000000000 AND 40000000000000") + one("SELECT count(*) FROM audit") + one("SELECT count(*) FROM doomed")
-			busy += one("SELECT count(*) FROM delivery WHERE state = 0")
-			return not busy and one(f"SELECT count(*) FROM result WHERE expires_at < {time.time() * 1000} AND expired_at IS NULL") == 0
+			return {
+				"jobs": one("SELECT count(*) FROM task WHERE run_at NOT BETWEEN 30000000000000 AND 40000000000000"),
+				"audit entries": one("SELECT count(*) FROM audit"),
+				"doomed blobs": one("SELECT count(*) FROM doomed"),
+				"deliveries": one("SELECT count(*) FROM delivery WHERE state = 0"),
+				"expired results": one(f"SELECT count(*) FROM result WHERE expires_at < {time.time() * 1000} AND expired_at IS NULL"),
+				"expired files": sum(wire.get(f"/v1/files/{i}")[0] == 200 for i in waiting),
+				"sweep": int(b'"sweep_done"' not in server.log_bytes()),
+			}
 		finally:
 			db.close()
-	eventually(lambda: b'"sweep_done"' in server.log_bytes() and idle() and all(wire.get(f"/v1/files/{i}")[0] != 200 for i in waiting), timeout=30,
-		   message="the server does not come to rest")
+	eventually(lambda: not any(busy().values()), timeout=90, message=lambda: f"the server does not come to rest: {busy()}")
 
 
 def server_on(life, point):

@@ -342,11 +342,11 @@ def problem(r, status, code=None):
 
 
 def eventually(check, timeout=5.0, pause=0.02, message="did not come true in time"):
-	"""Polls until check() is true; returns its value."""
+	"""Polls until check() is true; returns its value. The message may be a call that tells what is the matter by then."""
 	deadline = time.monotonic() + timeout * (4 if SLOW else 1)
 	while True:
 		value = check()
 		if value:
 			return value
-		assert time.monotonic() < deadline, message
+		assert time.monotonic() < deadline, message() if callable(message) else message
 		time.sleep(pause)
