@@ -72,7 +72,7 @@ static const struct http_handler get_events = {.end = end_events, .release = rel
 static const char *const events_query[] = {"file", "last_event_id", NULL};
 
 const struct http_route api_event_routes[] = {
-	{HTTP_GET, "/v1/events", &get_events, HTTP_CALLER, "getEvents", "What becomes of the caller's files and jobs, as it happens",
+	{HTTP_GET, "/v1/events", &get_events, HTTP_JOBS_READ, "getEvents", "What becomes of the caller's files and jobs, as it happens",
 	 events_query},
 	{},
 };

@@ -286,11 +286,11 @@ static const char *const content_query[] = {"inline", NULL};
 static const char *const store_query[] = {"name", "ops", "pipeline", "labels", "wait", NULL};
 
 const struct http_route api_file_routes[] = {
-	{HTTP_POST, "/v1/files", &store_file, HTTP_CALLER, "storeFile", "Store one file and queue its jobs", store_query},
-	{HTTP_GET, "/v1/files", &get_files, HTTP_CALLER, "listFiles", "The caller's files, newest first", list_query},
-	{HTTP_GET, "/v1/files/{id}", &get_file, HTTP_CALLER, "getFile", "A file with its jobs", wait_query},
-	{HTTP_PATCH, "/v1/files/{id}", &patch_file, HTTP_CALLER, "changeFile", "Change name, labels or expiry", NULL},
-	{HTTP_DELETE, "/v1/files/{id}", &delete_file, HTTP_CALLER, "deleteFile", "Delete a file and cancel its waiting jobs", NULL},
-	{HTTP_GET, "/v1/files/{id}/content", &get_content, HTTP_CALLER, "getFileContent", "The bytes of a file", content_query},
+	{HTTP_POST, "/v1/files", &store_file, HTTP_FILES_WRITE, "storeFile", "Store one file and queue its jobs", store_query},
+	{HTTP_GET, "/v1/files", &get_files, HTTP_FILES_READ, "listFiles", "The caller's files, newest first", list_query},
+	{HTTP_GET, "/v1/files/{id}", &get_file, HTTP_FILES_READ, "getFile", "A file with its jobs", wait_query},
+	{HTTP_PATCH, "/v1/files/{id}", &patch_file, HTTP_FILES_WRITE, "changeFile", "Change name, labels or expiry", NULL},
+	{HTTP_DELETE, "/v1/files/{id}", &delete_file, HTTP_FILES_WRITE, "deleteFile", "Delete a file and cancel its waiting jobs", NULL},
+	{HTTP_GET, "/v1/files/{id}/content", &get_content, HTTP_FILES_READ, "getFileContent", "The bytes of a file", content_query},
 	{},
 };

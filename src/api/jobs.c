@@ -373,12 +373,12 @@ static const struct http_handler get_output = {.end = end_output};
 static const char *const output_query[] = {"inline", NULL};
 
 const struct http_route api_job_routes[] = {
-	{HTTP_POST, "/v1/files/{id}/jobs", &queue_job, HTTP_CALLER, "queueFileJob", "Queue one job on a file", NULL},
-	{HTTP_POST, "/v1/jobs", &queue_jobs, HTTP_CALLER, "queueJobs", "Queue up to 1,000 jobs in one transaction", NULL},
-	{HTTP_GET, "/v1/jobs", &get_jobs, HTTP_CALLER, "listJobs", "The caller's jobs, newest first", list_query},
-	{HTTP_GET, "/v1/jobs/{id}", &get_job, HTTP_CALLER, "getJob", "A job", wait_query},
-	{HTTP_POST, "/v1/jobs/{id}/cancel", &cancel_job, HTTP_CALLER, "cancelJob", "Cancel a job", NULL},
-	{HTTP_POST, "/v1/jobs/{id}/retry", &retry_job, HTTP_CALLER, "retryJob", "Queue a job again that did not succeed", NULL},
-	{HTTP_GET, "/v1/jobs/{id}/outputs/{n}", &get_output, HTTP_CALLER, "getJobOutput", "The bytes of one output", output_query},
+	{HTTP_POST, "/v1/files/{id}/jobs", &queue_job, HTTP_JOBS_WRITE, "queueFileJob", "Queue one job on a file", NULL},
+	{HTTP_POST, "/v1/jobs", &queue_jobs, HTTP_JOBS_WRITE, "queueJobs", "Queue up to 1,000 jobs in one transaction", NULL},
+	{HTTP_GET, "/v1/jobs", &get_jobs, HTTP_JOBS_READ, "listJobs", "The caller's jobs, newest first", list_query},
+	{HTTP_GET, "/v1/jobs/{id}", &get_job, HTTP_JOBS_READ, "getJob", "A job", wait_query},
+	{HTTP_POST, "/v1/jobs/{id}/cancel", &cancel_job, HTTP_JOBS_WRITE, "cancelJob", "Cancel a job", NULL},
+	{HTTP_POST, "/v1/jobs/{id}/retry", &retry_job, HTTP_JOBS_WRITE, "retryJob", "Queue a job again that did not succeed", NULL},
+	{HTTP_GET, "/v1/jobs/{id}/outputs/{n}", &get_output, HTTP_FILES_READ, "getJobOutput", "The bytes of one output", output_query},
 	{},
 };

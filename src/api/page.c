@@ -85,7 +85,7 @@ static const struct http_handler post_page = {
 	.body_kind = HTTP_BODY_STREAM, .start = start_page_upload, .body = upload_body, .end = upload_end, .release = upload_release};
 
 const struct http_route api_page_routes[] = {
-	{HTTP_GET, "/", &get_page, HTTP_CALLER, "getPage", "The web page", page_query},
-	{HTTP_POST, "/", &post_page, HTTP_CALLER, "storeFileFromPage", "Store one file from the web page", NULL},
+	{HTTP_GET, "/", &get_page, HTTP_ANYONE, "getPage", "The web page", page_query},
+	{HTTP_POST, "/", &post_page, HTTP_FILES_WRITE, "storeFileFromPage", "Store one file from the web page", NULL},
 	{},
 };

@@ -426,11 +426,11 @@ static void end_rotate(struct http_request *r)
 static const struct http_handler rotate_secret = {.body_kind = HTTP_BODY_BUFFER, .end = end_rotate};
 
 const struct http_route api_webhook_routes[] = {
-	{HTTP_POST, "/v1/webhooks", &make_webhook, HTTP_CALLER, "makeWebhook", "Have an address told how jobs end", NULL},
-	{HTTP_GET, "/v1/webhooks", &get_webhooks, HTTP_CALLER, "listWebhooks", "The caller's webhooks, newest first", list_query},
-	{HTTP_GET, "/v1/webhooks/{id}", &get_webhook, HTTP_CALLER, "getWebhook", "A webhook", NULL},
-	{HTTP_PATCH, "/v1/webhooks/{id}", &patch_webhook, HTTP_CALLER, "changeWebhook", "Change a webhook, or switch it on or off", NULL},
-	{HTTP_DELETE, "/v1/webhooks/{id}", &delete_webhook, HTTP_CALLER, "deleteWebhook", "Remove a webhook with its deliveries", NULL},
-	{HTTP_POST, "/v1/webhooks/{id}/rotate", &rotate_secret, HTTP_CALLER, "rotateWebhookSecret", "Give a webhook a new secret", NULL},
+	{HTTP_POST, "/v1/webhooks", &make_webhook, HTTP_JOBS_WRITE, "makeWebhook", "Have an address told how jobs end", NULL},
+	{HTTP_GET, "/v1/webhooks", &get_webhooks, HTTP_JOBS_READ, "listWebhooks", "The caller's webhooks, newest first", list_query},
+	{HTTP_GET, "/v1/webhooks/{id}", &get_webhook, HTTP_JOBS_READ, "getWebhook", "A webhook", NULL},
+	{HTTP_PATCH, "/v1/webhooks/{id}", &patch_webhook, HTTP_JOBS_WRITE, "changeWebhook", "Change a webhook, or switch it on or off", NULL},
+	{HTTP_DELETE, "/v1/webhooks/{id}", &delete_webhook, HTTP_JOBS_WRITE, "deleteWebhook", "Remove a webhook with its deliveries", NULL},
+	{HTTP_POST, "/v1/webhooks/{id}/rotate", &rotate_secret, HTTP_JOBS_WRITE, "rotateWebhookSecret", "Give a webhook a new secret", NULL},
 	{},
 };

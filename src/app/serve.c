@@ -7,6 +7,7 @@
 #include "app/data_dir.h"
 #include "app/hold.h"
 #include "app/process.h"
+#include "front/caller.h"
 #include "front/front.h"
 #include "net/client.h"
 #include "rt/log.h"
@@ -179,6 +180,7 @@ static int open_http(struct service *v, const struct settings *s, const struct s
 		.body_min_rate = s->body_min_rate,
 		.tables = routes->tables,
 		.app = &v->front,
+		.admit = front_admit,
 		.access_log = s->log_access ? log_access : NULL,
 	};
 	rc = http_server_start(&v->http, &config, &v->port, e);

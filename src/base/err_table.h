@@ -70,6 +70,10 @@ ERR_ROW(CATALOG_UNAVAILABLE, 97, "catalog_unavailable", 503, true, "The catalogu
 ERR_ROW(SHUTTING_DOWN, 98, "shutting_down", 503, true, "The server is stopping")
 ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their digest")
 
+/* Who asks */
+ERR_ROW(UNAUTHENTICATED, 160, "unauthenticated", 401, false, "Credentials are needed")
+ERR_ROW(FORBIDDEN, 161, "forbidden", 403, false, "The caller may not do this")
+
 /* Inside the engine; a client sees them only as the error of a job */
 ERR_ROW(STALE, 110, "stale_attempt", 409, false, "Another attempt holds the job now")
 ERR_ROW(AGAIN, 111, "again", 503, true, "Try again")

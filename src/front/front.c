@@ -1,4 +1,5 @@
 #include "front/front.h"
+#include "front/caller.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ struct catalog *front_catalog(const struct http_request *r)
 
 struct str front_owner(const struct http_request *r)
 {
-	return STR(OWNER_PUBLIC);
+	return front_caller(r)->owner;
 }
 
 int64_t front_stamp_us(const struct http_request *r)

@@ -44,8 +44,20 @@ struct http_handler {
 	void (*release)(struct http_request *r); /* NULL = nothing to free */
 };
 
-/* Who may call a route; more than HTTP_ANYONE comes with accounts. */
-enum http_access { HTTP_ANYONE, HTTP_CALLER, HTTP_ADMIN };
+/* Who may call a route. http_config.admit judges it; the words are those of http_routes_json(). */
+enum http_access {
+	HTTP_ANYONE, /* no caller is asked for */
+	HTTP_CALLER, /* whoever is known, whatever he may do */
+	HTTP_FILES_READ, /* who has this scope: files:read, and so on */
+	HTTP_FILES_WRITE,
+	HTTP_JOBS_READ,
+	HTTP_JOBS_WRITE,
+	HTTP_PERSON, /* somebody with an account who signed in himself: no key may do it */
+	HTTP_WATCHER, /* an operator, or a key with the scope admin; without accounts anybody */
+	HTTP_OPERATOR, /* an operator or administrator, or a key of one with the scope admin */
+	HTTP_ADMIN, /* an administrator, likewise */
+	HTTP_ACCESSES,
+};
 
 struct http_route {
 	enum http_method method;
@@ -70,6 +82,8 @@ struct http_config {
 	uint64_t body_min_rate; /* bytes/s after the grace */
 	const struct http_route *const *tables; /* NULL-terminated list of tables, each ending with a pattern of NULL */
 	void *app; /* http_app() gives it back */
+	/* Who asks, and may he? After the route is known and before start(), on an HTTP thread; must not block. Else the request is refused with the error. NULL = everybody may. */
+	int (*admit)(struct http_request *r, struct err *e);
 	void (*access_log)(struct http_request *r, int status, int64_t us); /* NULL = none; HTTP thread */
 };
 
@@ -99,6 +113,8 @@ struct str http_body(const struct http_request *r); /* BUFFER, in end() and late
 struct str http_request_id(const struct http_request *r);
 struct str http_peer(const struct http_request *r); /* textual address without port */
 const struct http_route *http_route_of(const struct http_request *r);
+void http_set_caller(struct http_request *r, void *caller); /* admit()'s own, in the request's arena */
+void *http_caller(const struct http_request *r);
 void http_set_data(struct http_request *r, void *data); /* the handler's own */
 void *http_data(const struct http_request *r);
 void http_continue(struct http_request *r); /* after HTTP_WAIT; any thread, exactly once each */

@@ -154,6 +154,7 @@ struct http_request {
 	struct MHD_Connection *mhd;
 	struct arena arena;
 	void *data; /* the handler's */
+	void *caller; /* admit()'s */
 
 	/* The worker's. */
 	enum request_stage stage;

@@ -148,6 +148,10 @@ enum MHD_Result request_head(struct http_request *r, const char *method, const c
 	}
 	if (!r->match.route)
 		return head_done(r);
+	if (r->server->config.admit != NULL && r->server->config.admit(r, &e) != 0) {
+		http_reply_problem(r, &e);
+		return head_done(r);
+	}
 	r->handed = true;
 	handler = r->match.route->handler;
 	if (handler->start)
@@ -347,6 +351,16 @@ struct str http_peer(const struct http_request *r)
 const struct http_route *http_route_of(const struct http_request *r)
 {
 	return r->match.route;
+}
+
+void http_set_caller(struct http_request *r, void *caller)
+{
+	r->caller = caller;
+}
+
+void *http_caller(const struct http_request *r)
+{
+	return r->caller;
 }
 
 void http_set_data(struct http_request *r, void *data)

@@ -195,14 +195,14 @@ static const struct http_handler post_page = {
 static const char *const page_query[] = {"task_id", NULL};
 
 static const struct http_route routes[] = {
-	{HTTP_POST, "/hashes", &upload, HTTP_CALLER, "hashTasksStore", "hash-tasks: store a file", NULL, true, true},
-	{HTTP_GET, "/hashes/{task_id}", &get_task, HTTP_CALLER, "hashTasksGet", "hash-tasks: a task's result", NULL, true, true},
+	{HTTP_POST, "/hashes", &upload, HTTP_ANYONE, "hashTasksStore", "hash-tasks: store a file", NULL, true, true},
+	{HTTP_GET, "/hashes/{task_id}", &get_task, HTTP_ANYONE, "hashTasksGet", "hash-tasks: a task's result", NULL, true, true},
 	{},
 };
 
 static const struct http_route root[] = {
-	{HTTP_GET, "/", &get_page, HTTP_CALLER, "", "hash-tasks: the web page", page_query},
-	{HTTP_POST, "/", &post_page, HTTP_CALLER, "", "hash-tasks: store a file from the web page", NULL},
+	{HTTP_GET, "/", &get_page, HTTP_ANYONE, "", "hash-tasks: the web page", page_query},
+	{HTTP_POST, "/", &post_page, HTTP_ANYONE, "", "hash-tasks: store a file from the web page", NULL},
 	{},
 };
 

@@ -261,13 +261,13 @@ static const struct http_handler get_no_id = {.end = end_no_id};
 static const struct http_handler get_heartbeat = {.end = end_heartbeat};
 
 static const struct http_route routes[] = {
-	{HTTP_POST, "/uploadFile", &upload, HTTP_CALLER, "imageStagesStore", "image-stages: store an image", NULL, true, true},
-	{HTTP_GET, "/queryFileStatus/{file_id}", &get_stage, HTTP_CALLER, "imageStagesGet", "image-stages: the stage of an image", NULL,
+	{HTTP_POST, "/uploadFile", &upload, HTTP_ANYONE, "imageStagesStore", "image-stages: store an image", NULL, true, true},
+	{HTTP_GET, "/queryFileStatus/{file_id}", &get_stage, HTTP_ANYONE, "imageStagesGet", "image-stages: the stage of an image", NULL,
 	 true, true},
-	{HTTP_GET, "/queryFileStatus", &get_no_id, HTTP_CALLER, "", "image-stages: no id was given", NULL, true, true},
-	{HTTP_GET, "/thumbnail/{file_id}", &get_thumbnail, HTTP_CALLER, "imageStagesThumbnail", "image-stages: the resized image", NULL,
+	{HTTP_GET, "/queryFileStatus", &get_no_id, HTTP_ANYONE, "", "image-stages: no id was given", NULL, true, true},
+	{HTTP_GET, "/thumbnail/{file_id}", &get_thumbnail, HTTP_ANYONE, "imageStagesThumbnail", "image-stages: the resized image", NULL,
 	 true, true},
-	{HTTP_GET, "/thumbnail", &get_no_id, HTTP_CALLER, "", "image-stages: no id was given", NULL, true, true},
+	{HTTP_GET, "/thumbnail", &get_no_id, HTTP_ANYONE, "", "image-stages: no id was given", NULL, true, true},
 	{HTTP_GET, "/heartbeat", &get_heartbeat, HTTP_ANYONE, "imageStagesHeartbeat", "image-stages: a sign of life", NULL, true, true},
 	{},
 };

@@ -259,21 +259,21 @@ static void end_root(struct http_request *r)
 static const struct http_handler get_root = {.end = end_root};
 
 static const struct http_route routes[] = {
-	{HTTP_POST, "/uploadfile", &upload, HTTP_CALLER, "md5CalcStore", "md5-calc: store a file", NULL, true, true},
-	{HTTP_GET, "/gethash/{file_id}", &get_hash, HTTP_CALLER, "md5CalcGetHash", "md5-calc: the MD5 of a file", NULL, true, true},
-	{HTTP_GET, "/get_hash/{file_id}", &get_hash, HTTP_CALLER, "md5CalcGetHashByOtherName", "md5-calc: the MD5 of a file", NULL, true,
+	{HTTP_POST, "/uploadfile", &upload, HTTP_ANYONE, "md5CalcStore", "md5-calc: store a file", NULL, true, true},
+	{HTTP_GET, "/gethash/{file_id}", &get_hash, HTTP_ANYONE, "md5CalcGetHash", "md5-calc: the MD5 of a file", NULL, true, true},
+	{HTTP_GET, "/get_hash/{file_id}", &get_hash, HTTP_ANYONE, "md5CalcGetHashByOtherName", "md5-calc: the MD5 of a file", NULL, true,
 	 true},
-	{HTTP_GET, "/gethash", &get_hash, HTTP_CALLER, "md5CalcGetHashByQuery", "md5-calc: the MD5 of a file", id_query, true, true},
-	{HTTP_GET, "/uploadform", &get_form, HTTP_CALLER, "md5CalcForms", "md5-calc: forms", NULL, true, true},
-	{HTTP_POST, "/uploadfile-html", &upload_page, HTTP_CALLER, "md5CalcStoreFromPage", "md5-calc: store a file, answered by a page",
+	{HTTP_GET, "/gethash", &get_hash, HTTP_ANYONE, "md5CalcGetHashByQuery", "md5-calc: the MD5 of a file", id_query, true, true},
+	{HTTP_GET, "/uploadform", &get_form, HTTP_ANYONE, "md5CalcForms", "md5-calc: forms", NULL, true, true},
+	{HTTP_POST, "/uploadfile-html", &upload_page, HTTP_ANYONE, "md5CalcStoreFromPage", "md5-calc: store a file, answered by a page",
 	 NULL, true, true},
-	{HTTP_GET, "/gethash-form", &get_hash_page, HTTP_CALLER, "md5CalcHashPage", "md5-calc: the MD5 of a file as a page", id_query, true,
+	{HTTP_GET, "/gethash-form", &get_hash_page, HTTP_ANYONE, "md5CalcHashPage", "md5-calc: the MD5 of a file as a page", id_query, true,
 	 true},
 	{},
 };
 
 static const struct http_route root[] = {
-	{HTTP_GET, "/", &get_root, HTTP_CALLER, "", "md5-calc: a message", NULL},
+	{HTTP_GET, "/", &get_root, HTTP_ANYONE, "", "md5-calc: a message", NULL},
 	{},
 };
 

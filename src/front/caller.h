@@ -1,0 +1,26 @@
+/* Who asks: found once, before a request's handler starts, and asked for by everything above. */
+#ifndef FILEMILL_FRONT_CALLER_H
+#define FILEMILL_FRONT_CALLER_H
+
+#include "http/http.h"
+#include "model/account.h"
+
+enum caller_how { CALLER_ANONYMOUS, CALLER_SESSION, CALLER_KEY, CALLER_SIGNATURE, CALLER_LINK };
+const char *caller_how_name(enum caller_how h); /* for logs and the audit log */
+
+struct caller {
+	struct str owner; /* whose things he sees: the account's id, or OWNER_PUBLIC */
+	enum caller_how how;
+	enum role role;
+	uint32_t scopes; /* 1 << enum scope */
+	struct uuid account; /* zero: anonymous */
+	struct uuid credential; /* of the session or key; zero: none */
+};
+
+/* Never NULL. Where no caller is asked for (HTTP_ANYONE) it is the anonymous one, whatever the request brought along. */
+const struct caller *front_caller(const struct http_request *r);
+
+/* http_config.admit: ERR_UNAUTHENTICATED, ERR_FORBIDDEN. */
+[[nodiscard]] int front_admit(struct http_request *r, struct err *e);
+
+#endif
