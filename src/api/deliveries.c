@@ -266,11 +266,13 @@ static const struct http_handler replay_failed = {.body_kind = HTTP_BODY_BUFFER,
 
 const struct http_route api_delivery_routes[] = {
 	{HTTP_POST, "/v1/webhooks/{id}/ping", &ping, HTTP_JOBS_WRITE, "pingWebhook", "Send a webhook a test event", NULL},
-	{HTTP_POST, "/v1/webhooks/{id}/replay", &replay_failed, HTTP_JOBS_WRITE, "replayFailedDeliveries", "Deliver again what failed", NULL},
-	{HTTP_GET, "/v1/webhooks/{id}/deliveries", &get_deliveries, HTTP_JOBS_READ, "listDeliveries", "What a webhook was told, newest first",
-	 list_query},
+	{HTTP_POST, "/v1/webhooks/{id}/replay", &replay_failed, HTTP_JOBS_WRITE, "replayFailedDeliveries", "Deliver again what failed",
+	 NULL},
+	{HTTP_GET, "/v1/webhooks/{id}/deliveries", &get_deliveries, HTTP_JOBS_READ, "listDeliveries",
+	 "What a webhook was told, newest first", list_query},
 	{HTTP_GET, "/v1/webhooks/{id}/deliveries/{delivery}", &get_delivery, HTTP_JOBS_READ, "getDelivery",
 	 "A delivery with its attempts and its body", NULL},
-	{HTTP_POST, "/v1/webhooks/{id}/deliveries/{delivery}/replay", &replay_one, HTTP_JOBS_WRITE, "replayDelivery", "Deliver again", NULL},
+	{HTTP_POST, "/v1/webhooks/{id}/deliveries/{delivery}/replay", &replay_one, HTTP_JOBS_WRITE, "replayDelivery", "Deliver again",
+	 NULL},
 	{},
 };

@@ -429,8 +429,10 @@ const struct http_route api_webhook_routes[] = {
 	{HTTP_POST, "/v1/webhooks", &make_webhook, HTTP_JOBS_WRITE, "makeWebhook", "Have an address told how jobs end", NULL},
 	{HTTP_GET, "/v1/webhooks", &get_webhooks, HTTP_JOBS_READ, "listWebhooks", "The caller's webhooks, newest first", list_query},
 	{HTTP_GET, "/v1/webhooks/{id}", &get_webhook, HTTP_JOBS_READ, "getWebhook", "A webhook", NULL},
-	{HTTP_PATCH, "/v1/webhooks/{id}", &patch_webhook, HTTP_JOBS_WRITE, "changeWebhook", "Change a webhook, or switch it on or off", NULL},
+	{HTTP_PATCH, "/v1/webhooks/{id}", &patch_webhook, HTTP_JOBS_WRITE, "changeWebhook", "Change a webhook, or switch it on or off",
+	 NULL},
 	{HTTP_DELETE, "/v1/webhooks/{id}", &delete_webhook, HTTP_JOBS_WRITE, "deleteWebhook", "Remove a webhook with its deliveries", NULL},
-	{HTTP_POST, "/v1/webhooks/{id}/rotate", &rotate_secret, HTTP_JOBS_WRITE, "rotateWebhookSecret", "Give a webhook a new secret", NULL},
+	{HTTP_POST, "/v1/webhooks/{id}/rotate", &rotate_secret, HTTP_JOBS_WRITE, "rotateWebhookSecret", "Give a webhook a new secret",
+	 NULL},
 	{},
 };
