@@ -141,6 +141,7 @@ struct change_finish {
 				ERR_CONFLICT, and nothing happens, when that job's result or outputs are not there any more or are of another owner, op, version, params or input */
 	struct uuid file; /* out: the job's file, for those who wait on it */
 	uint32_t ready; /* out: jobs that became ready by this */
+	bool doomed; /* out: there are bytes to remove from the store */
 };
 
 /* First beat registers the worker incarnation. Later ones: ERR_STALE when the lease was already lost. */

@@ -135,6 +135,8 @@ static void tell_parts(struct engine *g, const struct change *c)
 		if (c->finish.state == JOB_QUEUED || c->finish.ready > 0)
 			scheduler_kick(g);
 		scheduler_attempt_ended(g);
+		if (c->finish.doomed) /* it ended cancelled: its output goes */
+			engine_kick_doomed(g);
 		break;
 	case CHANGE_CANCEL_JOB:
 		if (c->job_ref.was_running)

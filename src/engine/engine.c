@@ -41,6 +41,7 @@ static void release_parts(struct engine *g)
 
 	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)
 		sleeper_release(sleepers[i]);
+	buf_release(&g->scheduler.missed);
 	pthread_cond_destroy(&g->scheduler.none);
 	pthread_mutex_destroy(&g->scheduler.lock);
 	pthread_mutex_destroy(&g->waits.lock);

@@ -139,6 +139,8 @@ struct scheduler {
 	pthread_mutex_t lock; /* guards what follows */
 	struct work *works; /* in hand */
 	unsigned inhand; /* jobs */
+	bool claiming; /* a claim is under way whose jobs are not in hand yet, … */
+	struct buf missed; /* … and what was cancelled meanwhile */
 	struct work *flights[FLIGHT_BUCKETS]; /* works that lead, by key */
 	pthread_cond_t none; /* signalled when inhand becomes 0 */
 	struct change *retries; /* finishes to be handed in again */

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define CLOCK_APART_MS 1000 /* how far the wall clock may have moved against the monotonic one since a beat */
@@ -162,6 +163,64 @@ static uint32_t claim_size(const struct scheduler *s, unsigned threads)
 	return want < CLAIM_MIN ? CLAIM_MIN : want < CLAIM_MAX ? (uint32_t)want : CLAIM_MAX;
 }
 
+/* A cancel may be committed behind a claim and be told before the claimed jobs are in hand. What is told meanwhile is told again when they are. */
+struct missed_cancel {
+	struct uuid id;
+	bool by_file;
+};
+
+/* Tells the works whose job, or whose job's file, this is: running ones look, following ones end at once. */
+static void cancel_where(struct engine *g, struct uuid id, bool by_file)
+{
+	struct scheduler *s = &g->scheduler;
+	struct work *following = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->claiming) /* where memory is short the job ends as cancelled with its attempt */
+		buf_add(&s->missed, &(struct missed_cancel){id, by_file}, sizeof(struct missed_cancel));
+	for (struct work *w = s->works; w != NULL; w = w->next)
+		for (size_t i = 0; i < w->n; i++) {
+			const struct job *job = &w->jobs[i].claimed->job;
+			if (!uuid_eq(by_file ? job->file : job->id, id))
+				continue;
+			atomic_store(&w->jobs[i].cancelled, true); /* before the next line: who sees that one looks for this one */
+			atomic_store(&w->cancelled, true);
+			if (flight_unfollow(w)) {
+				w->next_follower = following;
+				following = w;
+			}
+		}
+	pthread_mutex_unlock(&s->lock);
+	while (following != NULL) {
+		struct work *w = following;
+		following = w->next_follower;
+		work_finish(w, &w->jobs[0], (struct change_finish){.state = JOB_CANCELLED, .error = ERR_CANCELLED});
+	}
+}
+
+static void claim_begins(struct scheduler *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->claiming = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void claim_ended(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+
+	pthread_mutex_lock(&s->lock);
+	CLEANUP(buf_release) struct buf missed = s->missed;
+	s->missed = BUF_INIT;
+	s->claiming = false;
+	pthread_mutex_unlock(&s->lock);
+	for (size_t at = 0; at + sizeof(struct missed_cancel) <= missed.len; at += sizeof(struct missed_cancel)) {
+		struct missed_cancel m;
+		memcpy(&m, missed.p + at, sizeof(m));
+		cancel_where(g, m.id, m.by_file);
+	}
+}
+
 /* Claims; of newcomers alone, one job each, when there is no room for more. Returns how long to pause: 0 when there may be more, INT64_MAX when there were no more ready jobs to be had.
  * What is claimed must be given to somebody or given back, so the memory for that is taken first. */
 static int64_t claim(struct engine *g, uint32_t max, bool newcomers)
@@ -185,7 +244,9 @@ static int64_t claim(struct engine *g, uint32_t max, bool newcomers)
 				     .newcomers = newcomers}};
 	atomic_store(&s->maybe_ready, false);
 	atomic_store(&s->blocked, limits); /* before the claim: an end that is committed just behind it may be what it would have needed */
+	claim_begins(s);
 	if (engine_apply(g, &c) != 0) {
+		claim_ended(g);
 		log_err(LOG_WARN, "claim_failed", &c.err);
 		atomic_store(&s->maybe_ready, true);
 		batch_release(b);
@@ -197,6 +258,7 @@ static int64_t claim(struct engine *g, uint32_t max, bool newcomers)
 		if (!newcomers)
 			s->jobs_a_work = (unsigned)((c.claim.n + works - 1) / works);
 	}
+	claim_ended(g);
 	bool more = c.claim.left && (newcomers || c.claim.n == max);
 	if (!c.claim.left || more)
 		atomic_store(&s->blocked, false);
@@ -356,33 +418,6 @@ struct pool_task **scheduler_pick(void *arg, struct pool_task **first)
 	}
 	*last = ++s->turn;
 	return best;
-}
-
-/* Tells the works whose job, or whose job's file, this is: running ones look, following ones end at once. */
-static void cancel_where(struct engine *g, struct uuid id, bool by_file)
-{
-	struct scheduler *s = &g->scheduler;
-	struct work *following = NULL;
-
-	pthread_mutex_lock(&s->lock);
-	for (struct work *w = s->works; w != NULL; w = w->next)
-		for (size_t i = 0; i < w->n; i++) {
-			const struct job *job = &w->jobs[i].claimed->job;
-			if (!uuid_eq(by_file ? job->file : job->id, id))
-				continue;
-			atomic_store(&w->jobs[i].cancelled, true); /* before the next line: who sees that one looks for this one */
-			atomic_store(&w->cancelled, true);
-			if (flight_unfollow(w)) {
-				w->next_follower = following;
-				following = w;
-			}
-		}
-	pthread_mutex_unlock(&s->lock);
-	while (following != NULL) {
-		struct work *w = following;
-		following = w->next_follower;
-		work_finish(w, &w->jobs[0], (struct change_finish){.state = JOB_CANCELLED, .error = ERR_CANCELLED});
-	}
 }
 
 void scheduler_cancel_running(struct engine *g, struct uuid job)

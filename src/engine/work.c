@@ -224,8 +224,6 @@ static void finished(void *arg, struct change *c)
 		waits_signal(g, c->finish.file); /* it may have become final in other hands */
 	else if (c->code != 0)
 		log_err(LOG_ERROR, "finish_failed", &c->err);
-	else if (c->finish.n_outputs > 0 && atomic_load(&j->cancelled))
-		engine_kick_doomed(g); /* it ended cancelled: its output goes */
 	flight_leave(w, c);
 	if (output_unwanted(w, c)) {
 		w->task.run = drop_output;

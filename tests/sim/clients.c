@@ -462,6 +462,7 @@ void *trouble(void *arg)
 			int64_t ms = rng_below(&w->rng, (unsigned)w->config.lease_ms * 2);
 
 			TRACE("all stands still for %lld ms", (long long)ms);
+			w->frozen += ms * MS; /* before: there is no moment at which it would be counted as passed */
 			coop_freeze(ms * MS);
 		}
 		if (rng_below(&w->rng, 100) < w->plan.clock) {

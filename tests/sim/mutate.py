@@ -36,6 +36,9 @@ MUTANTS = {
     "owner_limit_not_asked": (
         "The scheduler claims without the owners' limit.",
         [(".owner_limit = g->config.owner_concurrency,", ".owner_limit = 0,")]),
+    "cancel_behind_claim_lost": (
+        "A cancel that is told before the claimed jobs are in hand is forgotten.",
+        [("\t\tcancel_where(g, m.id, m.by_file);", "\t\t(void)m;")]),
     "limit_end_not_told": (
         "When an attempt ends, nobody looks whether a limit has room now.",
         [("\tif (atomic_load(&g->scheduler.blocked))\n\t\tscheduler_kick(g);", "\t(void)g;")]),

@@ -205,6 +205,7 @@ static void look_at_job(struct world *w, const struct change *c, const struct me
 	TRACE("  job %s %s, fence %lld, attempt %u%s%s", short_id(b.id), job_state_name(b.state), (long long)b.fence, b.attempt,
 	      b.cancel ? ", to be cancelled" : "", held(&b) ? ", held" : "");
 	b.lost = a->lost || b.losses > 0;
+	b.cancelled_at = b.cancel ? a->cancelled_at : 0;
 	*a = b;
 }
 

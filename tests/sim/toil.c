@@ -19,6 +19,24 @@ static struct world *world_of(struct runner *r)
 
 /* ---- the runner ---- */
 
+/* Whoever runs here and was to be cancelled knows it soon: its process is killed, not waited for. */
+static void look_at_cancelled(struct world *w)
+{
+	int64_t now = coop_mono_ns() - w->frozen;
+
+	for (const struct work *k = w->g->scheduler.works; k != NULL; k = k->next)
+		for (size_t i = 0; i < k->n; i++) {
+			const struct claimed *c = k->jobs[i].claimed;
+			struct seen_job *s = &w->jobs[c->job.number];
+			bool unknown = s->cancel && !w->sealed && s->state == JOB_RUNNING && s->fence == c->job.fence &&
+				       !atomic_load(&k->jobs[i].cancelled);
+			if (unknown && s->cancelled_at > 0 && now - s->cancelled_at > 1000 * MS)
+				coop_fail("a running job that was cancelled goes on");
+			if (unknown && s->cancelled_at == 0 && !w->applying && w->reading == 0)
+				s->cancelled_at = now;
+		}
+}
+
 /* How long a call takes. In most of them the watcher is asked now and then; one that is stuck asks nobody. */
 static int pass_time(struct world *w, struct runner_job *j, const struct runner_watch *watch, struct err *e)
 {
@@ -36,6 +54,7 @@ static int pass_time(struct world *w, struct runner_job *j, const struct runner_
 		if (j->progress != NULL && rng_one_in(&w->rng, 2))
 			j->progress(j->progress_arg, 1000 - 250 * pieces);
 		rc = runner_may_go_on(watch, e);
+		look_at_cancelled(w);
 	}
 	return rc;
 }

@@ -48,6 +48,7 @@ struct plan {
 struct seen_job {
 	struct uuid id, file, worker;
 	bool there, cancel;
+	int64_t cancelled_at; /* mono ns, less `frozen`: when somebody saw that it is to be cancelled though it ran; 0 = nobody did */
 	bool lost; /* its worker was taken for dead, once at least: whose attempts may live on */
 	unsigned owner;
 	const struct op *op;
@@ -152,6 +153,7 @@ struct world {
 	struct sim_waiter waiters[WAITERS_MAX]; /* of this life */
 	struct told_hook hooks[HOOKS_MAX];
 	unsigned n_hooks;
+	int64_t frozen; /* ns in which all stood still */
 	int64_t wall_most; /* the latest time the clock ever showed */
 
 	/* this life */

@@ -144,14 +144,14 @@ static bool bring(struct mem *m, struct change *ch, struct mem_job *j, struct br
 }
 
 /* Nobody will ask for what it made. */
-static bool finish_cancelled(struct mem *m, const struct change_finish *f, struct mem_job *j)
+static bool finish_cancelled(struct mem *m, struct change_finish *f, struct mem_job *j)
 {
 	for (size_t i = 0; i < f->n_outputs; i++)
 		if (!mem_doom_stage(m, f->outputs[i].blob))
 			return false;
 	if (!end_cancelled(m, j, f->finished_at ? f->finished_at : j->job.started_at))
 		return false;
-	mem_doom_staged(m);
+	f->doomed = mem_doom_staged(m);
 	return true;
 }
 

@@ -68,13 +68,13 @@ static int remember_artifact(struct sq *q, int64_t job, int64_t key)
 }
 
 /* A job that somebody wanted cancelled ends as cancelled, however its attempt went; nobody will ask for what it made. */
-static int finish_cancelled(struct sq *q, const struct change_finish *f, const struct task *t)
+static int finish_cancelled(struct sq *q, struct change_finish *f, const struct task *t)
 {
 	int64_t now = f->finished_at ? f->finished_at : t->started_at;
 	int rc = end_cancelled(q, t, now);
 
 	for (size_t i = 0; rc == SQLITE_OK && i < f->n_outputs; i++)
-		rc = doom_blob(q, f->outputs[i].blob, now, NULL);
+		rc = doom_blob(q, f->outputs[i].blob, now, &f->doomed);
 	return rc;
 }
 
@@ -145,6 +145,7 @@ int sq_finish(struct sq *q, struct change *ch)
 	int rc = worker_number(q, f->worker, -1, &worker);
 
 	f->ready = 0;
+	f->doomed = false;
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = find_job(q, &f->job, &job, &row);

@@ -512,6 +512,8 @@ int finish_with_outputs(struct world *w, const struct job *job, struct uuid work
 	r = apply1(w, &ch);
 	if (ret_ready)
 		*ret_ready = ch.finish.ready;
+	if (r == 0 && n > 0)
+		assert_int_equal(ch.finish.doomed, doomed(w, outputs[0].blob));
 	return r;
 }
 
