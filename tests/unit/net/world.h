@@ -20,7 +20,7 @@
 struct world {
 	struct net_client_options o; /* to be changed before world_start() */
 	struct net_client *client;
-	atomic_uint lookups, turns;
+	atomic_uint lookups, lookups_ended, turns;
 	sem_t resume;
 	unsigned descriptors; /* open at the start */
 	char ca_path[64];
