@@ -73,6 +73,8 @@ ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their
 /* Who asks */
 ERR_ROW(UNAUTHENTICATED, 160, "unauthenticated", 401, false, "Credentials are needed")
 ERR_ROW(FORBIDDEN, 161, "forbidden", 403, false, "The caller may not do this")
+ERR_ROW(LINK_INVALID, 169, "link_invalid", 403, false, "The link does not allow this")
+ERR_ROW(LINK_EXPIRED, 170, "link_expired", 410, false, "The time of the link is over")
 
 /* Inside the engine; a client sees them only as the error of a job */
 ERR_ROW(STALE, 110, "stale_attempt", 409, false, "Another attempt holds the job now")
