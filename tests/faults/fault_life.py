@@ -148,6 +148,16 @@ class Life:
 		eventually(lambda: self.server.post("/v1/files", data=LARGE, headers=RAW).status_code == 201, message="it did not recover")
 		eventually(lambda: self.upload(SMALL), message="it did not recover")
 
+	def check_goes_on(self):
+		"""After a failure that was no failed flush the jobs end without a restart; what the store refused pauses some seconds before."""
+		if "filemill_storage_sealed 1" in self.server.get("/metrics").text:
+			return
+		for i, states in self.jobs.items():
+			def ended(i=i, states=states):
+				r = self.server.get(f"/v1/jobs/{i}?wait=5")
+				return r.status_code == 410 or r.json()["state"] in states
+			eventually(ended, timeout=40, message=f"job {i} hangs after one failure")
+
 	def check_after(self):
 		"""Whatever was acknowledged is there after kill -9 and a start without faults, and nothing else lies about."""
 		self.start_anew()
