@@ -8,7 +8,9 @@
  *   SHIM_STICKY  1: all calls from there on fail too
  *   SHIM_SHORT   1: instead of failing, a write takes half of what it was given (at least one byte)
  *   SHIM_ONLY    a word: only calls of this name count (e.g. fdatasync)
+ *   SHIM_PATH    a word: only calls on paths below the directory with this in them count (e.g. -wal)
  *   SHIM_ARM     a file: nothing is counted until it exists, so that the start can be left out
+ *   SHIM_WHILE   1: nothing is counted while that file does not exist, whether or not it did before
  *
  * A failed flush does what Linux does: the error is told once. That is the trap the failed-flush rule is about. */
 #undef _FILE_OFFSET_BITS /* plain names and their 64-bit twins are told apart here */
@@ -31,11 +33,11 @@
 #include <unistd.h>
 
 static struct {
-	char dir[PATH_MAX], only[32], arm[PATH_MAX];
+	char dir[PATH_MAX], only[32], part[32], arm[PATH_MAX];
 	size_t dir_len;
 	long at;
 	int error, log_fd;
-	bool sticky, short_writes, on, armed;
+	bool sticky, short_writes, on, armed, while_armed;
 } plan;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards calls and armed */
@@ -50,18 +52,21 @@ static long number(const char *name, long otherwise)
 
 __attribute__((constructor)) static void setup(void)
 {
-	const char *dir = getenv("SHIM_DIR"), *log = getenv("SHIM_LOG"), *only = getenv("SHIM_ONLY"), *arm = getenv("SHIM_ARM");
+	const char *dir = getenv("SHIM_DIR"), *log = getenv("SHIM_LOG"), *only = getenv("SHIM_ONLY"), *arm = getenv("SHIM_ARM"),
+		   *part = getenv("SHIM_PATH");
 
 	if (dir == NULL)
 		return;
 	snprintf(plan.dir, sizeof(plan.dir), "%s", dir);
 	plan.dir_len = strlen(plan.dir);
 	snprintf(plan.only, sizeof(plan.only), "%s", only != NULL ? only : "");
+	snprintf(plan.part, sizeof(plan.part), "%s", part != NULL ? part : "");
 	snprintf(plan.arm, sizeof(plan.arm), "%s", arm != NULL ? arm : "");
 	plan.at = number("SHIM_AT", 0);
 	plan.error = (int)number("SHIM_ERRNO", EIO);
 	plan.sticky = number("SHIM_STICKY", 0) != 0;
 	plan.short_writes = number("SHIM_SHORT", 0) != 0;
+	plan.while_armed = number("SHIM_WHILE", 0) != 0;
 	plan.armed = plan.arm[0] == '\0';
 	plan.log_fd = -1;
 	if (log != NULL) {
@@ -118,12 +123,13 @@ static bool strikes(const char *call, int fd, const char *name)
 	int saved = errno;
 	bool fails = false;
 
-	if (!plan.on || (plan.only[0] != '\0' && strcmp(plan.only, call) != 0) || !path_of(path, fd, name)) {
+	if (!plan.on || (plan.only[0] != '\0' && strcmp(plan.only, call) != 0) || !path_of(path, fd, name) ||
+	    strstr(path + plan.dir_len, plan.part) == NULL) {
 		errno = saved;
 		return false;
 	}
 	pthread_mutex_lock(&lock);
-	if (!plan.armed)
+	if (!plan.armed || plan.while_armed)
 		plan.armed = faccessat(AT_FDCWD, plan.arm, F_OK, 0) == 0;
 	if (plan.armed) {
 		calls++;

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from fault_life import LARGE, SMALL, Life, Refused
@@ -346,6 +347,46 @@ def test_a_call_fails_over_each_scenario(folder, file_shim, scenario, name):
 			shutil.rmtree(life.folder, ignore_errors=True)
 	assert not failures, "\n\n".join(failures)
 	assert struck, "no call failed"
+
+
+def test_a_jobs_end_that_a_full_disk_does_not_take_is_taken_when_there_is_room(folder, file_shim):
+	"""The op has run to its end and only the record of that is refused, again and again: without a restart the job ends at last, by this one attempt."""
+	life = Life(folder / "l", file_shim, {"jobs.beat": "200ms", "commands": json.dumps({"slow": {"argv": ["/bin/sleep", "3"]}})},
+		    at=1, sticky=1, errno=errno.ENOSPC, path="catalog.db-wal", arm=folder / "l/arm", **{"while": 1})
+	try:
+		life.start()
+		job = life.must("GET", f"/v1/files/{life.upload(SMALL, '?ops=slow')}")["jobs"][0]["id"]
+		sleeps = lambda: [p for p in processes(life.server.process.pid) if p[1] == "sleep"]
+		eventually(sleeps, timeout=30, message="the command does not begin")
+		life.arm.touch()
+		eventually(lambda: not sleeps(), timeout=30, message="the command does not end")
+		refused = life.server.log().count('"commit_failed"')
+		eventually(lambda: life.server.log().count('"commit_failed"') > refused + 2, timeout=30, message="nothing is to be committed meanwhile")
+		assert life.must("GET", f"/v1/jobs/{job}")["state"] == "running" and life.faults.failed()
+		life.arm.unlink()
+		ended = life.must("GET", f"/v1/jobs/{job}?wait=30")
+		assert ended["state"] == "succeeded" and ended["attempt"] == 1, ended
+		check(life, Scenario())
+	finally:
+		if life.server.running():
+			life.server.kill()
+
+
+def processes(pid):
+	"""(number, name) of all that descend from this one."""
+	parents = {}
+	for p in Path("/proc").glob("[0-9]*/stat"):
+		try:
+			name, rest = p.read_text().split("(", 1)[1].rsplit(")", 1)
+		except OSError:
+			continue # ended meanwhile
+		parents.setdefault(int(rest.split()[1]), []).append((int(p.parent.name), name))
+	found, look = [], [pid]
+	while look:
+		below = parents.get(look.pop(), [])
+		found += below
+		look += [n for n, _ in below]
+	return found
 
 
 def test_a_backups_own_calls_fail(folder, file_shim):
