@@ -294,6 +294,8 @@ bool change_leaves_entry(const struct change *ch)
 		return false;
 	if (ch->kind == CHANGE_ADD_FILE)
 		return !ch->add_file.replayed;
+	if (ch->kind == CHANGE_ADD_SECRET)
+		return ch->add_secret.added;
 	return ch->kind != CHANGE_MARK_DAMAGED || ch->mark_damaged.changed > 0;
 }
 
@@ -302,6 +304,8 @@ bool change_allowed(struct change *ch)
 	ch->code = 0;
 	if (ch->audit.p && (ch->audit.len < 2 || ch->audit.len > AUDIT_ENTRY_MAX))
 		return invalid(ch, "audit");
+	if (!once_allowed(ch))
+		return false;
 	switch (ch->kind) {
 	case CHANGE_ADD_FILE:
 		return add_file_allowed(ch);
@@ -327,6 +331,8 @@ bool change_allowed(struct change *ch)
 	case CHANGE_ATTEMPT:
 	case CHANGE_REPLAY:
 		return webhook_change_allowed(ch);
+	case CHANGE_ADD_SECRET:
+		return account_change_allowed(ch);
 	case CHANGE_AUDIT:
 		return ch->audit.p ? true : invalid(ch, "audit");
 	case CHANGE_EXPIRE_RESULTS:
@@ -340,6 +346,7 @@ bool change_allowed(struct change *ch)
 	case CHANGE_BLOB_GONE:
 	case CHANGE_OUTBOX_DONE:
 	case CHANGE_PURGE:
+	case CHANGE_ONCE:
 	case CHANGE_PROBE:
 		return true;
 	}

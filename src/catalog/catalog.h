@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "catalog/accounts.h"
 #include "catalog/audit_head.h"
 #include "catalog/finding.h"
 #include "catalog/webhooks.h"
@@ -52,6 +53,8 @@ enum change_kind {
 	CHANGE_REPLAY,
 	CHANGE_AUDIT, /* nothing but its audit entry */
 	CHANGE_AUDIT_DONE,
+	CHANGE_ONCE, /* nothing but its once-key */
+	CHANGE_ADD_SECRET,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -208,9 +211,10 @@ struct change_expire_results {
 };
 
 /* Housekeeping, bounded per call: idempotency records, tombstones of files (with their jobs) and of jobs, dead workers and deliveries that ended before the times given; of deleted
- * webhooks, and those switched off before, also what waits. */
+ * webhooks, and those switched off before, also what waits. And once-keys whose time is over. */
 struct change_purge {
 	int64_t idempotency_before, tombstones_before, workers_before, deliveries_before;
+	int64_t once_before; /* once-keys that were to be remembered no longer than until then */
 	uint32_t max;
 };
 
@@ -267,6 +271,7 @@ struct change {
 	/* in: what the audit log is to say when this change takes effect: one JSON object, p NULL = nothing. It is kept in the same transaction, so that there is an entry exactly if there
 	 * was the act: a change that is refused, a replayed ADD_FILE and a MARK_DAMAGED that changed nothing leave none. Its number is the next after the last one. */
 	struct str audit;
+	struct once once; /* in: what may happen once only (catalog/accounts.h). ERR_USED */
 	int code; /* out: 0 or ERR_…; ERR_INVALID_VALUE with the field when the caller asked for what cannot be stored */
 	struct err err; /* out: details when code != 0 */
 	uint64_t excess; /* out, ERR_QUEUE_FULL: how many of those that wait must go before there is room, … */
@@ -299,6 +304,7 @@ struct change {
 		struct change_add_ping add_ping;
 		struct change_attempt attempt;
 		struct change_replay replay;
+		struct change_add_secret add_secret;
 		struct audit_head
 			audit_done; /* in: the entries up to seq are in the log and flushed: they go. ERR_CONFLICT: there was no such entry */
 	};

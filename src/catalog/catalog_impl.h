@@ -12,7 +12,7 @@
 
 /* The method table. Contracts stand at the functions of catalog.h; catalog.c calls these with arguments already checked, so a
  * method may rely on: limits within range, never called while sealed (apply), options as given at the start.
- * For every change apply() first asks change_allowed() and skips those that are refused there. */
+ * For every change apply() first asks change_allowed() and skips those that are refused there, then those whose once-key is used up. */
 struct catalog_ops {
 	int (*apply)(struct catalog *c, struct change *const *changes, size_t n, struct err *e);
 	void (*idle)(struct catalog *c);
@@ -56,6 +56,7 @@ struct catalog_ops {
 	int (*due_deliveries)(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
 			      size_t *ret_n, struct err *e);
 	int (*webhook_stats)(struct catalog *c, struct webhook_stats *ret, struct err *e);
+	int (*secrets)(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e);
 	int (*audit)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n,
 		     struct err *e);
 	int (*audit_head)(struct catalog *c, struct audit_head *ret, struct err *e);
@@ -92,6 +93,11 @@ int change_webhook_off(struct change *ch);
 /* The attempt was made where the webhook is sent no more. */
 void attempt_was_elsewhere(struct change_attempt *t);
 int change_too_many_webhooks(struct change *ch, uint32_t limit);
+
+/* accounts.c: the checks of change_allowed() for changes of accounts and what belongs to them, and for what may happen once only. */
+bool account_change_allowed(struct change *ch);
+bool once_allowed(struct change *ch);
+int change_used(struct change *ch); /* the once-key is used up */
 
 /* Clears the change's code and checks its arguments; false: refused, code and err are set. */
 bool change_allowed(struct change *ch);

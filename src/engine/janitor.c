@@ -150,6 +150,7 @@ static bool purge(struct engine *g)
 		.purge = {.idempotency_before = now - g->config.idempotency_ms,
 			  .tombstones_before = now - g->config.tombstone_ms,
 			  .deliveries_before = now - g->config.webhooks.keep_ms,
+			  .once_before = now,
 			  .workers_before = now - g->config.lease_ms * 4,
 			  .max = PURGE_MAX},
 	};

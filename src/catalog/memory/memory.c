@@ -198,6 +198,8 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_REPLAY] = mem_replay,
 	[CHANGE_AUDIT] = mem_audit_only,
 	[CHANGE_AUDIT_DONE] = mem_audit_done,
+	[CHANGE_ONCE] = mem_once_only,
+	[CHANGE_ADD_SECRET] = mem_add_secret,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -210,8 +212,9 @@ static int apply(struct catalog *c, struct change *const *changes, size_t n, str
 	for (size_t i = 0; i < n; i++) {
 		ends_of_change(c, i);
 		m->n_staged = 0; /* of a change that was refused in the midst */
-		if (change_allowed(changes[i]) && mem_audit_stage(m, changes[i])) {
+		if (change_allowed(changes[i]) && mem_once_stage(m, changes[i]) && mem_audit_stage(m, changes[i])) {
 			METHODS[changes[i]->kind](m, changes[i]);
+			mem_once_settle(m, changes[i]);
 			mem_audit_settle(m, changes[i]);
 		}
 	}
@@ -243,6 +246,7 @@ static void release(struct catalog *c)
 	free(m->outbox);
 	mem_webhooks_release(m);
 	mem_audit_release(m);
+	mem_once_release(m);
 	free(m->doomed);
 	arena_release(&m->names);
 	mem_recurring_release(m);
@@ -283,6 +287,7 @@ static const struct catalog_ops OPS = {
 	.due_webhooks = mem_due_webhooks,
 	.due_deliveries = mem_due_deliveries,
 	.webhook_stats = mem_webhook_stats,
+	.secrets = mem_secrets,
 	.audit = mem_audit,
 	.audit_head = mem_audit_head,
 };

@@ -85,6 +85,12 @@ struct mem_entry {
 	size_t len;
 };
 
+struct mem_onces {
+	struct mem_once **buckets;
+	size_t cap, n; /* cap is a power of two, or 0 */
+	struct mem_once *spare; /* made before a change writes anything */
+};
+
 struct mem {
 	struct catalog base;
 	pthread_mutex_t lock; /* guards everything below */
@@ -116,6 +122,10 @@ struct mem {
 	size_t n_audit, cap_audit;
 	int64_t last_audit;
 	struct audit_head audit_head;
+	struct mem_onces onces;
+	struct secret secrets[SERVER_SECRETS_MAX]; /* newest first */
+	size_t n_secrets;
+	int64_t last_secret;
 	struct lanes lanes; /* as the last claim counted them */
 };
 
@@ -175,6 +185,18 @@ void mem_audit_only(struct mem *m, struct change *ch);
 void mem_audit_done(struct mem *m, struct change *ch);
 int mem_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n, struct err *e);
 int mem_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
+
+/* once.c */
+/* Before a change is applied: its once-key is free, and there is memory for it; else it was refused. */
+bool mem_once_stage(struct mem *m, struct change *ch);
+void mem_once_settle(struct mem *m, const struct change *ch); /* afterwards: it is used up, if the change took effect */
+void mem_once_only(struct mem *m, struct change *ch);
+void mem_purge_once(struct mem *m, int64_t before, uint32_t max);
+void mem_once_release(struct mem *m);
+
+/* secret.c */
+void mem_add_secret(struct mem *m, struct change *ch);
+int mem_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e);
 
 /* chain.c */
 /* A job of the file ended: the held ones are looked through. Room in the outbox was reserved. Returns how many became ready. */

@@ -427,4 +427,5 @@ void mem_purge(struct mem *m, struct change *ch)
 		}
 	}
 	mem_purge_deliveries(m, p->deliveries_before, p->max);
+	mem_purge_once(m, p->once_before, p->max);
 }

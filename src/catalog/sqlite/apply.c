@@ -97,6 +97,8 @@ static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_REPLAY] = sq_replay,
 	[CHANGE_AUDIT] = sq_audit_only,
 	[CHANGE_AUDIT_DONE] = sq_audit_done,
+	[CHANGE_ONCE] = sq_once_only,
+	[CHANGE_ADD_SECRET] = sq_add_secret,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -107,8 +109,12 @@ static bool constraint(int rc)
 
 static int apply_one(struct sq *q, struct change *ch)
 {
-	int rc = change_allowed(ch) ? METHODS[ch->kind](q, ch) : SQLITE_OK;
+	int rc = change_allowed(ch) ? sq_once_free(q, ch) : SQLITE_OK;
 
+	if (rc == SQLITE_OK && ch->code == 0)
+		rc = METHODS[ch->kind](q, ch);
+	if (rc == SQLITE_OK && ch->code == 0)
+		rc = sq_once_use(q, ch);
 	return rc == SQLITE_OK && change_leaves_entry(ch) ? sq_audit_add(q, ch) : rc;
 }
 

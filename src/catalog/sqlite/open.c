@@ -295,6 +295,7 @@ static const struct catalog_ops OPS = {
 	.due_webhooks = sq_due_webhooks,
 	.due_deliveries = sq_due_deliveries,
 	.webhook_stats = sq_webhook_stats,
+	.secrets = sq_secrets,
 	.audit = sq_audit,
 	.audit_head = sq_audit_head,
 };

@@ -291,6 +291,17 @@ int sq_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, ui
 		      size_t *ret_n, struct err *e);
 int sq_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e);
 
+/* ---- once.c ---- */
+/* Before a change: refuses it when its once-key is used up; after one that took effect: uses it up. */
+int sq_once_free(struct sq *q, struct change *ch);
+int sq_once_use(struct sq *q, const struct change *ch);
+int sq_once_only(struct sq *q, struct change *ch);
+int sq_purge_once(struct sq *q, int64_t before, uint32_t max);
+
+/* ---- secret.c ---- */
+int sq_add_secret(struct sq *q, struct change *ch);
+int sq_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e);
+
 /* ---- readers.c ---- */
 int readers_open(struct sq *q, struct err *e);
 void readers_close(struct sq *q);

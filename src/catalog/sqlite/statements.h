@@ -204,6 +204,13 @@ W_ROW(ATTEMPT_ADD, "INSERT INTO attempt (delivery, n, at, duration_ms, status, e
 		   " SELECT ?1, coalesce(max(n), 0) + 1, ?2, ?3, ?4, ?5 FROM attempt WHERE delivery = ?1")
 W_ROW(ATTEMPTS_CUT, "DELETE FROM attempt WHERE delivery = ?1 AND n <= (SELECT max(n) FROM attempt WHERE delivery = ?1) - ?2")
 
+/* ---- once-keys, secrets ---- */
+W_ROW(ONCE_FIND, "SELECT 1 FROM once WHERE key = ?1")
+W_ROW(ONCE_ADD, "INSERT INTO once (key, expires_at) VALUES (?1, ?2)")
+W_ROW(SECRET_ANY, "SELECT 1 FROM secret LIMIT 1")
+W_ROW(SECRET_ADD, "INSERT INTO secret (bytes, created_at) VALUES (?1, ?2)")
+W_ROW(SECRETS_CUT, "DELETE FROM secret WHERE number NOT IN (SELECT number FROM secret ORDER BY number DESC LIMIT ?1)")
+
 /* ---- workers ---- */
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = ?1 AND expires_at > ?2")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = ?1")
@@ -233,6 +240,8 @@ W_ROW(DELIVERY_DELETE, "DELETE FROM delivery WHERE number = ?1")
 W_ROW(ATTEMPTS_DELETE, "DELETE FROM attempt WHERE delivery = ?1")
 W_ROW(WEBHOOKS_PURGE, "DELETE FROM webhook WHERE deleted_at IS NOT NULL AND NOT EXISTS"
 		      " (SELECT 1 FROM delivery AS d WHERE d.webhook = webhook.number)")
+
+W_ROW(PURGE_ONCE, "DELETE FROM once WHERE key IN (SELECT key FROM once WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)")
 
 /* ---- point reads ---- */
 R_ROW(PIN, "SELECT value FROM meta WHERE key = 'probe'")
@@ -288,6 +297,7 @@ R_ROW(WEBHOOKS_DUE,
       "SELECT " WEBHOOK_COLUMNS ", (SELECT min(d.due_at) FROM delivery AS d WHERE d.webhook = w.number AND d.state = 0)"
       " FROM webhook AS w INDEXED BY webhook_due WHERE w.number > ?1 AND w.waiting > 0 AND w.deleted_at IS NULL AND w.disabled_at IS NULL"
       " ORDER BY w.number LIMIT ?2")
+R_ROW(SECRETS, "SELECT number, bytes, created_at FROM secret ORDER BY number DESC LIMIT ?1")
 R_ROW(WEBHOOK_SUMS,
       "SELECT count(*), coalesce(sum(w.disabled_at IS NOT NULL), 0), coalesce(sum(iif(w.disabled_at IS NULL, w.waiting, 0)), 0),"
       " min(iif(w.disabled_at IS NULL, (SELECT min(d.due_at) FROM delivery AS d WHERE d.webhook = w.number AND d.state = 0), NULL))"

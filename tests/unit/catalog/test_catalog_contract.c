@@ -4,16 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TESTS_MAX 240
+#define TESTS_MAX 320
 
 static const struct {
 	const char *name;
 	CMFixtureFunction begin;
 } BACKENDS[] = {{"memory", world_memory}, {"sqlite", world_sqlite}};
 
-static const struct named_test *const PARTS[] = {
-	contract_files, contract_queue,     contract_jobs,     contract_lists,      contract_outputs, contract_chains, contract_stored,
-	contract_ends,  contract_recurring, contract_webhooks, contract_deliveries, contract_audit,   contract_turns,  contract_expiry};
+static const struct named_test *const PARTS[] = {contract_files,     contract_queue,    contract_jobs,       contract_lists,
+						 contract_outputs,   contract_chains,   contract_stored,     contract_ends,
+						 contract_recurring, contract_webhooks, contract_deliveries, contract_audit,
+						 contract_turns,     contract_expiry,   contract_once};
 
 static int run_backend(const char *name, CMFixtureFunction begin)
 {

@@ -198,6 +198,11 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	world_sql(w, "DROP INDEX result_expired");
 	world_sql(w, "ALTER TABLE result DROP COLUMN expires_at");
 	world_sql(w, "ALTER TABLE result DROP COLUMN expired_at");
+	world_sql(w, "DROP TABLE account");
+	world_sql(w, "DROP TABLE session");
+	world_sql(w, "DROP TABLE api_key");
+	world_sql(w, "DROP TABLE secret");
+	world_sql(w, "DROP TABLE once");
 	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
 	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
@@ -299,7 +304,18 @@ static const char *const STATEMENTS[] = {
 #undef R_ROW
 };
 
-/* No statement reads a table that can grow from end to end, or sorts it: only worker and webhook (w), doomed (d) and recurring, which stay small, are scanned. */
+/* Worker and webhook (w), doomed (d), recurring and secret stay small. */
+static bool scan_allowed(const char *step)
+{
+	static const char *const SMALL[] = {"SCAN w", "SCAN d", "SCAN recurring", "SCAN secret"};
+
+	for (size_t i = 0; i < ARRAY_LEN(SMALL); i++)
+		if (strcmp(step, SMALL[i]) == 0)
+			return true;
+	return false;
+}
+
+/* No statement reads a table that can grow from end to end, or sorts it. */
 static void every_statement_finds_its_rows_by_an_index(void **state)
 {
 	struct world *w = *state;
@@ -318,8 +334,7 @@ static void every_statement_finds_its_rows_by_an_index(void **state)
 			const char *step = (const char *)sqlite3_column_text(s, 3);
 
 			explained++;
-			if (strstr(step, "TEMP B-TREE") || (strstr(step, "SCAN ") && strcmp(step, "SCAN w") != 0 &&
-							    strcmp(step, "SCAN d") != 0 && strcmp(step, "SCAN recurring") != 0))
+			if (strstr(step, "TEMP B-TREE") || (strstr(step, "SCAN ") && !scan_allowed(step)))
 				fail_msg("%s: %s", STATEMENTS[i], step);
 		}
 		sqlite3_finalize(s);
