@@ -117,7 +117,7 @@ struct conn *conn_open(struct http_server *s, int fd, const struct sockaddr_stor
 	if (most && count_address(s, &c->address) >= most) {
 		pthread_mutex_unlock(&s->lock);
 		free(c);
-		send_raw_problem(fd, ERR_RATE_LIMITED);
+		send_raw_problem(fd, ERR_RATE_LIMITED, NULL);
 		linger_give(s, fd);
 		close(fd);
 		return NULL;

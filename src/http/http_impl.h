@@ -278,7 +278,7 @@ void reply_show_refusals(void); /* among the metrics, from 0 on */
 enum MHD_Result send_queue(struct http_request *r);
 /* Past MHD, straight to the socket: when MHD would take no answer any more. Best effort, never blocks. */
 void send_raw(struct http_request *r);
-/* A finished 408 or 429 for a connection without a request. Best effort. */
-void send_raw_problem(int fd, int code);
+/* A finished answer for which nothing is allocated. id: of the request, NULL when none could be read. Best effort. */
+void send_raw_problem(int fd, int code, const char *id);
 
 #endif

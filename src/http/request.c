@@ -56,7 +56,7 @@ enum MHD_Result request_refuse_unborn(struct MHD_Connection *mhd)
 
 	if (c) {
 		c->unclean = true;
-		send_raw_problem(c->fd, ERR_NO_MEMORY);
+		send_raw_problem(c->fd, ERR_NO_MEMORY, NULL);
 	}
 	return MHD_NO;
 }

@@ -104,7 +104,7 @@ enum MHD_Result send_queue(struct http_request *r)
 	if (m && add_headers(r, m))
 		rc = MHD_queue_response(r->mhd, (unsigned)r->reply.status, m);
 	else
-		send_raw_problem(r->conn->fd, ERR_NO_MEMORY); /* MHD has sent nothing of this request yet, and ends the connection now */
+		send_raw_problem(r->conn->fd, ERR_NO_MEMORY, r->id); /* MHD has sent nothing yet, and ends the connection now */
 	if (m)
 		MHD_destroy_response(m);
 	return rc;
@@ -156,10 +156,10 @@ void send_raw(struct http_request *r)
 	buf_release(&b);
 }
 
-void send_raw_problem(int fd, int code)
+void send_raw_problem(int fd, int code, const char *id)
 {
 	const struct err_info *info = err_info(code);
-	char body[256], all[768];
+	char body[256], all[1024];
 
 	http_count_refusal(code);
 	int n = snprintf(body, sizeof(body), "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}", info->name,
@@ -167,9 +167,10 @@ void send_raw_problem(int fd, int code)
 
 	n = snprintf(all, sizeof(all),
 		     "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
-		     "%sContent-Length: %d\r\n\r\n%s",
+		     "%s%s%s%sContent-Length: %d\r\n\r\n%s",
 		     info->http_status, reason(info->http_status),
-		     info->http_status == 503 || info->http_status == 429 ? "Retry-After: 1\r\n" : "", n, body);
+		     info->http_status == 503 || info->http_status == 429 ? "Retry-After: 1\r\n" : "", id ? "X-Request-Id: " : "",
+		     id ? id : "", id ? "\r\n" : "", n, body);
 	if (send(fd, all, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return; /* the client has gone */
 }

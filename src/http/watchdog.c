@@ -54,7 +54,7 @@ static void check_fresh(struct conn *c, int64_t age_ms)
 	if (age_ms < c->server->config.header_timeout_ms || is_unread(c))
 		return;
 	if (tcp_counters(c->fd, &acked, &received) && received)
-		send_raw_problem(c->fd, ERR_TIMEOUT);
+		send_raw_problem(c->fd, ERR_TIMEOUT, NULL);
 	close_slow(c);
 }
 
@@ -95,7 +95,7 @@ static void check_idle(struct conn *c, int64_t age_ms, int64_t now_ms)
 	if (c->window.serial == serial && received > c->window.bytes) {
 		if (is_unread(c))
 			return;
-		send_raw_problem(c->fd, ERR_TIMEOUT);
+		send_raw_problem(c->fd, ERR_TIMEOUT, NULL);
 		close_slow(c);
 	}
 	c->window.serial = serial;

@@ -3,7 +3,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness.fixtures import folder, make_server, module_folder, raise_own_limits, server # noqa: E402, F401
+from harness.fixtures import answers_as_documented, folder, make_server, module_folder, raise_own_limits, server # noqa: E402, F401
 
 
 def pytest_sessionstart(session):

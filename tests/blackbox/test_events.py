@@ -9,8 +9,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from harness import contract
 from harness.data import random_bytes
 from harness.server import eventually, is_sanitized
+from harness.wire import parse_head
 
 MANY = {"http.connections_per_address": "0"}
 RING = 4096 # events that are kept
@@ -44,9 +46,9 @@ class Reader:
 		self.place = None # the last id seen
 		self.ended = False # by the server, in order
 		self.cut = False
-		self._head()
+		self._head(method, query)
 
-	def _head(self):
+	def _head(self, method, query):
 		while b"\r\n\r\n" not in self.raw:
 			piece = self.socket.recv(65536)
 			assert piece, self.raw
@@ -56,6 +58,7 @@ class Reader:
 		self.status = int(lines[0].split()[1])
 		self.headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
 		self.chunked = self.headers.get("transfer-encoding") == "chunked"
+		contract.seen(method, "/v1/events" + query, *parse_head(head))
 		if self.status == 200:
 			self._unframe()
 

@@ -8,6 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from harness import contract
 from harness.server import eventually, is_sanitized
 
 BACKLOG = int(os.environ.get("FILEMILL_WEBHOOK_BACKLOG", "1000"))
@@ -56,6 +57,7 @@ def send(server, n, ends):
 		connection.request("POST", "/v1/files", b"the bytes of a small file", {"Content-Type": "application/octet-stream"})
 		answer = connection.getresponse()
 		body = answer.read()
+		contract.seen("POST", "/v1/files", answer.status, answer.headers, body)
 		assert answer.status == 201, body
 		ends.append(json.loads(body)["jobs"][0]["id"])
 	connection.close()

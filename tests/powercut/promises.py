@@ -8,7 +8,7 @@ from collections import Counter
 from uuid import UUID
 
 from disk import Mounted
-from harness import auditlog
+from harness import auditlog, contract
 from harness.data import sha256
 from harness.server import Server, StartFailed, eventually, run
 from life import EXPIRES, FINAL, GONE, LIVING, THERE
@@ -25,7 +25,9 @@ class Wire:
 	def get(self, path):
 		self.connection.request("GET", path)
 		r = self.connection.getresponse()
-		return r.status, r.read()
+		body = r.read()
+		contract.seen("GET", path, r.status, r.headers, body)
+		return r.status, body
 
 	def json(self, path):
 		status, body = self.get(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import contract
 from harness.server import Server
 
 
@@ -15,6 +16,13 @@ def raise_own_limits():
 	"""Some tests open more than a thousand connections themselves."""
 	soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 	resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
+
+
+@pytest.fixture(autouse=True)
+def answers_as_documented():
+	"""The first to be set up and the last to be torn down."""
+	yield
+	contract.demand()
 
 
 @pytest.fixture

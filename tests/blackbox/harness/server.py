@@ -12,6 +12,8 @@ from pathlib import Path
 
 import requests
 
+from harness import contract
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 SLOW = bool(os.environ.get("FILEMILL_SLOW")) # a build several times slower than usual is under test
 START_TIMEOUT_S = 60 if SLOW else 20
@@ -110,6 +112,7 @@ class Server:
 			self.process = None
 			raise StartFailed(code, line + self.log())
 		self.address, self.port = match.group(1).strip("[]"), int(match.group(2))
+		contract.watch(self.address, self.port)
 		self._session = None
 		return self
 
@@ -146,6 +149,7 @@ class Server:
 	def _ended(self):
 		self.process.stdout.close()
 		self.process = None
+		contract.forget(self.address, self.port)
 		if self._session:
 			self._session.close()
 			self._session = None
@@ -164,6 +168,7 @@ class Server:
 			self.wait()
 			raise AssertionError("SIGTERM did not end the server within %d s" % STOP_TIMEOUT_S) from None
 		self.check_log()
+		contract.demand()
 		assert code == self.expect_exit, f"exit {code} instead of {self.expect_exit}\n{self.log()[-4000:]}"
 
 	def kill(self):

@@ -5,6 +5,9 @@ import select
 import socket
 import time
 
+from harness import contract
+from harness.wire import parse_head
+
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)\r\n")
 ID = re.compile(rb'"id":"([0-9a-f-]{36})"')
@@ -90,6 +93,8 @@ class Swarm:
 		if len(rest) < length:
 			return
 		body, line.inbox = rest[:length], rest[length:]
+		method, target, _ = line.out.split(b" ", 2)
+		contract.seen(method.decode(), target.decode(), *parse_head(head), body)
 		if status in (201, 202):
 			self.acknowledged.append(Acknowledged(line.kind, ID.search(body)[1].decode(), int(NUMBER.search(body)[1]), len(line.body), hashlib.md5(line.body).hexdigest(), line.body))
 		else:

@@ -3,6 +3,8 @@ import socket
 import struct
 import time
 
+from harness import contract
+
 
 class Reply:
 	"""One answer. status is None when the connection ended without one."""
@@ -42,6 +44,18 @@ class Headers(dict):
 		return super().__contains__(key.lower())
 
 
+def parse_head(head):
+	"""Status and headers."""
+	lines = head.decode("latin-1").split("\r\n")
+	version, status = lines[0].split(" ")[:2]
+	assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
+	headers = Headers()
+	for line in lines[1:]:
+		name, _, value = line.partition(":")
+		headers[name] = value.strip()
+	return int(status), headers
+
+
 class Wire:
 	"""One connection."""
 
@@ -54,9 +68,11 @@ class Wire:
 		self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 		self.buffer = b""
 		self.ended = False # the peer closed or reset
+		self.asked = contract.Asked()
 
 	def send(self, data):
 		"""Sends all; a peer that has closed already is no error, for its answer may be waiting."""
+		self.asked.sent(data)
 		try:
 			self.socket.sendall(data)
 			return True
@@ -111,17 +127,16 @@ class Wire:
 			if not self._fill():
 				return None
 		head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
-		lines = head.decode("latin-1").split("\r\n")
-		version, status = lines[0].split(" ")[:2]
-		assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
-		headers = Headers()
-		for line in lines[1:]:
-			name, _, value = line.partition(":")
-			headers[name] = value.strip()
-		return int(status), headers
+		return parse_head(head)
 
 	def read(self, method="GET", interim=False):
-		"""The next answer; interim ones (1xx) are skipped unless asked for."""
+		"""The next answer, held against the OpenAPI document; interim ones (1xx) are skipped unless asked for."""
+		reply = self._read(method, interim)
+		if reply.status_code is not None and reply.status_code >= 200:
+			contract.seen(*self.asked.next(), reply.status_code, reply.headers, reply.body if reply.complete else None, by_hand=True)
+		return reply
+
+	def _read(self, method, interim):
 		while True:
 			head = self.read_head()
 			if head is None:
