@@ -79,6 +79,8 @@ ERR_ROW(EMAIL_TAKEN, 167, "email_taken", 409, false, "There is an account with t
 ERR_ROW(LINK_INVALID, 169, "link_invalid", 403, false, "The link does not allow this")
 ERR_ROW(LINK_EXPIRED, 170, "link_expired", 410, false, "The time of the link is over")
 ERR_ROW(USED, 171, "used", 410, false, "This may happen once only, and it has happened")
+ERR_ROW(BAD_SIGNATURE, 163, "bad_signature", 401, false, "The signature does not hold")
+ERR_ROW(REPLAYED, 164, "replayed", 401, false, "The signature was used before")
 
 /* Inside the engine; a client sees them only as the error of a job */
 ERR_ROW(STALE, 110, "stale_attempt", 409, false, "Another attempt holds the job now")

@@ -182,6 +182,15 @@ static int read_bare_item(struct sf_reader *s, bool skipping, struct sf_item *re
 	return bad(e, "expected a token, a string, an integer or a boolean");
 }
 
+/* RFC 8941 §4.2.3.3 */
+static int read_key(struct str *s, struct str *ret, struct err *e)
+{
+	if (!is_lower(front(s)) && front(s) != '*')
+		return bad(e, "a name begins with a lower-case letter or *");
+	*ret = take_while(s, is_key_char);
+	return 0;
+}
+
 /* RFC 8941 §4.2.3.2; when skipping, strings are checked but kept nowhere. */
 static int read_param(struct sf_reader *s, bool skipping, struct str *ret_key, struct sf_item *ret, struct err *e)
 {
@@ -193,9 +202,9 @@ static int read_param(struct sf_reader *s, bool skipping, struct str *ret_key, s
 		return 0;
 	advance(&s->rest, 1);
 	skip(&s->rest, " ");
-	if (!is_lower(front(&s->rest)) && front(&s->rest) != '*')
-		return bad(e, "a parameter's name begins with a lower-case letter or *");
-	key = take_while(&s->rest, is_key_char);
+	r = read_key(&s->rest, &key, e);
+	if (r < 0)
+		return r;
 	if (front(&s->rest) == '=') {
 		advance(&s->rest, 1);
 		r = read_bare_item(s, skipping, &item, e);
@@ -212,8 +221,8 @@ int sf_next_param(struct sf_reader *s, struct str *ret_key, struct sf_item *ret,
 	return read_param(s, false, ret_key, ret, e);
 }
 
-/* From behind a member to the start of the next one: 1, 0 at the end, or an error. */
-static int to_next_member(struct sf_reader *s, struct err *e)
+/* Checks those that were not asked for. */
+static int skip_params(struct sf_reader *s, struct err *e)
 {
 	struct sf_item ignored;
 	struct str key;
@@ -221,6 +230,14 @@ static int to_next_member(struct sf_reader *s, struct err *e)
 
 	while ((r = read_param(s, true, &key, &ignored, e)) > 0)
 		;
+	return r;
+}
+
+/* From behind a member to the start of the next one: 1, 0 at the end, or an error. */
+static int to_next_member(struct sf_reader *s, struct err *e)
+{
+	int r = skip_params(s, e);
+
 	if (r < 0)
 		return r;
 	skip(&s->rest, " \t");
@@ -233,14 +250,13 @@ static int to_next_member(struct sf_reader *s, struct err *e)
 	return s->rest.len > 0 ? 1 : bad(e, "a list ends with a comma");
 }
 
-int sf_next_item(struct sf_reader *s, struct sf_item *ret, struct err *e)
+/* At the start of a member: 1, 0 at the end, or an error. */
+static int begin_member(struct sf_reader *s, struct err *e)
 {
-	int r;
+	int r = 1;
 
 	if (s->started) {
 		r = to_next_member(s, e);
-		if (r <= 0)
-			return r;
 	} else {
 		skip(&s->rest, " ");
 		s->started = true;
@@ -248,6 +264,75 @@ int sf_next_item(struct sf_reader *s, struct sf_item *ret, struct err *e)
 			return 0;
 	}
 	s->scratch_used = 0;
+	return r;
+}
+
+int sf_next_item(struct sf_reader *s, struct sf_item *ret, struct err *e)
+{
+	int r = begin_member(s, e);
+
+	if (r <= 0)
+		return r;
 	r = read_bare_item(s, false, ret, e);
 	return r < 0 ? r : 1;
+}
+
+int sf_next_key(struct sf_reader *s, struct str *ret_key, struct err *e)
+{
+	int r = begin_member(s, e);
+
+	if (r <= 0)
+		return r;
+	r = read_key(&s->rest, ret_key, e);
+	return r < 0 ? r : 1;
+}
+
+int sf_open_inner(struct sf_reader *s, struct err *e)
+{
+	if (!str_starts(s->rest, STR("=(")))
+		return bad(e, "expected a list in parentheses");
+	advance(&s->rest, 2);
+	s->inner_begun = false;
+	return 0;
+}
+
+int sf_next_inner(struct sf_reader *s, struct sf_item *ret, struct err *e)
+{
+	size_t before;
+	int r;
+
+	if (s->inner_begun && (r = skip_params(s, e)) < 0)
+		return r;
+	before = s->rest.len;
+	skip(&s->rest, " ");
+	if (front(&s->rest) == ')') {
+		advance(&s->rest, 1);
+		return 0;
+	}
+	if (s->inner_begun && s->rest.len == before)
+		return bad(e, "expected a space or the end of a list in parentheses");
+	s->inner_begun = true;
+	r = read_bare_item(s, false, ret, e);
+	return r < 0 ? r : 1;
+}
+
+int sf_bytes(struct sf_reader *s, void *dst, size_t size, size_t *ret_n, struct err *e)
+{
+	struct str text;
+	const char *end;
+	long n;
+
+	if (!str_starts(s->rest, STR("=:")))
+		return bad(e, "expected base64 between colons");
+	advance(&s->rest, 2);
+	end = s->rest.len > 0 ? memchr(s->rest.p, ':', s->rest.len) : NULL;
+	if (end == NULL)
+		return bad(e, "base64 without the colon behind it");
+	text = (struct str){s->rest.p, (size_t)(end - s->rest.p)};
+	n = base64_decode(dst, size, text);
+	if (n < 0)
+		return bad(e, "what stands between colons is no base64, or too long");
+	advance(&s->rest, text.len + 1);
+	*ret_n = (size_t)n;
+	return 0;
 }

@@ -171,6 +171,98 @@ static void a_nul_is_no_character_of_a_list(void **state)
 	buf_release(&out);
 }
 
+/* A dictionary whose members are an inner list with parameters (l) or a byte sequence (b), in a plain notation; "error" at the first mistake. */
+static void describe_dictionary(struct buf *out, struct str field, bool with_params)
+{
+	struct sf_reader s = sf_reader(field);
+	struct err e = ERR_INIT;
+	struct sf_item item;
+	struct str key;
+	uint8_t bytes[8];
+	size_t n = 0;
+	int r, inner = 0;
+
+	while ((r = sf_next_key(&s, &key, &e)) > 0) {
+		buf_addf(out, "%s%.*s=", out->len > 0 ? "|" : "", STR_FMT(key));
+		if (key.p[0] == 'b') {
+			if ((r = sf_bytes(&s, bytes, sizeof(bytes), &n, &e)) < 0)
+				break;
+			buf_add(out, bytes, n);
+			continue;
+		}
+		if ((r = sf_open_inner(&s, &e)) < 0)
+			break;
+		while ((inner = sf_next_inner(&s, &item, &e)) > 0) {
+			describe_item(out, &item);
+			while (with_params && (r = sf_next_param(&s, &key, &item, &e)) > 0)
+				buf_addf(out, ";%.*s", STR_FMT(key));
+		}
+		if (inner < 0 || r < 0)
+			break;
+		while (with_params && (r = sf_next_param(&s, &key, &item, &e)) > 0)
+			buf_addf(out, ";;%.*s", STR_FMT(key));
+		if (r < 0)
+			break;
+	}
+	if (r < 0 || inner < 0) {
+		assert_int_equal(e.code, ERR_BAD_HEADER);
+		assert_string_not_equal(e.detail, "");
+		buf_reset(out);
+		buf_add_cstr(out, "error");
+	}
+}
+
+static void check_dictionary(const char *field, bool with_params, const char *expected)
+{
+	struct buf out = BUF_INIT;
+
+	describe_dictionary(&out, str_of(field), with_params);
+	assert_true(str_eq(buf_str(&out), str_of(expected)));
+	buf_release(&out);
+}
+
+static void dictionaries_of_inner_lists_and_bytes_are_read(void **state)
+{
+	check_dictionary("", true, "");
+	check_dictionary("l=()", true, "l=");
+	check_dictionary("l=( \"a\"  b 1 )", true, "l=s<a>t<b>i<1>");
+	check_dictionary("l=(\"a\";x \"b\";y=1;z);p;q=\"v\" , b=:aGVsbG8=:", true, "l=s<a>;xs<b>;y;z;;p;;q|b=hello");
+	check_dictionary("l=(\"a\";x \"b\";y=1;z);p;q=\"v\" , b=:aGVsbG8=:;x", false, "l=s<a>s<b>|b=hello");
+	check_dictionary("b=::,b2=:QUJDREVGR0g=:", false, "b=|b2=ABCDEFGH");
+}
+
+static void what_is_no_such_dictionary_is_refused(void **state)
+{
+	static const char *const bad[] = {"l",
+					  "l=",
+					  "l=1",
+					  "l=(",
+					  "l=(\"a\"",
+					  "l=(\"a\"\"b\")",
+					  "l=(\"a\",)",
+					  "l=(;x)",
+					  "l=()x",
+					  "l=(),",
+					  "l=() l2=()",
+					  "L=()",
+					  "=()",
+					  "l=((a))",
+					  "b",
+					  "b=",
+					  "b=:",
+					  "b=:aGVsbG8:",
+					  "b=aGVsbG8=",
+					  "b=:aGVs bG8=:",
+					  "b=:AAAAAAAAAAAA:",
+					  "l =()",
+					  "l= ()"};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		check_dictionary(bad[i], true, "error");
+		check_dictionary(bad[i], false, "error");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +276,8 @@ int main(void)
 		cmocka_unit_test(a_string_without_escapes_may_be_longer),
 		cmocka_unit_test(what_is_malformed_or_not_supported_is_refused),
 		cmocka_unit_test(a_nul_is_no_character_of_a_list),
+		cmocka_unit_test(dictionaries_of_inner_lists_and_bytes_are_read),
+		cmocka_unit_test(what_is_no_such_dictionary_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
