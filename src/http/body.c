@@ -104,6 +104,8 @@ enum MHD_Result body_take(struct http_request *r, const char *data, size_t *n)
 	}
 	if (park_has_reply(r))
 		return drop(r, size) ? MHD_YES : MHD_NO;
+	if (r->watch)
+		r->watch->data(r->watch_arg, data, size);
 	if (!hand_over(r, data, size) && !park_has_reply(r))
 		park_until_continue(r);
 	else if (park_has_reply(r))

@@ -1,6 +1,6 @@
 /* The HTTP server as the rest of the program sees it. libmicrohttpd stays behind this header.
  *
- * Life of a request: gate (head is well-formed and unambiguous) → route → start() → body() any number of times → end() → reply → release().
+ * Life of a request: gate (head is well-formed and unambiguous) → route → admit → start() → body() any number of times → end() → reply → release().
  *  - start, body and end run on an HTTP thread and must not block.
  *  - A reply may be given in any of them, or later from any one thread: when end() returns without one the connection is suspended until http_reply…().
  *  - body() may return HTTP_WAIT: all data was taken, but no more must come until http_continue(), from any thread.
@@ -34,6 +34,15 @@ enum http_body {
 };
 
 enum http_flow { HTTP_MORE, HTTP_WAIT };
+
+#define HTTP_ADMIT_LATER 1 /* see http_config.admit */
+
+/* Looks at the body beside the handler, whatever kind of body that takes. Set by admit(), or before http_continue(). Runs where the handler does. */
+struct http_watch {
+	void (*data)(void *arg, const void *p, size_t n); /* before the handler's body() gets the same bytes */
+	int (*end)(void *arg, struct err *e); /* before the handler's end(), which does not run when this refuses */
+	void (*release)(void *arg); /* once, like the handler's */
+};
 
 struct http_handler {
 	enum http_body body_kind;
@@ -82,7 +91,9 @@ struct http_config {
 	uint64_t body_min_rate; /* bytes/s after the grace */
 	const struct http_route *const *tables; /* NULL-terminated list of tables, each ending with a pattern of NULL */
 	void *app; /* http_app() gives it back */
-	/* Who asks, and may he? After the route is known and before start(), on an HTTP thread; must not block. Else the request is refused with the error. NULL = everybody may. */
+	/* Who asks, and may he? After the route is known and before start(), on an HTTP thread; must not block. Else the request is refused with the error. HTTP_ADMIT_LATER: nothing
+	 * of the body is read or asked for until any one thread either calls http_continue(), and start() follows, or refuses by giving the reply; the handler then never
+	 * sees the request. NULL = everybody may. */
 	int (*admit)(struct http_request *r, struct err *e);
 	void (*access_log)(struct http_request *r, int status, int64_t us); /* NULL = none; HTTP thread */
 };
@@ -104,10 +115,12 @@ void *http_app(const struct http_request *r);
 struct arena *http_arena(struct http_request *r); /* lives as long as the request; one thread at a time */
 enum http_method http_method(const struct http_request *r);
 struct str http_path(const struct http_request *r); /* decoded */
+struct str http_target(const struct http_request *r); /* path and query with their escapes as they came, whatever form the target had */
 struct str http_param(const struct http_request *r, const char *name); /* {part} of the pattern; p NULL when there is none */
 struct str http_query(const struct http_request *r, const char *name); /* decoded; p NULL when absent */
 /* Trimmed value; p NULL when absent. A header that came twice is joined by ", " (those that must be single were refused by the gate). */
 struct str http_header(struct http_request *r, const char *name);
+struct str http_header_name(const struct http_request *r, unsigned i); /* of the i-th field line, as it came; p NULL behind the last */
 bool http_content_length(const struct http_request *r, uint64_t *ret); /* false: chunked */
 struct str http_body(const struct http_request *r); /* BUFFER, in end() and later */
 struct str http_request_id(const struct http_request *r);
@@ -117,7 +130,8 @@ void http_set_caller(struct http_request *r, void *caller); /* admit()'s own, in
 void *http_caller(const struct http_request *r);
 void http_set_data(struct http_request *r, void *data); /* the handler's own */
 void *http_data(const struct http_request *r);
-void http_continue(struct http_request *r); /* after HTTP_WAIT; any thread, exactly once each */
+void http_watch_body(struct http_request *r, const struct http_watch *watch, void *arg);
+void http_continue(struct http_request *r); /* after HTTP_WAIT or HTTP_ADMIT_LATER; any thread, exactly once each */
 
 /* ---- answering: exactly one http_reply… a request ---- */
 /* Before the reply; name and value are copied. A value with control characters is dropped and logged: our own mistake. */

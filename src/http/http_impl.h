@@ -5,8 +5,8 @@
  * and lingers on those whose client may still be sending. Any other thread may call http_reply…() and http_continue() on a parked request: what
  * they share with the worker is the one word `http_request.park` (see park.c).
  *
- * A request:   NEW ──gate, route, start()──► BODY ──► ENDED ──► SENT
- *               └──── refused at the head ──────────────────────►┘
+ * A request:   NEW ──gate, route, admit()──► ADMIT ──start()──► BODY ──► ENDED ──► SENT
+ *               └──── refused at the head ────┴────────────────────────────────────►┘
  */
 #ifndef FILEMILL_HTTP_HTTP_IMPL_H
 #define FILEMILL_HTTP_HTTP_IMPL_H
@@ -146,7 +146,7 @@ struct reply {
 	http_stream_fn *read; /* STREAM */
 };
 
-enum request_stage { STAGE_NEW, STAGE_BODY, STAGE_ENDED, STAGE_SENT };
+enum request_stage { STAGE_NEW, STAGE_ADMIT, STAGE_BODY, STAGE_ENDED, STAGE_SENT };
 
 struct http_request {
 	struct http_server *server;
@@ -155,6 +155,8 @@ struct http_request {
 	struct arena arena;
 	void *data; /* the handler's */
 	void *caller; /* admit()'s */
+	const struct http_watch *watch; /* NULL = none */
+	void *watch_arg;
 
 	/* The worker's. */
 	enum request_stage stage;
@@ -170,6 +172,7 @@ struct http_request {
 
 	/* The head. */
 	struct str raw_target;
+	struct str target; /* path and query of it */
 	struct str method_name;
 	int method; /* enum http_method, or -1 for one that no route has */
 	struct str path;
@@ -227,8 +230,10 @@ struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, c
 void request_free(struct http_request *r);
 /* The answer where there was no memory for a request. */
 enum MHD_Result request_refuse_unborn(struct MHD_Connection *mhd);
-/* Gate, route, start(). */
+/* Gate, route, admit(); start() unless that takes its time. */
 enum MHD_Result request_head(struct http_request *r, const char *method, const char *version);
+/* Woken after admit() took its time. */
+enum MHD_Result request_admitted(struct http_request *r);
 /* After the body, and again after each wake-up until there is an answer. */
 enum MHD_Result request_end(struct http_request *r);
 /* The answer goes to MHD as soon as MHD can take one. */
@@ -269,7 +274,7 @@ void park_replied(struct http_request *r); /* the reply is filled; wakes. r may 
 bool park_has_reply(const struct http_request *r);
 bool park_is_parked(const struct http_request *r);
 void park_until_reply(struct http_request *r);
-void park_until_continue(struct http_request *r);
+bool park_until_continue(struct http_request *r); /* false: not parked, it is there already */
 bool park_until_more(struct http_request *r); /* of a stream. False: not parked, there is something already */
 
 /* ---- reply.c, send.c ---- */

@@ -43,13 +43,14 @@ bool park_is_parked(const struct http_request *r)
 	return atomic_load(&r->park) & PARKED;
 }
 
-static void park(struct http_request *r, unsigned how, unsigned wakes)
+/* True: suspended, the callback comes again. */
+static bool park(struct http_request *r, unsigned how, unsigned wakes)
 {
 	unsigned old = atomic_load(&r->park), new;
 
 	if (old & wakes) {
 		atomic_fetch_and(&r->park, ~PARK_GO);
-		return;
+		return false;
 	}
 	conn_phase(r->conn, CONN_WAITING);
 	MHD_suspend_connection(r->mhd);
@@ -57,9 +58,10 @@ static void park(struct http_request *r, unsigned how, unsigned wakes)
 		new = old &wakes ? old & ~PARK_GO : old | how;
 	} while (!atomic_compare_exchange_weak(&r->park, &old, new));
 	if (!(old & wakes))
-		return;
+		return true;
 	conn_phase(r->conn, CONN_BODY);
 	MHD_resume_connection(r->mhd);
+	return true;
 }
 
 void park_until_reply(struct http_request *r)
@@ -67,9 +69,9 @@ void park_until_reply(struct http_request *r)
 	park(r, PARK_REPLY, PARK_REPLIED);
 }
 
-void park_until_continue(struct http_request *r)
+bool park_until_continue(struct http_request *r)
 {
-	park(r, PARK_CONTINUE, PARK_REPLIED | PARK_GO);
+	return park(r, PARK_CONTINUE, PARK_REPLIED | PARK_GO);
 }
 
 void http_continue(struct http_request *r)

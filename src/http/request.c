@@ -127,10 +127,43 @@ static enum MHD_Result head_done(struct http_request *r)
 	return MHD_YES;
 }
 
+/* The caller may: the handler begins. */
+static enum MHD_Result begin(struct http_request *r)
+{
+	const struct http_handler *handler = r->match.route->handler;
+
+	r->handed = true;
+	if (handler->start)
+		handler->start(r);
+	return head_done(r);
+}
+
+enum MHD_Result request_admitted(struct http_request *r)
+{
+	if (park_is_parked(r))
+		return MHD_YES;
+	return park_has_reply(r) ? head_done(r) : begin(r);
+}
+
+/* While the connection is suspended here MHD reads nothing and says no `100 Continue`; once it is resumed its first callback comes a second time. */
+static enum MHD_Result admit(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+	int rc = r->server->config.admit != NULL ? r->server->config.admit(r, &e) : 0;
+
+	if (rc == HTTP_ADMIT_LATER) {
+		r->stage = STAGE_ADMIT;
+		return park_until_continue(r) ? MHD_YES : request_admitted(r);
+	}
+	if (rc == 0)
+		return begin(r);
+	http_reply_problem(r, &e);
+	return head_done(r);
+}
+
 enum MHD_Result request_head(struct http_request *r, const char *method, const char *version)
 {
 	struct err e = ERR_INIT;
-	const struct http_handler *handler;
 	bool refused = gate_check(r, method, version, &e) != 0;
 
 	r->started_us = http_now_us();
@@ -148,15 +181,7 @@ enum MHD_Result request_head(struct http_request *r, const char *method, const c
 	}
 	if (!r->match.route)
 		return head_done(r);
-	if (r->server->config.admit != NULL && r->server->config.admit(r, &e) != 0) {
-		http_reply_problem(r, &e);
-		return head_done(r);
-	}
-	r->handed = true;
-	handler = r->match.route->handler;
-	if (handler->start)
-		handler->start(r);
-	return head_done(r);
+	return admit(r);
 }
 
 enum MHD_Result request_end(struct http_request *r)
@@ -169,6 +194,8 @@ enum MHD_Result request_end(struct http_request *r)
 		conn_phase(r->conn, CONN_WAITING);
 		if (!park_has_reply(r) && r->chunked && framing_check_trailer(r, &e)) {
 			r->close_after = true;
+			http_reply_problem(r, &e);
+		} else if (!park_has_reply(r) && r->watch && r->watch->end(r->watch_arg, &e)) {
 			http_reply_problem(r, &e);
 		} else if (!park_has_reply(r)) {
 			r->match.route->handler->end(r);
@@ -250,6 +277,8 @@ void request_completed(struct http_request *r, enum MHD_RequestTerminationCode c
 		s->config.access_log(r, r->stage == STAGE_SENT ? r->reply.status : 499, http_now_us() - r->started_us);
 	if (r->handed && r->match.route->handler->release)
 		r->match.route->handler->release(r);
+	if (r->watch)
+		r->watch->release(r->watch_arg);
 	if (r->stage == STAGE_SENT && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		conn_phase(r->conn, CONN_IDLE);
 	request_free(r);
@@ -275,6 +304,11 @@ enum http_method http_method(const struct http_request *r)
 struct str http_path(const struct http_request *r)
 {
 	return r->path;
+}
+
+struct str http_target(const struct http_request *r)
+{
+	return r->target;
 }
 
 struct str http_param(const struct http_request *r, const char *name)
@@ -325,6 +359,11 @@ struct str http_header(struct http_request *r, const char *name)
 	return all.p ? all : first;
 }
 
+struct str http_header_name(const struct http_request *r, unsigned i)
+{
+	return i < r->n_headers ? r->headers[i].name : (struct str){};
+}
+
 bool http_content_length(const struct http_request *r, uint64_t *ret)
 {
 	if (r->chunked)
@@ -361,6 +400,12 @@ void http_set_caller(struct http_request *r, void *caller)
 void *http_caller(const struct http_request *r)
 {
 	return r->caller;
+}
+
+void http_watch_body(struct http_request *r, const struct http_watch *watch, void *arg)
+{
+	r->watch = watch;
+	r->watch_arg = arg;
 }
 
 void http_set_data(struct http_request *r, void *data)

@@ -51,6 +51,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 		return request_refuse_unborn(mhd); /* memory ran out in on_target() */
 	if (r->stage == STAGE_NEW)
 		return request_head(r, method, version);
+	if (r->stage == STAGE_ADMIT)
+		return request_admitted(r);
 	if (*n)
 		return body_take(r, data, n);
 	return request_end(r);

@@ -151,6 +151,7 @@ int target_read(struct http_request *r, struct err *e)
 	rc = strip_authority(r, &target, e);
 	if (rc)
 		return rc;
+	r->target = target;
 	target = str_split(target, '?', &query);
 	rc = decode_path(r, target, e);
 	return rc ? rc : parse_query(r, query, e);

@@ -41,7 +41,7 @@ static void *other_thread(void *arg)
 	return NULL;
 }
 
-static void give(struct http_request *r, void (*todo)(struct http_request *))
+void world_give(struct http_request *r, void (*todo)(struct http_request *))
 {
 	struct world *w = http_app(r);
 
@@ -92,7 +92,7 @@ static void reply_hello(struct http_request *r)
 
 static void reply_later(struct http_request *r)
 {
-	give(r, reply_hello);
+	world_give(r, reply_hello);
 }
 
 static void reply_param(struct http_request *r)
@@ -234,7 +234,7 @@ static enum http_flow body_count(struct http_request *r, const void *p, size_t n
 static enum http_flow body_wait(struct http_request *r, const void *p, size_t n)
 {
 	body_count(r, p, n);
-	give(r, http_continue);
+	world_give(r, http_continue);
 	return HTTP_WAIT;
 }
 
@@ -253,13 +253,13 @@ static enum http_flow body_answer(struct http_request *r, const void *p, size_t 
 
 static enum http_flow body_answer_later(struct http_request *r, const void *p, size_t n)
 {
-	give(r, reply_too_large);
+	world_give(r, reply_too_large);
 	return HTTP_WAIT;
 }
 
 static void end_echo_later(struct http_request *r)
 {
-	give(r, reply_echo);
+	world_give(r, reply_echo);
 }
 
 static const struct http_handler hello = {.start = seen, .end = reply_hello, .release = released};
