@@ -224,7 +224,7 @@ int signature_parse(struct signature *ret, struct str input, struct str field, s
 bool signature_covers(const struct signature *s, struct str component)
 {
 	for (unsigned i = 0; i < s->n_components; i++)
-		if (str_eq(s->components[i], component))
+		if (str_eq_nocase(s->components[i], component))
 			return true;
 	return false;
 }

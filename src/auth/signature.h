@@ -20,6 +20,7 @@
 #define SIGNATURE_NONCE_MAX 64
 #define SIGNATURE_WINDOW_S 300 /* `created` may differ from our clock by so much, either way */
 #define SIGNATURE_BYTES 32
+#define SIGNATURE_ONCE 32 /* bytes */
 
 struct signature {
 	struct str components[SIGNATURE_COMPONENTS_MAX]; /* in the order of the list; no two are the same */
@@ -33,7 +34,7 @@ struct signature {
 /* Both fields as they came, several lines joined by a comma (p NULL = absent). What cannot be a signature for this server whatever the key is ERR_BAD_HEADER with the field: syntax,
  * more than one signature, a component twice or with parameters, an unknown derived component or parameter, another algorithm. Texts lie in the arena. ERR_NO_MEMORY */
 [[nodiscard]] int signature_parse(struct signature *ret, struct str input, struct str field, struct arena *a, struct err *e);
-bool signature_covers(const struct signature *s, struct str component);
+bool signature_covers(const struct signature *s, struct str component); /* names of fields in any case */
 
 /* What a signature must have here beyond being one. ERR_BAD_HEADER: `created`, `keyid` or `nonce` is missing, the nonce's length. ERR_BAD_SIGNATURE: it does not cover @method and
  * @target-uri, and content-digest where there is a body; `created` is further than SIGNATURE_WINDOW_S from now; `expires` is past. */
@@ -55,5 +56,8 @@ struct signed_message {
 
 /* HMAC-SHA256 (§3.3.3) of the base under this key, compared in constant time. */
 bool signature_is_by(const struct signature *s, struct str base, const void *key, size_t n);
+
+/* The mark of its use: SHA-256 of "nonce", NUL, the key's id, NUL, the nonce. It must have both. */
+void signature_once(uint8_t ret[SIGNATURE_ONCE], const struct signature *s);
 
 #endif

@@ -5,7 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
-static_assert(SIGNATURE_BYTES == crypto_auth_hmacsha256_BYTES);
+static_assert(SIGNATURE_BYTES == crypto_auth_hmacsha256_BYTES && SIGNATURE_ONCE == crypto_hash_sha256_BYTES);
 
 static struct str path_of(struct str target)
 {
@@ -94,4 +94,17 @@ bool signature_is_by(const struct signature *s, struct str base, const void *key
 	crypto_auth_hmacsha256_final(&state, mac);
 	explicit_bzero(&state, sizeof(state));
 	return sodium_memcmp(mac, s->mac, sizeof(mac)) == 0;
+}
+
+void signature_once(uint8_t ret[SIGNATURE_ONCE], const struct signature *s)
+{
+	static const char word[] = "nonce"; /* and its NUL; neither text has one */
+	crypto_hash_sha256_state state;
+
+	crypto_hash_sha256_init(&state);
+	crypto_hash_sha256_update(&state, (const unsigned char *)word, sizeof(word));
+	crypto_hash_sha256_update(&state, (const unsigned char *)s->keyid.p, s->keyid.len);
+	crypto_hash_sha256_update(&state, (const unsigned char *)"", 1);
+	crypto_hash_sha256_update(&state, (const unsigned char *)s->nonce.p, s->nonce.len);
+	crypto_hash_sha256_final(&state, ret);
 }

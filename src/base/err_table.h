@@ -73,14 +73,14 @@ ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their
 /* Who asks */
 ERR_ROW(UNAUTHENTICATED, 160, "unauthenticated", 401, false, "Credentials are needed")
 ERR_ROW(FORBIDDEN, 161, "forbidden", 403, false, "The caller may not do this")
+ERR_ROW(BAD_SIGNATURE, 163, "bad_signature", 401, false, "The signature does not hold")
+ERR_ROW(REPLAYED, 164, "replayed", 401, false, "The signature was used before")
 ERR_ROW(USER_NOT_FOUND, 165, "user_not_found", 404, false, "There is no such user")
 ERR_ROW(KEY_NOT_FOUND, 166, "key_not_found", 404, false, "There is no such key")
 ERR_ROW(EMAIL_TAKEN, 167, "email_taken", 409, false, "There is an account with this email already")
 ERR_ROW(LINK_INVALID, 169, "link_invalid", 403, false, "The link does not allow this")
 ERR_ROW(LINK_EXPIRED, 170, "link_expired", 410, false, "The time of the link is over")
 ERR_ROW(USED, 171, "used", 410, false, "This may happen once only, and it has happened")
-ERR_ROW(BAD_SIGNATURE, 163, "bad_signature", 401, false, "The signature does not hold")
-ERR_ROW(REPLAYED, 164, "replayed", 401, false, "The signature was used before")
 
 /* Inside the engine; a client sees them only as the error of a job */
 ERR_ROW(STALE, 110, "stale_attempt", 409, false, "Another attempt holds the job now")

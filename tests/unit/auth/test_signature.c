@@ -315,6 +315,19 @@ static void a_signature_counts_around_its_time_only(void **state)
 	assert_int_equal(judge(COVERED, PARAMETERS ";expires=1618884483", false, NOW + 10), ERR_BAD_SIGNATURE);
 }
 
+static void the_mark_of_use_is_of_the_key_and_the_nonce(void **state)
+{
+	const struct signature a = {.keyid = STR("key"), .nonce = STR("a nonce")}, b = {.keyid = STR("keya"), .nonce = STR(" nonce")};
+	uint8_t expected[SIGNATURE_ONCE], one[SIGNATURE_ONCE], other[SIGNATURE_ONCE];
+
+	/* printf 'nonce\0key\0a nonce' | sha256sum */
+	assert_true(hex_decode(expected, sizeof(expected), STR("4a11a6e1bf1ea633e565e0ec475337be9d48d259a6d77fd922ea8b189a3c02af")));
+	signature_once(one, &a);
+	signature_once(other, &b);
+	assert_memory_equal(one, expected, sizeof(one));
+	assert_memory_not_equal(one, other, sizeof(one));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +341,7 @@ int main(void)
 		cmocka_unit_test(a_signature_covers_the_method_the_target_and_the_body),
 		cmocka_unit_test(a_signature_has_a_time_a_key_and_a_nonce_of_some_length),
 		cmocka_unit_test(a_signature_counts_around_its_time_only),
+		cmocka_unit_test(the_mark_of_use_is_of_the_key_and_the_nonce),
 	};
 
 	return cmocka_run_group_tests_name("signature", tests, NULL, NULL);
