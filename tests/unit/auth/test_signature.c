@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 
 #include <setjmp.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -328,6 +329,95 @@ static void the_mark_of_use_is_of_the_key_and_the_nonce(void **state)
 	assert_memory_not_equal(one, other, sizeof(one));
 }
 
+/* ---- every bit ---- */
+
+#define MESSAGES 200
+#define PARTS 8
+
+/* All that comes over the wire and counts, in one piece each, so that any bit of it can be changed. */
+enum part { PART_INPUT, PART_MAC, PART_METHOD, PART_AUTHORITY, PART_TARGET, PART_DIGEST, PART_TYPE, PART_KEY };
+
+struct wire {
+	char text[PARTS][320];
+};
+
+static struct str wire_field(const void *arg, struct str name)
+{
+	const struct wire *w = arg;
+
+	if (str_eq(name, STR("content-digest")))
+		return str_of(w->text[PART_DIGEST]);
+	return str_eq(name, STR("content-type")) ? str_of(w->text[PART_TYPE]) : (struct str){};
+}
+
+static bool holds(const struct wire *w, struct arena *a, struct buf *base)
+{
+	const struct signed_message m = {.method = str_of(w->text[PART_METHOD]),
+					 .scheme = STR("http"),
+					 .authority = str_of(w->text[PART_AUTHORITY]),
+					 .target = str_of(w->text[PART_TARGET]),
+					 .field = wire_field,
+					 .arg = w};
+	struct err e = ERR_INIT;
+	struct signature s;
+
+	buf_reset(base);
+	return signature_parse(&s, str_of(w->text[PART_INPUT]), str_of(w->text[PART_MAC]), a, &e) == 0 &&
+	       signature_check(&s, true, NOW, &e) == 0 && signature_base(base, &s, &m, &e) == 0 &&
+	       signature_is_by(&s, buf_str(base), w->text[PART_KEY], 32);
+}
+
+static void sign(struct wire *w, struct arena *a, struct buf *base)
+{
+	crypto_auth_hmacsha256_state state;
+	uint8_t mac[32];
+	char text[64];
+
+	strcpy(w->text[PART_MAC], "sig=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:");
+	assert_false(holds(w, a, base)); /* which leaves what is to be signed in `base` */
+	crypto_auth_hmacsha256_init(&state, (const unsigned char *)w->text[PART_KEY], 32);
+	crypto_auth_hmacsha256_update(&state, (const unsigned char *)base->p, base->len);
+	crypto_auth_hmacsha256_final(&state, mac);
+	base64_encode(text, mac, sizeof(mac));
+	snprintf(w->text[PART_MAC], sizeof(w->text[PART_MAC]), "sig=:%s:", text);
+}
+
+static void a_message_with_any_one_bit_changed_is_not_the_signed_one(void **state)
+{
+	struct buf base = BUF_INIT;
+	long tried = 0;
+
+	for (int n = 0; n < MESSAGES; n++) {
+		struct arena a = ARENA_INIT;
+		struct wire w = {{"", "", "POST", "Files.example:8080", "", "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
+				  "text/plain", "0123456789abcdef0123456789abcdef"}};
+		snprintf(w.text[PART_TARGET], sizeof(w.text[PART_TARGET]), "/v1/files?name=a%%20%d", n * 7919);
+		snprintf(
+			w.text[PART_INPUT], sizeof(w.text[PART_INPUT]),
+			"sig=(\"@method\" \"@target-uri\" \"content-digest\" \"content-type\");created=%lld;keyid=\"key-%d\";nonce=\"%016d\"",
+			(long long)NOW - n, n, n * 104729);
+		sign(&w, &a, &base);
+		assert_true(holds(&w, &a, &base));
+		for (int part = 0; part < PARTS; part++) {
+			for (size_t bit = 0; bit < 8 * strlen(w.text[part]); bit++) {
+				char *c = &w.text[part][bit / 8], was = *c;
+				struct arena b = ARENA_INIT;
+				*c = (char)(was ^ 1 << bit % 8);
+				/* the case of a host's name says nothing */
+				bool same = part == PART_AUTHORITY && (was | 32) >= 'a' && (was | 32) <= 'z' && bit % 8 == 5;
+				if (*c != '\0' && holds(&w, &b, &base) != same)
+					fail_msg("part %d, bit %zu: %s", part, bit, w.text[part]);
+				*c = was;
+				arena_release(&b);
+				tried++;
+			}
+		}
+		arena_release(&a);
+	}
+	assert_true(tried > 2000 * MESSAGES);
+	buf_release(&base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +432,7 @@ int main(void)
 		cmocka_unit_test(a_signature_has_a_time_a_key_and_a_nonce_of_some_length),
 		cmocka_unit_test(a_signature_counts_around_its_time_only),
 		cmocka_unit_test(the_mark_of_use_is_of_the_key_and_the_nonce),
+		cmocka_unit_test(a_message_with_any_one_bit_changed_is_not_the_signed_one),
 	};
 
 	return cmocka_run_group_tests_name("signature", tests, NULL, NULL);
