@@ -52,6 +52,8 @@ enum fate { FATE_GOOD, FATE_REFUSED, FATE_UNKNOWN };
 
 static enum fate fate_of(struct world *w)
 {
+	if (w->failing.on)
+		return !call_fails(w, 0) ? FATE_GOOD : w->failing.how == FAIL_SEALING ? FATE_UNKNOWN : FATE_REFUSED;
 	if (chance(w, w->plan.apply_unknown))
 		return FATE_UNKNOWN;
 	return chance(w, w->plan.apply_fails) ? FATE_REFUSED : FATE_GOOD;
@@ -98,7 +100,7 @@ static int read_begin(struct err *e)
 	struct world *w = book.w;
 
 	coop_point();
-	if (chance(w, w->plan.read_fails))
+	if (call_fails(w, w->plan.read_fails))
 		return err_set(e, ERR_IO, "simulated: the catalogue cannot be read");
 	coop_quiet_begin();
 	return 0;

@@ -33,7 +33,7 @@ static void begin(struct blobs *b)
 
 static int full(struct world *w, struct err *e)
 {
-	return chance(w, w->plan.store_full) ? err_set(e, ERR_STORAGE_FULL, "simulated: the disk is full") : 0;
+	return call_fails(w, w->plan.store_full) ? err_set(e, ERR_STORAGE_FULL, "simulated: the disk is full") : 0;
 }
 
 /* The inner store is one step: nobody comes in between, and what it allocates lies on the disk. */
@@ -137,7 +137,7 @@ static int disk_commit(struct blob_writer *base, struct err *e)
 	struct world *w = world_of(b);
 
 	begin(b);
-	if (chance(w, w->plan.store_io)) {
+	if (call_fails(w, w->plan.store_io)) {
 		TRACE("the flush of %s failed", x->open->name);
 		w->sealed = true;
 		blobs_seal(b);
@@ -155,7 +155,7 @@ static int disk_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *re
 	struct world *w = world_of(b);
 
 	begin(b);
-	if (chance(w, w->plan.read_fails))
+	if (call_fails(w, w->plan.read_fails))
 		return err_set(e, ERR_IO, "simulated: cannot be read");
 	coop_quiet_begin();
 	int rc = blob_open(w->blobs, name, ret_fd, ret_size, e);
@@ -232,7 +232,8 @@ static int disk_visit(struct blobs *b, int (*visit)(void *arg, struct str name, 
 	list(w, l);
 	for (size_t i = 0; i < l->n && rc == 0; i++) {
 		coop_point();
-		rc = chance(w, w->plan.read_fails) ? err_set(e, ERR_IO, "simulated: cannot be listed") : visit(arg, str_of(l->names[i]), 0);
+		rc = call_fails(w, w->plan.read_fails) ? err_set(e, ERR_IO, "simulated: cannot be listed")
+						       : visit(arg, str_of(l->names[i]), 0);
 	}
 	free(l);
 	return rc;

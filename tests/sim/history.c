@@ -16,6 +16,18 @@ bool chance(struct world *w, unsigned one_in)
 	return !w->calm && rng_one_in(&w->rng, one_in);
 }
 
+bool call_fails(struct world *w, unsigned one_in)
+{
+	const struct failing *f = &w->failing;
+
+	if (!f->on)
+		return chance(w, one_in);
+	if (w->calm)
+		return false;
+	w->calls++;
+	return f->at > 0 && (f->how == FAIL_FOR_GOOD ? w->calls >= f->at : w->calls == f->at);
+}
+
 void disk_takes_time(struct world *w)
 {
 	if (chance(w, w->plan.stuck_disk))
@@ -60,6 +72,12 @@ static struct plan draw_plan(struct rng *r)
 		.recurring = rng_one_in(r, 6),
 		.backup = rng_one_in(r, 5),
 	};
+}
+
+/* All that clients and the engine do in it, and nothing that goes wrong by chance. */
+static struct plan plain(struct plan p)
+{
+	return (struct plan){.hooks = p.hooks, .crowded = p.crowded, .recurring = p.recurring, .backup = p.backup};
 }
 
 static uint64_t sim_random(struct env *e)
@@ -465,16 +483,18 @@ static enum coop_end live_all(struct world *w, struct history *h)
 	return how;
 }
 
-struct history history_run(uint64_t seed)
+struct history history_run(uint64_t seed, struct failing failing)
 {
 	static struct world world;
 	struct world *w = &world;
 	struct history h = {};
 	struct err e = ERR_INIT;
 
-	*w = (struct world){.seed = seed, .rng = {rng_mix(seed ^ 0x5eed)}, .wall_most = WALL_BEGIN};
+	*w = (struct world){.seed = seed, .rng = {rng_mix(seed ^ 0x5eed)}, .wall_most = WALL_BEGIN, .failing = failing};
 	coop_reset(rng_mix(seed), WALL_BEGIN);
 	w->plan = draw_plan(&w->rng);
+	if (failing.on)
+		w->plan = plain(w->plan);
 	w->owners = rng_one_in(&w->rng, 3) ? OWNERS : 2;
 	draw_config(w);
 	heap_enter(HEAP_DISK);
@@ -485,6 +505,7 @@ struct history history_run(uint64_t seed)
 	h.ok = live_all(w, &h) == COOP_DONE;
 	h.hash = coop_hash();
 	h.steps = coop_steps();
+	h.calls = w->calls;
 	h.lives = w->life;
 	h.files = (unsigned)w->n_files;
 	h.jobs = (unsigned)world_mem(w)->jobs.last;

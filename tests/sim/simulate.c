@@ -19,11 +19,15 @@ struct options {
 	const char *program;
 	uint64_t seed, histories;
 	bool trace, caught; /* caught: a broken variant, which must be found out */
+	bool each_call; /* each history again and again, each time another call of the catalogue or the store fails */
+	struct failing failing; /* this one, with --trace */
 };
 
 struct totals {
-	uint64_t histories, steps, lives, crashes, files, jobs, distinct;
+	uint64_t histories, steps, lives, crashes, files, jobs, distinct, calls;
 };
+
+static const char *const hows[FAIL_HOWS] = {"once", "sealing", "for-good"};
 
 static char again[300]; /* the command; for a handler too */
 
@@ -77,7 +81,7 @@ _Noreturn static void serve_fresh(int from, int to)
 		pid_t child = fork();
 
 		if (child == 0) {
-			uint64_t hash = history_run(seed).hash;
+			uint64_t hash = history_run(seed, (struct failing){}).hash;
 			_exit(write(to, &hash, sizeof(hash)) == sizeof(hash) ? 0 : 1);
 		}
 		if (child < 0 || waitpid(child, NULL, 0) != child)
@@ -131,19 +135,49 @@ static void count(struct totals *t, const struct history *h)
 	see(t, h->hash);
 }
 
+static bool run_one(const struct options *o, struct totals *t, uint64_t seed, struct failing f, struct history *ret)
+{
+	int n = snprintf(again, sizeof(again), "again, with its trace: %s --seed %" PRIu64 " --trace", o->program, seed);
+
+	if (f.on)
+		n += snprintf(again + n, sizeof(again) - (size_t)n, " --call %" PRIu64 " --how %s", f.at, hows[f.how]);
+	snprintf(again + n, sizeof(again) - (size_t)n, "\n");
+	*ret = history_run(seed, f);
+	count(t, ret);
+	if (!ret->ok)
+		printf("# seed %" PRIu64 ": %s\n# %s", seed, coop_failure(), again);
+	return ret->ok;
+}
+
+/* The history of this seed with each of its calls failing, in each way. */
+static bool run_each_call(const struct options *o, struct totals *t, uint64_t seed)
+{
+	struct history whole, h;
+
+	if (!run_one(o, t, seed, (struct failing){.on = true}, &whole))
+		return false;
+	for (unsigned how = 0; how < FAIL_HOWS; how++)
+		for (uint64_t n = 1; n <= whole.calls; n++)
+			if (!run_one(o, t, seed, (struct failing){.on = true, .how = (enum failing_how)how, .at = n}, &h))
+				return false;
+	t->calls += whole.calls;
+	return true;
+}
+
 /* Until one fails; false: one did. */
 static bool run(const struct options *o, struct totals *t)
 {
 	for (uint64_t i = 0; i < o->histories; i++) {
 		uint64_t seed = o->seed + i;
+		struct history h;
 
-		snprintf(again, sizeof(again), "again, with its trace: %s --seed %" PRIu64 " --trace\n", o->program, seed);
-		struct history h = history_run(seed);
-		count(t, &h);
-		if (!h.ok) {
-			printf("# seed %" PRIu64 ": %s\n# %s", seed, coop_failure(), again);
-			return false;
+		if (o->each_call) {
+			if (!run_each_call(o, t, seed))
+				return false;
+			continue;
 		}
+		if (!run_one(o, t, seed, o->failing, &h))
+			return false;
 		if (i % TWICE_EVERY == TWICE_EVERY - 1 && hash_afresh(seed) != h.hash) {
 			printf("# seed %" PRIu64 " does not lead to the same history in another process\n", seed);
 			return false;
@@ -178,6 +212,16 @@ static void print_counts(void)
 	putchar('\n');
 }
 
+static bool parse_how(struct failing *f, const char *word)
+{
+	for (unsigned i = 0; i < FAIL_HOWS; i++)
+		if (strcmp(word, hows[i]) == 0) {
+			f->how = (enum failing_how)i;
+			return true;
+		}
+	return false;
+}
+
 static bool parse(int argc, char **argv, struct options *o)
 {
 	for (int i = 1; i < argc; i++) {
@@ -187,6 +231,12 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->trace = true;
 		else if (strcmp(argv[i], "--caught") == 0)
 			o->caught = true;
+		else if (strcmp(argv[i], "--each-call") == 0)
+			o->each_call = true;
+		else if (strcmp(argv[i], "--call") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->failing.at))
+			o->failing.on = ++i > 0;
+		else if (strcmp(argv[i], "--how") == 0 && value && parse_how(&o->failing, argv[i + 1]))
+			i++;
 		else if (strcmp(argv[i], "--seed") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->seed))
 			i++;
 		else if (strcmp(argv[i], "--histories") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->histories))
@@ -216,7 +266,8 @@ int main(int argc, char **argv)
 	struct totals t = {};
 
 	if (!parse(argc, argv, &o)) {
-		fprintf(stderr, "%s [--seed N] [--histories N] [--trace] [--caught]\n", argv[0]);
+		fprintf(stderr, "%s [--seed N] [--histories N] [--each-call] [--trace [--call N --how once|sealing|for-good]] [--caught]\n",
+			argv[0]);
 		return 2;
 	}
 	set_up(&o);
@@ -226,6 +277,8 @@ int main(int argc, char **argv)
 	printf("# %" PRIu64 " histories, %" PRIu64 " went each another way: %" PRIu64 " lives, %" PRIu64 " crashes, %" PRIu64
 	       " files, %" PRIu64 " jobs, %" PRIu64 " steps\n",
 	       t.histories, t.distinct, t.lives, t.crashes, t.files, t.jobs, t.steps);
+	if (t.calls > 0)
+		printf("# %" PRIu64 " calls of catalogue and store failed in turn, in %d ways each\n", t.calls, FAIL_HOWS);
 	print_counts();
 	bool good = kept != o.caught;
 	printf("%sok 1 - %s\n1..1\n", good ? "" : "not ", o.caught ? "the broken variant is caught" : "every history keeps every promise");

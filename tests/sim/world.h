@@ -44,6 +44,14 @@ struct plan {
 	bool far_clock; /* the clock may be set by more than what is kept a day or a month */
 };
 
+/* A history in which one chosen call of the catalogue or the store fails, or all from it on until all is calm, and nothing else goes wrong. */
+enum failing_how { FAIL_ONCE, FAIL_SEALING /* where that is a commit: and nobody knows its outcome */, FAIL_FOR_GOOD, FAIL_HOWS };
+struct failing {
+	bool on; /* else calls fail by chance */
+	enum failing_how how;
+	uint64_t at; /* 1…; 0 = none does, they are counted */
+};
+
 /* A job as the catalogue had it after the last change. */
 struct seen_job {
 	struct uuid id, file, worker;
@@ -153,6 +161,8 @@ struct world {
 	struct sim_waiter waiters[WAITERS_MAX]; /* of this life */
 	struct told_hook hooks[HOOKS_MAX];
 	unsigned n_hooks;
+	struct failing failing;
+	uint64_t calls; /* of catalogue and store that could have failed */
 	int64_t frozen; /* ns in which all stood still */
 	int64_t wall_most; /* the latest time the clock ever showed */
 
@@ -183,6 +193,8 @@ struct world {
 /* ---- chance ---- */
 /* Not when all is calm. */
 bool chance(struct world *w, unsigned one_in);
+/* Whether this call of the catalogue or the store fails: by that chance, or since it is the chosen one. */
+bool call_fails(struct world *w, unsigned one_in);
 /* A call of the disk takes its time. */
 void disk_takes_time(struct world *w);
 
@@ -250,8 +262,9 @@ int submit(struct world *w, struct change *c);
 struct history {
 	bool ok;
 	uint64_t hash, steps;
+	uint64_t calls; /* of catalogue and store that could fail */
 	unsigned lives, crashes, files, jobs;
 };
-struct history history_run(uint64_t seed);
+struct history history_run(uint64_t seed, struct failing failing);
 
 #endif
