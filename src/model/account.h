@@ -56,4 +56,13 @@ struct api_key {
 	int64_t revoked_at; /* 0 = it holds */
 };
 
+/* An address as it is kept and compared, in the arena: ASCII letters small, else as it was written. ERR_INVALID_VALUE with the field `email`, ERR_NO_MEMORY. person.c */
+[[nodiscard]] int email_clean(struct str *ret, struct str raw, struct arena *a, struct err *e);
+/* ERR_INVALID_VALUE with the field `name`. */
+[[nodiscard]] int person_name_check(struct str name, struct err *e);
+
+/* As the API shows them. secret and signing: of the one answer that tells them; NULL = not told. account_json.c */
+void account_write_json(struct json_out *j, const struct account *a);
+void api_key_write_json(struct json_out *j, const struct api_key *k, const char *secret, const char *signing);
+
 #endif
