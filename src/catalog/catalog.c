@@ -332,6 +332,14 @@ bool change_allowed(struct change *ch)
 	case CHANGE_REPLAY:
 		return webhook_change_allowed(ch);
 	case CHANGE_ADD_SECRET:
+	case CHANGE_ADD_ACCOUNT:
+	case CHANGE_PATCH_ACCOUNT:
+	case CHANGE_DELETE_ACCOUNT:
+	case CHANGE_ADD_SESSION:
+	case CHANGE_END_SESSION:
+	case CHANGE_TOUCH_SESSION:
+	case CHANGE_ADD_KEY:
+	case CHANGE_REVOKE_KEY:
 		return account_change_allowed(ch);
 	case CHANGE_AUDIT:
 		return ch->audit.p ? true : invalid(ch, "audit");

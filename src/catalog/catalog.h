@@ -55,6 +55,14 @@ enum change_kind {
 	CHANGE_AUDIT_DONE,
 	CHANGE_ONCE, /* nothing but its once-key */
 	CHANGE_ADD_SECRET,
+	CHANGE_ADD_ACCOUNT,
+	CHANGE_PATCH_ACCOUNT,
+	CHANGE_DELETE_ACCOUNT,
+	CHANGE_ADD_SESSION,
+	CHANGE_END_SESSION,
+	CHANGE_TOUCH_SESSION,
+	CHANGE_ADD_KEY,
+	CHANGE_REVOKE_KEY,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -211,10 +219,11 @@ struct change_expire_results {
 };
 
 /* Housekeeping, bounded per call: idempotency records, tombstones of files (with their jobs) and of jobs, dead workers and deliveries that ended before the times given; of deleted
- * webhooks, and those switched off before, also what waits. And once-keys whose time is over. */
+ * webhooks, and those switched off before, also what waits. And once-keys, sessions and keys whose time is over. */
 struct change_purge {
 	int64_t idempotency_before, tombstones_before, workers_before, deliveries_before;
-	int64_t once_before; /* once-keys that were to be remembered no longer than until then */
+	int64_t once_before; /* once-keys that were to be remembered no longer than until then, and sessions that were to last no longer */
+	int64_t keys_before; /* API keys that were revoked, or expired, before then */
 	uint32_t max;
 };
 
@@ -305,6 +314,14 @@ struct change {
 		struct change_attempt attempt;
 		struct change_replay replay;
 		struct change_add_secret add_secret;
+		struct change_add_account add_account;
+		struct change_patch_account patch_account;
+		struct change_delete_account delete_account;
+		struct change_add_session add_session;
+		struct change_end_session end_session;
+		struct change_touch_session touch_session;
+		struct change_add_key add_key;
+		struct change_revoke_key revoke_key;
 		struct audit_head
 			audit_done; /* in: the entries up to seq are in the log and flushed: they go. ERR_CONFLICT: there was no such entry */
 	};

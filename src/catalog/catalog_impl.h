@@ -56,6 +56,19 @@ struct catalog_ops {
 	int (*due_deliveries)(struct catalog *c, int64_t webhook_number, int64_t now, uint32_t max, struct arena *a, struct delivery **ret,
 			      size_t *ret_n, struct err *e);
 	int (*webhook_stats)(struct catalog *c, struct webhook_stats *ret, struct err *e);
+	/* By id, or by email where id is zero. */
+	int (*account)(struct catalog *c, struct uuid id, struct str email, struct arena *a, struct account *ret, struct err *e);
+	int (*list_accounts)(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n, int64_t *ret_next,
+			     struct err *e);
+	uint64_t (*account_count)(struct catalog *c);
+	/* ERR_UNAUTHENTICATED only when there is none: accounts.c looks whether it holds. */
+	int (*session)(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena *a, struct session *ret,
+		       struct account *ret_account, struct err *e);
+	/* By hash, or by id where that is NULL. */
+	int (*api_key)(struct catalog *c, const uint8_t *hash, struct uuid id, struct arena *a, struct api_key *ret,
+		       struct account *ret_account, struct err *e);
+	int (*list_keys)(struct catalog *c, struct uuid account, struct page page, struct arena *a, struct api_key **ret, size_t *ret_n,
+			 int64_t *ret_next, struct err *e);
 	int (*secrets)(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e);
 	int (*audit)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n,
 		     struct err *e);
@@ -98,6 +111,17 @@ int change_too_many_webhooks(struct change *ch, uint32_t limit);
 bool account_change_allowed(struct change *ch);
 bool once_allowed(struct change *ch);
 int change_used(struct change *ch); /* the once-key is used up */
+int change_no_account(struct change *ch);
+int change_no_key(struct change *ch);
+int change_email_taken(struct change *ch);
+int change_last_admin(struct change *ch);
+int change_not_first(struct change *ch); /* there is an account already */
+int change_password_changed(struct change *ch); /* after the session began */
+int change_too_many_keys(struct change *ch, uint32_t limit);
+/* Whether the change leaves an administrator who may come no longer one. */
+bool patch_takes_admin(const struct change_patch_account *p, enum role role, bool disabled);
+int no_account(struct err *e);
+int not_known(struct err *e); /* ERR_UNAUTHENTICATED, which says nothing of the why */
 
 /* Clears the change's code and checks its arguments; false: refused, code and err are set. */
 bool change_allowed(struct change *ch);

@@ -151,6 +151,7 @@ static bool purge(struct engine *g)
 			  .tombstones_before = now - g->config.tombstone_ms,
 			  .deliveries_before = now - g->config.webhooks.keep_ms,
 			  .once_before = now,
+			  .keys_before = now - g->config.tombstone_ms,
 			  .workers_before = now - g->config.lease_ms * 4,
 			  .max = PURGE_MAX},
 	};

@@ -200,6 +200,14 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_AUDIT_DONE] = mem_audit_done,
 	[CHANGE_ONCE] = mem_once_only,
 	[CHANGE_ADD_SECRET] = mem_add_secret,
+	[CHANGE_ADD_ACCOUNT] = mem_add_account,
+	[CHANGE_PATCH_ACCOUNT] = mem_patch_account,
+	[CHANGE_DELETE_ACCOUNT] = mem_delete_account,
+	[CHANGE_ADD_SESSION] = mem_add_session,
+	[CHANGE_END_SESSION] = mem_end_session,
+	[CHANGE_TOUCH_SESSION] = mem_touch_session,
+	[CHANGE_ADD_KEY] = mem_add_key,
+	[CHANGE_REVOKE_KEY] = mem_revoke_key,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -247,6 +255,7 @@ static void release(struct catalog *c)
 	mem_webhooks_release(m);
 	mem_audit_release(m);
 	mem_once_release(m);
+	mem_accounts_release(m);
 	free(m->doomed);
 	arena_release(&m->names);
 	mem_recurring_release(m);
@@ -287,6 +296,12 @@ static const struct catalog_ops OPS = {
 	.due_webhooks = mem_due_webhooks,
 	.due_deliveries = mem_due_deliveries,
 	.webhook_stats = mem_webhook_stats,
+	.account = mem_account,
+	.list_accounts = mem_list_accounts,
+	.account_count = mem_account_count,
+	.session = mem_session,
+	.api_key = mem_api_key,
+	.list_keys = mem_list_keys,
 	.secrets = mem_secrets,
 	.audit = mem_audit,
 	.audit_head = mem_audit_head,

@@ -85,6 +85,16 @@ struct mem_entry {
 	size_t len;
 };
 
+struct mem_account {
+	struct account account;
+	struct arena text; /* its strings */
+};
+
+struct mem_api_key {
+	struct api_key key;
+	struct arena text;
+};
+
 struct mem_onces {
 	struct mem_once **buckets;
 	size_t cap, n; /* cap is a power of two, or 0 */
@@ -122,6 +132,14 @@ struct mem {
 	size_t n_audit, cap_audit;
 	int64_t last_audit;
 	struct audit_head audit_head;
+	struct mem_account **accounts; /* ascending by number */
+	size_t n_accounts, cap_accounts;
+	int64_t last_account;
+	struct session *sessions;
+	size_t n_sessions, cap_sessions;
+	struct mem_api_key **api_keys; /* ascending by number */
+	size_t n_api_keys, cap_api_keys;
+	int64_t last_api_key;
 	struct mem_onces onces;
 	struct secret secrets[SERVER_SECRETS_MAX]; /* newest first */
 	size_t n_secrets;
@@ -193,6 +211,30 @@ void mem_once_settle(struct mem *m, const struct change *ch); /* afterwards: it 
 void mem_once_only(struct mem *m, struct change *ch);
 void mem_purge_once(struct mem *m, int64_t before, uint32_t max);
 void mem_once_release(struct mem *m);
+
+/* account.c */
+void mem_add_account(struct mem *m, struct change *ch);
+void mem_patch_account(struct mem *m, struct change *ch);
+void mem_delete_account(struct mem *m, struct change *ch);
+void mem_add_session(struct mem *m, struct change *ch);
+void mem_end_session(struct mem *m, struct change *ch);
+void mem_touch_session(struct mem *m, struct change *ch);
+void mem_add_key(struct mem *m, struct change *ch);
+void mem_revoke_key(struct mem *m, struct change *ch);
+void mem_purge_accounts(struct mem *m, int64_t sessions_before, int64_t keys_before, uint32_t max);
+void mem_accounts_release(struct mem *m);
+
+/* account_read.c */
+int mem_account(struct catalog *c, struct uuid id, struct str email, struct arena *a, struct account *ret, struct err *e);
+int mem_list_accounts(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n, int64_t *ret_next,
+		      struct err *e);
+uint64_t mem_account_count(struct catalog *c);
+int mem_session(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena *a, struct session *ret, struct account *ret_account,
+		struct err *e);
+int mem_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct arena *a, struct api_key *ret, struct account *ret_account,
+		struct err *e);
+int mem_list_keys(struct catalog *c, struct uuid account, struct page page, struct arena *a, struct api_key **ret, size_t *ret_n,
+		  int64_t *ret_next, struct err *e);
 
 /* secret.c */
 void mem_add_secret(struct mem *m, struct change *ch);

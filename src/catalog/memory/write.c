@@ -428,4 +428,5 @@ void mem_purge(struct mem *m, struct change *ch)
 	}
 	mem_purge_deliveries(m, p->deliveries_before, p->max);
 	mem_purge_once(m, p->once_before, p->max);
+	mem_purge_accounts(m, p->once_before, p->keys_before, p->max);
 }

@@ -99,6 +99,14 @@ static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_AUDIT_DONE] = sq_audit_done,
 	[CHANGE_ONCE] = sq_once_only,
 	[CHANGE_ADD_SECRET] = sq_add_secret,
+	[CHANGE_ADD_ACCOUNT] = sq_add_account,
+	[CHANGE_PATCH_ACCOUNT] = sq_patch_account,
+	[CHANGE_DELETE_ACCOUNT] = sq_delete_account,
+	[CHANGE_ADD_SESSION] = sq_add_session,
+	[CHANGE_END_SESSION] = sq_end_session,
+	[CHANGE_TOUCH_SESSION] = sq_touch_session,
+	[CHANGE_ADD_KEY] = sq_add_key,
+	[CHANGE_REVOKE_KEY] = sq_revoke_key,
 	[CHANGE_PROBE] = probe,
 };
 

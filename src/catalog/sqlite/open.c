@@ -222,6 +222,8 @@ static int open_writer(struct sq *q, struct err *e)
 	if (rc == SQLITE_OK)
 		rc = sq_webhooks_load(q);
 	if (rc == SQLITE_OK)
+		rc = sq_accounts_load(q);
+	if (rc == SQLITE_OK)
 		rc = sq_lanes_load(q);
 	/* A table or column of ours that is missing is damage, not a mistake in the SQL: the same text served to create it. */
 	if ((rc & 0xff) == SQLITE_ERROR)
@@ -295,6 +297,12 @@ static const struct catalog_ops OPS = {
 	.due_webhooks = sq_due_webhooks,
 	.due_deliveries = sq_due_deliveries,
 	.webhook_stats = sq_webhook_stats,
+	.account = sq_account,
+	.list_accounts = sq_list_accounts,
+	.account_count = sq_account_count,
+	.session = sq_session,
+	.api_key = sq_api_key,
+	.list_keys = sq_list_keys,
 	.secrets = sq_secrets,
 	.audit = sq_audit,
 	.audit_head = sq_audit_head,

@@ -61,6 +61,8 @@ int sq_purge(struct sq *q, struct change *ch)
 		rc = sq_purge_deliveries(q, p->deliveries_before, p->max);
 	if (rc == SQLITE_OK)
 		rc = sq_purge_once(q, p->once_before, p->max);
+	if (rc == SQLITE_OK)
+		rc = sq_purge_accounts(q, p->once_before, p->keys_before, p->max);
 	q->worker_number = 0; /* the remembered worker may be gone */
 	return rc;
 }

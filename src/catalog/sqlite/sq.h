@@ -57,6 +57,7 @@ struct tally {
 	int64_t files, file_bytes, waiting, running;
 	int64_t final[JOB_STATES];
 	int64_t webhooks; /* that are on; counted when the catalogue is opened, not kept in the table */
+	int64_t accounts; /* likewise */
 	int64_t audit; /* the last audit entry's number; stands in its tables */
 };
 
@@ -297,6 +298,30 @@ int sq_once_free(struct sq *q, struct change *ch);
 int sq_once_use(struct sq *q, const struct change *ch);
 int sq_once_only(struct sq *q, struct change *ch);
 int sq_purge_once(struct sq *q, int64_t before, uint32_t max);
+
+/* ---- account.c ---- */
+int sq_accounts_load(struct sq *q);
+int sq_add_account(struct sq *q, struct change *ch);
+int sq_patch_account(struct sq *q, struct change *ch);
+int sq_delete_account(struct sq *q, struct change *ch);
+int sq_add_session(struct sq *q, struct change *ch);
+int sq_end_session(struct sq *q, struct change *ch);
+int sq_touch_session(struct sq *q, struct change *ch);
+int sq_add_key(struct sq *q, struct change *ch);
+int sq_revoke_key(struct sq *q, struct change *ch);
+int sq_purge_accounts(struct sq *q, int64_t sessions_before, int64_t keys_before, uint32_t max);
+
+/* ---- account_read.c ---- */
+int sq_account(struct catalog *c, struct uuid id, struct str email, struct arena *a, struct account *ret, struct err *e);
+int sq_list_accounts(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n, int64_t *ret_next,
+		     struct err *e);
+uint64_t sq_account_count(struct catalog *c);
+int sq_session(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena *a, struct session *ret, struct account *ret_account,
+	       struct err *e);
+int sq_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct arena *a, struct api_key *ret, struct account *ret_account,
+	       struct err *e);
+int sq_list_keys(struct catalog *c, struct uuid account, struct page page, struct arena *a, struct api_key **ret, size_t *ret_n,
+		 int64_t *ret_next, struct err *e);
 
 /* ---- secret.c ---- */
 int sq_add_secret(struct sq *q, struct change *ch);

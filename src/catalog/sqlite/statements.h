@@ -32,6 +32,10 @@
 	" w.failing_since, w.disabled_at, w.off, w.waiting"
 #define DELIVERY_COLUMNS "d.number, d.id, w.id, d.webhook, d.event, d.job, d.state, d.tries, d.created_at, d.due_at, d.ended_at"
 
+#define ACCOUNT_COLUMNS "a.number, a.id, a.email, a.name, a.password, a.role, a.created_at, a.changed_at, a.disabled_at"
+#define SESSION_COLUMNS "s.hash, s.id, s.created_at, s.used_at, s.expires_at"
+#define KEY_COLUMNS "k.number, k.id, k.name, k.hash, k.scopes, k.created_at, k.expires_at, k.revoked_at"
+
 #define SCRUB_KEYS " WHERE key IN ('scrub_kind', 'scrub_number', 'scrub_n', 'scrub_began_at', 'scrub_whole')"
 
 #define AUDIT_HEAD_SQL "SELECT seq, hash, file, size FROM audit_head WHERE only = 1"
@@ -204,6 +208,30 @@ W_ROW(ATTEMPT_ADD, "INSERT INTO attempt (delivery, n, at, duration_ms, status, e
 		   " SELECT ?1, coalesce(max(n), 0) + 1, ?2, ?3, ?4, ?5 FROM attempt WHERE delivery = ?1")
 W_ROW(ATTEMPTS_CUT, "DELETE FROM attempt WHERE delivery = ?1 AND n <= (SELECT max(n) FROM attempt WHERE delivery = ?1) - ?2")
 
+/* ---- accounts, sessions, keys ---- */
+/* Once, when the catalogue is opened. */
+W_ROW(ACCOUNTS, "SELECT count(*) FROM account NOT INDEXED")
+W_ROW(ACCOUNT_FIND, "SELECT number, role, disabled_at, changed_at FROM account WHERE id = ?1")
+W_ROW(ACCOUNT_EMAIL, "SELECT number FROM account WHERE email = ?1")
+W_ROW(ACCOUNT_ADD, "INSERT INTO account (id, email, name, password, role, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)")
+W_ROW(ACCOUNT_PATCH, "UPDATE account SET email = coalesce(?2, email), name = coalesce(?3, name), password = coalesce(?4, password),"
+		     " changed_at = CASE WHEN ?4 IS NULL THEN changed_at ELSE ?5 END, role = coalesce(?6, role),"
+		     " disabled_at = CASE ?7 WHEN 0 THEN NULL WHEN 1 THEN coalesce(disabled_at, ?5) ELSE disabled_at END WHERE number = ?1")
+W_ROW(ACCOUNT_DELETE, "DELETE FROM account WHERE number = ?1")
+W_ROW(OTHER_ADMIN, "SELECT 1 FROM account WHERE role = 2 AND disabled_at IS NULL AND number <> ?1 LIMIT 1")
+W_ROW(SESSION_ADD, "INSERT INTO session (hash, id, account, created_at, used_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+/* Room for one more of ?2. */
+W_ROW(SESSIONS_CUT, "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE account = ?1 ORDER BY used_at"
+		    " LIMIT max(0, (SELECT count(*) FROM session WHERE account = ?1) - ?2 + 1))")
+W_ROW(SESSION_END, "DELETE FROM session WHERE hash = ?1")
+W_ROW(SESSIONS_END, "DELETE FROM session WHERE account = ?1")
+W_ROW(SESSION_TOUCH, "UPDATE session SET used_at = ?2 WHERE hash = ?1 AND used_at < ?2")
+W_ROW(KEY_ADD, "INSERT INTO api_key (id, account, name, hash, scopes, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+W_ROW(KEY_COUNT, "SELECT count(*) FROM api_key WHERE account = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)")
+W_ROW(KEY_FIND, "SELECT k.number, a.id, k.revoked_at FROM api_key AS k JOIN account AS a ON a.number = k.account WHERE k.id = ?1")
+W_ROW(KEY_REVOKE, "UPDATE api_key SET revoked_at = ?2 WHERE number = ?1")
+W_ROW(KEYS_DELETE, "DELETE FROM api_key WHERE account = ?1")
+
 /* ---- once-keys, secrets ---- */
 W_ROW(ONCE_FIND, "SELECT 1 FROM once WHERE key = ?1")
 W_ROW(ONCE_ADD, "INSERT INTO once (key, expires_at) VALUES (?1, ?2)")
@@ -241,6 +269,8 @@ W_ROW(ATTEMPTS_DELETE, "DELETE FROM attempt WHERE delivery = ?1")
 W_ROW(WEBHOOKS_PURGE, "DELETE FROM webhook WHERE deleted_at IS NOT NULL AND NOT EXISTS"
 		      " (SELECT 1 FROM delivery AS d WHERE d.webhook = webhook.number)")
 
+W_ROW(PURGE_SESSIONS, "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)")
+W_ROW(PURGE_KEYS, "DELETE FROM api_key WHERE number IN (SELECT number FROM api_key WHERE coalesce(revoked_at, expires_at) < ?1 LIMIT ?2)")
 W_ROW(PURGE_ONCE, "DELETE FROM once WHERE key IN (SELECT key FROM once WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)")
 
 /* ---- point reads ---- */
@@ -297,6 +327,19 @@ R_ROW(WEBHOOKS_DUE,
       "SELECT " WEBHOOK_COLUMNS ", (SELECT min(d.due_at) FROM delivery AS d WHERE d.webhook = w.number AND d.state = 0)"
       " FROM webhook AS w INDEXED BY webhook_due WHERE w.number > ?1 AND w.waiting > 0 AND w.deleted_at IS NULL AND w.disabled_at IS NULL"
       " ORDER BY w.number LIMIT ?2")
+R_ROW(ACCOUNT, "SELECT " ACCOUNT_COLUMNS " FROM account AS a WHERE a.id = ?1")
+R_ROW(ACCOUNT_BY_EMAIL, "SELECT " ACCOUNT_COLUMNS " FROM account AS a WHERE a.email = ?1")
+R_ROW(ACCOUNTS, "SELECT " ACCOUNT_COLUMNS " FROM account AS a WHERE a.number < ?1 ORDER BY a.number DESC")
+R_ROW(SESSION,
+      "SELECT " ACCOUNT_COLUMNS ", " SESSION_COLUMNS " FROM session AS s CROSS JOIN account AS a ON a.number = s.account WHERE s.hash = ?1")
+R_ROW(KEY,
+      "SELECT " ACCOUNT_COLUMNS ", " KEY_COLUMNS " FROM api_key AS k CROSS JOIN account AS a ON a.number = k.account WHERE k.hash = ?1")
+R_ROW(KEY_BY_ID,
+      "SELECT " ACCOUNT_COLUMNS ", " KEY_COLUMNS " FROM api_key AS k CROSS JOIN account AS a ON a.number = k.account WHERE k.id = ?1")
+R_ROW(KEYS, "SELECT " ACCOUNT_COLUMNS ", " KEY_COLUMNS " FROM account AS a CROSS JOIN api_key AS k ON k.account = a.number"
+	    " WHERE a.id = ?1 AND k.number < ?2 ORDER BY k.number DESC")
+R_ROW(KEYS_OF_ALL, "SELECT " ACCOUNT_COLUMNS ", " KEY_COLUMNS " FROM api_key AS k CROSS JOIN account AS a ON a.number = k.account"
+		   " WHERE k.number < ?2 ORDER BY k.number DESC")
 R_ROW(SECRETS, "SELECT number, bytes, created_at FROM secret ORDER BY number DESC LIMIT ?1")
 R_ROW(WEBHOOK_SUMS,
       "SELECT count(*), coalesce(sum(w.disabled_at IS NOT NULL), 0), coalesce(sum(iif(w.disabled_at IS NULL, w.waiting, 0)), 0),"
@@ -319,6 +362,9 @@ R_ROW(ATTEMPTS, "SELECT at, duration_ms, status, error FROM attempt WHERE delive
 #undef INPUT_SHA256
 #undef OTHER_SHA256
 #undef WHOLE
+#undef ACCOUNT_COLUMNS
+#undef SESSION_COLUMNS
+#undef KEY_COLUMNS
 #undef WEBHOOK_COLUMNS
 #undef DELIVERY_COLUMNS
 #undef SCRUB_KEYS

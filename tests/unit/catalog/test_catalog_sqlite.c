@@ -304,10 +304,10 @@ static const char *const STATEMENTS[] = {
 #undef R_ROW
 };
 
-/* Worker and webhook (w), doomed (d), recurring and secret stay small. */
+/* Worker and webhook (w), doomed (d), recurring and secret stay small; accounts are counted once, at the start. */
 static bool scan_allowed(const char *step)
 {
-	static const char *const SMALL[] = {"SCAN w", "SCAN d", "SCAN recurring", "SCAN secret"};
+	static const char *const SMALL[] = {"SCAN w", "SCAN d", "SCAN recurring", "SCAN secret", "SCAN account"};
 
 	for (size_t i = 0; i < ARRAY_LEN(SMALL); i++)
 		if (strcmp(step, SMALL[i]) == 0)

@@ -11,6 +11,7 @@ CREATE TABLE account (
 	changed_at INTEGER NOT NULL, -- of the password
 	disabled_at INTEGER
 ) STRICT;
+CREATE INDEX account_role ON account (role) WHERE disabled_at IS NULL;
 
 CREATE TABLE session (
 	hash BLOB NOT NULL PRIMARY KEY, -- SHA-256 of the token
@@ -35,6 +36,7 @@ CREATE TABLE api_key (
 	revoked_at INTEGER
 ) STRICT;
 CREATE INDEX api_key_account ON api_key (account);
+CREATE INDEX api_key_over ON api_key (coalesce(revoked_at, expires_at));
 
 -- The server's own secrets: the newest signs, all verify.
 CREATE TABLE secret (
