@@ -6,6 +6,8 @@
 
 extern const struct http_route api_file_routes[];
 extern const struct http_route api_job_routes[];
+extern const struct http_route api_link_routes[]; /* making links */
+extern const struct http_route api_link_use_routes[]; /* redeeming them */
 extern const struct http_route api_event_routes[];
 extern const struct http_route api_webhook_routes[];
 extern const struct http_route api_delivery_routes[]; /* of webhooks */

@@ -53,6 +53,8 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 	*ret = (struct routes){};
 	ret->tables[at++] = api_file_routes;
 	ret->tables[at++] = api_job_routes;
+	ret->tables[at++] = api_link_routes;
+	ret->tables[at++] = api_link_use_routes;
 	ret->tables[at++] = api_event_routes;
 	ret->tables[at++] = api_webhook_routes;
 	ret->tables[at++] = api_delivery_routes;

@@ -254,6 +254,7 @@ static int open_service(struct service *v, const struct settings *s, const struc
 		 s->image_stages_width, s->image_stages_height);
 	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops};
 	v->front.surfaces = &v->surfaces;
+	v->front.links_base_url = s->links_base_url;
 	return open_http(v, s, &share, routes, e);
 }
 

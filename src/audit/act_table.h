@@ -16,6 +16,7 @@ AUDIT_ROW(WEBHOOK_MADE, "webhook.made", "A webhook was made by a request")
 AUDIT_ROW(WEBHOOK_CHANGED, "webhook.changed", "A webhook was changed, or switched on or off, by a request")
 AUDIT_ROW(WEBHOOK_ROTATED, "webhook.rotated", "A webhook was given a new secret by a request")
 AUDIT_ROW(WEBHOOK_DELETED, "webhook.deleted", "A webhook was removed by a request")
+AUDIT_ROW(LINK_MADE, "link.made", "A link was made by a request: its id, what it is for, when it ends")
 AUDIT_ROW(BLOB_REMOVED, "blob.removed", "fsck --repair removed bytes that nothing referred to")
 AUDIT_ROW(DATA_RESTORED, "data.restored", "The data directory was made of a backup; what was done after that backup is not in this log")
 AUDIT_ROW(AUDIT_BROKEN, "audit.broken",

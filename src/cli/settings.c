@@ -30,6 +30,9 @@ static const struct config_option options[] = {
 	{"server", "surfaces", "surface", CONFIG_LIST, AT(surfaces), "", 0, 0, NULL,
 	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, image-stages, or all."},
 
+	{"links", "base_url", NULL, CONFIG_STRING, AT(links_base_url), "", 0, 0, NULL,
+	 "What the addresses of links begin with, such as https://files.example.org; empty means http and the host the request was sent to."},
+
 	{"data", "dir", "data", CONFIG_STRING, AT(data_dir), "./filemill-data", 0, 0, NULL,
 	 "Directory that holds the catalogue and the files."},
 	{"data", "allow_network_fs", NULL, CONFIG_BOOL, AT(allow_network_fs), "false", 0, 0, NULL,

@@ -72,6 +72,7 @@ struct settings {
 	bool anonymous;
 	/* surfaces.<name> */
 	const char *hash_tasks_log_file;
+	const char *links_base_url;
 	const char *image_stages_size;
 	unsigned image_stages_width, image_stages_height; /* from the size */
 };

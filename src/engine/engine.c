@@ -109,6 +109,22 @@ static int take_back_leftovers(struct engine *g, struct err *e)
 	return 0;
 }
 
+/* What the server signs with, made once for the life of its data. */
+static int make_secret(struct engine *g, struct err *e)
+{
+	struct change c = {.kind = CHANGE_ADD_SECRET, .add_secret = {.now = engine_now(g), .keep = SERVER_SECRETS_MAX, .if_none = true}};
+
+	for (size_t i = 0; i < SERVER_SECRET; i += sizeof(uint64_t)) {
+		uint64_t bits = g->env->random(g->env);
+		memcpy(c.add_secret.bytes + i, &bits, sizeof(bits));
+	}
+	int rc = engine_apply(g, &c);
+	explicit_bzero(c.add_secret.bytes, sizeof(c.add_secret.bytes));
+	if (rc != 0 && e != NULL)
+		*e = c.err;
+	return rc;
+}
+
 int engine_start(struct engine *g, struct err *e)
 {
 	int rc;
@@ -123,6 +139,8 @@ int engine_start(struct engine *g, struct err *e)
 	if ((rc = audit_start(g, e)) != 0)
 		return rc;
 	if ((rc = take_back_leftovers(g, e)) != 0)
+		return rc;
+	if ((rc = make_secret(g, e)) != 0)
 		return rc;
 	if ((rc = waits_start(g, e)) != 0)
 		return rc;

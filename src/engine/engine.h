@@ -115,6 +115,9 @@ struct intake_spec {
 	struct str pipeline; /* name of a configured pipeline; p NULL = none. ERR_UNKNOWN_PIPELINE. With ops too: ERR_BAD_OPS */
 	const char *const *types; /* media types that are taken, NULL-terminated; another: ERR_UNSUPPORTED_TYPE, nothing kept. NULL = all */
 	struct uuid id; /* the file's id; zero = the engine makes one. One that is taken: ERR_CONFLICT */
+	uint64_t size_max; /* bytes of the file at most, below file_max: ERR_TOO_LARGE. 0 = file_max alone */
+	bool size_exact; /* it has size_max bytes: ERR_LENGTH_MISMATCH for fewer */
+	struct once once; /* what may happen once only: used up with the file's commit, or ERR_USED and nothing is kept */
 	struct str type_hint; /* unused for the type, which is told from the bytes */
 	struct str idempotency_key; /* p NULL = none; 1…255 visible ASCII bytes, else ERR_BAD_HEADER */
 	struct audit_by by; /* who sends it; its texts are valid until the end */

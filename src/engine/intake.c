@@ -254,6 +254,9 @@ static int check_growth(struct intake *in, size_t n, struct err *e)
 {
 	uint64_t max = in->g->config.file_max;
 
+	if (in->spec.size_max > 0 && in->spec.size_max < max)
+		max = in->spec.size_max;
+
 	if (n > max || in->size > max - n)
 		return err_limit((err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)max), e),
 				 (int64_t)max);

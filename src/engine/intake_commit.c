@@ -24,6 +24,10 @@ static int check_whole(struct intake *in, struct err *e)
 
 	if (in->spec.length >= 0 && in->size != (uint64_t)in->spec.length)
 		return err_set(e, ERR_LENGTH_MISMATCH, "fewer bytes came than were announced");
+	if (in->spec.size_exact && in->size != in->spec.size_max) {
+		err_set(e, ERR_LENGTH_MISMATCH, "the file has fewer bytes than it must have");
+		return err_limit(e, (int64_t)in->spec.size_max);
+	}
 	if ((rc = intake_check_type(in, e)) != 0)
 		return rc;
 	if ((rc = check_digest(in, in->spec.want_md5, DIGEST_MD5, in->spec.md5, "md5", e)) != 0)
@@ -194,6 +198,7 @@ int intake_commit(struct intake *in, struct err *e)
 	if ((rc = build_jobs(in, now, e)) != 0)
 		return rc;
 	in->change = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = &in->file, .arena = &in->arena}};
+	in->change.once = in->spec.once;
 	if (!in->big)
 		in->change.add_file.bytes = buf_str(&in->small);
 	if (in->has_key) {

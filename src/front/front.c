@@ -10,7 +10,8 @@ void front_init(struct front *f, struct engine *engine, uint64_t file_max, const
 	struct env *env = engine_env(engine);
 	pthread_condattr_t attr;
 
-	*f = (struct front){.engine = engine, .file_max = file_max, .version = version, .started_ms = env->wall_ms(env)};
+	*f = (struct front){
+		.engine = engine, .file_max = file_max, .version = version, .links_base_url = "", .started_ms = env->wall_ms(env)};
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->idle, &attr);

@@ -17,6 +17,8 @@ struct upload_rules {
 	const char *ops; /* always these; NULL = ?ops= and ?pipeline=, the parts of these names, or the configured default */
 	bool form_only; /* bare bytes are ERR_FILE_MISSING */
 	bool plain_form; /* only the part `file` counts: other parts are skipped whatever they are, and the query is not looked at */
+	/* What is stored is said by `prepare` alone: the query and Idempotency-Key are not looked at, parts of the form that would say it are ERR_LINK_INVALID. */
+	bool bound;
 	bool chosen; /* an empty part without a file name, which is what a browser sends when nothing was chosen, is ERR_FILE_MISSING */
 	bool not_empty; /* a file without bytes is ERR_MISSING_VALUE */
 	int64_t wait_ms; /* hold the answer this long for the results; -1 = as the request says */

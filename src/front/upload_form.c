@@ -31,6 +31,23 @@ static int begin_text(struct upload *u, enum upload_part part, bool *have, const
 	return 0;
 }
 
+/* Where all is said already a part may say nothing: it would be taken for heard. */
+static int refuse_meaning(const struct multipart_part *part, struct err *e)
+{
+	static const char *const meaning[] = {"ops", "pipeline", "labels", "name"};
+
+	if (part->filename.p != NULL) {
+		err_set(e, ERR_BAD_MULTIPART, "the file must be in the part named file");
+		return err_field(e, "file");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(meaning); i++)
+		if (str_eq(part->name, str_of(meaning[i]))) {
+			err_set(e, ERR_LINK_INVALID, "this part is not among what the link was signed for");
+			return err_field(e, meaning[i]);
+		}
+	return 0;
+}
+
 static int part_begin(void *arg, const struct multipart_part *part, struct err *e)
 {
 	struct upload *u = arg;
@@ -41,6 +58,8 @@ static int part_begin(void *arg, const struct multipart_part *part, struct err *
 		return begin_file(u, part, e);
 	if (u->rules->plain_form)
 		return 0;
+	if (u->rules->bound)
+		return refuse_meaning(part, e);
 	if (part->filename.p != NULL) {
 		err_set(e, ERR_BAD_MULTIPART, "the file must be in the part named file");
 		return err_field(e, "file");

@@ -6,17 +6,24 @@
 /* A form may be larger than its file by what its other parts and headers may take. */
 #define FORM_SLACK ((uint64_t)MULTIPART_PARTS_MAX * (MULTIPART_HEADER_MAX + MULTIPART_FIELD_MAX))
 
+static int check_length(uint64_t length, bool form, uint64_t max, struct err *e)
+{
+	if (length <= max || (form && length - max <= FORM_SLACK))
+		return 0;
+	err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)max);
+	return err_limit(e, (int64_t)max);
+}
+
 static int read_length(struct upload *u, bool form, struct intake_spec *spec, struct err *e)
 {
-	uint64_t file_max = front_of(u->r)->file_max, length;
+	uint64_t length;
 
 	spec->length = -1;
 	if (!http_content_length(u->r, &length))
 		return 0;
-	if (length > file_max && (!form || length - file_max > FORM_SLACK)) {
-		err_set(e, ERR_TOO_LARGE, "a file may have %llu bytes at most", (unsigned long long)file_max);
-		return err_limit(e, (int64_t)file_max);
-	}
+	int rc = check_length(length, form, front_of(u->r)->file_max, e);
+	if (rc != 0)
+		return rc;
 	if (!form)
 		spec->length = (int64_t)length;
 	return 0;
@@ -88,6 +95,17 @@ static int read_query(struct upload *u, bool form, struct intake_spec *spec, str
 	return 0;
 }
 
+/* What `prepare` bound the file to. */
+static int read_bounds(struct upload *u, bool form, const struct intake_spec *spec, struct err *e)
+{
+	uint64_t length;
+
+	u->have_name = spec->name.p != NULL;
+	if (spec->size_max == 0 || !http_content_length(u->r, &length))
+		return 0;
+	return check_length(length, form, spec->size_max, e);
+}
+
 int upload_read_head(struct upload *u, struct intake_spec *spec, struct err *e)
 {
 	struct http_request *r = u->r;
@@ -106,18 +124,21 @@ int upload_read_head(struct upload *u, struct intake_spec *spec, struct err *e)
 	}
 	if ((rc = read_length(u, form, spec, e)) != 0 || (rc = read_digests(r, &u->want, e)) != 0)
 		return rc;
-	if (!rules->plain_form && (rc = read_query(u, form, spec, e)) != 0)
+	if (!rules->plain_form && !rules->bound && (rc = read_query(u, form, spec, e)) != 0)
 		return rc;
 	if (rules->ops != NULL)
 		spec->ops = str_of(rules->ops);
 	if (rules->prepare != NULL && (rc = rules->prepare(r, spec, e)) != 0)
+		return rc;
+	if (rules->bound && (rc = read_bounds(u, form, spec, e)) != 0)
 		return rc;
 	u->wait_ms = rules->wait_ms;
 	if (u->wait_ms < 0 && (rc = wait_wanted(r, &u->wait_ms, e)) != 0)
 		return rc;
 	spec->owner = front_owner(r);
 	spec->by = front_by(r);
-	spec->idempotency_key = http_header(r, "Idempotency-Key");
+	if (!rules->bound)
+		spec->idempotency_key = http_header(r, "Idempotency-Key");
 	if (!form) {
 		u->have_file = true;
 		want_of_bytes(&u->want, spec);

@@ -291,6 +291,51 @@ const char *magic_type(const void *first, size_t n)
 	return is_text(f) ? "text/plain" : OCTETS;
 }
 
+bool magic_tells(struct str type)
+{
+	/* What the looks beyond the signatures give. */
+	static const char *const looked_for[] = {
+		"application/ogg",
+		"application/vnd.microsoft.portable-executable",
+		"application/x-bzip2",
+		"application/x-empty",
+		"application/xhtml+xml",
+		"audio/aac",
+		"audio/mp4",
+		"audio/mpeg",
+		"audio/ogg",
+		"audio/wav",
+		"audio/x-aiff",
+		"image/avif",
+		"image/bmp",
+		"image/heic",
+		"image/heif",
+		"image/svg+xml",
+		"image/vnd.microsoft.icon",
+		"image/webp",
+		"image/x-canon-cr3",
+		"text/html",
+		"text/plain",
+		"text/xml",
+		"video/3gpp",
+		"video/3gpp2",
+		"video/mp4",
+		"video/ogg",
+		"video/quicktime",
+		"video/webm",
+		"video/x-matroska",
+		"video/x-msvideo",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(signatures); i++)
+		if (str_eq(type, str_of(signatures[i].type)))
+			return true;
+	for (size_t i = 0; i < ARRAY_LEN(looked_for); i++)
+		if (str_eq(type, str_of(looked_for[i])))
+			return true;
+	return false;
+}
+
 bool magic_inline_safe(struct str type)
 {
 	/* Nothing here runs script in a browser. SVG, HTML and XML do, and whatever is not known might. */

@@ -145,6 +145,8 @@ void digest_write_result(struct buf *out, enum digest_algo algo, const uint8_t *
 /* Media type of a file that starts with these bytes (n may be less than MAGIC_BYTES when the file is shorter).
  * "application/octet-stream" when nothing fits, "text/plain" for UTF-8 without controls, "application/x-empty" for none. Static string. */
 const char *magic_type(const void *first, size_t n);
+/* Whether magic_type() can give this type: one it cannot tell has bytes that look like a text, a ZIP or nothing known. */
+bool magic_tells(struct str type);
 /* May be shown inline in a browser (raster images but SVG, plain text, PDF, audio, video). */
 bool magic_inline_safe(struct str type);
 

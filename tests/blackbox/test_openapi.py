@@ -104,6 +104,24 @@ def tour_webhooks(tour):
 	tour("GET", path, 404)
 
 
+def tour_links(tour, file):
+	up = tour("POST", "/v1/links", 201, json={"method": "PUT", "type": "text/plain", "single_use": False}).json()
+	down = tour("POST", "/v1/links", 201, json={"method": "GET", "file": file, "single_use": True}).json()
+	tour("POST", "/v1/links", 422, json={"method": "PATCH"})
+	tour("POST", "/v1/links", 400, json={"method": "PUT", "nope": 1})
+	tour("POST", "/v1/links", 404, json={"method": "GET", "file": str(uuid.uuid4())})
+	up, down = (x["url"][x["url"].index("/v1/links/"):] for x in (up, down))
+	tour("PUT", up, 201, data=b"text")
+	tour("POST", up, 201, files={"file": ("a", b"text")}, headers={"Accept": "text/html"})
+	tour("POST", up, 403, files={"file": ("a", b"text")}, data={"ops": "md5"}, headers={"Accept": "text/html"})
+	tour("PUT", up, 403, data=b"text", headers={"If-Match": "*"})
+	tour("PUT", up, 415, data=b"<html>")
+	tour("PUT", up + "&name=x", 400, data=b"text")
+	tour("GET", up, 403)
+	tour("GET", down, 206, headers={"Range": "bytes=1-2"})
+	tour("GET", down, 410)
+
+
 def test_the_answers_fit_the_document(server, document):
 	tour = Tour(server)
 	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=20", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
@@ -153,6 +171,7 @@ def test_the_answers_fit_the_document(server, document):
 	tour("GET", f"/v1/jobs/{uuid.uuid4()}", 404)
 	tour("GET", "/v1/events?file=1", 400)
 	tour_webhooks(tour)
+	tour_links(tour, f["id"])
 	for path in ("/v1/ops", "/v1/stats", "/healthz", "/readyz", "/metrics"):
 		if path in document["paths"]:
 			tour("GET", path, 200)

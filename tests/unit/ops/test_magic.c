@@ -129,8 +129,18 @@ static void types_are_told_from_the_first_bytes(void **state)
 		if (strcmp(type, cases[i].type) != 0)
 			print_error("case %zu: got %s, expected %s\n", i, type, cases[i].type);
 		assert_string_equal(type, cases[i].type);
+		assert_int_equal(magic_tells(str_of(type)), strcmp(type, "application/octet-stream") != 0);
 		free(copy);
 	}
+}
+
+static void types_that_bytes_do_not_show_are_known_as_such(void **state)
+{
+	assert_false(magic_tells(STR("text/csv")));
+	assert_false(magic_tells(STR("application/json")));
+	assert_false(magic_tells(STR("application/vnd.openxmlformats-officedocument.wordprocessingml.document")));
+	assert_false(magic_tells(STR("image/pn")));
+	assert_false(magic_tells(STR("")));
 }
 
 static void tar_is_told_by_the_middle_of_its_header(void **state)
@@ -177,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(types_are_told_from_the_first_bytes),
+		cmocka_unit_test(types_that_bytes_do_not_show_are_known_as_such),
 		cmocka_unit_test(tar_is_told_by_the_middle_of_its_header),
 		cmocka_unit_test(a_character_cut_by_the_end_of_the_looked_at_part_is_still_text),
 		cmocka_unit_test(what_runs_script_is_never_shown_inline),

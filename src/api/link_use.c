@@ -1,0 +1,267 @@
+/* /v1/links/{id}: links are redeemed. A file is stored, by its bare bytes or by a plain HTML form, or the bytes of one are read.
+ *
+ * What a link allows is inside its signature. Whatever else a request brings that would change what is done is refused, never obeyed: a parameter by the route's table, a header by the table here, a
+ * part of the form by the rules of the upload. Credentials that come along are not looked at. */
+#include "api/api.h"
+#include "front/content.h"
+#include "front/hop.h"
+#include "front/link.h"
+#include "front/page.h"
+#include "front/upload.h"
+#include "http/fields.h"
+
+#include <string.h>
+
+/* ---- PUT and POST: one file is stored ---- */
+
+/* Headers that would change what is stored, or whether, had they been heard here or by another store of this kind. */
+static int check_headers(struct http_request *r, struct err *e)
+{
+	static const char *const meaning[] = {
+		"Content-Disposition", "Content-Range",          "Idempotency-Key",   "If-Match",  "If-None-Match", "If-Unmodified-Since",
+		"Upload-Complete",     "Upload-Metadata",        "X-Amz-Copy-Source", "X-Amz-Acl", "X-Amz-Tagging", "X-Amz-Meta-Name",
+		"X-Goog-Copy-Source",  "X-HTTP-Method-Override",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(meaning); i++)
+		if (http_header(r, meaning[i]).p != NULL) {
+			err_set(e, ERR_LINK_INVALID, "this header is not among what the link was signed for");
+			return err_field(e, meaning[i]);
+		}
+	return 0;
+}
+
+/* Media types whose bytes cannot be told from those of these: then the bytes may be any of them. */
+static int types_of_link(struct http_request *r, struct str type, const char *const **ret, struct err *e)
+{
+	static const char *const vessels[] = {"text/plain", "application/octet-stream",  "application/zip",
+					      "text/xml",   "application/x-ole-storage", "application/x-empty"};
+	const char **list;
+	char *own;
+
+	if (type.len == 0 || str_eq(type, STR("application/octet-stream")))
+		return 0;
+	list = arena_alloc(http_arena(r), (ARRAY_LEN(vessels) + 2) * sizeof(*list));
+	own = arena_alloc(http_arena(r), type.len + 1);
+	if (list == NULL || own == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for an upload");
+	memcpy(own, type.p, type.len);
+	own[type.len] = '\0';
+	list[0] = own;
+	list[1] = NULL;
+	if (!magic_tells(type)) {
+		memcpy(list + 1, vessels, sizeof(vessels));
+		list[ARRAY_LEN(vessels) + 1] = NULL;
+	}
+	*ret = list;
+	return 0;
+}
+
+/* What the client says of bare bytes must not contradict the link; what they are is told from themselves. */
+static int check_said_type(struct http_request *r, const struct link *l, struct err *e)
+{
+	struct str said = http_header(r, "Content-Type"), rest;
+
+	if (said.p == NULL || l->type.len == 0 || media_type_is(said, "multipart/form-data"))
+		return 0;
+	if (str_eq_nocase(str_trim(str_split(said, ';', &rest)), l->type))
+		return 0;
+	err_set(e, ERR_UNSUPPORTED_TYPE, "this link takes files of another type");
+	CLEANUP(buf_release) struct buf expected = BUF_INIT;
+	buf_add_str(&expected, l->type);
+	if (buf_ok(&expected))
+		err_expected(e, expected.p);
+	return err_field(e, "Content-Type");
+}
+
+/* So that the owner sees which files came by a link he gave away. */
+static int label(struct http_request *r, const struct link *l, struct str *ret, struct err *e)
+{
+	char text[sizeof(LINK_LABEL) + 1 + UUID_TEXT_LEN] = LINK_LABEL ":";
+
+	uuid_format(text + strlen(text), l->id);
+	*ret = arena_str(http_arena(r), str_of(text));
+	return ret->p != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for an upload");
+}
+
+static int prepare(struct http_request *r, struct intake_spec *spec, struct err *e)
+{
+	struct link l;
+	int rc = front_link_open(r, LINK_PUT, &l, e);
+
+	if (rc != 0 || (rc = check_headers(r, e)) != 0 || (rc = check_said_type(r, &l, e)) != 0 ||
+	    (rc = types_of_link(r, l.type, &spec->types, e)) != 0)
+		return rc;
+	if (l.name.len > 0)
+		spec->name = l.name;
+	if (l.ops.len > 0)
+		spec->ops = l.ops;
+	spec->size_max = l.size;
+	spec->size_exact = l.size_exact;
+	spec->once = front_link_once(&l);
+	return label(r, &l, &spec->labels, e);
+}
+
+/* A browser that sent a form shows what it gets to a person. */
+static bool wants_page(struct http_request *r)
+{
+	struct str accept = http_header(r, "Accept");
+
+	return http_method(r) == HTTP_POST && accept.p != NULL && memmem(accept.p, accept.len, "text/html", 9) != NULL;
+}
+
+static void reply_page(struct http_request *r, const struct file *f)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	char sha256[65];
+
+	hex_encode(sha256, f->sha256, sizeof(f->sha256));
+	page_open(&b, "File stored");
+	buf_add_cstr(&b, "<p>");
+	page_text(&b, f->name);
+	buf_addf(&b, ", %llu bytes, SHA-256 <code>%s</code>, is stored safely.</p>\n", (unsigned long long)f->size, sha256);
+	page_reply(r, 201, &b);
+}
+
+/* A receipt: whoever has the link need not know whose files these are, nor what is done with them. */
+static void stored(struct http_request *r, const struct file *f, bool replayed)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+	char id[UUID_TEXT_LEN + 1], sha256[65];
+
+	if (wants_page(r)) {
+		reply_page(r, f);
+		return;
+	}
+	uuid_format(id, f->id);
+	hex_encode(sha256, f->sha256, sizeof(f->sha256));
+	json_obj_open(&j);
+	json_kcstr(&j, "id", id);
+	json_kstr(&j, "name", f->name);
+	json_ku64(&j, "size", f->size);
+	json_kstr(&j, "type", f->type);
+	json_kcstr(&j, "sha256", sha256);
+	json_ktime(&j, "created_at", f->created_at);
+	json_obj_close(&j);
+	http_reply_json(r, 201, &b);
+}
+
+static void say_used(struct err *e)
+{
+	if (e->code == ERR_USED)
+		err_set(e, ERR_USED, "this link was for one use, which was made");
+}
+
+static void not_stored(struct http_request *r, struct err *e)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	say_used(e);
+	if (!wants_page(r)) {
+		front_problem(r, e->code, e);
+		return;
+	}
+	front_say_when(r, e);
+	page_open(&b, "The file was not stored");
+	buf_add_cstr(&b, "<p>");
+	page_text(&b, str_of(err_info(e->code)->title));
+	buf_add_cstr(&b, ": ");
+	page_text(&b, str_of(e->detail));
+	buf_add_cstr(&b, "</p>\n");
+	page_reply(r, err_info(e->code)->http_status, &b);
+}
+
+static void start_upload(struct http_request *r)
+{
+	static const struct upload_rules rules = {
+		.bound = true, .chosen = true, .prepare = prepare, .stored = stored, .failed = not_stored};
+
+	upload_start(r, &rules);
+}
+
+static const struct http_handler upload = {
+	.body_kind = HTTP_BODY_STREAM, .start = start_upload, .body = upload_body, .end = upload_end, .release = upload_release};
+
+/* ---- GET and HEAD: the bytes of a file are read ---- */
+
+static void send_content(struct http_request *r, const struct uuid *id)
+{
+	struct err e = ERR_INIT;
+	struct file f;
+	int rc = catalog_file(front_catalog(r), (struct file_key){.id = *id}, front_owner(r), http_arena(r), &f, &e);
+
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return;
+	}
+	http_set_header(r, "Referrer-Policy", "no-referrer"); /* the address would be told to others */
+	struct content c = content_of_file(&f);
+	content_answer(r, &c, false);
+}
+
+static void send_used_content(struct http_request *r)
+{
+	const struct front_write *w = http_data(r);
+
+	send_content(r, w->note);
+}
+
+static void after_use(struct http_request *r)
+{
+	front_block(r, send_used_content);
+}
+
+static void explain_used(struct front_write *w)
+{
+	say_used(&w->change.err);
+}
+
+/* The use is durable before the first byte leaves. Asking for the head alone is none. */
+static void use_and_send(struct http_request *r, const struct link *l)
+{
+	struct front_write *w = front_write_new(r, CHANGE_ONCE);
+	struct uuid *file = arena_alloc(http_arena(r), sizeof(*file));
+	struct err e = ERR_INIT;
+
+	if (w == NULL)
+		return;
+	if (file == NULL) {
+		front_problem(r, ERR_NO_MEMORY, &e);
+		return;
+	}
+	*file = l->file;
+	w->change.once = front_link_once(l);
+	w->note = file;
+	w->explain = explain_used;
+	front_write_submit(w, after_use);
+}
+
+static void answer_content(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+	struct link l;
+	int rc = front_link_open(r, LINK_GET, &l, &e);
+
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else if (l.single_use && http_method(r) != HTTP_HEAD)
+		use_and_send(r, &l);
+	else
+		send_content(r, &l.file);
+}
+
+static void end_content(struct http_request *r)
+{
+	front_block(r, answer_content);
+}
+
+static const struct http_handler content = {.end = end_content};
+static const char *const query[] = {"token", NULL};
+
+const struct http_route api_link_use_routes[] = {
+	{HTTP_PUT, "/v1/links/{id}", &upload, HTTP_ANYONE, "uploadByLink", "Store a file by a link", query},
+	{HTTP_POST, "/v1/links/{id}", &upload, HTTP_ANYONE, "uploadFormByLink", "Store a file by a link, from a plain HTML form", query},
+	{HTTP_GET, "/v1/links/{id}", &content, HTTP_ANYONE, "downloadByLink", "The bytes of a file by a link", query},
+	{},
+};

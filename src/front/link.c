@@ -1,0 +1,144 @@
+#include "front/link.h"
+#include "front/caller.h"
+#include "http/params.h"
+
+#include <assert.h>
+#include <string.h>
+
+static_assert(LINK_SECRET == SERVER_SECRET);
+static_assert(LINK_ONCE == ONCE_KEY);
+
+static int64_t now_of(struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+
+	return env->wall_ms(env);
+}
+
+/* Newest first. To be wiped. */
+static int read_secrets(struct http_request *r, struct link_secret ret[SERVER_SECRETS_MAX], size_t *ret_n, struct err *e)
+{
+	struct secret *list = NULL;
+	size_t n = 0;
+	int rc = catalog_secrets(front_catalog(r), http_arena(r), &list, &n, e);
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < n && i < SERVER_SECRETS_MAX; i++) {
+		ret[i].number = list[i].number;
+		memcpy(ret[i].bytes, list[i].bytes, LINK_SECRET);
+	}
+	if (n > 0)
+		explicit_bzero(list, n * sizeof(*list));
+	*ret_n = n < SERVER_SECRETS_MAX ? n : SERVER_SECRETS_MAX;
+	return 0;
+}
+
+/* ---- making ---- */
+
+/* Where no base is configured, the address is the one the request was sent to. */
+static void add_base(struct buf *url, struct http_request *r)
+{
+	struct str base = str_of(front_of(r)->links_base_url);
+
+	if (base.len == 0) {
+		buf_add_cstr(url, "http://");
+		base = http_header(r, "Host");
+	}
+	while (base.len > 0 && base.p[base.len - 1] == '/')
+		base.len--;
+	buf_add_str(url, base);
+}
+
+static bool by_key(const struct caller *c)
+{
+	return c->how == CALLER_KEY || c->how == CALLER_SIGNATURE;
+}
+
+int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url, struct err *e)
+{
+	const struct caller *c = front_caller(r);
+	struct link_secret secrets[SERVER_SECRETS_MAX];
+	char id[UUID_TEXT_LEN + 1];
+	size_t n = 0;
+	int rc = read_secrets(r, secrets, &n, e);
+
+	if (rc != 0)
+		return rc;
+	if (n == 0)
+		return err_set(e, ERR_INTERNAL, "the server has no secret to sign with");
+	l->id = engine_new_id(front_engine(r));
+	l->account = c->account;
+	l->key = by_key(c) ? c->credential : (struct uuid){};
+	l->issued_at = now_of(r);
+	uuid_format(id, l->id);
+	add_base(ret_url, r);
+	buf_add_cstr(ret_url, LINK_PATH);
+	buf_add_cstr(ret_url, id);
+	buf_add_cstr(ret_url, "?token=");
+	rc = link_write(ret_url, l, &secrets[0], e);
+	explicit_bzero(secrets, sizeof(secrets));
+	return rc;
+}
+
+/* ---- redeeming ---- */
+
+static int become(struct http_request *r, const struct link *l, struct err *e)
+{
+	struct caller *c = arena_alloc(http_arena(r), sizeof(*c));
+	char *owner = arena_alloc(http_arena(r), UUID_TEXT_LEN + 1);
+
+	if (c == NULL || owner == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a caller");
+	uuid_format(owner, l->account);
+	*c = (struct caller){
+		.owner = uuid_is_zero(l->account) ? STR(OWNER_PUBLIC) : str_of(owner),
+		.how = CALLER_LINK,
+		.role = ROLE_USER,
+		.scopes = 1u << (l->method == LINK_PUT ? SCOPE_FILES_WRITE : SCOPE_FILES_READ),
+		.account = l->account,
+		.credential = l->key,
+	};
+	http_set_caller(r, c);
+	return 0;
+}
+
+int front_link_open(struct http_request *r, enum link_method method, struct link *ret, struct err *e)
+{
+	struct link_secret secrets[SERVER_SECRETS_MAX];
+	struct str token = http_query(r, "token");
+	size_t n = 0;
+	int rc;
+
+	if (token.p == NULL)
+		return err_set(e, ERR_LINK_INVALID, "the address has no token, so it is no link");
+	if ((rc = read_secrets(r, secrets, &n, e)) != 0)
+		return rc;
+	rc = link_read(ret, http_param(r, "id"), token, secrets, n, now_of(r), http_arena(r), e);
+	explicit_bzero(secrets, sizeof(secrets));
+	if (rc != 0)
+		return rc;
+	if (ret->method != method) {
+		err_set(e, ERR_LINK_INVALID, "this link is for another method");
+		return err_expected(e, link_method_name(ret->method));
+	}
+	return become(r, ret, e);
+}
+
+bool link_type_valid(struct str type)
+{
+	struct str sub, main = str_split(type, '/', &sub);
+
+	for (size_t i = 0; i < type.len; i++)
+		if (type.p[i] >= 'A' && type.p[i] <= 'Z')
+			return false;
+	return type.len <= LINK_TYPE_MAX && sub.p != NULL && is_token(main) && is_token(sub);
+}
+
+struct once front_link_once(const struct link *l)
+{
+	struct once once = {.set = l->single_use, .expires_at = l->expires_at};
+
+	link_once(once.key, l->id);
+	return once;
+}

@@ -1,0 +1,24 @@
+/* Links as requests make and redeem them (auth/link.h says what they are). Whoever redeems one acts for whom it is of, and may what it says, nothing else: front_caller() is then CALLER_LINK. */
+#ifndef FILEMILL_FRONT_LINK_H
+#define FILEMILL_FRONT_LINK_H
+
+#include "auth/link.h"
+#include "front/front.h"
+
+#define LINK_LABEL "link" /* of a file stored by a link: the link's id */
+#define LINK_PATH "/v1/links/" /* and the link's id; the token is the parameter `token` */
+
+/* Appends the address of a link of the caller's; sets id, account, key and issued_at. Point reads. ERR_INVALID_VALUE with the field; catalogue's errors. */
+[[nodiscard]] int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url, struct err *e);
+
+/* The link that the request came with, if it is of this method and may be used by now; the caller is the link's from here on. Point reads. ERR_LINK_INVALID, ERR_LINK_EXPIRED. Whether one
+ * for one use was used is told by the change that uses it up. */
+[[nodiscard]] int front_link_open(struct http_request *r, enum link_method method, struct link *ret, struct err *e);
+
+/* One media type in lower case without parameters, such as links may be bound to. */
+bool link_type_valid(struct str type);
+
+/* To be carried by the change that a link for one use is used for. */
+struct once front_link_once(const struct link *l);
+
+#endif
