@@ -1,4 +1,5 @@
-// Builds web/dist: the page, the fragments the server fills in, the API page, the licences. Two builds of the same sources are byte-identical.
+// Builds web/dist: the page, the fragments the server fills in, the API page, the licences; and then, in the mode `admin`, the operators' pages, which share no
+// script with the page, so that it stays small. Two builds of the same sources are byte-identical.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
@@ -7,10 +8,12 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const read = (path) => readFileSync(here(path), 'utf8');
 const texts = JSON.parse(read('en.json'));
 const PAGE = 'page.template.html';
+const ADMIN = 'admin.template.html';
 const FRAGMENTS = ['file', 'job', 'progress', 'output', 'image', 'problem'];
 const SWAGGER = ['swagger-ui-bundle.js', 'swagger-ui.css'];
 
-const IN_PAGES_ONLY = /^(page|nav|footer|docs)\./; // texts that no script needs
+const IN_PAGES_ONLY = /^(page|nav|footer|docs|admin\.page)\./; // texts that no script needs
+const OF_ADMIN = /^admin\./; // texts that only the operators' pages need
 
 const escaped = (s) => s.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -33,17 +36,22 @@ function licences() {
   }).join('\n');
 }
 
-function pages() {
+function pages(admin) {
   return {
     name: 'pages',
     load(id) {
-      if (id !== here('en.json')) return null;
-      return JSON.stringify(Object.fromEntries(Object.entries(texts).filter(([key]) => !IN_PAGES_ONLY.test(key))));
+      const more = id === here('en.json?admin');
+      if (!more && id !== here('en.json')) return null;
+      return JSON.stringify(Object.fromEntries(Object.entries(texts).filter(([key]) => !IN_PAGES_ONLY.test(key) && OF_ADMIN.test(key) === more)));
     },
-    transformIndexHtml: { order: 'pre', handler: (html) => worded(html, PAGE) },
+    transformIndexHtml: { order: 'pre', handler: (html, { path }) => worded(html, path) },
     generateBundle: {
       order: 'post',
       handler(_options, bundle) {
+        if (admin) {
+          bundle[ADMIN].fileName = 'admin/index.html';
+          return;
+        }
         bundle[PAGE].fileName = 'index.html';
         const emit = (fileName, source) => this.emitFile({ type: 'asset', fileName, source });
         for (const name of FRAGMENTS) emit(`fragments/${name}.html`, worded(read(`fragments/${name}.html`), name));
@@ -57,26 +65,26 @@ function pages() {
   };
 }
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   root: here('.'),
   base: '/',
   publicDir: false,
-  plugins: [pages()],
+  plugins: [pages(mode === 'admin')],
   esbuild: { jsx: 'transform', jsxFactory: 'h', jsxFragment: 'Fragment', legalComments: 'none' },
   build: {
     target: 'es2022',
     outDir: here('dist'),
-    emptyOutDir: true,
+    emptyOutDir: mode !== 'admin',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rollupOptions: {
-      input: here(PAGE),
+      input: mode === 'admin' ? { admin: here(ADMIN) } : { page: here(PAGE) },
       output: {
-        entryFileNames: 'assets/page-[hash].js',
+        entryFileNames: 'assets/[name]-[hash].js',
         chunkFileNames: 'assets/[name]-[hash].js',
-        assetFileNames: (asset) => `assets/${asset.names[0]?.endsWith('.css') ? 'page' : '[name]'}-[hash][extname]`,
+        assetFileNames: (asset) => `assets/${asset.names[0]?.endsWith('.css') ? asset.names[0].replace(/\..*/, '') : '[name]'}-[hash][extname]`,
       },
     },
   },
-});
+}));

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#define PAGE_POLICY "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 #define DOCS_POLICY                                                                                                                        \
 	"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
@@ -82,6 +83,8 @@ static const struct web_asset *asset_of(const struct http_request *r)
 
 	if (str_eq(path, STR("/docs")) || str_eq(path, STR("/docs/")))
 		path = STR("/docs/index.html");
+	else if (str_eq(path, STR("/admin")) || str_eq(path, STR("/admin/")))
+		path = STR("/admin/index.html");
 	return asset_find(path);
 }
 
@@ -94,7 +97,7 @@ static void set_headers(struct http_request *r, const struct web_asset *a)
 	http_set_header(r, "Cache-Control",
 			str_starts(str_of(a->path), STR("/assets/")) ? "public, max-age=31536000, immutable" : "no-cache");
 	if (str_starts(str_of(a->content_type), STR("text/html")))
-		http_set_header(r, "Content-Security-Policy", DOCS_POLICY);
+		http_set_header(r, "Content-Security-Policy", str_starts(str_of(a->path), STR("/docs/")) ? DOCS_POLICY : PAGE_POLICY);
 }
 
 static bool caller_has_it(struct http_request *r, const struct web_asset *a)
@@ -161,6 +164,7 @@ static const struct http_handler get_asset = {.end = end_asset};
 const struct http_route api_asset_routes[] = {
 	{HTTP_GET, "/openapi.json", &get_asset, HTTP_ANYONE, "getOpenApi", "The OpenAPI document", NULL},
 	{HTTP_GET, "/docs", &get_asset, HTTP_ANYONE, "getDocs", "The OpenAPI document as an interactive page", NULL, true},
+	{HTTP_GET, "/admin", &get_asset, HTTP_ANYONE, "getAdminPage", "The operators' pages", NULL, true},
 	{HTTP_GET, "/docs/{name}", &get_asset, HTTP_ANYONE, "", "What the interactive page loads", NULL},
 	{HTTP_GET, "/assets/{name}", &get_asset, HTTP_ANYONE, "", "What the web page loads", NULL},
 	{HTTP_GET, "/licenses.txt", &get_asset, HTTP_ANYONE, "", "Licences of what the pages are made of", NULL},

@@ -1,5 +1,6 @@
 /* /v1/files: store, list, read, change, delete. */
 #include "api/api.h"
+#include "api/asked.h"
 #include "api/json_body.h"
 #include "base/json_out.h"
 #include "front/content.h"
@@ -67,31 +68,6 @@ static const struct http_handler store_file = {
 
 /* ---- GET /v1/files ---- */
 
-static int read_filter(struct http_request *r, struct file_filter *ret, struct err *e)
-{
-	struct str state = http_query(r, "state"), label = http_query(r, "label");
-	enum job_state s;
-
-	*ret = (struct file_filter){.owner = front_owner(r), .name = http_query(r, "name"), .state = -1};
-	if (state.p != NULL) {
-		if (!job_state_parse(&s, state)) {
-			err_set(e, ERR_BAD_PARAMETER, "there is no such state");
-			err_expected(e, "queued, running, succeeded, failed, cancelled, quarantined");
-			return err_field(e, "state");
-		}
-		ret->state = (int)s;
-	}
-	if (label.p != NULL) {
-		ret->label_key = str_split(label, ':', &ret->label_value);
-		if (ret->label_key.len == 0 || ret->label_value.p == NULL) {
-			err_set(e, ERR_BAD_PARAMETER, "a label is looked for as key:value");
-			err_expected(e, "key:value");
-			return err_field(e, "label");
-		}
-	}
-	return 0;
-}
-
 static const char *const filters[] = {"state", "label", "name"};
 
 static void list_files(struct http_request *r)
@@ -105,7 +81,7 @@ static void list_files(struct http_request *r)
 	int64_t next = 0;
 
 	list_scope(&scope, r, "files", filters, ARRAY_LEN(filters));
-	int rc = read_filter(r, &filter, &e);
+	int rc = asked_files(r, front_owner(r), &filter, &e);
 	if (rc == 0)
 		rc = list_page(r, &scope, &page, &e);
 	if (rc == 0)

@@ -1,5 +1,6 @@
 /* /v1/jobs and /v1/files/{id}/jobs: queue, list, read, cancel, retry. */
 #include "api/api.h"
+#include "api/asked.h"
 #include "api/job_request.h"
 #include "api/json_body.h"
 #include "base/json_out.h"
@@ -159,34 +160,6 @@ static const struct http_handler queue_jobs = {.body_kind = HTTP_BODY_BUFFER, .e
 
 /* ---- GET /v1/jobs ---- */
 
-static int read_filter(struct http_request *r, struct job_filter *ret, struct err *e)
-{
-	struct str state = http_query(r, "state"), file = http_query(r, "file");
-	enum job_state s;
-
-	*ret = (struct job_filter){.owner = front_owner(r), .op = http_query(r, "op"), .state = -1};
-	if (state.p != NULL) {
-		if (!job_state_parse(&s, state)) {
-			err_set(e, ERR_BAD_PARAMETER, "there is no such state");
-			err_expected(e, "queued, running, succeeded, failed, cancelled, quarantined");
-			return err_field(e, "state");
-		}
-		ret->state = (int)s;
-	}
-	if (ret->op.p != NULL && op_table_find(engine_ops(front_engine(r)), ret->op) == NULL) {
-		err_set(e, ERR_BAD_PARAMETER, "there is no such op");
-		return err_field(e, "op");
-	}
-	if (file.p != NULL) {
-		if (!uuid_parse(&ret->file, file)) {
-			err_set(e, ERR_BAD_ID, "an id is a UUID of 36 characters in lower case");
-			return err_field(e, "file");
-		}
-		ret->by_file = true;
-	}
-	return 0;
-}
-
 static const char *const filters[] = {"state", "op", "file"};
 
 static void list_jobs(struct http_request *r)
@@ -200,7 +173,7 @@ static void list_jobs(struct http_request *r)
 	int64_t next = 0;
 
 	list_scope(&scope, r, "jobs", filters, ARRAY_LEN(filters));
-	int rc = read_filter(r, &filter, &e);
+	int rc = asked_jobs(r, front_owner(r), &filter, &e);
 	if (rc == 0)
 		rc = list_page(r, &scope, &page, &e);
 	if (rc == 0)
@@ -325,25 +298,6 @@ static const struct http_handler retry_job = {.end = end_retry};
 
 /* ---- outputs ---- */
 
-/* {n} as a place in the job's outputs. ERR_BAD_PARAMETER when it is no whole number, ERR_OUTPUT_NOT_FOUND when there are fewer. */
-static int find_output(struct http_request *r, const struct job *job, const struct output **ret, struct err *e)
-{
-	struct str text = http_param(r, "n");
-	uint64_t n;
-
-	if (!str_to_u64(text, &n)) {
-		err_set(e, ERR_BAD_PARAMETER, "outputs are counted in whole numbers from 0");
-		return err_field(e, "n");
-	}
-	if (n < job->n_outputs) {
-		*ret = &job->outputs[n];
-		return 0;
-	}
-	err_set(e, ERR_OUTPUT_NOT_FOUND, "the job is %s and has %zu %s", job_state_name(job->state), job->n_outputs,
-		job->n_outputs == 1 ? "output" : "outputs");
-	return err_field(e, "n");
-}
-
 static void answer_output(struct http_request *r)
 {
 	struct err e = ERR_INIT;
@@ -355,7 +309,7 @@ static void answer_output(struct http_request *r)
 	if (rc == 0)
 		rc = read_job_of_path(r, &job, &e);
 	if (rc == 0)
-		rc = find_output(r, &job, &output, &e);
+		rc = asked_output(r, &job, &output, &e);
 	if (rc != 0) {
 		front_problem(r, rc, &e);
 		return;

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#define ROUTE_TABLES_MAX 24
+#define ROUTE_TABLES_MAX 32
 
 struct routes {
 	const struct http_route *tables[ROUTE_TABLES_MAX]; /* ends with NULL */

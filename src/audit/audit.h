@@ -107,6 +107,24 @@ struct audit_check {
 /* After the last file: whether the anchor was met. Frees. */
 void audit_check_end(struct audit_check *c);
 
+/* ---- looking at the end ---- */
+#define AUDIT_TAIL_SCAN_MAX (8u << 20) /* bytes of lines that one look goes through */
+struct audit_tail_query {
+	int dir_fd;
+	int64_t upto; /* the last line that is known to be on disk */
+	int64_t before; /* lines of lower numbers only; INT64_MAX: from the newest */
+	struct str act; /* its word, p NULL = any */
+	uint32_t max; /* at least 1 */
+};
+struct audit_tail {
+	struct str *lines; /* newest first, without newlines */
+	size_t n;
+	int64_t next; /* to go on: lines before this number; 0 = there are none */
+	uint64_t broken; /* places where something stands that is no line */
+};
+/* May give fewer lines than max, even none, and still have a next. In the arena. ERR_NO_MEMORY, ERR_IO, ERR_DAMAGED. */
+[[nodiscard]] int audit_tail_read(struct audit_tail *ret, const struct audit_tail_query *q, struct arena *a, struct err *e);
+
 /* ---- files ---- */
 #define AUDIT_NAME_MAX 40
 /* "audit-000000000001.jsonl" */

@@ -17,6 +17,7 @@
 #include "catalog/accounts.h"
 #include "catalog/audit_head.h"
 #include "catalog/finding.h"
+#include "catalog/watch.h"
 #include "catalog/webhooks.h"
 #include "model/model.h"
 
@@ -365,21 +366,22 @@ struct file_key { /* by id, or by number when number > 0 */
 };
 
 struct file_filter {
-	struct str owner;
+	struct str owner; /* OWNER_ANY: whoever's */
 	struct str name; /* substring, p NULL = any */
+	const uint8_t *sha256; /* 32 bytes, NULL = any */
 	struct str label_key, label_value; /* p NULL = any */
 	int state; /* a job state one of the file's jobs has, -1 = any */
 };
 
 struct job_filter {
-	struct str owner;
+	struct str owner; /* OWNER_ANY: whoever's */
 	int state; /* -1 = any */
 	struct str op; /* p NULL = any */
 	bool by_file;
 	struct uuid file;
 };
 
-/* ERR_FILE_NOT_FOUND (also another owner's), ERR_FILE_GONE. Fills everything, jobs included. */
+/* ERR_FILE_NOT_FOUND (also another owner's), ERR_FILE_GONE. Fills everything, jobs included. owner, here and below: OWNER_ANY asks for whoever's it is. */
 [[nodiscard]] int catalog_file(struct catalog *c, struct file_key key, struct str owner, struct arena *a, struct file *ret, struct err *e);
 /* The bytes of an inline file, appended to out. ERR_FILE_NOT_FOUND when there are none (deleted meanwhile). */
 [[nodiscard]] int catalog_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);

@@ -10,6 +10,15 @@
 #define IDEMPOTENCY_MS (24 * INT64_C(3600000)) /* a record older than this does not count */
 #define LIST_SCAN_MAX 50000 /* rows one list call looks at; a filter that matches less gives a short page and a cursor */
 
+/* The rows of catalog_queue() while they are counted. */
+struct queue_rows {
+	struct arena *arena;
+	struct queue_row *list;
+	size_t n;
+};
+/* The row of the op, a new one when there is none yet. NULL: no memory, or QUEUE_OPS_MAX. */
+struct queue_row *queue_row_of(struct queue_rows *rows, struct str op);
+
 /* The method table. Contracts stand at the functions of catalog.h; catalog.c calls these with arguments already checked, so a
  * method may rely on: limits within range, never called while sealed (apply), options as given at the start.
  * For every change apply() first asks change_allowed() and skips those that are refused there, then those whose once-key is used up. */
@@ -39,6 +48,9 @@ struct catalog_ops {
 		      struct err *e);
 	int (*scrub_position)(struct catalog *c, struct scrub_position *ret, struct err *e);
 	int (*damaged_count)(struct catalog *c, uint64_t *ret, struct err *e);
+	int (*queue)(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);
+	int (*workers)(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
+	int (*damaged)(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);
 	int (*check)(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 	int (*expired)(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 	int (*recurring)(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
@@ -164,12 +176,13 @@ bool file_of_blob_name(struct uuid *ret, struct str *ret_owner, struct str blob)
 /* Filters that cannot be left to an index: the same answer from every implementation. */
 struct file_match {
 	struct str name;
+	const uint8_t *sha256;
 	char label[2 * LABEL_VALUE_MAX * 6]; /* `"key":"value"` as it stands in canonical JSON */
 	size_t label_len; /* 0 = any */
 	int state;
 };
 [[nodiscard]] int file_match_init(struct file_match *m, const struct file_filter *f, struct err *e);
-bool file_match_row(const struct file_match *m, struct str name, struct str labels);
+bool file_match_row(const struct file_match *m, struct str name, const uint8_t sha256[32], struct str labels);
 bool file_match_jobs(const struct file_match *m, const struct job *jobs, size_t n);
 
 #endif

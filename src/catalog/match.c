@@ -13,6 +13,7 @@ int file_match_init(struct file_match *m, const struct file_filter *f, struct er
 	char key[LABEL_KEY_MAX + 1];
 
 	m->name = f->name;
+	m->sha256 = f->sha256;
 	m->state = f->state;
 	m->label_len = 0;
 	if (!f->label_key.p)
@@ -31,9 +32,11 @@ int file_match_init(struct file_match *m, const struct file_filter *f, struct er
 	return 0;
 }
 
-bool file_match_row(const struct file_match *m, struct str name, struct str labels)
+bool file_match_row(const struct file_match *m, struct str name, const uint8_t sha256[32], struct str labels)
 {
 	if (m->name.p && !memmem(name.p, name.len, m->name.p, m->name.len))
+		return false;
+	if (m->sha256 && memcmp(m->sha256, sha256, 32) != 0)
 		return false;
 	return m->label_len == 0 || memmem(labels.p, labels.len, m->label, m->label_len);
 }

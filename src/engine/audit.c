@@ -283,3 +283,20 @@ struct audit_mark engine_audit_head(struct engine *g)
 	}
 	return mark;
 }
+
+bool engine_has_audit(const struct engine *g)
+{
+	return g->config.audit_fd > 0;
+}
+
+int engine_audit_tail(struct engine *g, int64_t before, struct str act, uint32_t max, struct arena *a, struct audit_tail *ret,
+		      struct err *e)
+{
+	struct audit_tail_query q = {.dir_fd = g->config.audit_fd, .before = before, .act = act, .max = max};
+
+	*ret = (struct audit_tail){};
+	if (!engine_has_audit(g))
+		return 0;
+	q.upto = engine_audit_head(g).seq;
+	return audit_tail_read(ret, &q, a, e);
+}

@@ -256,6 +256,10 @@ void engine_kick_doomed(struct engine *g);
 #define engine_audit_act(g, act, by, e, ...)                                                                                               \
 	engine_audit_act_n(g, act, by, (const struct log_field[]){__VA_ARGS__},                                                            \
 			   sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field), e)
+/* The newest lines before number `before` (INT64_MAX: of all), of one act or any (p NULL). In the arena. Blocks. *ret is empty when there is no log. */
+[[nodiscard]] int engine_audit_tail(struct engine *g, int64_t before, struct str act, uint32_t max, struct arena *a, struct audit_tail *ret,
+				    struct err *e);
+bool engine_has_audit(const struct engine *g);
 /* The last line that is known to be on disk; zero when there is none. */
 struct audit_mark engine_audit_head(struct engine *g);
 

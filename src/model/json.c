@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void write_id(struct json_out *j, const char *key, struct uuid id)
 {
@@ -33,7 +34,7 @@ static void write_error(struct json_out *j, const struct job *job)
 	json_obj_close(j);
 }
 
-static void write_outputs(struct json_out *j, const struct job *job)
+static void write_outputs(struct json_out *j, const struct job *job, const char *root)
 {
 	char id[UUID_TEXT_LEN + 1], sha256[2 * sizeof(job->outputs->sha256) + 1], href[64 + UUID_TEXT_LEN];
 
@@ -44,7 +45,7 @@ static void write_outputs(struct json_out *j, const struct job *job)
 		const struct output *o = &job->outputs[n];
 
 		hex_encode(sha256, o->sha256, sizeof(o->sha256));
-		snprintf(href, sizeof(href), "/v1/jobs/%s/outputs/%zu", id, n);
+		snprintf(href, sizeof(href), "%s/jobs/%s/outputs/%zu", root, id, n);
 		json_obj_open(j);
 		json_kstr(j, "name", o->name);
 		json_kstr(j, "type", o->type);
@@ -72,7 +73,10 @@ static void write_progress(struct json_out *j, const struct job *job)
 	json_raw(j, (struct str){text, (size_t)n});
 }
 
-void job_write_json(struct json_out *j, const struct job *job)
+#define ROOT "/v1"
+#define ADMIN_ROOT "/v1/admin"
+
+static void write_job(struct json_out *j, const struct job *job, const char *root)
 {
 	json_obj_open(j);
 	write_id(j, "id", job->id);
@@ -84,6 +88,8 @@ void job_write_json(struct json_out *j, const struct job *job)
 	} else {
 		write_id(j, "after", job->after);
 	}
+	if (job->owner.p && strcmp(root, ROOT) != 0)
+		json_kstr(j, "owner", job->owner);
 	json_kstr(j, "op", job->op);
 	write_raw(j, "params", job->params);
 	json_kcstr(j, "state", job_state_name(job->state));
@@ -99,10 +105,20 @@ void job_write_json(struct json_out *j, const struct job *job)
 	write_progress(j, job);
 	write_raw(j, "result", job->result);
 	write_error(j, job);
-	write_outputs(j, job);
+	write_outputs(j, job, root);
 	if (job->cached)
 		json_kbool(j, "cached", true);
 	json_obj_close(j);
+}
+
+void job_write_json(struct json_out *j, const struct job *job)
+{
+	write_job(j, job, ROOT);
+}
+
+void job_write_admin_json(struct json_out *j, const struct job *job)
+{
+	write_job(j, job, ADMIN_ROOT);
 }
 
 void job_write_progress_json(struct json_out *j, const struct job *job)
@@ -116,7 +132,7 @@ void job_write_progress_json(struct json_out *j, const struct job *job)
 	json_obj_close(j);
 }
 
-void file_write_json(struct json_out *j, const struct file *f)
+static void write_file(struct json_out *j, const struct file *f, const char *root)
 {
 	char sha256[2 * sizeof(f->sha256) + 1];
 
@@ -137,7 +153,17 @@ void file_write_json(struct json_out *j, const struct file *f)
 	json_key(j, "jobs");
 	json_arr_open(j);
 	for (size_t i = 0; i < f->n_jobs; i++)
-		job_write_json(j, &f->jobs[i]);
+		write_job(j, &f->jobs[i], root);
 	json_arr_close(j);
 	json_obj_close(j);
+}
+
+void file_write_json(struct json_out *j, const struct file *f)
+{
+	write_file(j, f, ROOT);
+}
+
+void file_write_admin_json(struct json_out *j, const struct file *f)
+{
+	write_file(j, f, ADMIN_ROOT);
 }

@@ -12,6 +12,8 @@
 
 #define OWNER_MAX 36 /* bytes; a user's UUID or "public" */
 #define OWNER_PUBLIC "public"
+#define OWNER_ANY "*" /* whoever's: for what operators read, in the place of an owner. Nobody's name */
+bool owner_sees(struct str asking, struct str owner);
 #define NAME_MAX_BYTES 255
 #define TYPE_MAX_BYTES 100
 #define LABELS_MAX 16 /* pairs a file */
@@ -62,6 +64,7 @@ struct output {
 struct job {
 	struct uuid id;
 	int64_t number; /* row number, 1… */
+	struct str owner; /* as catalog_job() and catalog_list_jobs() read it; elsewhere p NULL */
 	struct uuid file;
 	int64_t file_number;
 	struct str op; /* name from the op table */
@@ -117,6 +120,9 @@ struct file {
 void job_write_json(struct json_out *j, const struct job *job);
 void job_write_progress_json(struct json_out *j, const struct job *job); /* the event job.progress: id, file, op, progress */
 void file_write_json(struct json_out *j, const struct file *f);
+/* As operators see them: jobs say whose they are, and the bytes of outputs stand where operators may read them. */
+void job_write_admin_json(struct json_out *j, const struct job *job);
+void file_write_admin_json(struct json_out *j, const struct file *f);
 
 /* List parameters shared by every list. */
 struct page {

@@ -104,3 +104,8 @@ int name_clean(struct str *ret, struct str raw, struct arena *a, struct err *e)
 	*ret = (struct str){out, kept};
 	return 0;
 }
+
+bool owner_sees(struct str asking, struct str owner)
+{
+	return str_eq(asking, owner) || str_eq(asking, STR(OWNER_ANY));
+}

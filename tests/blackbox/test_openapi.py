@@ -122,6 +122,14 @@ def tour_links(tour, file):
 	tour("GET", down, 410)
 
 
+def tour_operation(tour, file, job):
+	"""Whoever is nobody in particular gets none of it; test_admin.py has the answers to those who may."""
+	for path in ("queue", "workers", "storage", "audit", "files", "jobs", f"files/{file}", f"files/{file}/content", f"jobs/{job}", f"jobs/{job}/outputs/0"):
+		tour("GET", "/v1/admin/" + path, 401)
+	for path in ("queue/cancel", "queue/retry", f"jobs/{job}/cancel", f"jobs/{job}/retry"):
+		tour("POST", "/v1/admin/" + path, 401)
+
+
 def test_the_answers_fit_the_document(server, document):
 	tour = Tour(server)
 	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=20", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
@@ -172,6 +180,7 @@ def test_the_answers_fit_the_document(server, document):
 	tour("GET", "/v1/events?file=1", 400)
 	tour_webhooks(tour)
 	tour_links(tour, f["id"])
+	tour_operation(tour, f["id"], job["id"])
 	for path in ("/v1/ops", "/v1/stats", "/healthz", "/readyz", "/metrics"):
 		if path in document["paths"]:
 			tour("GET", path, 200)

@@ -9,7 +9,7 @@ export class Problem extends Error {
 }
 
 // A code that the dictionary knows is told in its words, any other in the server's.
-function problemOf(status, text) {
+export function problemOf(status, text) {
   let body;
   try {
     body = JSON.parse(text);

@@ -5,4 +5,6 @@ export const t = (key, values) => {
   const text = texts[key] ?? key;
   return values ? text.replace(/\{(\w+)\}/g, (_, name) => values[name]) : text;
 };
+// Texts of a page of its own.
+export const learn = (more) => Object.assign(texts, more);
 export const has = (key) => key in texts;

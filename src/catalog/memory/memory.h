@@ -189,6 +189,11 @@ int mem_scrub_position(struct catalog *c, struct scrub_position *ret, struct err
 int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 
+/* watch.c */
+int mem_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);
+int mem_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
+int mem_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);
+
 /* recurring.c */
 void mem_recurring_write(struct mem *m, struct change *ch);
 int mem_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);

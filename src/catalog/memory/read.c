@@ -45,7 +45,7 @@ int mem_file(struct catalog *c, struct file_key key, struct str owner, struct ar
 	const struct mem_file *f = row ? CONTAINER_OF(row, struct mem_file, row) : NULL;
 	int r;
 
-	if (!f || !str_eq(f->file.owner, owner))
+	if (!f || !owner_sees(owner, f->file.owner))
 		r = err_set(e, ERR_FILE_NOT_FOUND, "there is no file with this id");
 	else if (f->deleted_at)
 		r = err_set(e, ERR_FILE_GONE, "the file was deleted");
@@ -66,6 +66,14 @@ int mem_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struc
 	return mem_unlocked(m, buf_ok(out) ? 0 : mem_nothing_read(e));
 }
 
+static bool copy_owned_job(struct job *ret, const struct mem_job *j, struct arena *a)
+{
+	if (!mem_copy_job(ret, &j->job, a))
+		return false;
+	ret->owner = arena_str(a, j->file->file.owner);
+	return ret->owner.p != NULL;
+}
+
 int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e)
 {
 	struct mem *m = mem_locked(c);
@@ -73,13 +81,13 @@ int mem_job(struct catalog *c, struct uuid id, int64_t number, struct str owner,
 	const struct mem_job *j = row ? CONTAINER_OF(row, struct mem_job, row) : NULL;
 	struct job copy;
 
-	if (!j || !str_eq(j->file->file.owner, owner))
+	if (!j || !owner_sees(owner, j->file->file.owner))
 		return mem_unlocked(m, err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id"));
 	if (j->file->deleted_at)
 		return mem_unlocked(m, err_set(e, ERR_JOB_GONE, "the job was deleted with its file"));
 	if (j->expired_at)
 		return mem_unlocked(m, err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL));
-	if (!mem_copy_job(&copy, &j->job, a))
+	if (!copy_owned_job(&copy, j, a))
 		return mem_unlocked(m, mem_nothing_read(e));
 	*ret = copy;
 	return mem_unlocked(m, 0);
@@ -124,14 +132,14 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 	for (size_t i = m->files.n; i > 0; i--) {
 		const struct mem_file *row = CONTAINER_OF(m->files.rows[i - 1], struct mem_file, row);
 
-		if (row->row.number >= page.before || row->deleted_at || !str_eq(row->file.owner, f->owner))
+		if (row->row.number >= page.before || row->deleted_at || !owner_sees(f->owner, row->file.owner))
 			continue;
 		if (n == page.limit) {
 			*ret_next = last;
 			break;
 		}
 		last = row->row.number;
-		if (!file_match_row(&match, row->file.name, row->file.labels))
+		if (!file_match_row(&match, row->file.name, row->file.sha256, row->file.labels))
 			continue;
 		r = copy_file(&files[n], row, a, e);
 		if (r < 0)
@@ -145,7 +153,7 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 
 static bool job_matches(const struct mem_job *j, const struct job_filter *f)
 {
-	if (j->file->deleted_at || j->expired_at || !str_eq(j->file->file.owner, f->owner))
+	if (j->file->deleted_at || j->expired_at || !owner_sees(f->owner, j->file->file.owner))
 		return false;
 	if (f->by_file && !uuid_eq(j->file->row.id, f->file))
 		return false;
@@ -176,7 +184,7 @@ int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page pag
 		last = row->row.number;
 		if (!job_matches(row, f))
 			continue;
-		if (!mem_copy_job(&jobs[n++], &row->job, a))
+		if (!copy_owned_job(&jobs[n++], row, a))
 			return mem_unlocked(m, mem_nothing_read(e));
 	}
 	*ret = jobs;

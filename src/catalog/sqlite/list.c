@@ -24,6 +24,7 @@ static bool enough(struct progress *p, uint32_t limit)
 static int files_page(struct reader *r, sqlite3_stmt *s, const struct file_match *m, uint32_t limit, struct arena *a, struct file *files,
 		      struct progress *p, struct err *e)
 {
+	uint8_t sha256[32];
 	int rc;
 
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW && !enough(p, limit)) {
@@ -31,7 +32,8 @@ static int files_page(struct reader *r, sqlite3_stmt *s, const struct file_match
 
 		p->scanned++;
 		p->last = sqlite3_column_int64(s, 0);
-		if (!file_match_row(m, col_str(s, FILE_NAME), col_str(s, FILE_LABELS)))
+		col_sha256(s, FILE_SHA256, sha256);
+		if (!file_match_row(m, col_str(s, FILE_NAME), sha256, col_str(s, FILE_LABELS)))
 			continue;
 		if (!row_file(s, a, f))
 			return no_memory(e);
@@ -62,9 +64,10 @@ int sq_list_files(struct catalog *c, const struct file_filter *f, struct page pa
 	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
-	s = r->stmt[R_FILES];
-	bind_str(s, 1, f->owner);
-	sqlite3_bind_int64(s, 2, page.before);
+	s = r->stmt[str_eq(f->owner, STR(OWNER_ANY)) ? R_FILES_ANY : R_FILES];
+	sqlite3_bind_int64(s, 1, page.before);
+	if (s == r->stmt[R_FILES])
+		bind_str(s, 2, f->owner);
 	rc = files_page(r, s, &m, page.limit, a, files, &p, e);
 	sqlite3_reset(s);
 	reader_put(q, r);
@@ -80,7 +83,7 @@ static bool job_matches(sqlite3_stmt *s, const struct job_filter *f)
 {
 	int state = sqlite3_column_int(s, col_null(s, 9) ? 20 : 9);
 
-	if (!col_null(s, JOB_FILE_DELETED) || !col_null(s, JOB_EXPIRED) || !str_eq(col_str(s, JOB_FILE_OWNER), f->owner))
+	if (!col_null(s, JOB_FILE_DELETED) || !col_null(s, JOB_EXPIRED) || !owner_sees(f->owner, col_str(s, JOB_FILE_OWNER)))
 		return false;
 	return (f->state < 0 || f->state == state) && (!f->op.p || str_eq(col_str(s, 3), f->op));
 }
@@ -95,7 +98,8 @@ static int jobs_page(struct reader *r, sqlite3_stmt *s, const struct job_filter 
 		p->last = sqlite3_column_int64(s, 0);
 		if (!job_matches(s, f))
 			continue;
-		if (!row_job(s, a, &jobs[p->n]))
+		jobs[p->n].owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
+		if (!jobs[p->n].owner.p || !row_job(s, a, &jobs[p->n]))
 			return no_memory(e);
 		jobs[p->n].file = col_uuid(s, JOB_FILE_ID);
 		rc = sq_outputs(r, a, &jobs[p->n++], 1, e);

@@ -56,7 +56,7 @@ static int read_file(struct reader *r, sqlite3_stmt *s, struct str owner, struct
 
 	if (rc != SQLITE_OK)
 		return sq_error(r->db, rc, e);
-	if (!row || !str_eq(col_str(s, FILE_OWNER), owner))
+	if (!row || !owner_sees(owner, col_str(s, FILE_OWNER)))
 		return err_set(e, ERR_FILE_NOT_FOUND, "there is no file with this id");
 	if (!col_null(s, FILE_DELETED))
 		return err_set(e, ERR_FILE_GONE, "the file was deleted");
@@ -128,13 +128,14 @@ static int read_job(struct reader *r, sqlite3_stmt *s, struct str owner, struct 
 
 	if (rc != SQLITE_OK)
 		return sq_error(r->db, rc, e);
-	if (!row || !str_eq(col_str(s, JOB_FILE_OWNER), owner))
+	if (!row || !owner_sees(owner, col_str(s, JOB_FILE_OWNER)))
 		return err_set(e, ERR_JOB_NOT_FOUND, "there is no job with this id");
 	if (!col_null(s, JOB_FILE_DELETED))
 		return err_set(e, ERR_JOB_GONE, "the job was deleted with its file");
 	if (!col_null(s, JOB_EXPIRED))
 		return err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
-	if (!row_job(s, a, &job))
+	job.owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
+	if (!job.owner.p || !row_job(s, a, &job))
 		return no_memory(e);
 	job.file = col_uuid(s, JOB_FILE_ID);
 	rc = sq_outputs(r, a, &job, 1, e);

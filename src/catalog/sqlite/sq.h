@@ -126,6 +126,7 @@ enum {
 	JOB_SEQ,
 	FILE_OWNER = 2,
 	FILE_NAME = 3,
+	FILE_SHA256 = 6,
 	FILE_LABELS = 7,
 	FILE_DELETED = 11,
 	FILE_DAMAGED = 12,
@@ -344,6 +345,11 @@ int sq_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e)
 int sq_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e);
 int sq_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 int sq_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
+
+/* watch.c */
+int sq_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);
+int sq_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
+int sq_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);
 int sq_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 
 /* ---- recurring.c ---- */

@@ -302,7 +302,8 @@ R_ROW(NEXT_LANE, "SELECT min(lane) FROM task WHERE state = 0 AND lane > ?1")
 R_ROW(READY, "SELECT run_at FROM task WHERE state = 0 AND lane = ?1 AND priority = ?2 AND run_at <= ?3 ORDER BY run_at LIMIT ?4")
 
 /* ---- lists ---- */
-R_ROW(FILES, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.owner = ?1 AND f.number < ?2 AND f.deleted_at IS NULL ORDER BY f.number DESC")
+R_ROW(FILES, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.owner = ?2 AND f.number < ?1 AND f.deleted_at IS NULL ORDER BY f.number DESC")
+R_ROW(FILES_ANY, "SELECT " FILE_COLUMNS " FROM file AS f WHERE f.number < ?1 AND f.deleted_at IS NULL ORDER BY f.number DESC")
 R_ROW(JOBS, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM
 	    "CROSS JOIN file AS f ON f.number = j.file WHERE j.number < ?1 ORDER BY j.number DESC")
 R_ROW(JOBS_BY_FILE, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "CROSS JOIN file AS f ON f.number = j.file"
@@ -318,6 +319,23 @@ R_ROW(OUTBOX, "SELECT j.number, j.id, j.file, j.op, j.version, j.params, j.prior
 	      " f.id, f.owner, f.deleted_at, r.seq"
 	      " FROM outbox AS r CROSS JOIN job AS j ON j.number = r.job CROSS JOIN file AS f ON f.number = j.file"
 	      " WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2")
+
+/* ---- for operators ---- */
+R_ROW(LANE_WAITING, "SELECT (SELECT op FROM lane WHERE number = ?1), count(*), coalesce(sum(run_at <= ?2), 0),"
+		    " coalesce(sum(run_at = 9223372036854775807), 0) FROM task WHERE state = 0 AND lane = ?1")
+R_ROW(RUNNING_OPS, "SELECT j.op FROM worker AS w NOT INDEXED CROSS JOIN task AS t ON t.worker = w.number AND t.state = 1"
+		   " CROSS JOIN job AS j ON j.number = t.job LIMIT ?1")
+R_ROW(ENDED_OPS,
+      "SELECT j.op, r.state FROM result AS r CROSS JOIN job AS j ON j.number = r.job WHERE r.job <= ?1 ORDER BY r.job DESC LIMIT ?2")
+R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE t.state = 1 AND t.worker = w.number)"
+	       " FROM worker AS w ORDER BY w.number DESC LIMIT ?1")
+R_ROW(DAMAGED_FILE_ROWS,
+      "SELECT 0, f.id, 0, f.owner, f.name, f.size, f.damaged_at FROM file AS f"
+      " WHERE f.damaged_at IS NOT NULL AND f.damaged_at > 0 AND f.deleted_at IS NULL ORDER BY f.damaged_at DESC LIMIT ?1")
+R_ROW(DAMAGED_OUTPUT_ROWS,
+      "SELECT 1, j.id, o.n, f.owner, o.name, o.size, o.damaged_at FROM output AS o CROSS JOIN job AS j ON j.number = o.job"
+      " CROSS JOIN file AS f ON f.number = j.file WHERE o.damaged_at IS NOT NULL AND o.damaged_at > 0"
+      " ORDER BY o.damaged_at DESC LIMIT ?1")
 
 /* ---- webhooks ---- */
 R_ROW(WEBHOOK, "SELECT " WEBHOOK_COLUMNS " FROM webhook AS w WHERE w.id = ?1 AND w.deleted_at IS NULL")

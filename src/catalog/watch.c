@@ -1,0 +1,58 @@
+#include "catalog/watch.h"
+#include "catalog/catalog_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t within(uint32_t max)
+{
+	return max < 1 ? 1 : max > 10000 ? 10000 : max;
+}
+
+static int by_op(const void *a, const void *b)
+{
+	const struct queue_row *x = a, *y = b;
+	size_t least = x->op.len < y->op.len ? x->op.len : y->op.len;
+	int order = memcmp(x->op.p, y->op.p, least);
+
+	return order != 0 ? order : (x->op.len > y->op.len) - (x->op.len < y->op.len);
+}
+
+struct queue_row *queue_row_of(struct queue_rows *rows, struct str op)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		if (str_eq(rows->list[i].op, op))
+			return &rows->list[i];
+	if (rows->list == NULL)
+		rows->list = arena_alloc(rows->arena, QUEUE_OPS_MAX * sizeof(*rows->list));
+	struct str name = arena_str(rows->arena, op);
+	if (rows->list == NULL || name.p == NULL || rows->n == QUEUE_OPS_MAX)
+		return NULL;
+	rows->list[rows->n] = (struct queue_row){.op = name};
+	return &rows->list[rows->n++];
+}
+
+int catalog_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct arena *a, struct queue_row **ret, size_t *ret_n,
+		  uint64_t *ret_ended, struct err *e)
+{
+	struct queue_rows rows = {.arena = a};
+	int rc = c->ops->queue(c, now, within(ended_max), &rows, ret_ended, e);
+
+	if (rc != 0)
+		return rc;
+	if (rows.n > 0)
+		qsort(rows.list, rows.n, sizeof(*rows.list), by_op);
+	*ret = rows.list;
+	*ret_n = rows.n;
+	return 0;
+}
+
+int catalog_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->workers(c, within(max), a, ret, ret_n, e);
+}
+
+int catalog_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e)
+{
+	return c->ops->damaged(c, within(max), a, ret, ret_n, e);
+}
