@@ -9,6 +9,7 @@
 #include "app/process.h"
 #include "front/caller.h"
 #include "front/front.h"
+#include "front/limits.h"
 #include "net/client.h"
 #include "rt/log.h"
 #include "surfaces/hash_log.h"
@@ -33,6 +34,7 @@ struct service {
 	struct net_client *client;
 	struct engine *engine;
 	struct front front;
+	struct limits *limits;
 	bool has_front;
 	struct surface_options surfaces;
 	char image_stages_ops[96];
@@ -180,11 +182,38 @@ static int open_http(struct service *v, const struct settings *s, const struct s
 		.body_min_rate = s->body_min_rate,
 		.tables = routes->tables,
 		.app = &v->front,
+		.hosts = s->http_hosts.items,
+		.n_hosts = s->http_hosts.n,
+		.proxies = s->http_proxies,
+		.n_proxies = s->n_http_proxies,
+		.forwarded = (enum http_forwarded)s->http_forwarded,
+		.cors_origins = s->cors_origins.items,
+		.n_cors_origins = s->cors_origins.n,
+		.cors_max_age_s = s->cors_max_age_ms / 1000,
+		.hsts_s = s->hsts_ms / 1000,
+		.arrive = front_arrive,
 		.admit = front_admit,
 		.access_log = s->log_access ? log_access : NULL,
 	};
 	rc = http_server_start(&v->http, &config, &v->port, e);
 	return rc == 0 ? 0 : err_wrap(e, "listening on %.60s", s->listen);
+}
+
+static int open_limits(struct service *v, const struct settings *s, struct err *e)
+{
+	const struct limits_config config = {
+		.address = s->limits_address,
+		.account = s->limits_account,
+		.key = s->limits_key,
+		.uploads_an_address = (uint32_t)s->uploads_an_address,
+		.uploads_an_account = (uint32_t)s->uploads_an_account,
+		.exempt = s->limits_exempt,
+		.n_exempt = s->n_limits_exempt,
+	};
+	int rc = limits_new(&v->limits, &config, &env_real, e);
+
+	v->front.limits = v->limits;
+	return rc;
 }
 
 static void tell_seal(const struct seal_report *report, bool commands)
@@ -255,7 +284,8 @@ static int open_service(struct service *v, const struct settings *s, const struc
 	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops};
 	v->front.surfaces = &v->surfaces;
 	v->front.links_base_url = s->links_base_url;
-	return open_http(v, s, &share, routes, e);
+	rc = open_limits(v, s, e);
+	return rc == 0 ? open_http(v, s, &share, routes, e) : rc;
 }
 
 /* Also for what was opened in part. */
@@ -268,6 +298,7 @@ static void close_service(struct service *v)
 	net_client_free(v->client);
 	if (v->has_front)
 		front_release(&v->front);
+	limits_free(v->limits);
 	data_dir_close(&v->data);
 	runner_free(v->runner);
 }

@@ -1,6 +1,6 @@
 #include "base/json_out.h"
+#include "base/siphash.h"
 #include "catalog/catalog_impl.h"
-#include "model/siphash.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 #include "cli/settings.h"
+#include "cli/limits.h"
 #include "cli/recurring.h"
 #include "model/webhook.h"
 #include "rt/log.h"
@@ -21,6 +22,8 @@
 
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL}; /* in the order of enum log_level */
 static const char *const format_words[] = {"auto", "text", "json", NULL}; /* in the order of enum log_format */
+
+static const char *const forwarded_words[] = {"x-forwarded-for", "forwarded", NULL}; /* in the order of enum http_forwarded */
 
 #define AT(member) offsetof(struct settings, member)
 
@@ -81,6 +84,33 @@ static const struct config_option options[] = {
 	{"http", "events_readers", NULL, CONFIG_INT, AT(events_readers), "200", 0, 100000, NULL, "Readers of the event stream at once."},
 	{"http", "events_heartbeat", NULL, CONFIG_DURATION, AT(events_heartbeat_ms), "15s", 100, HOUR, NULL,
 	 "How long an event stream is silent before a comment line is sent."},
+
+	{"http", "hosts", NULL, CONFIG_LIST, AT(http_hosts), "", 0, 0, NULL,
+	 "Names that the header field Host may have, without ports; empty means any."},
+	{"http", "trusted_proxies", NULL, CONFIG_LIST, AT(http_proxy_texts), "", 0, 0, NULL,
+	 "Address ranges of proxies whose word is taken for who the client is."},
+	{"http", "forwarded", NULL, CONFIG_ENUM, AT(http_forwarded), "x-forwarded-for", 0, 0, forwarded_words,
+	 "The header field in which all trusted proxies name the client."},
+	{"http", "hsts", NULL, CONFIG_DURATION, AT(hsts_ms), "0", 0, 3650 * DAY, NULL,
+	 "How long browsers are told to come over https only, for when a proxy in front speaks TLS; 0 means they are not told."},
+
+	{"cors", "origins", NULL, CONFIG_LIST, AT(cors_origins), "", 0, 0, NULL,
+	 "Origins such as https://app.example.org whose scripts may read answers; * means all."},
+	{"cors", "max_age", NULL, CONFIG_DURATION, AT(cors_max_age_ms), "10m", 0, DAY, NULL,
+	 "How long a browser may remember what it was told in advance."},
+
+	{"limits", "address", NULL, CONFIG_STRING, AT(limits_address_text), "6000/1m", 0, 0, NULL,
+	 "Requests of one address, or of one /64 of IPv6, in a time; all of them may come at once. off means no limit."},
+	{"limits", "account", NULL, CONFIG_STRING, AT(limits_account_text), "12000/1m", 0, 0, NULL,
+	 "Requests of one account in a time; off means no limit."},
+	{"limits", "key", NULL, CONFIG_STRING, AT(limits_key_text), "12000/1m", 0, 0, NULL,
+	 "Requests with one key in a time; off means no limit."},
+	{"limits", "uploads_per_address", NULL, CONFIG_INT, AT(uploads_an_address), "64", 0, 1000000, NULL,
+	 "Uploads of one address at once; 0 means no limit."},
+	{"limits", "uploads_per_account", NULL, CONFIG_INT, AT(uploads_an_account), "64", 0, 1000000, NULL,
+	 "Uploads of one account at once; 0 means no limit."},
+	{"limits", "exempt", NULL, CONFIG_LIST, AT(limits_exempt_texts), "127.0.0.0/8,::1", 0, 0, NULL,
+	 "Address ranges from which none of these limits holds."},
 
 	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "0", 0, 256, NULL,
 	 "Jobs that run at once, each sealed one in a process of its own; 0 means one a core, at least 2."},
@@ -208,7 +238,7 @@ static int read_net_policy(struct settings *s, struct err *e)
 	if (s->net_allow_ranges.n > ARRAY_LEN(policy->allow))
 		return err_set(e, ERR_BAD_CONFIG, "net.allow: more than %zu ranges", ARRAY_LEN(policy->allow));
 	for (size_t i = 0; i < s->net_allow_ranges.n; i++) {
-		if (target_range_parse(&policy->allow[policy->allow_n++], str_of(s->net_allow_ranges.items[i]), e) != 0)
+		if (ip_range_parse(&policy->allow[policy->allow_n++], str_of(s->net_allow_ranges.items[i]), e) != 0)
 			return err_wrap(e, "net.allow");
 	}
 	return 0;
@@ -287,6 +317,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = read_net_policy(&s, e);
 	if (rc == 0)
 		rc = read_webhooks_retry(&s, e);
+	if (rc == 0)
+		rc = limits_read(&s, strings, e);
 	if (rc == 0)
 		rc = op_table_new(&s.ops, s.commands, s.pipelines, s.op_bounds, strings, e);
 	if (rc == 0)

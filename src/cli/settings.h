@@ -7,6 +7,7 @@
 #include "net/target.h"
 #include "ops/ops.h"
 #include "rt/config.h"
+#include "rt/limiter.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,21 @@ struct settings {
 	uint64_t json_max, body_min_rate;
 	int64_t events_readers, events_heartbeat_ms;
 	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
+	struct config_list http_hosts, http_proxy_texts;
+	const struct ip_range *http_proxies; /* from the texts, in the strings' arena */
+	size_t n_http_proxies;
+	int http_forwarded; /* enum http_forwarded */
+	int64_t hsts_ms;
+	/* cors */
+	struct config_list cors_origins;
+	int64_t cors_max_age_ms;
+	/* limits */
+	const char *limits_address_text, *limits_account_text, *limits_key_text;
+	struct limiter_rate limits_address, limits_account, limits_key; /* from the texts */
+	int64_t uploads_an_address, uploads_an_account;
+	struct config_list limits_exempt_texts;
+	const struct ip_range *limits_exempt; /* from the texts, in the strings' arena */
+	size_t n_limits_exempt;
 	/* net */
 	bool net_http;
 	const char *net_ca_file; /* "" = the system's */

@@ -1,4 +1,5 @@
 #include "front/caller.h"
+#include "front/limits.h"
 
 static const struct caller anonymous = {
 	.owner = STR(OWNER_PUBLIC),
@@ -57,7 +58,10 @@ static bool may(const struct caller *c, enum http_access access)
 int front_admit(struct http_request *r, struct err *e)
 {
 	const struct caller *c = front_caller(r);
+	int rc = limits_caller(r, c, e);
 
+	if (rc != 0)
+		return rc;
 	if (may(c, http_route_of(r)->access))
 		return 0;
 	if (c->how == CALLER_ANONYMOUS)

@@ -20,7 +20,7 @@ struct caller {
 /* Never NULL. Where no caller is asked for (HTTP_ANYONE) it is the anonymous one, whatever the request brought along. */
 const struct caller *front_caller(const struct http_request *r);
 
-/* http_config.admit: ERR_UNAUTHENTICATED, ERR_FORBIDDEN. */
+/* http_config.admit: ERR_UNAUTHENTICATED, ERR_FORBIDDEN, ERR_RATE_LIMITED. */
 [[nodiscard]] int front_admit(struct http_request *r, struct err *e);
 
 #endif

@@ -13,10 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct limits;
 struct surface_options;
 
 struct front {
 	struct engine *engine; /* borrowed */
+	struct limits *limits; /* of limits.h; NULL = none; borrowed; set after front_init() */
 	uint64_t file_max; /* bytes of one file */
 	int64_t started_ms; /* wall clock */
 	const char *version;

@@ -3,10 +3,17 @@
  * What can go wrong, and what then holds: anything found while the body arrives sets `code`; it is answered by the callback that finds it, or, while an on_room is promised,
  * by the next callback. An upload whose client goes away ends in release() with the intake still ours: it is cancelled and nothing of it remains.
  * After intake_finish() the file may be stored although the client is gone; that is what an Idempotency-Key is for. */
+#include "front/limits.h"
 #include "front/upload_impl.h"
 #include "front/wait.h"
 
 #include <string.h>
+
+static void upload_over(struct upload *u)
+{
+	limits_upload_ends(u->r);
+	front_upload_ended(front_of(u->r));
+}
 
 static void close_intake(struct upload *u)
 {
@@ -14,7 +21,7 @@ static void close_intake(struct upload *u)
 		return;
 	intake_cancel(u->in);
 	u->in = NULL;
-	front_upload_ended(front_of(u->r));
+	upload_over(u);
 }
 
 static void fail(struct upload *u)
@@ -50,11 +57,17 @@ void upload_start(struct http_request *r, const struct upload_rules *rules)
 	front_upload_begins(front_of(r));
 	u->code = front_takes_work(r, &u->err);
 	if (u->code == 0)
-		u->code = upload_read_head(u, &spec, &u->err);
+		u->code = limits_upload_begins(r, &u->err);
+	if (u->code != 0) {
+		front_upload_ended(front_of(r));
+		fail(u);
+		return;
+	}
+	u->code = upload_read_head(u, &spec, &u->err);
 	if (u->code == 0)
 		u->code = intake_open(front_engine(r), &spec, &u->in, &u->err);
 	if (u->code != 0) {
-		front_upload_ended(front_of(r));
+		upload_over(u);
 		fail(u);
 	}
 }
@@ -216,7 +229,7 @@ static void done(void *arg, const struct intake_result *result)
 {
 	struct upload *u = arg;
 
-	front_upload_ended(front_of(u->r));
+	upload_over(u);
 	u->answered = true;
 	if (result->code != 0) {
 		u->err = result->err;

@@ -3,7 +3,6 @@
 
 #include "rt/metrics.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,14 +90,6 @@ static void link_conn(struct http_server *s, struct conn *c)
 	s->n_conns++;
 }
 
-static void name_peer(struct conn *c)
-{
-	if (IN6_IS_ADDR_V4MAPPED(&c->address))
-		inet_ntop(AF_INET, c->address.s6_addr + 12, c->peer, sizeof(c->peer));
-	else
-		inet_ntop(AF_INET6, &c->address, c->peer, sizeof(c->peer));
-}
-
 struct conn *conn_open(struct http_server *s, int fd, const struct sockaddr_storage *address)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -111,10 +102,10 @@ struct conn *conn_open(struct http_server *s, int fd, const struct sockaddr_stor
 	c->server = s;
 	c->fd = fd;
 	c->address = address_of(address);
-	name_peer(c);
+	ip_format(c->peer, &c->address);
 	atomic_store(&c->since_ms, http_now_ms()); /* of CONN_FRESH, which is 0 */
 	pthread_mutex_lock(&s->lock);
-	if (most && count_address(s, &c->address) >= most) {
+	if (most && !ip_in(s->config.proxies, s->config.n_proxies, &c->address) && count_address(s, &c->address) >= most) {
 		pthread_mutex_unlock(&s->lock);
 		free(c);
 		send_raw_problem(fd, ERR_RATE_LIMITED, NULL);

@@ -1,8 +1,9 @@
-/* Header fields with a grammar: ranges, entity tags, digests, preferences. Pure functions. */
+/* Header fields with a grammar: ranges, entity tags, digests, preferences, whom proxies name. Pure functions. */
 #ifndef FILEMILL_HTTP_FIELDS_H
 #define FILEMILL_HTTP_FIELDS_H
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/str.h"
 
 #include <stdbool.h>
@@ -31,6 +32,16 @@ struct digest_want {
 
 /* The `wait` preference of RFC 7240 in seconds; -1 when there is none or it is no whole number (preferences may be ignored). */
 int prefer_wait_s(struct str header);
+
+/* For whom a request was sent on, by what each proxy on the way added at the end. A hop that says no address (unknown, _name, nothing) is the address ::. */
+#define FORWARDED_MAX 32 /* those added last; who stands before them is not looked at */
+struct forwarded {
+	unsigned n;
+	struct in6_addr hops[FORWARDED_MAX]; /* the one added last first; IPv4 mapped */
+};
+/* `Forwarded` (RFC 7239), its parameter `for`; and X-Forwarded-For, a list of addresses, as some write it with ports. False when malformed. */
+[[nodiscard]] bool forwarded_parse(struct forwarded *ret, struct str header);
+[[nodiscard]] bool x_forwarded_for_parse(struct forwarded *ret, struct str header);
 
 /* Media type without parameters, lower-cased comparison. */
 bool media_type_is(struct str content_type, const char *type);

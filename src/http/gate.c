@@ -226,6 +226,10 @@ int gate_check(struct http_request *r, const char *method, const char *version, 
 	if (!rc)
 		rc = check_host(r, e);
 	if (!rc)
+		rc = client_check_host(r, e);
+	if (!rc)
+		rc = client_find(r, e);
+	if (!rc)
 		rc = check_single(r, e);
 	if (!rc)
 		rc = framing_check(r, e);

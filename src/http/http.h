@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/str.h"
 
 #include <stdbool.h>
@@ -81,6 +82,9 @@ struct http_route {
 	bool any_query; /* parameters not in `query` are ignored: what a surface stands in for ignored them */
 };
 
+/* The header field in which trusted proxies name the client. */
+enum http_forwarded { HTTP_X_FORWARDED_FOR, HTTP_FORWARDED };
+
 struct http_config {
 	const char *address; /* IPv4 or IPv6 literal */
 	uint16_t port; /* 0 = the system chooses */
@@ -91,6 +95,20 @@ struct http_config {
 	uint64_t body_min_rate; /* bytes/s after the grace */
 	const struct http_route *const *tables; /* NULL-terminated list of tables, each ending with a pattern of NULL */
 	void *app; /* http_app() gives it back */
+	/* Names that Host may have, without a port; others get ERR_MISDIRECTED. 0 of them = any. */
+	const char *const *hosts;
+	size_t n_hosts;
+	/* Who may say for whom he asks, by the one header field of the two that all of them write. */
+	const struct ip_range *proxies;
+	size_t n_proxies;
+	enum http_forwarded forwarded;
+	/* Origins such as https://app.example.org whose scripts may read answers, or one "*" for all; credentials that a browser adds by itself are never allowed. */
+	const char *const *cors_origins;
+	size_t n_cors_origins;
+	int64_t cors_max_age_s;
+	int64_t hsts_s; /* Strict-Transport-Security; 0 = not sent */
+	/* Before the route is looked for, on an HTTP thread; must not block. Else the request is refused with the error. NULL = everybody is let in. */
+	int (*arrive)(struct http_request *r, struct err *e);
 	/* Who asks, and may he? After the route is known and before start(), on an HTTP thread; must not block. Else the request is refused with the error. HTTP_ADMIT_LATER: nothing
 	 * of the body is read or asked for until any one thread either calls http_continue(), and start() follows, or refuses by giving the reply; the handler then never
 	 * sees the request. NULL = everybody may. */
@@ -124,7 +142,9 @@ struct str http_header_name(const struct http_request *r, unsigned i); /* of the
 bool http_content_length(const struct http_request *r, uint64_t *ret); /* false: chunked */
 struct str http_body(const struct http_request *r); /* BUFFER, in end() and later */
 struct str http_request_id(const struct http_request *r);
-struct str http_peer(const struct http_request *r); /* textual address without port */
+struct str http_peer(
+	const struct http_request *r); /* the client's address as text without port, as trusted proxies say; "unknown" when they do not */
+struct in6_addr http_client(const struct http_request *r); /* the same; IPv4 mapped, :: when it is unknown */
 const struct http_route *http_route_of(const struct http_request *r);
 void http_set_caller(struct http_request *r, void *caller); /* admit()'s own, in the request's arena */
 void *http_caller(const struct http_request *r);

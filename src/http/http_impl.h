@@ -101,6 +101,7 @@ struct http_server {
 	struct worker *workers;
 	unsigned n_workers;
 	bool head_layout_known; /* see gate_raw.c */
+	char hsts[40]; /* Strict-Transport-Security; "" = not sent */
 
 	int listen_fd, epoll_fd, wake_fd;
 	pthread_t keeper;
@@ -157,6 +158,8 @@ struct http_request {
 	void *caller; /* admit()'s */
 	const struct http_watch *watch; /* NULL = none */
 	void *watch_arg;
+	struct in6_addr client; /* the connection's, or whom trusted proxies name */
+	char peer[INET6_ADDRSTRLEN];
 
 	/* The worker's. */
 	enum request_stage stage;
@@ -262,6 +265,17 @@ void gate_take_id(struct http_request *r); /* X-Request-Id, when it is well-form
 [[nodiscard]] int target_read(struct http_request *r, struct err *e);
 [[nodiscard]] int target_check_query(struct http_request *r, const struct http_route *route, struct err *e);
 struct str request_header(const struct http_request *r, const char *name, unsigned *ret_count); /* the first of them */
+
+/* ---- client.c ---- */
+/* Who asks: the connection's address, or what a trusted proxy says. ERR_BAD_HEADER. */
+[[nodiscard]] int client_find(struct http_request *r, struct err *e);
+/* The host of the request is one of ours. ERR_MISDIRECTED. */
+[[nodiscard]] int client_check_host(struct http_request *r, struct err *e);
+
+/* ---- cors.c ---- */
+void cors_allow(struct http_request *r); /* what every answer to a script of an allowed origin says */
+void cors_preflight(struct http_request *r,
+		    unsigned allowed); /* what the answer to OPTIONS says besides; allowed: as of struct route_match */
 
 /* ---- body.c ---- */
 enum MHD_Result body_take(struct http_request *r, const char *data, size_t *n);

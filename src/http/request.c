@@ -41,6 +41,8 @@ struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, c
 	r->server = w->server;
 	r->conn = c;
 	r->mhd = mhd;
+	r->client = c->address;
+	memcpy(r->peer, c->peer, sizeof(r->peer));
 	r->reply.fd = -1;
 	make_id(r, w);
 	c->unclean = true;
@@ -74,6 +76,7 @@ static void answer_options(struct http_request *r)
 {
 	char allow[64];
 
+	cors_preflight(r, r->match.allowed);
 	route_allow(allow, r->match.allowed);
 	http_set_header(r, "Allow", allow);
 	http_reply_empty(r, 204);
@@ -175,7 +178,8 @@ enum MHD_Result request_head(struct http_request *r, const char *method, const c
 		http_reply_problem(r, &e);
 		return request_send(r);
 	}
-	if (find_route(r, &e)) {
+	cors_allow(r);
+	if ((r->server->config.arrive != NULL && r->server->config.arrive(r, &e) != 0) || find_route(r, &e) != 0) {
 		http_reply_problem(r, &e);
 		return head_done(r);
 	}
@@ -384,7 +388,12 @@ struct str http_request_id(const struct http_request *r)
 
 struct str http_peer(const struct http_request *r)
 {
-	return str_of(r->conn->peer);
+	return str_of(r->peer);
+}
+
+struct in6_addr http_client(const struct http_request *r)
+{
+	return r->client;
 }
 
 const struct http_route *http_route_of(const struct http_request *r)

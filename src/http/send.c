@@ -10,9 +10,20 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What every answer says, unless it says something else under the same name: pages and contents have policies of their own. An answer is data; should a browser take it for a
+ * document after all, it loads nothing, runs nothing, is framed by nobody and tells nobody where it came from. */
+#define EVERYWHERE(X)                                                                                                                      \
+	X("X-Content-Type-Options", "nosniff")                                                                                             \
+	X("Referrer-Policy", "no-referrer")                                                                                                \
+	X("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")                                                         \
+	X("X-Frame-Options", "DENY")                                                                                                       \
+	X("Cross-Origin-Resource-Policy", "same-origin")                                                                                   \
+	X("Cross-Origin-Opener-Policy", "same-origin")
+
 static const char *const everywhere[][2] = {
-	{"X-Content-Type-Options", "nosniff"},
-	{"Referrer-Policy", "no-referrer"},
+#define ROW(name, value) {name, value},
+	EVERYWHERE(ROW)
+#undef ROW
 };
 
 static bool overridden(const struct http_request *r, const char *name)
@@ -89,6 +100,8 @@ static bool add_headers(struct http_request *r, struct MHD_Response *m)
 			ok &= MHD_add_response_header(m, everywhere[i][0], everywhere[i][1]) == MHD_YES;
 	if (r->reply.content_type)
 		ok &= MHD_add_response_header(m, "Content-Type", r->reply.content_type) == MHD_YES;
+	if (r->server->hsts[0])
+		ok &= MHD_add_response_header(m, "Strict-Transport-Security", r->server->hsts) == MHD_YES;
 	for (const struct out_header *h = r->out; h; h = h->next)
 		ok &= MHD_add_response_header(m, h->name, h->value) == MHD_YES || !*h->value;
 	if (r->close_after)
@@ -129,6 +142,8 @@ static void raw_head(struct http_request *r, struct buf *b)
 	for (unsigned i = 0; i < ARRAY_LEN(everywhere); i++)
 		if (!overridden(r, everywhere[i][0]))
 			buf_addf(b, "%s: %s\r\n", everywhere[i][0], everywhere[i][1]);
+	if (r->server->hsts[0])
+		buf_addf(b, "Strict-Transport-Security: %s\r\n", r->server->hsts);
 	if (r->reply.content_type)
 		buf_addf(b, "Content-Type: %s\r\n", r->reply.content_type);
 	for (const struct out_header *h = r->out; h; h = h->next)
@@ -167,7 +182,10 @@ void send_raw_problem(int fd, int code, const char *id)
 
 	n = snprintf(all, sizeof(all),
 		     "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
-		     "%s%s%s%sContent-Length: %d\r\n\r\n%s",
+#define LINE(name, value) name ": " value "\r\n"
+		     EVERYWHERE(LINE)
+#undef LINE
+			     "%s%s%s%sContent-Length: %d\r\n\r\n%s",
 		     info->http_status, reason(info->http_status),
 		     info->http_status == 503 || info->http_status == 429 ? "Retry-After: 1\r\n" : "", id ? "X-Request-Id: " : "",
 		     id ? id : "", id ? "\r\n" : "", n, body);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -156,6 +157,8 @@ static void configure(struct http_server *s, const struct http_config *config)
 	tick = least_ms(least_ms(least_ms(tick, config->header_timeout_ms / 4), config->idle_timeout_ms / 4), config->body_grace_ms / 4);
 	s->tick_ms = tick < 5 ? 5 : tick;
 	s->head_layout_known = strcmp(MHD_get_version(), "0.9.75") == 0;
+	if (config->hsts_s > 0)
+		snprintf(s->hsts, sizeof(s->hsts), "max-age=%lld", (long long)config->hsts_s);
 	s->listen_fd = s->epoll_fd = s->wake_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);

@@ -1,7 +1,7 @@
 /* A cursor is 8 bytes of row number and 8 bytes of tag, in base64url without padding (RFC 4648 §5): 22 characters.
  * The tag binds the number to the list and its filters, so a cursor made up or carried to another list is told apart. */
+#include "base/siphash.h"
 #include "model/model.h"
-#include "model/siphash.h"
 
 #include <endian.h>
 #include <string.h>

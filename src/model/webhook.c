@@ -1,5 +1,5 @@
 #include "model/webhook.h"
-#include "model/siphash.h"
+#include "base/siphash.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -2,15 +2,13 @@
 #include "base/compiler.h"
 #include "net/target.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 /* The ranges of the IANA special-purpose registries (RFC 6890 and its updates) that are not globally reachable, multicast, and what clouds use. */
 static const struct kind {
-	struct target_range range;
+	struct ip_range range;
 	const char *name; /* for people: "a … address" */
 } kinds[] = {
 #define V4(a, b, c, d, bits, name)                                                                                                         \
@@ -51,11 +49,11 @@ static const struct kind {
 	V6(8, "multicast", 0xff), /* RFC 4291 §2.7 */
 };
 
-static const struct target_range global_unicast = {AF_INET6, 3, {0x20}};
+static const struct ip_range global_unicast = {AF_INET6, 3, {0x20}};
 
 /* IPv6 addresses that carry an IPv4 address: `at` is where it begins. */
 static const struct carrier {
-	struct target_range range;
+	struct ip_range range;
 	unsigned at;
 	bool inverted; /* each bit of it is flipped */
 } carriers[] = {
@@ -67,27 +65,10 @@ static const struct carrier {
 	{{AF_INET6, 96, {0}}, 12, false}, /* compatible, RFC 4291 §2.5.5.1; `::` and `::1` with them */
 };
 
-static unsigned width(int family)
-{
-	return family == AF_INET ? 32 : 128;
-}
-
-static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
-{
-	const unsigned whole = bits / 8, left = bits % 8;
-
-	return memcmp(a, b, whole) == 0 && (left == 0 || ((a[whole] ^ b[whole]) >> (8 - left)) == 0);
-}
-
-static bool within(const struct target_range *r, int family, const uint8_t *addr)
-{
-	return r->family == family && same_prefix(r->addr, addr, r->bits);
-}
-
 static bool allowed(const struct target_policy *policy, int family, const uint8_t *addr)
 {
 	for (size_t i = 0; i < policy->allow_n; i++) {
-		if (within(&policy->allow[i], family, addr))
+		if (ip_range_has(&policy->allow[i], family, addr))
 			return true;
 	}
 	return false;
@@ -98,10 +79,10 @@ static int check_plain(int family, const uint8_t *addr, const struct target_poli
 	if (allowed(policy, family, addr))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		if (within(&kinds[i].range, family, addr))
+		if (ip_range_has(&kinds[i].range, family, addr))
 			return err_set(e, ERR_BLOCKED, "the host has a %s address", kinds[i].name);
 	}
-	if (family == AF_INET6 && !within(&global_unicast, family, addr))
+	if (family == AF_INET6 && !ip_range_has(&global_unicast, family, addr))
 		return err_set(e, ERR_BLOCKED, "the host has a reserved address");
 	return 0;
 }
@@ -126,7 +107,7 @@ static int check_v6(const uint8_t *addr, const struct target_policy *policy, str
 	if (memcmp(addr, small, sizeof(small)) == 0 && addr[15] <= 1)
 		return check_plain(AF_INET6, addr, policy, e);
 	for (size_t i = 0; i < ARRAY_LEN(carriers); i++) {
-		if (within(&carriers[i].range, AF_INET6, addr))
+		if (ip_range_has(&carriers[i].range, AF_INET6, addr))
 			return check_carrier(&carriers[i], addr, policy, e);
 	}
 	return check_plain(AF_INET6, addr, policy, e);
@@ -145,42 +126,4 @@ int target_check_address(const struct sockaddr *addr, const struct target_policy
 		return check_v6(in6->sin6_addr.s6_addr, policy, e);
 	}
 	return err_set(e, ERR_BLOCKED, "the host has an address that is not of the internet");
-}
-
-/* True when nothing is set behind the prefix: 10.0.0.1/8 is more likely a slip than meant. */
-static bool clean(const struct target_range *r)
-{
-	for (unsigned bit = r->bits; bit < width(r->family); bit++) {
-		if (r->addr[bit / 8] & (0x80u >> (bit % 8)))
-			return false;
-	}
-	return true;
-}
-
-int target_range_parse(struct target_range *ret, struct str text, struct err *e)
-{
-	struct target_range r = {};
-	struct str bits, address = str_split(text, '/', &bits);
-	char name[INET6_ADDRSTRLEN];
-	uint64_t n = 0;
-
-	if (address.len >= sizeof(name) || memchr(address.p, '\0', address.len))
-		return err_set(e, ERR_BAD_CONFIG, "\"%.*s\" is no address range such as 10.0.0.0/8", STR_FMT(text));
-	memcpy(name, address.p, address.len);
-	name[address.len] = '\0';
-	if (inet_pton(AF_INET, name, r.addr) == 1)
-		r.family = AF_INET;
-	else if (inet_pton(AF_INET6, name, r.addr) == 1)
-		r.family = AF_INET6;
-	else
-		return err_set(e, ERR_BAD_CONFIG, "\"%.*s\" is no address range such as 10.0.0.0/8", STR_FMT(text));
-	r.bits = width(r.family);
-	if (bits.p != NULL && (bits.len > 3 || !str_to_u64(bits, &n) || n > r.bits))
-		return err_set(e, ERR_BAD_CONFIG, "\"%.*s\": the length of the prefix is from 0 to %u", STR_FMT(text), r.bits);
-	if (bits.p != NULL)
-		r.bits = (unsigned)n;
-	if (!clean(&r))
-		return err_set(e, ERR_BAD_CONFIG, "\"%.*s\": bits are set behind the prefix", STR_FMT(text));
-	*ret = r;
-	return 0;
 }

@@ -9,6 +9,7 @@
 #define FILEMILL_NET_TARGET_H
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/str.h"
 
 #include <stdbool.h>
@@ -20,18 +21,11 @@
 #define TARGET_HOST_MAX 253 /* bytes of a name (RFC 1035 §2.3.4, as text without the root's dot) */
 #define TARGET_RANGES_MAX 64 /* ranges in an allow-list */
 
-/* An address range such as 10.0.0.0/8. */
-struct target_range {
-	int family; /* AF_INET or AF_INET6 */
-	unsigned bits; /* length of the prefix, 0..32 or 0..128 */
-	uint8_t addr[16]; /* network byte order; the first 4 bytes for AF_INET */
-};
-
 /* What the administrator decided. Plain data; a zeroed one is the strictest. */
 struct target_policy {
 	bool http; /* http:// is allowed beside https:// */
 	size_t allow_n;
-	struct target_range allow[TARGET_RANGES_MAX]; /* allowed although they would be refused */
+	struct ip_range allow[TARGET_RANGES_MAX]; /* allowed although they would be refused */
 };
 
 /* A URL that was read. */
@@ -53,8 +47,5 @@ struct target {
  * what the policy allows. Of addresses that carry an IPv4 address inside (mapped, compatible, 6to4, Teredo, NAT64) none passes unless the policy allows
  * it and the inner one passes too. The detail names the kind of address, not the address: who asks need not learn where an internal name leads. */
 [[nodiscard]] int target_check_address(const struct sockaddr *addr, const struct target_policy *policy, struct err *e);
-
-/* Reads "10.0.0.0/8", "fd00::/8", or one address. ERR_BAD_CONFIG when malformed or with bits set behind the prefix. */
-[[nodiscard]] int target_range_parse(struct target_range *ret, struct str text, struct err *e);
 
 #endif

@@ -4,10 +4,10 @@
  * where a UUIDv7 has its time and the first of its free bits (RFC 9562 §5.7), the rest is a hash of the digits, which only files stored through this door have. */
 #include "base/clock.h"
 #include "base/json_out.h"
+#include "base/siphash.h"
 #include "front/content.h"
 #include "front/hop.h"
 #include "front/upload.h"
-#include "model/siphash.h"
 #include "surfaces/surface.h"
 
 #include <stdio.h>

@@ -60,11 +60,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct target_policy strict = {}, loose = {.http = true};
 	const struct str text = {(const char *)data, size};
-	struct target_range range;
+	struct ip_range range;
 
 	check_url(text, &strict);
 	check_url(text, &loose);
-	if (target_range_parse(&range, text, NULL) == 0)
+	if (ip_range_parse(&range, text, NULL) == 0)
 		require((range.family == AF_INET && range.bits <= 32) || (range.family == AF_INET6 && range.bits <= 128));
 	return 0;
 }

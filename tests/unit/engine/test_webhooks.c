@@ -65,7 +65,7 @@ static void sender_open(struct sender *s)
 	struct err e = ERR_INIT;
 
 	s->options.policy.http = true;
-	assert_int_equal(target_range_parse(&s->options.policy.allow[0], STR("127.0.0.0/8"), &e), 0);
+	assert_int_equal(ip_range_parse(&s->options.policy.allow[0], STR("127.0.0.0/8"), &e), 0);
 	s->options.policy.allow_n = 1;
 	assert_int_equal(net_client_new(&s->client, &s->options, &e), 0);
 	s->retry_ms[1] = 10;

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
+#include "base/siphash.h"
 #include "model/model.h"
-#include "model/siphash.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -290,7 +290,7 @@ static struct target_policy allowing(const char *first, ...)
 
 	va_start(ap, first);
 	for (const char *text = first; text; text = va_arg(ap, const char *))
-		assert_int_equal(target_range_parse(&policy.allow[policy.allow_n++], str_of(text), NULL), 0);
+		assert_int_equal(ip_range_parse(&policy.allow[policy.allow_n++], str_of(text), NULL), 0);
 	va_end(ap);
 	return policy;
 }
@@ -383,19 +383,19 @@ static void ranges_are_read_strictly(void **state)
 		"10.0.0.0/255.0.0.0",
 		"1111:2222:3333:4444:5555:6666:7777:8888:9999/8",
 	};
-	struct target_range r = {};
+	struct ip_range r = {};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		if (target_range_parse(&r, str_of(bad[i]), NULL) != ERR_BAD_CONFIG)
+		if (ip_range_parse(&r, str_of(bad[i]), NULL) != ERR_BAD_CONFIG)
 			fail_msg("\"%s\" is taken", bad[i]);
 	}
-	assert_int_equal(target_range_parse(&r, (struct str){"10.0.0.0\0/8", 11}, NULL), ERR_BAD_CONFIG);
+	assert_int_equal(ip_range_parse(&r, (struct str){"10.0.0.0\0/8", 11}, NULL), ERR_BAD_CONFIG);
 	assert_int_equal(r.family, 0);
-	assert_int_equal(target_range_parse(&r, STR("0.0.0.0/0"), NULL), 0);
+	assert_int_equal(ip_range_parse(&r, STR("0.0.0.0/0"), NULL), 0);
 	assert_int_equal(r.bits, 0);
-	assert_int_equal(target_range_parse(&r, STR("255.255.255.255"), NULL), 0);
+	assert_int_equal(ip_range_parse(&r, STR("255.255.255.255"), NULL), 0);
 	assert_int_equal(r.bits, 32);
-	assert_int_equal(target_range_parse(&r, STR("FD00::/8"), NULL), 0);
+	assert_int_equal(ip_range_parse(&r, STR("FD00::/8"), NULL), 0);
 	assert_int_equal(r.family, AF_INET6);
 }
 

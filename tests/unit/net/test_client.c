@@ -258,7 +258,7 @@ static void receivers_are_reached_over_ipv6_by_name_and_by_address(void **state)
 		print_message("skipped: this machine has no ::1\n");
 		skip();
 	}
-	assert_int_equal(target_range_parse(&six.o.policy.allow[0], STR("::1"), NULL), 0);
+	assert_int_equal(ip_range_parse(&six.o.policy.allow[0], STR("::1"), NULL), 0);
 	world_start(&six);
 	assert_int_equal(post_to(&six, &a, url_of(&p, "hook.six.example", "/")), 0);
 	assert_string_equal(a.r.remote, "::1");

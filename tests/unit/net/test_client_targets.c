@@ -57,7 +57,7 @@ static void the_peer_inside_is_there_for_who_may_reach_it(void **state)
 
 	world_init(&loose);
 	assert_true(peer_start(&p));
-	assert_int_equal(target_range_parse(&loose.o.policy.allow[1], STR("127.0.0.0/8"), NULL), 0);
+	assert_int_equal(ip_range_parse(&loose.o.policy.allow[1], STR("127.0.0.0/8"), NULL), 0);
 	world_start(&loose);
 	assert_int_equal(post_to(&loose, &a, url_of(&p, "hook.inside.example", "/")), 0);
 	assert_string_equal(a.r.remote, "127.0.0.2");

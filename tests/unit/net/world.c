@@ -117,8 +117,8 @@ void world_init(struct world *w)
 	/* A peer that writes over TLS to a client that left would end the program. */
 	signal(SIGPIPE, SIG_IGN);
 	*w = (struct world){.o = {.policy = {.http = true, .allow_n = 2}, .user_agent = "test/1", .resolve = resolve, .resolve_arg = w}};
-	assert_int_equal(target_range_parse(&w->o.policy.allow[0], STR("127.0.0.1"), NULL), 0);
-	assert_int_equal(target_range_parse(&w->o.policy.allow[1], STR("127.0.0.9"), NULL), 0);
+	assert_int_equal(ip_range_parse(&w->o.policy.allow[0], STR("127.0.0.1"), NULL), 0);
+	assert_int_equal(ip_range_parse(&w->o.policy.allow[1], STR("127.0.0.9"), NULL), 0);
 	sem_init(&w->resume, 0, 0);
 	strcpy(w->ca_path, "/tmp/filemill-test-ca-XXXXXX");
 	fd = mkstemp(w->ca_path);

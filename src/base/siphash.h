@@ -1,6 +1,6 @@
 /* SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012): a keyed 64-bit tag over short texts. */
-#ifndef FILEMILL_MODEL_SIPHASH_H
-#define FILEMILL_MODEL_SIPHASH_H
+#ifndef FILEMILL_BASE_SIPHASH_H
+#define FILEMILL_BASE_SIPHASH_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,124 @@
+"""How much one caller may ask. The tests come from a loopback address, which is exempt unless the setting says otherwise: through a proxy that is trusted they have any address they like."""
+import subprocess
+
+import pytest
+import requests
+from harness.server import StartFailed, eventually
+from harness.wire import Wire, post_raw
+
+PROXY = {"http.trusted_proxies": "127.0.0.1"}
+HOUR = "5/1h" # so slow that nothing comes back while a test runs
+
+
+def ask(server, address, path="/healthz"):
+	return server.get(path, headers={"X-Forwarded-For": address})
+
+
+def statuses(server, address, n):
+	return [ask(server, address).status_code for _ in range(n)]
+
+
+def test_an_address_gets_its_quota_and_the_next_is_told_when_to_come_again(make_server):
+	server = make_server(settings={**PROXY, "limits.address": HOUR})
+	for left in range(4, -1, -1):
+		r = ask(server, "203.0.113.9")
+		assert r.status_code == 200
+		assert r.headers["RateLimit-Policy"] == '"address";q=5;w=3600'
+		assert r.headers["RateLimit"].startswith(f'"address";r={left};t=')
+	r = ask(server, "203.0.113.9", "/v1/files")
+	assert (r.status_code, r.json()["code"], r.json()["limit"]) == (429, "rate_limited", 5)
+	assert 700 < int(r.headers["Retry-After"]) <= 720
+	assert r.headers["RateLimit"].startswith('"address";r=0;t=')
+	assert ask(server, "203.0.113.10").status_code == 200
+	assert 'filemill_http_refused_total{code="rate_limited"} 1\n' in server.get("/metrics").text
+
+
+def test_what_is_refused_stores_nothing_and_its_body_is_never_asked_for(make_server):
+	server = make_server(settings={**PROXY, "limits.address": "1/1h"})
+	assert ask(server, "203.0.113.9").status_code == 200
+	with Wire(server) as w:
+		w.send(b"POST /v1/files?name=a HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+		assert w.read().status_code == 429
+	assert server.all_files() == []
+
+
+def test_ipv6_counts_by_its_64(make_server):
+	server = make_server(settings={**PROXY, "limits.address": HOUR})
+	assert statuses(server, "2001:db8:0:7::1", 3) + statuses(server, "2001:db8:0:7:ffff::2", 3) == [200] * 5 + [429]
+	assert statuses(server, "2001:db8:0:8::1", 1) == [200]
+
+
+def test_a_stranger_is_not_who_he_says_he_is(make_server):
+	server = make_server(settings={"limits.exempt": "", "limits.address": HOUR})
+	fields = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP"]
+	got = [server.get("/healthz", headers={f: "for=203.0.113.9" if f == "Forwarded" else "203.0.113.9"}).status_code for f in fields]
+	assert got == [200] * 5 + [429]
+
+
+def test_nothing_is_limited_from_an_address_that_is_exempt(make_server):
+	server = make_server(settings={**PROXY, "limits.address": "1/1h", "limits.uploads_per_address": 1, "limits.exempt": "127.0.0.0/8,198.51.100.0/24"})
+	for address in ("198.51.100.7", "127.0.0.1"):
+		replies = [ask(server, address) for _ in range(5)]
+		assert [r.status_code for r in replies] == [200] * 5 and "RateLimit" not in replies[0].headers
+	assert statuses(server, "198.51.101.7", 2) == [200, 429]
+	# whom the proxy does not name has not its exemption
+	assert statuses(server, "unknown", 2) == [200, 429]
+
+
+def test_without_settings_loopback_is_not_limited(server):
+	r = server.get("/healthz")
+	assert r.status_code == 200 and "RateLimit" not in r.headers
+
+
+def test_curl_comes_again_when_it_was_told_to(make_server, folder):
+	"""One a second: each but the first is refused once and told to wait."""
+	server = make_server(settings={"limits.exempt": "", "limits.address": "1/1s"})
+	for _ in range(3):
+		got = subprocess.run(["curl", "-sS", "--retry", "20", "-o", folder / "answer", "-w", "%{http_code}", server.base + "/healthz"], capture_output=True, text=True, timeout=60)
+		assert got.stdout == "200", got
+
+
+def begin(server, address):
+	"""An upload that goes on until the wire is closed."""
+	w = Wire(server)
+	w.send(post_raw(b"x" * 10, headers=[f"X-Forwarded-For: {address}"])[:-9])
+	return w
+
+
+def uploads_open(server):
+	return int(next(line for line in server.get("/metrics").text.splitlines() if line.startswith("filemill_uploads_open ")).split()[1])
+
+
+def test_an_address_has_so_many_uploads_at_once(make_server):
+	server = make_server(settings={**PROXY, "limits.uploads_per_address": 2})
+	url, headers = server.base + "/v1/files?name=a.bin", {"X-Forwarded-For": "203.0.113.9", "Content-Type": "application/octet-stream"}
+	open_ones = [begin(server, "203.0.113.9") for _ in range(2)]
+	eventually(lambda: uploads_open(server) == 2)
+	r = requests.post(url, data=b"third", headers=headers, timeout=60)
+	assert (r.status_code, r.json()["code"], r.json()["limit"]) == (429, "rate_limited", 2) and int(r.headers["Retry-After"]) >= 1
+	assert requests.post(url, data=b"other", headers={**headers, "X-Forwarded-For": "203.0.113.10"}, timeout=60).status_code == 201
+	open_ones.pop().close()
+	eventually(lambda: requests.post(url, data=b"third", headers=headers, timeout=60).status_code == 201)
+	# those that ended well are not counted any more either
+	for i in range(5):
+		assert requests.post(url, data=b"%d" % i, headers=headers, timeout=60).status_code == 201
+	open_ones.pop().close()
+
+
+@pytest.mark.parametrize("setting,value", [
+	("limits.address", "60"), ("limits.address", "0/1m"), ("limits.account", "10/0s"), ("limits.key", "10/2d"), ("limits.key", "x/1m"), ("limits.address", ""),
+	("limits.exempt", "127.0.0.1/8"), ("limits.exempt", "localhost"), ("http.trusted_proxies", "10.0.0.0/33"), ("http.hosts", "example.org:80"), ("http.hosts", "*.example.org"),
+	("cors.origins", "https://app.example.org/"), ("cors.origins", "app.example.org"), ("cors.origins", "*,https://app.example.org"), ("cors.origins", "https://App.example.org"),
+	("http.forwarded", "x-real-ip"),
+])
+def test_a_setting_that_means_nothing_is_told(make_server, setting, value):
+	server = make_server(start=False, settings={setting: value})
+	with pytest.raises(StartFailed) as failure:
+		server.start()
+	assert failure.value.code == 78 and setting.replace(".", "_") in failure.value.stderr.replace(".", "_").lower()
+
+
+def test_a_limit_that_is_off_says_nothing(make_server):
+	server = make_server(settings={**PROXY, "limits.address": "off"})
+	replies = [ask(server, "203.0.113.9") for _ in range(20)]
+	assert {r.status_code for r in replies} == {200} and "RateLimit-Policy" not in replies[0].headers
