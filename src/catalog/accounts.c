@@ -249,6 +249,11 @@ int catalog_list_keys(struct catalog *c, struct uuid account, struct page page, 
 	return c->ops->list_keys(c, account, page_within(page), a, ret, ret_n, ret_next, e);
 }
 
+int catalog_once_used(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e)
+{
+	return c->ops->once_used(c, key, ret, e);
+}
+
 int catalog_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->secrets(c, a, ret, ret_n, e);

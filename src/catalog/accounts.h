@@ -115,6 +115,9 @@ uint64_t catalog_account_count(struct catalog *c);
 [[nodiscard]] int catalog_list_keys(struct catalog *c, struct uuid account, struct page page, struct arena *a, struct api_key **ret,
 				    size_t *ret_n, int64_t *ret_next, struct err *e);
 
+/* Whether a once-key is used up by now: to refuse early what a change would be refused for. Only the change tells for sure. */
+[[nodiscard]] int catalog_once_used(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e);
+
 struct secret {
 	int64_t number;
 	uint8_t bytes[SERVER_SECRET];

@@ -81,6 +81,7 @@ struct catalog_ops {
 		       struct account *ret_account, struct err *e);
 	int (*list_keys)(struct catalog *c, struct uuid account, struct page page, struct arena *a, struct api_key **ret, size_t *ret_n,
 			 int64_t *ret_next, struct err *e);
+	int (*once_used)(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e);
 	int (*secrets)(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e);
 	int (*audit)(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n,
 		     struct err *e);

@@ -103,6 +103,40 @@ static int become(struct http_request *r, const struct link *l, struct err *e)
 	return 0;
 }
 
+static int orphan(struct err *e)
+{
+	return err_set(e, ERR_LINK_INVALID, "whoever made this link may not do it himself any more");
+}
+
+/* A link is worth what its maker's credentials are: with the account it ends when that may not come any more or gets a new password, with a key when that ends. What nobody in particular
+ * made ends with the first account. */
+static int check_maker(struct http_request *r, const struct link *l, struct err *e)
+{
+	struct catalog *c = front_catalog(r);
+	struct api_key key;
+	struct account who;
+	int rc;
+
+	if (uuid_is_zero(l->account))
+		return catalog_account_count(c) == 0 ? 0 : orphan(e);
+	rc = catalog_account(c, l->account, http_arena(r), &who, e);
+	if (rc == 0 && (who.disabled_at != 0 || who.changed_at > l->issued_at))
+		return orphan(e);
+	if (rc == 0 && !uuid_is_zero(l->key))
+		rc = catalog_key_by_id(c, l->key, now_of(r), http_arena(r), &key, &who, e);
+	return rc == ERR_USER_NOT_FOUND || rc == ERR_UNAUTHENTICATED ? orphan(e) : rc;
+}
+
+/* Before a body is asked for that would be refused in the end. Of those that come at once this stops none. */
+static int check_unused(struct http_request *r, const struct link *l, struct err *e)
+{
+	const struct once once = front_link_once(l);
+	bool used = false;
+	int rc = l->single_use ? catalog_once_used(front_catalog(r), once.key, &used, e) : 0;
+
+	return rc == 0 && used ? err_set(e, ERR_USED, "this link was for one use, which was made") : rc;
+}
+
 int front_link_open(struct http_request *r, enum link_method method, struct link *ret, struct err *e)
 {
 	struct link_secret secrets[SERVER_SECRETS_MAX];
@@ -122,6 +156,8 @@ int front_link_open(struct http_request *r, enum link_method method, struct link
 		err_set(e, ERR_LINK_INVALID, "this link is for another method");
 		return err_expected(e, link_method_name(ret->method));
 	}
+	if ((rc = check_maker(r, ret, e)) != 0 || (rc = check_unused(r, ret, e)) != 0)
+		return rc;
 	return become(r, ret, e);
 }
 

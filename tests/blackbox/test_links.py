@@ -129,6 +129,19 @@ def test_a_use_is_remembered_over_a_crash(make_server):
 	assert put(again, b"3").status_code == 201 # the secret that signed it is the same
 
 
+def test_a_used_link_is_refused_before_its_body_is_asked_for(server):
+	link = make(server, max_size=5_000_000)
+	assert put(link, b"x").status_code == 201
+	parts = urlsplit(link["url"])
+	head = f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n"
+	reply = exchange(server, head.encode(), timeout=60)
+	assert reply.status_code == 410 and reply.json()["code"] == "used"
+	f = server.upload(b"bytes")
+	down = make(server, "GET", file=f["id"], single_use=True)
+	assert requests.get(down["url"], timeout=60).status_code == 200
+	assert requests.head(down["url"], timeout=60).status_code == 410
+
+
 def test_a_used_link_stays_used_when_its_file_was_deleted(server):
 	link = make(server)
 	assert server.delete(f"/v1/files/{put(link, b'x').json()['id']}").status_code == 204

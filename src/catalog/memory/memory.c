@@ -305,6 +305,7 @@ static const struct catalog_ops OPS = {
 	.session = mem_session,
 	.api_key = mem_api_key,
 	.list_keys = mem_list_keys,
+	.once_used = mem_once_used,
 	.secrets = mem_secrets,
 	.audit = mem_audit,
 	.audit_head = mem_audit_head,

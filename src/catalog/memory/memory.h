@@ -214,6 +214,7 @@ int mem_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 bool mem_once_stage(struct mem *m, struct change *ch);
 void mem_once_settle(struct mem *m, const struct change *ch); /* afterwards: it is used up, if the change took effect */
 void mem_once_only(struct mem *m, struct change *ch);
+int mem_once_used(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e);
 void mem_purge_once(struct mem *m, int64_t before, uint32_t max);
 void mem_once_release(struct mem *m);
 

@@ -87,6 +87,14 @@ void mem_once_only(struct mem *m, struct change *ch)
 {
 }
 
+int mem_once_used(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e)
+{
+	struct mem *m = mem_locked(c);
+
+	*ret = used(&m->onces, key);
+	return mem_unlocked(m, 0);
+}
+
 void mem_purge_once(struct mem *m, int64_t before, uint32_t max)
 {
 	struct mem_onces *t = &m->onces;

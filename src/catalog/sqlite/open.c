@@ -306,6 +306,7 @@ static const struct catalog_ops OPS = {
 	.session = sq_session,
 	.api_key = sq_api_key,
 	.list_keys = sq_list_keys,
+	.once_used = sq_once_used,
 	.secrets = sq_secrets,
 	.audit = sq_audit,
 	.audit_head = sq_audit_head,

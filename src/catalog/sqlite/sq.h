@@ -298,6 +298,7 @@ int sq_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e
 int sq_once_free(struct sq *q, struct change *ch);
 int sq_once_use(struct sq *q, const struct change *ch);
 int sq_once_only(struct sq *q, struct change *ch);
+int sq_once_used(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e);
 int sq_purge_once(struct sq *q, int64_t before, uint32_t max);
 
 /* ---- account.c ---- */

@@ -358,6 +358,7 @@ R_ROW(KEYS, "SELECT " ACCOUNT_COLUMNS ", " KEY_COLUMNS " FROM account AS a CROSS
 	    " WHERE a.id = ?1 AND k.number < ?2 ORDER BY k.number DESC")
 R_ROW(KEYS_OF_ALL, "SELECT " ACCOUNT_COLUMNS ", " KEY_COLUMNS " FROM api_key AS k CROSS JOIN account AS a ON a.number = k.account"
 		   " WHERE k.number < ?2 ORDER BY k.number DESC")
+R_ROW(ONCE, "SELECT 1 FROM once WHERE key = ?1")
 R_ROW(SECRETS, "SELECT number, bytes, created_at FROM secret ORDER BY number DESC LIMIT ?1")
 R_ROW(WEBHOOK_SUMS,
       "SELECT count(*), coalesce(sum(w.disabled_at IS NOT NULL), 0), coalesce(sum(iif(w.disabled_at IS NULL, w.waiting, 0)), 0),"

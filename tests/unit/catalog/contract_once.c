@@ -36,6 +36,25 @@ static void it_happens_once(void **state)
 	assert_int_equal(use(w, 3, NOW + 1000), 0);
 }
 
+static bool told_as_used(struct world *w, unsigned n)
+{
+	struct once key = key_of(n, 0);
+	bool used;
+
+	assert_int_equal(catalog_once_used(w->c, key.key, &used, &w->err), 0);
+	return used;
+}
+
+static void what_was_used_up_is_told(void **state)
+{
+	struct world *w = *state;
+
+	assert_false(told_as_used(w, 1));
+	assert_int_equal(use(w, 1, 0), 0);
+	assert_true(told_as_used(w, 1));
+	assert_false(told_as_used(w, 2));
+}
+
 static void of_two_in_one_batch_the_first_one_wins(void **state)
 {
 	struct world *w = *state;
@@ -222,6 +241,7 @@ static void as_many_secrets_as_there_may_be_are_kept(void **state)
 
 const struct named_test contract_once[] = {
 	NAMED(it_happens_once),
+	NAMED(what_was_used_up_is_told),
 	NAMED(of_two_in_one_batch_the_first_one_wins),
 	NAMED(a_change_that_was_refused_uses_nothing_up),
 	NAMED(a_batch_that_is_done_anew_uses_up_once),
