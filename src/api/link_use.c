@@ -3,6 +3,7 @@
  * What a link allows is inside its signature. Whatever else a request brings that would change what is done is refused, never obeyed: a parameter by the route's table, a header by the table here, a
  * part of the form by the rules of the upload. Credentials that come along are not looked at. */
 #include "api/api.h"
+#include "front/caller.h"
 #include "front/content.h"
 #include "front/hop.h"
 #include "front/link.h"
@@ -86,20 +87,20 @@ static int label(struct http_request *r, const struct link *l, struct str *ret, 
 
 static int prepare(struct http_request *r, struct intake_spec *spec, struct err *e)
 {
-	struct link l;
-	int rc = front_link_open(r, LINK_PUT, &l, e);
+	const struct link *l = front_caller(r)->link;
+	int rc;
 
-	if (rc != 0 || (rc = check_headers(r, e)) != 0 || (rc = check_said_type(r, &l, e)) != 0 ||
-	    (rc = types_of_link(r, l.type, &spec->types, e)) != 0)
+	if ((rc = check_headers(r, e)) != 0 || (rc = check_said_type(r, l, e)) != 0 ||
+	    (rc = types_of_link(r, l->type, &spec->types, e)) != 0)
 		return rc;
-	if (l.name.len > 0)
-		spec->name = l.name;
-	if (l.ops.len > 0)
-		spec->ops = l.ops;
-	spec->size_max = l.size;
-	spec->size_exact = l.size_exact;
-	spec->once = front_link_once(&l);
-	return label(r, &l, &spec->labels, e);
+	if (l->name.len > 0)
+		spec->name = l->name;
+	if (l->ops.len > 0)
+		spec->ops = l->ops;
+	spec->size_max = l->size;
+	spec->size_exact = l->size_exact;
+	spec->once = front_link_once(l);
+	return label(r, l, &spec->labels, e);
 }
 
 /* A browser that sent a form shows what it gets to a person. */
@@ -177,7 +178,13 @@ static void start_upload(struct http_request *r)
 	static const struct upload_rules rules = {
 		.bound = true, .chosen = true, .prepare = prepare, .stored = stored, .failed = not_stored};
 
-	upload_start(r, &rules);
+	struct err e = ERR_INIT;
+
+	/* before the upload is counted: as the link's account's */
+	if (front_link_open(r, LINK_PUT, &e) == 0)
+		upload_start(r, &rules);
+	else
+		not_stored(r, &e);
 }
 
 static const struct http_handler upload = {
@@ -185,11 +192,11 @@ static const struct http_handler upload = {
 
 /* ---- GET and HEAD: the bytes of a file are read ---- */
 
-static void send_content(struct http_request *r, const struct uuid *id)
+static void send_content(struct http_request *r, struct uuid id)
 {
 	struct err e = ERR_INIT;
 	struct file f;
-	int rc = catalog_file(front_catalog(r), (struct file_key){.id = *id}, front_owner(r), http_arena(r), &f, &e);
+	int rc = catalog_file(front_catalog(r), (struct file_key){.id = id}, front_owner(r), http_arena(r), &f, &e);
 
 	if (rc != 0) {
 		front_problem(r, rc, &e);
@@ -202,9 +209,7 @@ static void send_content(struct http_request *r, const struct uuid *id)
 
 static void send_used_content(struct http_request *r)
 {
-	const struct front_write *w = http_data(r);
-
-	send_content(r, w->note);
+	send_content(r, front_caller(r)->link->file);
 }
 
 static void after_use(struct http_request *r)
@@ -221,18 +226,10 @@ static void explain_used(struct front_write *w)
 static void use_and_send(struct http_request *r, const struct link *l)
 {
 	struct front_write *w = front_write_new(r, CHANGE_ONCE);
-	struct uuid *file = arena_alloc(http_arena(r), sizeof(*file));
-	struct err e = ERR_INIT;
 
 	if (w == NULL)
 		return;
-	if (file == NULL) {
-		front_problem(r, ERR_NO_MEMORY, &e);
-		return;
-	}
-	*file = l->file;
 	w->change.once = front_link_once(l);
-	w->note = file;
 	w->explain = explain_used;
 	front_write_submit(w, after_use);
 }
@@ -240,15 +237,15 @@ static void use_and_send(struct http_request *r, const struct link *l)
 static void answer_content(struct http_request *r)
 {
 	struct err e = ERR_INIT;
-	struct link l;
-	int rc = front_link_open(r, LINK_GET, &l, &e);
+	int rc = front_link_open(r, LINK_GET, &e);
+	const struct link *l = front_caller(r)->link;
 
 	if (rc != 0)
 		front_problem(r, rc, &e);
-	else if (l.single_use && http_method(r) != HTTP_HEAD)
-		use_and_send(r, &l);
+	else if (l->single_use && http_method(r) != HTTP_HEAD)
+		use_and_send(r, l);
 	else
-		send_content(r, &l.file);
+		send_content(r, l->file);
 }
 
 static void end_content(struct http_request *r)

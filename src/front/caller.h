@@ -8,12 +8,15 @@
 enum caller_how { CALLER_ANONYMOUS, CALLER_SESSION, CALLER_KEY, CALLER_SIGNATURE, CALLER_LINK };
 const char *caller_how_name(enum caller_how h); /* for logs and the audit log */
 
+struct link;
+
 struct caller {
 	struct str owner; /* whose things he sees: the account's id, or OWNER_PUBLIC */
 	enum caller_how how;
 	enum role role;
 	uint32_t scopes; /* 1 << enum scope */
 	struct uuid account; /* zero: anonymous */
+	const struct link *link; /* CALLER_LINK: all that he may do; else NULL */
 	struct uuid credential; /* of the session or key; zero: none */
 };
 

@@ -1,5 +1,6 @@
 #include "front/link.h"
 #include "front/caller.h"
+#include "front/limits.h"
 #include "http/params.h"
 
 #include <assert.h>
@@ -86,21 +87,24 @@ int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url
 static int become(struct http_request *r, const struct link *l, struct err *e)
 {
 	struct caller *c = arena_alloc(http_arena(r), sizeof(*c));
+	struct link *kept = arena_alloc(http_arena(r), sizeof(*kept));
 	char *owner = arena_alloc(http_arena(r), UUID_TEXT_LEN + 1);
 
-	if (c == NULL || owner == NULL)
+	if (c == NULL || kept == NULL || owner == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a caller");
 	uuid_format(owner, l->account);
+	*kept = *l;
 	*c = (struct caller){
 		.owner = uuid_is_zero(l->account) ? STR(OWNER_PUBLIC) : str_of(owner),
 		.how = CALLER_LINK,
 		.role = ROLE_USER,
 		.scopes = 1u << (l->method == LINK_PUT ? SCOPE_FILES_WRITE : SCOPE_FILES_READ),
 		.account = l->account,
+		.link = kept,
 		.credential = l->key,
 	};
 	http_set_caller(r, c);
-	return 0;
+	return limits_caller(r, c, e);
 }
 
 static int orphan(struct err *e)
@@ -137,10 +141,11 @@ static int check_unused(struct http_request *r, const struct link *l, struct err
 	return rc == 0 && used ? err_set(e, ERR_USED, "this link was for one use, which was made") : rc;
 }
 
-int front_link_open(struct http_request *r, enum link_method method, struct link *ret, struct err *e)
+int front_link_open(struct http_request *r, enum link_method method, struct err *e)
 {
 	struct link_secret secrets[SERVER_SECRETS_MAX];
 	struct str token = http_query(r, "token");
+	struct link l;
 	size_t n = 0;
 	int rc;
 
@@ -148,17 +153,17 @@ int front_link_open(struct http_request *r, enum link_method method, struct link
 		return err_set(e, ERR_LINK_INVALID, "the address has no token, so it is no link");
 	if ((rc = read_secrets(r, secrets, &n, e)) != 0)
 		return rc;
-	rc = link_read(ret, http_param(r, "id"), token, secrets, n, now_of(r), http_arena(r), e);
+	rc = link_read(&l, http_param(r, "id"), token, secrets, n, now_of(r), http_arena(r), e);
 	explicit_bzero(secrets, sizeof(secrets));
 	if (rc != 0)
 		return rc;
-	if (ret->method != method) {
+	if (l.method != method) {
 		err_set(e, ERR_LINK_INVALID, "this link is for another method");
-		return err_expected(e, link_method_name(ret->method));
+		return err_expected(e, link_method_name(l.method));
 	}
-	if ((rc = check_maker(r, ret, e)) != 0 || (rc = check_unused(r, ret, e)) != 0)
+	if ((rc = check_maker(r, &l, e)) != 0 || (rc = check_unused(r, &l, e)) != 0)
 		return rc;
-	return become(r, ret, e);
+	return become(r, &l, e);
 }
 
 bool link_type_valid(struct str type)

@@ -11,9 +11,9 @@
 /* Appends the address of a link of the caller's; sets id, account, key and issued_at. Point reads. ERR_INVALID_VALUE with the field; catalogue's errors. */
 [[nodiscard]] int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url, struct err *e);
 
-/* The link that the request came with, if it is of this method and may be used by now; the caller is the link's from here on. Point reads. ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED;
- * whether one for one use is still unused is told for sure by the change that uses it up. */
-[[nodiscard]] int front_link_open(struct http_request *r, enum link_method method, struct link *ret, struct err *e);
+/* Looks at the link that the request came with. If it is of this method and may be used by now, the caller is the link's from here on, and front_caller()->link says what it allows. Point reads.
+ * ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED: whether one for one use is still unused is told for sure by the change that uses it up. ERR_RATE_LIMITED: its account's share. */
+[[nodiscard]] int front_link_open(struct http_request *r, enum link_method method, struct err *e);
 
 /* One media type in lower case without parameters, such as links may be bound to. */
 bool link_type_valid(struct str type);
