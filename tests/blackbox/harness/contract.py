@@ -146,7 +146,7 @@ class Contract:
 		for template, item in document["paths"].items():
 			operations = {m.upper(): op for m, op in item.items() if m.upper() in METHODS}
 			answers = {m: {str(s): Answer(resolve(a, document)) for s, a in op["responses"].items()} for m, op in operations.items()}
-			any_slash = template == "/docs" or any(surfaces & set(op.get("tags", ())) for op in operations.values())
+			any_slash = template in ("/docs", "/admin") or any(surfaces & set(op.get("tags", ())) for op in operations.values())
 			self.routes.append((self._segments(template), template, answers, any_slash))
 		self.routes.sort(key=lambda r: r[0].count(None))
 		self.outside = [self._segments(t) for t in OUTSIDE]
