@@ -5,6 +5,7 @@
 #include "http/http.h"
 
 extern const struct http_route api_file_routes[];
+extern const struct http_route api_import_routes[];
 extern const struct http_route api_job_routes[];
 extern const struct http_route api_link_routes[]; /* making links */
 extern const struct http_route api_link_use_routes[]; /* redeeming them */

@@ -52,6 +52,7 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 		return rc;
 	*ret = (struct routes){};
 	ret->tables[at++] = api_file_routes;
+	ret->tables[at++] = api_import_routes;
 	ret->tables[at++] = api_job_routes;
 	ret->tables[at++] = api_link_routes;
 	ret->tables[at++] = api_link_use_routes;

@@ -31,7 +31,7 @@ struct service {
 	struct runner *runner;
 	struct data_dir data;
 	struct hold hold;
-	struct net_client *client;
+	struct net_client *client, *imports; /* imports: NULL when there are none; apart, so that large files hold up no webhook */
 	struct engine *engine;
 	struct front front;
 	struct limits *limits;
@@ -62,7 +62,7 @@ static struct share share_descriptors(const struct settings *s)
 {
 	unsigned limit = process_raise_descriptors();
 	unsigned own = OWN_DESCRIPTORS + blobs_local_directories() + (unsigned)s->job_threads * JOB_DESCRIPTORS +
-		       (unsigned)s->webhooks_requests;
+		       (unsigned)s->webhooks_requests + 3 * (unsigned)s->imports_at_once;
 	unsigned rest = limit - (limit / 4 * 3 < own ? limit / 4 * 3 : own); /* jobs must go on however many connections there are */
 	struct share share = {.connections = (unsigned)s->connections, .uploads = (unsigned)s->uploads_max};
 
@@ -88,8 +88,12 @@ static int open_client(struct service *v, const struct settings *s, const char *
 		.calls_max = (unsigned)s->webhooks_requests,
 	};
 
+	struct net_client_options imports = options;
+
 	snprintf(agent, sizeof(agent), "filemill/%s", version);
-	return net_client_new(&v->client, &options, e);
+	imports.calls_max = (unsigned)s->imports_at_once;
+	int rc = net_client_new(&v->client, &options, e);
+	return rc == 0 && s->imports_at_once > 0 ? net_client_new(&v->imports, &imports, e) : rc;
 }
 
 static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
@@ -135,6 +139,14 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 			     .n_retry = s->webhooks_attempts,
 			     .give_up_ms = s->webhooks_give_up_ms,
 			     .keep_ms = s->webhooks_keep_ms},
+		.imports = {.client = v->imports,
+			    .targets = &s->net_policy,
+			    .at_once = (unsigned)s->imports_at_once,
+			    .timeout_ms = s->imports_timeout_ms,
+			    .rate_min = (unsigned)s->imports_min_rate,
+			    .rate_grace_s = (unsigned)((s->imports_stall_ms + 999) / 1000),
+			    .s3 = s->s3,
+			    .n_s3 = s->n_s3},
 		.blobs_held = hold_stands,
 		.blobs_held_arg = &v->hold,
 		.audit_fd = v->data.audit_fd,
@@ -296,6 +308,7 @@ static void close_service(struct service *v)
 		engine_stop(v->engine, JOBS_GRACE_MS);
 	engine_free(v->engine);
 	net_client_free(v->client);
+	net_client_free(v->imports);
 	if (v->has_front)
 		front_release(&v->front);
 	limits_free(v->limits);

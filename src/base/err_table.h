@@ -82,6 +82,12 @@ ERR_ROW(LINK_INVALID, 169, "link_invalid", 403, false, "The link does not allow 
 ERR_ROW(LINK_EXPIRED, 170, "link_expired", 410, false, "The time of the link is over")
 ERR_ROW(USED, 171, "used", 410, false, "This may happen once only, and it has happened")
 
+/* Imports */
+ERR_ROW(FILE_NOT_READY, 173, "file_not_ready", 409, false, "The file's import has not brought its bytes")
+ERR_ROW(SOURCE_FAILED, 174, "source_failed", 422, false, "The import's source answered with an error that will not pass")
+ERR_ROW(SOURCE_MISMATCH, 175, "source_mismatch", 422, true, "What the import's source sent is not what was announced")
+ERR_ROW(SOURCE_BUSY, 176, "source_busy", 502, true, "The import's source answered with an error that may pass")
+
 /* Inside the engine; a client sees them only as the error of a job */
 ERR_ROW(STALE, 110, "stale_attempt", 409, false, "Another attempt holds the job now")
 ERR_ROW(AGAIN, 111, "again", 503, true, "Try again")

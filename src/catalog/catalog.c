@@ -58,6 +58,11 @@ int change_not_ready(struct change *ch)
 	return change_refuse(ch, ERR_JOB_STATE, "the job before this one has not succeeded with an output");
 }
 
+int change_still_coming(struct change *ch)
+{
+	return change_refuse(ch, ERR_FILE_NOT_READY, "the file's bytes are still to come: a job can only come after its import");
+}
+
 int change_not_expired(struct change *ch)
 {
 	return change_refuse(ch, ERR_CONFLICT, "the file's expiry was put off meanwhile");
@@ -154,6 +159,19 @@ static bool after_in_list(const struct file *f, size_t i)
 	return false;
 }
 
+/* A file without bytes yet: they come by its first job, and nothing but what comes after that one can work on them. */
+static bool coming_allowed(struct change *ch)
+{
+	const struct file *f = ch->add_file.file;
+
+	if (f->n_jobs == 0 || !uuid_is_zero(f->jobs[0].after) || job_born_final(&f->jobs[0]) || f->size > 0)
+		return invalid(ch, "location");
+	for (size_t i = 1; i < f->n_jobs; i++)
+		if (uuid_is_zero(f->jobs[i].after))
+			return invalid(ch, "after");
+	return true;
+}
+
 static bool add_file_allowed(struct change *ch)
 {
 	const struct change_add_file *add = &ch->add_file;
@@ -171,8 +189,10 @@ static bool add_file_allowed(struct change *ch)
 		return invalid(ch, "labels");
 	if (f->size > INT64_MAX)
 		return invalid(ch, "size");
-	if ((unsigned)f->location > LOCATION_OBJECT || (f->location == LOCATION_INLINE && add->bytes.len != f->size))
+	if ((unsigned)f->location > LOCATION_COMING || (f->location == LOCATION_INLINE && add->bytes.len != f->size))
 		return invalid(ch, "location");
+	if (f->location == LOCATION_COMING && !coming_allowed(ch))
+		return false;
 	if (f->created_at <= 0)
 		return invalid(ch, "created_at");
 	if (f->n_jobs > OPS_MAX)

@@ -70,7 +70,10 @@ enum change_kind {
 /* A file with its jobs, its inline bytes and its idempotency record, all or nothing.
  * Of file->jobs the caller sets id, op, op_version, params, priority, max_attempts, run_at, created_at, after (zero, or the id of a job further up in the list) and
  * either state JOB_QUEUED or, for a fused job, a final state with result, attempt 1, started_at, finished_at. A queued job on the file itself whose work was done before
- * comes back SUCCEEDED with cached true, result and outputs, as with ADD_JOBS; a job that comes after one that has not succeeded yet gets run_at RUN_AT_HELD. */
+ * comes back SUCCEEDED with cached true, result and outputs, as with ADD_JOBS; a job that comes after one that has not succeeded yet gets run_at RUN_AT_HELD.
+ *
+ * LOCATION_COMING: the first job brings the bytes, and every other one comes after it or after one that does. size is 0, type empty, sha256 zero. When that job succeeds with an
+ * output, the same transaction makes this the file's content: location IMPORTED, size, type and SHA-256 as the output's. Its result and output live as long as the file. */
 struct change_add_file {
 	struct file *file; /* in: all but number; out: number, jobs[].number, .file, .file_number */
 	struct str bytes; /* in: LOCATION_INLINE only */
@@ -93,7 +96,8 @@ struct change_add_jobs {
 	size_t n;
 	struct arena *arena; /* in: for the results of cached jobs; NULL: they are valid until the next catalog_apply() */
 	size_t failed_index; /* out: which job was refused */
-	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already */
+	/* ERR_FILE_NOT_FOUND, ERR_FILE_GONE, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already; ERR_FILE_NOT_READY: the file's bytes are still to come, so
+	   a job can only come after the import */
 };
 
 /* How many jobs of an op may run at once, whoever's they are. */

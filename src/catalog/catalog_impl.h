@@ -147,6 +147,7 @@ ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt
 bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */
+int change_still_coming(struct change *ch);
 int change_not_expired(struct change *ch); /* the file's expiry was put off */
 int change_other_file(struct change *ch); /* the job before is of another file */
 #define INPUT_FAILED_DETAIL STR("the job before this one ended without an output")

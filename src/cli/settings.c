@@ -1,6 +1,7 @@
 #include "cli/settings.h"
 #include "cli/limits.h"
 #include "cli/recurring.h"
+#include "cli/storage.h"
 #include "model/webhook.h"
 #include "rt/log.h"
 #include "runner/runner.h"
@@ -128,10 +129,10 @@ static const struct config_option options[] = {
 	{"jobs", "reclaim", NULL, CONFIG_DURATION, AT(reclaim_ms), "2s", 100, HOUR, NULL, "How often jobs of lost workers are looked for."},
 
 	{"net", "allow", NULL, CONFIG_LIST, AT(net_allow_ranges), "", 0, 0, NULL,
-	 "Address ranges inside that webhooks may be sent to, such as 10.1.0.0/16; all that are not public are refused otherwise."},
-	{"net", "http", NULL, CONFIG_BOOL, AT(net_http), "false", 0, 0, NULL, "Send webhooks to http:// URLs too."},
+	 "Address ranges inside that webhooks may be sent to and files imported from, such as 10.1.0.0/16; all that are not public are refused otherwise."},
+	{"net", "http", NULL, CONFIG_BOOL, AT(net_http), "false", 0, 0, NULL, "Send webhooks to http:// URLs and import from them too."},
 	{"net", "ca_file", NULL, CONFIG_STRING, AT(net_ca_file), "", 0, 0, NULL,
-	 "PEM file of the certificates that webhooks' receivers are verified against; empty means the system's."},
+	 "PEM file of the certificates that other servers are verified against; empty means the system's."},
 
 	{"webhooks", "per_owner", NULL, CONFIG_INT, AT(webhooks_per_owner), "16", 0, WEBHOOKS_AN_OWNER_MAX, NULL,
 	 "Webhooks an owner may have; 0 means that none can be made."},
@@ -146,6 +147,24 @@ static const struct config_option options[] = {
 	 "A webhook to which nothing could be delivered for so long is switched off."},
 	{"webhooks", "keep", NULL, CONFIG_DURATION, AT(webhooks_keep_ms), "30d", SECOND, 3650 * DAY, NULL,
 	 "How long deliveries can be looked at and replayed after they ended."},
+
+	{"imports", "at_once", NULL, CONFIG_INT, AT(imports_at_once), "8", 0, 256, NULL,
+	 "Files that are fetched from other servers at once; 0 means that none are."},
+	{"imports", "timeout", NULL, CONFIG_DURATION, AT(imports_timeout_ms), "6h", SECOND, 30 * DAY, NULL,
+	 "Time for one attempt to fetch a file."},
+	{"imports", "min_rate", NULL, CONFIG_SIZE, AT(imports_min_rate), "1KiB", 1, GIB, NULL,
+	 "Bytes a second that a source must send at least, averaged over imports.stall."},
+	{"imports", "stall", NULL, CONFIG_DURATION, AT(imports_stall_ms), "30s", SECOND, HOUR, NULL,
+	 "How long a source may be slower than imports.min_rate, in whole seconds."},
+	{"imports", "s3_endpoint", NULL, CONFIG_STRING, AT(s3_endpoint), "", 0, 0, NULL,
+	 "Object storage to import from, such as https://s3.example.org; empty means Amazon's of the region, when there is an access key."},
+	{"imports", "s3_region", NULL, CONFIG_STRING, AT(s3_region), "us-east-1", 0, 0, NULL, "Region that requests to it are signed for."},
+	{"imports", "s3_access_key", NULL, CONFIG_STRING, AT(s3_access_key), "", 0, 0, NULL, "Access key for it."},
+	{"imports", "s3_secret_key", NULL, CONFIG_STRING, AT(s3_secret_key), "", 0, 0, NULL, "Secret key for it."},
+	{"imports", "s3_bucket", NULL, CONFIG_STRING, AT(s3_bucket), "", 0, 0, NULL,
+	 "The only bucket that may be imported from; empty means every one the key may read."},
+	{"imports", "s3_virtual_host", NULL, CONFIG_BOOL, AT(s3_virtual_host), "false", 0, 0, NULL,
+	 "Put the bucket in front of the host's name instead of the path."},
 
 	{"runner", "path", NULL, CONFIG_STRING, AT(runner_path), "", 0, 0, NULL,
 	 "The program filemill-runner; empty means the one beside filemill, then the installed one."},
@@ -186,6 +205,25 @@ static const struct config_option options[] = {
 	 "File that gets one line for every finished md5 job while hash-tasks is served; empty means none."},
 	{"surfaces.image_stages", "size", NULL, CONFIG_STRING, AT(image_stages_size), "500x500", 0, 0, NULL,
 	 "Width and height in pixels that image-stages' thumbnails fit into."},
+	{"surfaces.storage_sync", "secret", NULL, CONFIG_STRING, AT(storage_sync.secret), "", 0, 0, NULL,
+	 "Secret that requests to storage-sync are signed with."},
+	{"surfaces.storage_sync", "source", NULL, CONFIG_STRING, AT(storage_sync.source), "", 0, 0, NULL,
+	 "Bucket that storage-sync copies from, such as s3://photos."},
+	{"surfaces.storage_sync", "endpoint", NULL, CONFIG_STRING, AT(storage_sync.endpoint), "", 0, 0, NULL,
+	 "Its object storage, such as https://s3.example.org; empty means Amazon's of the region."},
+	{"surfaces.storage_sync", "region", NULL, CONFIG_STRING, AT(storage_sync.region), "us-east-1", 0, 0, NULL, "Its region."},
+	{"surfaces.storage_sync", "access_key", NULL, CONFIG_STRING, AT(storage_sync.access_key), "", 0, 0, NULL, "Access key for it."},
+	{"surfaces.storage_sync", "secret_key", NULL, CONFIG_STRING, AT(storage_sync.secret_key), "", 0, 0, NULL, "Secret key for it."},
+	{"surfaces.storage_sync", "rate", NULL, CONFIG_STRING, AT(storage_sync.rate), "50/m", 0, 0, NULL,
+	 "Requests to storage-sync that one client address may make, a number a second (s), minute (m), hour (h) or day (d)."},
+	{"surfaces.storage_sync", "rate_limit_status", NULL, CONFIG_INT, AT(storage_sync.rate_limit_status), "412", 400, 499, NULL,
+	 "Status that tells a client of storage-sync that it made too many."},
+	{"surfaces.storage_sync", "mirror_dir", NULL, CONFIG_STRING, AT(storage_sync.mirror_dir), "", 0, 0, NULL,
+	 "Folder in which synced files also lie under their own names; empty means the folder mirror in the data directory."},
+	{"surfaces.storage_sync", "retry_min", NULL, CONFIG_DURATION, AT(storage_sync.retry_min_ms), "3s", 1, HOUR, NULL,
+	 "A failed copy is tried again after at least so long, times the number of tries."},
+	{"surfaces.storage_sync", "retry_max", NULL, CONFIG_DURATION, AT(storage_sync.retry_max_ms), "60s", 1, HOUR, NULL,
+	 "… and after at most so long."},
 };
 
 const struct config_option *settings_options(size_t *ret_n)
@@ -325,6 +363,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = recurring_read(&s.recurring, &s.n_recurring, s.recurring_text, s.ops, strings, e);
 	if (rc == 0)
 		rc = read_image_size(&s, e);
+	if (rc == 0)
+		rc = storage_read(&s, strings, e);
 	if (rc == 0)
 		rc = check_together(&s, e);
 	if (s.job_threads == 0)

@@ -4,7 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "net/target.h"
+#include "engine/s3.h"
 #include "ops/ops.h"
 #include "rt/config.h"
 #include "rt/limiter.h"
@@ -15,6 +15,12 @@
 
 struct engine_recurring;
 #define WEBHOOK_ATTEMPTS_MAX 20 /* to make one delivery */
+
+#define STORAGE_SYNC "storage-sync" /* its bucket's name among the places to import from */
+struct storage_sync_settings {
+	const char *secret, *source, *endpoint, *region, *access_key, *secret_key, *mirror_dir, *rate;
+	int64_t rate_limit_status, retry_min_ms, retry_max_ms;
+};
 
 struct settings {
 	/* server */
@@ -62,6 +68,13 @@ struct settings {
 	struct config_list webhooks_retry_texts;
 	int64_t webhooks_retry_ms[WEBHOOK_ATTEMPTS_MAX]; /* from the texts */
 	size_t webhooks_attempts;
+	/* imports */
+	int64_t imports_at_once, imports_timeout_ms, imports_stall_ms;
+	uint64_t imports_min_rate;
+	const char *s3_endpoint, *s3_region, *s3_access_key, *s3_secret_key, *s3_bucket;
+	bool s3_virtual_host;
+	struct engine_s3 s3[2]; /* from these, and from storage_sync */
+	size_t n_s3;
 	/* runner */
 	const char *runner_path; /* "" = beside the program, then the installed place */
 	uint64_t runner_memory, runner_output_max;
@@ -91,6 +104,7 @@ struct settings {
 	const char *links_base_url;
 	const char *image_stages_size;
 	unsigned image_stages_width, image_stages_height; /* from the size */
+	struct storage_sync_settings storage_sync;
 };
 
 const struct config_option *settings_options(size_t *ret_n);

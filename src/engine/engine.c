@@ -1,5 +1,6 @@
 #include "base/fd.h"
 #include "engine/engine_impl.h"
+#include "engine/import.h"
 #include "engine/webhook.h"
 #include "net/target.h"
 #include "rt/log.h"
@@ -134,6 +135,8 @@ int engine_start(struct engine *g, struct err *e)
 	if ((rc = pool_new(&g->jobs, "job", g->config.job_threads, e)) != 0)
 		return rc;
 	pool_pick_by(g->jobs, scheduler_pick, g);
+	if ((rc = import_start(g, e)) != 0)
+		return rc;
 	if ((rc = committer_start(g, e)) != 0)
 		return rc;
 	if ((rc = audit_start(g, e)) != 0)
@@ -176,6 +179,8 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	scheduler_stop(g, grace_ms);
 	pool_free(g->jobs);
 	g->jobs = NULL;
+	pool_free(g->imports);
+	g->imports = NULL;
 	uploads_wait_none(g); /* those whose client has gone still go to and fro between the pool and the committer */
 	pool_free(g->io);
 	g->io = NULL;
@@ -271,6 +276,17 @@ static int no_bytes(struct engine *g, const struct file *f, struct err *e)
 	return rc != 0 ? rc : err_set(e, ERR_DAMAGED, "the stored bytes of this file are missing");
 }
 
+/* Its import, the first of its jobs, has not succeeded. */
+static int not_ready(const struct file *f, struct err *e)
+{
+	const struct job *import = f->n_jobs > 0 ? &f->jobs[0] : NULL;
+
+	if (import == NULL || !job_state_final(import->state))
+		return err_set(e, ERR_FILE_NOT_READY, "the file's import has not ended yet");
+	return err_set(e, ERR_FILE_NOT_READY, "the file's import ended without its bytes: %s%s%.120s", job_state_name(import->state),
+		       import->error_detail.len > 0 ? ": " : "", import->error_detail.len > 0 ? import->error_detail.p : "");
+}
+
 int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, struct buf *ret_bytes, struct err *e)
 {
 	char id[UUID_TEXT_LEN + 1], name[BLOB_NAME_MAX + 1];
@@ -278,6 +294,8 @@ int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, str
 
 	if (f->damaged_at)
 		return err_set(e, ERR_DAMAGED, "the stored bytes of this file are not those that were acknowledged");
+	if (f->location == LOCATION_COMING)
+		return not_ready(f, e);
 	if (f->location == LOCATION_INLINE) {
 		int rc = catalog_inline_bytes(g->catalog, f->id, ret_bytes, e);
 		if (rc == 0)
@@ -286,7 +304,7 @@ int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, str
 	}
 	uuid_format(id, f->id);
 	blob_name_for_file(name, f->owner, id);
-	int fd, rc = blob_open(g->blobs, str_of(name), &fd, &size, e);
+	int fd, rc = blob_open(g->blobs, f->location == LOCATION_IMPORTED ? f->blob : str_of(name), &fd, &size, e);
 	if (rc != 0)
 		return rc == ERR_NOT_FOUND ? no_bytes(g, f, e) : rc;
 	if (size != f->size) {

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
+#include "engine/s3.h"
 #include "model/cron.h"
 #include "model/model.h"
 #include "ops/ops.h"
@@ -24,7 +25,6 @@
 
 struct engine;
 struct net_client;
-struct target_policy;
 
 /* Where finished jobs are told to, one after the other, from the outbox: at least once, in the order they became final.
  * Runs on the engine's outbox thread and may block; 0 = delivered, else it is tried again after a pause. */
@@ -58,6 +58,17 @@ struct engine_webhooks {
 	int64_t keep_ms; /* what was told is remembered */
 };
 
+/* Files that the server fetches itself (docs/adr/0034). */
+struct engine_imports {
+	struct net_client *client; /* borrowed until the engine is stopped; NULL = there are none */
+	const struct target_policy *targets; /* borrowed; where URLs may lead */
+	unsigned at_once;
+	int64_t connect_ms, timeout_ms; /* a connection; one attempt */
+	unsigned rate_min, rate_grace_s; /* bytes a second, averaged over so long: a slower source fails */
+	const struct engine_s3 *s3; /* borrowed */
+	size_t n_s3;
+};
+
 struct engine_config {
 	uint64_t inline_max; /* bytes kept in the catalogue's row */
 	uint64_t file_max; /* bytes of one file */
@@ -85,6 +96,7 @@ struct engine_config {
 	const struct engine_recurring *recurring; /* borrowed */
 	size_t n_recurring;
 	struct engine_webhooks webhooks;
+	struct engine_imports imports;
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
 	int audit_fd; /* folder of the audit log, borrowed; 0 or -1 = there is none, and engine_audit() does nothing */
@@ -166,6 +178,26 @@ void engine_submit(struct engine *g, struct change *c, change_done_fn *done, voi
 [[nodiscard]] int engine_takes_writes(const struct engine *g, struct err *e);
 /* The same for a change a client asks for. ERR_STORAGE_FULL: it adds something, and there is no free space left above the reserve; what removes, ends or replaces is taken. */
 [[nodiscard]] int engine_takes_change(const struct engine *g, enum change_kind kind, struct err *e);
+
+/* ---- imports ---- */
+#define IMPORT_BUCKET_MAX 63 /* bytes */
+#define IMPORT_KEY_MAX 1024
+/* A file that is to be fetched. */
+struct engine_import {
+	struct str owner;
+	struct uuid id; /* of the file; zero = the engine makes one */
+	struct str url; /* p NULL: an object */
+	struct str source, bucket, key; /* of an object: the storage's name in the configuration */
+	struct str sha256; /* in hex: the bytes must have it; p NULL = whatever they are */
+	struct str name; /* raw */
+	struct str labels; /* canonical; p NULL = none */
+	const struct op_request *ops; /* on the file, when it is there */
+	size_t n_ops;
+	uint32_t max_attempts; /* 0 = as the op says */
+};
+/* The change that adds the file without its bytes and the job that brings them, the first of the file's; in the arena. ERR_URL_NOT_ALLOWED, ERR_INVALID_VALUE, ERR_BAD_NAME, ERR_BAD_OPS;
+ * ERR_NOT_IMPLEMENTED where the configuration allows none. Any thread. */
+[[nodiscard]] int engine_new_import(struct engine *g, struct change *c, const struct engine_import *im, struct arena *a, struct err *e);
 
 /* ---- reads: may block on the catalogue's disk; see catalog.h for errors ---- */
 struct catalog *engine_catalog(struct engine *g); /* for its read functions only */

@@ -256,7 +256,7 @@ struct engine {
 	struct env *env;
 	struct catalog *catalog;
 	struct blobs *blobs;
-	struct pool *io, *jobs;
+	struct pool *io, *jobs, *imports; /* imports: NULL = there are none */
 	struct uuid_gen ids;
 	uint8_t cursor_key[16];
 	struct arena strings;
@@ -351,6 +351,8 @@ void work_finish(struct work *w, struct work_job *j, struct change_finish f);
 /* Full jitter: anywhere between 100 ms and base * 2^(attempt-1), at most an hour, so that those who failed together do not come back together. */
 int64_t work_backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt);
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e);
+/* The same; another attempt follows after pause_ms (0 = as usual), with always also when the error says that it will not help. */
+void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms, bool always);
 /* Back to the queue without counting: says nothing about the job. It is ready again after pause_ms. */
 void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms);
 /* The store did not take what it made: the same with a pause that grows with each refusal. */
@@ -370,6 +372,9 @@ bool flight_unfollow(struct work *w); /* under the scheduler's lock: true when i
 
 /* mill.c */
 void mill_run(struct pool_task *t);
+/* Ends the attempt by what the runner, or the way there, said; the output, if there is one, is stored. A job that is to run again stays as it is. */
+void mill_conclude(struct work *w, struct work_job *j, int code, const struct err *e);
+void mill_store_failed(struct work *w, struct work_job *j, const struct err *e); /* the store did not take what it made */
 
 /* mill_input.c */
 /* What some jobs work on, for the time of one runner_run(). */
@@ -388,10 +393,12 @@ void mill_input_ready(struct mill_input *in, struct runner_job *r);
 void mill_input_release(struct mill_input *in, struct runner_job *r);
 
 /* mill_output.c */
-[[nodiscard]] int mill_output_new(struct mill_output **ret, struct engine *g, const struct claimed *c, struct err *e);
+/* digests: bits of enum digest_algo; SHA-256 is always computed */
+[[nodiscard]] int mill_output_new(struct mill_output **ret, struct engine *g, const struct claimed *c, unsigned digests, struct err *e);
 int mill_output_write(void *arg, const void *data, size_t n, struct err *e); /* runner_job.output */
-/* After the op succeeded: everything is on disk and described by `row`, whose texts lie in the arena. */
-[[nodiscard]] int mill_output_commit(struct mill_output *o, const struct claimed *c, const struct op *op, struct arena *a, struct err *e);
+/* After the last byte: the digests are whole, and `row` says what it is; its texts lie in the arena. */
+[[nodiscard]] int mill_output_finish(struct mill_output *o, const struct claimed *c, const struct op *op, struct arena *a, struct err *e);
+[[nodiscard]] int mill_output_commit(struct mill_output *o, struct err *e); /* then: everything is on disk */
 void mill_output_free(struct mill_output *o); /* what was written goes, if it is not durable yet; NULL is fine */
 
 /* waits.c */

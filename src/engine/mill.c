@@ -44,7 +44,7 @@ static void succeed(struct work *w, struct work_job *j)
 
 /* The store's trouble is not the op's fault, so no attempt is counted. But an output that finds no room fills what there is each time it is tried, and one that is larger than the disk will
  * find none for ever: so the pauses grow, and end. */
-static void store_failed(struct work *w, struct work_job *j, const struct err *e)
+void mill_store_failed(struct work *w, struct work_job *j, const struct err *e)
 {
 	log_err(LOG_WARN, "output_not_stored", e);
 	if (blobs_sealed(w->g->blobs))
@@ -55,8 +55,7 @@ static void store_failed(struct work *w, struct work_job *j, const struct err *e
 		work_give_up(w, j, e);
 }
 
-/* Ends the attempt by what the runner, or the way there, said. A job that is to run again stays as it is. */
-static void conclude(struct work *w, struct work_job *j, int code, const struct err *e)
+void mill_conclude(struct work *w, struct work_job *j, int code, const struct err *e)
 {
 	switch (code) {
 	case 0:
@@ -105,7 +104,7 @@ static int prepare(struct round *r, struct work_job *j, struct runner_job *run, 
 	run->progress = came_on;
 	run->progress_arg = j;
 	if (j->op->output) {
-		int rc = mill_output_new(&w->output, w->g, c, e);
+		int rc = mill_output_new(&w->output, w->g, c, 0, e);
 		if (rc != 0)
 			return rc;
 		run->output = mill_output_write;
@@ -146,7 +145,7 @@ static void gather(struct round *r)
 		if (rc == 0)
 			r->of[r->n++] = j;
 		else
-			conclude(w, j, rc, &e);
+			mill_conclude(w, j, rc, &e);
 	}
 }
 
@@ -182,9 +181,9 @@ static enum next conclude_run(struct work *w, struct work_job *j, struct runner_
 	bool store = w->output != NULL && w->output->code != 0 && w->output->code == run->code;
 	drop_output(w);
 	if (store)
-		store_failed(w, j, &run->err);
+		mill_store_failed(w, j, &run->err);
 	else
-		conclude(w, j, run->code, &run->err);
+		mill_conclude(w, j, run->code, &run->err);
 	return j->ended ? ROUND_DONE : ROUND_AGAIN;
 }
 
@@ -215,7 +214,7 @@ static enum next run_round(struct work *w)
 	free(r.run);
 	for (size_t i = 0; rc != 0 && i < w->n; i++) {
 		if (!w->jobs[i].ended)
-			conclude(w, &w->jobs[i], rc, &e);
+			mill_conclude(w, &w->jobs[i], rc, &e);
 		next = w->jobs[i].ended ? next : ROUND_AGAIN;
 	}
 	return next;
@@ -228,16 +227,19 @@ static void store_run(struct pool_task *t)
 	struct work_job *j = &w->jobs[0];
 	struct engine *g = w->g;
 	struct err e = ERR_INIT;
-	int rc = mill_output_commit(w->output, j->claimed, j->op, &w->arena, &e);
+	int rc = mill_output_finish(w->output, j->claimed, j->op, &w->arena, &e);
+
+	if (rc == 0)
+		rc = mill_output_commit(w->output, &e);
 	bool store = rc != 0 && w->output->code == rc;
 
 	w->task.run = mill_run;
 	if (rc != 0)
 		drop_output(w);
 	if (store)
-		store_failed(w, j, &e);
+		mill_store_failed(w, j, &e);
 	else
-		conclude(w, j, rc, &e);
+		mill_conclude(w, j, rc, &e);
 	work_release(w);
 	atomic_fetch_sub(&g->storing, 1);
 }

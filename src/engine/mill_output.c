@@ -8,7 +8,7 @@
 
 #define LOOK_BYTES (1u << 20) /* a fast writer fills a reserve between two looks of the janitor */
 
-int mill_output_new(struct mill_output **ret, struct engine *g, const struct claimed *c, struct err *e)
+int mill_output_new(struct mill_output **ret, struct engine *g, const struct claimed *c, unsigned digests, struct err *e)
 {
 	struct mill_output *o = calloc(1, sizeof(*o));
 	char id[UUID_TEXT_LEN + 1];
@@ -18,7 +18,7 @@ int mill_output_new(struct mill_output **ret, struct engine *g, const struct cla
 	o->g = g;
 	uuid_format(id, c->job.id);
 	blob_name_for_output(o->name, c->owner, id, c->job.fence, 0);
-	int rc = digest_set_new(&o->digest, 1u << DIGEST_SHA256, e);
+	int rc = digest_set_new(&o->digest, 1u << DIGEST_SHA256 | digests, e);
 	if (rc != 0) {
 		free(o);
 		return rc;
@@ -69,8 +69,7 @@ int mill_output_write(void *arg, const void *data, size_t n, struct err *e)
 	return 0;
 }
 
-/* The row that the finish brings; its texts are the arena's. */
-static int describe(struct mill_output *o, const struct claimed *c, const struct op *op, struct arena *a, struct err *e)
+int mill_output_finish(struct mill_output *o, const struct claimed *c, const struct op *op, struct arena *a, struct err *e)
 {
 	size_t n;
 	int rc = digest_set_finish(o->digest, e);
@@ -83,13 +82,10 @@ static int describe(struct mill_output *o, const struct claimed *c, const struct
 	return o->row.name.p != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for an output's name");
 }
 
-int mill_output_commit(struct mill_output *o, const struct claimed *c, const struct op *op, struct arena *a, struct err *e)
+int mill_output_commit(struct mill_output *o, struct err *e)
 {
-	int rc = describe(o, c, op, a, e);
+	int rc = begin(o, e); /* an output may be empty */
 
-	if (rc != 0)
-		return rc;
-	rc = begin(o, e); /* an output may be empty */
 	if (rc == 0) {
 		struct blob_writer *w = o->writer;
 		o->writer = NULL;

@@ -370,9 +370,15 @@ static bool read_limits(struct engine *g)
 
 	s->limits = arena_alloc(&g->strings, n * sizeof(*s->limits));
 	s->n_limits = 0;
-	for (size_t i = 0; s->limits != NULL && i < n; i++)
-		if (ops[i].concurrency > 0)
-			s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name), .running = ops[i].concurrency};
+	for (size_t i = 0; s->limits != NULL && i < n; i++) {
+		uint64_t running = ops[i].concurrency, threads = g->config.imports.at_once;
+
+		/* What waits on the network has threads of its own, and is claimed as they come free. */
+		if (ops[i].kind == OP_CONNECTOR && threads > 0 && (running == 0 || running > threads))
+			running = threads;
+		if (running > 0)
+			s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name), .running = running};
+	}
 	return s->limits != NULL;
 }
 

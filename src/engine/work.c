@@ -1,5 +1,6 @@
 /* Claimed jobs from the claim to the commit of their end. What they do in between is the mill's affair (mill.c). */
 #include "engine/engine_impl.h"
+#include "engine/import.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
@@ -98,8 +99,13 @@ void work_run_again(struct work *w)
 			work_give_back(w, &w->jobs[i], 0);
 		return;
 	}
-	atomic_fetch_add(&w->refs, 1); /* mill_run()'s */
-	pool_submit(g->jobs, &w->task);
+	atomic_fetch_add(&w->refs, 1); /* mill_run()'s, or import_run()'s */
+	if (g->imports != NULL && w->jobs[0].op != NULL && w->jobs[0].op->kind == OP_CONNECTOR) {
+		w->task.run = import_run;
+		pool_submit(g->imports, &w->task);
+	} else {
+		pool_submit(g->jobs, &w->task);
+	}
 }
 
 static void let_go(struct work *w)
@@ -305,6 +311,11 @@ static struct str detail_of(struct work_job *j, const struct err *e)
 
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e)
 {
+	work_fail_after(w, j, code, e, 0, false);
+}
+
+void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms, bool always)
+{
 	const struct job *job = &j->claimed->job;
 	struct change_finish f = {.state = JOB_FAILED, .error = code};
 
@@ -312,9 +323,9 @@ void work_fail(struct work *w, struct work_job *j, int code, const struct err *e
 	f.error_detail = detail_of(j, e);
 	if (j->result.len > 0 && buf_ok(&j->result))
 		f.result = buf_str(&j->result); /* a command's status and last words */
-	if (err_info(code)->retryable && job->attempt < job->max_attempts) {
+	if ((always || err_info(code)->retryable) && job->attempt < job->max_attempts) {
 		f.state = JOB_QUEUED;
-		f.retry_at = engine_now(w->g) + work_backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt);
+		f.retry_at = engine_now(w->g) + (pause_ms > 0 ? pause_ms : work_backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt));
 		f.result = (struct str){};
 	}
 	work_finish(w, j, f);

@@ -141,9 +141,15 @@ static void write_file(struct json_out *j, const struct file *f, const char *roo
 	write_id(j, "id", f->id);
 	json_ku64(j, "number", (uint64_t)f->number);
 	json_kstr(j, "name", f->name);
-	json_ku64(j, "size", f->size);
-	json_kstr(j, "type", f->type);
-	json_kstr(j, "sha256", (struct str){sha256, sizeof(sha256) - 1});
+	if (f->location == LOCATION_COMING) {
+		write_raw(j, "size", (struct str){});
+		write_raw(j, "type", (struct str){});
+		write_raw(j, "sha256", (struct str){});
+	} else {
+		json_ku64(j, "size", f->size);
+		json_kstr(j, "type", f->type);
+		json_kstr(j, "sha256", (struct str){sha256, sizeof(sha256) - 1});
+	}
 	write_raw(j, "labels", f->labels);
 	json_kstr(j, "owner", f->owner);
 	json_ktime(j, "created_at", f->created_at);

@@ -44,8 +44,9 @@ bool job_state_final(enum job_state s);
 const char *job_state_name(enum job_state s);
 bool job_state_parse(enum job_state *ret, struct str name);
 
-/* Where a file's bytes are. Kept as numbers in the catalogue. */
-enum location { LOCATION_INLINE = 0, LOCATION_FILE = 1, LOCATION_OBJECT = 2 };
+/* Where a file's bytes are. Kept as numbers in the catalogue. COMING: nowhere yet, for the import that brings them has not succeeded, and may never; size, type and sha256 are not known.
+ * IMPORTED: they are the first output of that import (docs/adr/0034-imports.md). */
+enum location { LOCATION_INLINE = 0, LOCATION_FILE = 1, LOCATION_OBJECT = 2, LOCATION_COMING = 3, LOCATION_IMPORTED = 4 };
 
 /* One file that a job made. Its bytes are a blob of their own; jobs answered from an earlier one name the earlier one's blob. */
 #define OUTPUTS_MAX 16 /* a job */
@@ -101,6 +102,7 @@ struct file {
 	uint8_t sha256[32];
 	struct str labels; /* canonical JSON object text, "{}" when none */
 	enum location location;
+	struct str blob; /* IMPORTED only: the blob's name; else p NULL */
 	int64_t created_at, expires_at; /* Unix ms; expires_at 0 = never */
 	int64_t damaged_at; /* when the stored bytes were found not to be those that were acknowledged; 0 = never. They are not given out. */
 	struct job *jobs; /* oldest first */

@@ -60,14 +60,21 @@ static bool is_field_value(struct str s)
 	return true;
 }
 
-static int add_header(struct call *call, const char *line, struct err *e)
+static int add_line(struct curl_slist **list, const char *line, struct err *e)
 {
-	struct curl_slist *longer = curl_slist_append(call->headers, line);
+	struct curl_slist *longer = curl_slist_append(*list, line);
 
 	if (!longer)
 		return err_set(e, ERR_NO_MEMORY, "no memory for headers");
-	call->headers = longer;
+	*list = longer;
 	return 0;
+}
+
+static int add_header(struct call *call, const char *line, bool anywhere, struct err *e)
+{
+	int rc = add_line(&call->headers, line, e);
+
+	return rc == 0 && anywhere ? add_line(&call->anywhere, line, e) : rc;
 }
 
 static int copy_header(struct call *call, const struct net_header *h, struct err *e)
@@ -85,7 +92,7 @@ static int copy_header(struct call *call, const struct net_header *h, struct err
 	}
 	/* libcurl's own notation for a header without a value is a semicolon. */
 	snprintf(line, sizeof(line), value.len > 0 ? "%.*s: %.*s" : "%.*s;%.*s", STR_FMT(h->name), STR_FMT(value));
-	return add_header(call, line, e);
+	return add_header(call, line, h->anywhere, e);
 }
 
 /* Headers libcurl would add by itself are switched off: it asks for a 100 for large bodies and calls every body a form. */
@@ -101,9 +108,9 @@ static int copy_headers(struct call *call, const struct net_request *r, struct e
 		rc = copy_header(call, &r->headers[i], e);
 	}
 	if (rc == 0)
-		rc = add_header(call, "Expect:", e);
+		rc = add_header(call, "Expect:", true, e);
 	if (rc == 0 && !typed)
-		rc = add_header(call, "Content-Type:", e);
+		rc = add_header(call, "Content-Type:", true, e);
 	return rc;
 }
 
@@ -139,7 +146,10 @@ static int copy_body(struct call *call, const struct net_request *r, struct err 
 static int fill(struct call *call, const struct net_request *r, struct err *e)
 {
 	struct target target;
-	int rc = target_parse(&target, r->url, &client_hop_config(call->client)->policy, e);
+	int rc;
+
+	call->policy = r->policy ? r->policy : &client_hop_config(call->client)->policy;
+	rc = target_parse(&target, r->url, call->policy, e);
 
 	if (rc == 0)
 		rc = copy_method(call, r->method, e);
@@ -154,6 +164,8 @@ static int fill(struct call *call, const struct net_request *r, struct err *e)
 	call->url = strndup(r->url.p, r->url.len);
 	if (!call->url)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a URL");
+	call->head = r->head;
+	call->take = r->take;
 	call->done = r->done;
 	call->arg = r->arg;
 	return 0;
@@ -183,6 +195,8 @@ void call_free(struct call *call)
 		return;
 	hop_close(call);
 	curl_slist_free_all(call->headers);
+	curl_slist_free_all(call->anywhere);
+	buf_release(&call->fields);
 	free(call->kept);
 	free(call->url);
 	free(call);

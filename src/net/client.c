@@ -25,6 +25,7 @@ struct slot {
 	struct call *call; /* NULL: free */
 	bool taken; /* the thread has seen it */
 	int end; /* 0, or the code it is to end with */
+	bool resume; /* there is room for its body again */
 };
 
 struct net_client {
@@ -183,19 +184,21 @@ static void take_messages(struct net_client *c)
 	}
 }
 
-/* What came or was marked since the last look, as two lists. */
-static void take_changes(struct net_client *c, struct call **ret_new, struct call **ret_ended)
+/* What came or was marked since the last look, as three lists. */
+static void take_changes(struct net_client *c, struct call **ret_new, struct call **ret_ended, struct call **ret_resumed)
 {
-	*ret_new = *ret_ended = NULL;
+	*ret_new = *ret_ended = *ret_resumed = NULL;
 	pthread_mutex_lock(&c->lock);
 	for (unsigned i = 0; c->changed && i < c->calls_max; i++) {
 		struct slot *slot = &c->slots[i];
-		struct call **list = slot->end ? ret_ended : ret_new;
+		struct call **list = slot->end ? ret_ended : slot->taken ? ret_resumed : ret_new;
 
-		if (!slot->call || (slot->taken && !slot->end))
+		if (!slot->call || (slot->taken && !slot->end && !slot->resume))
 			continue;
+		slot->resume = false;
 		slot->taken = true;
-		slot->call->failure = slot->end;
+		if (slot->end)
+			slot->call->failure = slot->end;
 		slot->call->todo = *list;
 		*list = slot->call;
 	}
@@ -203,16 +206,29 @@ static void take_changes(struct net_client *c, struct call **ret_new, struct cal
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* libcurl hands over at once what it kept. */
+static void resume(struct call *call)
+{
+	if (call->stage != STAGE_TRANSFER || !call->paused)
+		return;
+	call->paused = false;
+	curl_easy_pause(call->easy, CURLPAUSE_CONT);
+}
+
 /* False when the thread is to end. */
 static bool work_on_changes(struct net_client *c)
 {
-	struct call *call, *next, *ended;
+	struct call *call, *next, *ended, *resumed;
 	bool go_on;
 
-	take_changes(c, &call, &ended);
+	take_changes(c, &call, &ended, &resumed);
 	for (; call; call = next) {
 		next = call->todo;
 		start_hop(c, call);
+	}
+	for (call = resumed; call; call = next) {
+		next = call->todo;
+		resume(call);
 	}
 	for (call = ended; call; call = next) {
 		next = call->todo;
@@ -437,6 +453,17 @@ void net_cancel(struct net_client *c, uint64_t id)
 	pthread_mutex_lock(&c->lock);
 	if (i < c->calls_max && c->slots[i].call && c->slots[i].call->id == id)
 		mark(c, &c->slots[i], ERR_CANCELLED);
+	pthread_mutex_unlock(&c->lock);
+	wake(c);
+}
+
+void net_resume(struct net_client *c, uint64_t id)
+{
+	const uint64_t i = id & CALLS_MAX;
+
+	pthread_mutex_lock(&c->lock);
+	if (i < c->calls_max && c->slots[i].call && c->slots[i].call->id == id)
+		c->slots[i].resume = c->changed = true;
 	pthread_mutex_unlock(&c->lock);
 	wake(c);
 }

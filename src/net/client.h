@@ -56,6 +56,22 @@ struct net_limits {
 struct net_header {
 	struct str name; /* a token (RFC 9110 §5.6.2) */
 	struct str value; /* visible ASCII, spaces and tabs */
+	bool anywhere; /* says nothing about the caller: goes to another origin too */
+};
+
+/* The head of an answer, for who takes the answer as it comes. Lives until the call returns. */
+struct net_head {
+	int status;
+	struct str fields; /* its lines, as they came */
+};
+/* The value of a field, trimmed; the first one, if it came several times. p NULL: it is not there. */
+struct str net_head_field(const struct net_head *h, const char *name);
+
+/* What became of a piece of the body. */
+enum net_take {
+	NET_TAKEN,
+	NET_FULL, /* nothing of it was taken: it comes again after net_resume(), and until then nothing is read from the connection */
+	NET_ENOUGH, /* no more is wanted: the request ends with code 0 */
 };
 
 /* What became of a request. Lives, with all it points to, until `done` returns. */
@@ -85,6 +101,11 @@ struct net_request {
 		party; /* for whom: a name of one party's is looked up only while fewer lookups of its run than may still begin, so that names that hang hold up
 			   nobody else's; 0: nobody's in particular, without that bound */
 	struct net_limits limits;
+	const struct target_policy *policy; /* where this one may go; NULL: as the client. Borrowed until `done` */
+	/* For an answer that is taken as it comes; both or neither, on the client's thread, with `arg`. They must not block. head: of the answer, but not of interim answers and redirects that are
+	   followed; false = the body is not wanted: the request ends with code 0. take: a piece of the body, at most 64 KiB. */
+	bool (*head)(void *arg, const struct net_head *h);
+	enum net_take (*take)(void *arg, const char *data, size_t n);
 	void (*done)(void *arg,
 		     const struct net_result *r); /* once, on the client's thread: must not block; may call net_send() and net_cancel() */
 	void *arg;
@@ -100,6 +121,9 @@ struct net_request {
 
 /* Any thread, never blocks. `done` comes with ERR_CANCELLED soon, unless it is under way or was already called. Ids are never used twice. */
 void net_cancel(struct net_client *c, uint64_t id);
+
+/* Any thread, never blocks: there is room again after NET_FULL. Harmless when the request is over. */
+void net_resume(struct net_client *c, uint64_t id);
 
 /* Requests under way, from any thread. */
 size_t net_client_busy(struct net_client *c);

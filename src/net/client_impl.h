@@ -2,6 +2,7 @@
 #ifndef FILEMILL_NET_CLIENT_IMPL_H
 #define FILEMILL_NET_CLIENT_IMPL_H
 
+#include "base/buf.h"
 #include "net/client.h"
 #include "net/resolver.h"
 
@@ -20,6 +21,10 @@ struct call {
 	char method[8];
 	char *url; /* owned; replaced at a redirect */
 	struct curl_slist *headers; /* owned */
+	struct curl_slist *anywhere; /* owned: those of them that go to another origin too */
+	const struct target_policy *policy; /* borrowed; never NULL */
+	bool (*head)(void *arg, const struct net_head *h);
+	enum net_take (*take)(void *arg, const char *data, size_t n);
 	struct str body; /* borrowed */
 	uint64_t party;
 	struct net_limits limits; /* none is 0 but redirects_max and body_keep */
@@ -38,6 +43,9 @@ struct call {
 	struct curl_slist *pin;
 	bool written; /* the request is being written: the connection stands */
 	size_t head_bytes;
+	struct buf fields; /* of the head under way, when somebody wants it */
+	bool head_told, enough; /* `head` was called; it, or `take`, wants no more */
+	bool paused; /* `take` had no room */
 
 	int failure; /* why a callback ended the transfer; 0: none did */
 	char detail[ERR_DETAIL_MAX];

@@ -69,8 +69,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
 	struct call *call = arg;
 
-	if (purpose != CURLSOCKTYPE_IPCXN || !is_checked(call, &a->addr) ||
-	    target_check_address(&a->addr, &client_hop_config(call->client)->policy, NULL) != 0) {
+	if (purpose != CURLSOCKTYPE_IPCXN || !is_checked(call, &a->addr) || target_check_address(&a->addr, call->policy, NULL) != 0) {
 		call->failure = call_fail(call, ERR_BLOCKED, "the connection would have gone to an address that is not allowed");
 		return CURL_SOCKET_BAD;
 	}
@@ -92,14 +91,13 @@ static bool parse_address(struct sockaddr_storage *ret, const char *text)
 	return true;
 }
 
-/* A connection that was used before went to an address checked then; the policy of a client does not change, so it is checked by that. */
+/* A connection that was used before went to an address checked then, perhaps under another request's policy: it is checked by this one's. */
 static int before_request(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	struct call *call = arg;
 	struct sockaddr_storage addr;
 
-	if (!parse_address(&addr, remote) ||
-	    target_check_address((const struct sockaddr *)&addr, &client_hop_config(call->client)->policy, NULL) != 0 ||
+	if (!parse_address(&addr, remote) || target_check_address((const struct sockaddr *)&addr, call->policy, NULL) != 0 ||
 	    remote_port != call->target.port) {
 		call->failure = call_fail(call, ERR_BLOCKED, "the connection went to an address that is not allowed");
 		return CURL_PREREQFUNC_ABORT;
@@ -115,6 +113,62 @@ static int before_lookup(void *state, void *reserved, void *arg)
 	const struct call *call = arg;
 
 	return call->target.literal ? 0 : 1;
+}
+
+static bool is_blank(struct str line)
+{
+	return str_eq(line, STR("\r\n")) || str_eq(line, STR("\n"));
+}
+
+/* The answer is a redirect that hop_end() will follow: libcurl tells where to when the answer has ended. */
+static bool will_follow(const struct call *call, const struct net_head *head)
+{
+	return call->limits.redirects_max > 0 && head->status >= 300 && head->status <= 399 && net_head_field(head, "location").len > 0;
+}
+
+/* Collects the lines of a head for who wants it, and tells it when it is whole. What comes behind the body are trailers, which nobody asked for. */
+static bool tell_head(struct call *call, struct str line)
+{
+	struct net_head head;
+	long status = 0;
+
+	if (!call->head || call->head_told)
+		return true;
+	if (str_starts(line, STR("HTTP/")))
+		buf_reset(&call->fields);
+	else
+		buf_add_str(&call->fields, line);
+	if (!is_blank(line))
+		return true;
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status < 200)
+		return true;
+	if (!buf_ok(&call->fields)) {
+		call->failure = call_fail(call, ERR_NO_MEMORY, "no memory for the head of the answer");
+		return false;
+	}
+	head = (struct net_head){.status = (int)status, .fields = buf_str(&call->fields)};
+	if (will_follow(call, &head))
+		return true;
+	call->head_told = true;
+	call->enough = !call->head(call->arg, &head);
+	return !call->enough;
+}
+
+struct str net_head_field(const struct net_head *h, const char *name)
+{
+	struct str rest = h->fields, line, value;
+
+	while (rest.len > 0) {
+		line = str_split(rest, '\n', &rest);
+		struct str field = str_split(line, ':', &value);
+		if (value.p && str_eq_nocase(field, str_of(name))) {
+			if (value.len > 0 && value.p[value.len - 1] == '\r')
+				value.len--;
+			return str_trim(value);
+		}
+	}
+	return (struct str){};
 }
 
 static size_t take_head(char *data, size_t size, size_t n, void *arg)
@@ -139,7 +193,7 @@ static size_t take_head(char *data, size_t size, size_t n, void *arg)
 			value.len--;
 		call->result.retry_after_s = seconds_of_retry_after(str_trim(value), client_wall_ms(call->client));
 	}
-	return line.len;
+	return tell_head(call, line) ? line.len : 0;
 }
 
 static void keep(struct call *call, const char *data, size_t n)
@@ -160,6 +214,21 @@ static void keep(struct call *call, const char *data, size_t n)
 	r->body = (struct str){call->kept, r->body.len + n};
 }
 
+/* Of an answer that somebody takes as it comes; that of a redirect is nobody's. */
+static size_t pass_on(struct call *call, const char *data, size_t given, size_t taken)
+{
+	enum net_take t = call->head_told && taken > 0 ? call->take(call->arg, data, taken) : NET_TAKEN;
+
+	if (t == NET_FULL) {
+		call->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	call->enough = t == NET_ENOUGH;
+	call->result.body_bytes += taken;
+	call->result.cut = taken < given;
+	return call->enough ? CURL_WRITEFUNC_ERROR : taken;
+}
+
 static size_t take_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct call *call = arg;
@@ -168,6 +237,8 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
 	const uint64_t room = call->limits.body_max - r->body_bytes;
 	const size_t taken = given < room ? given : (size_t)room;
 
+	if (call->take)
+		return pass_on(call, data, given, taken);
 	keep(call, data, taken);
 	r->body_bytes += taken;
 	r->cut = taken < given;
@@ -186,7 +257,7 @@ static void literal_address(struct call *call)
 int hop_aim(struct call *call)
 {
 	struct err e = ERR_INIT;
-	int rc = target_parse(&call->target, str_of(call->url), &client_hop_config(call->client)->policy, &e);
+	int rc = target_parse(&call->target, str_of(call->url), call->policy, &e);
 
 	if (rc != 0)
 		return call_fail(call, rc, "%s", e.detail);
@@ -199,7 +270,7 @@ int hop_aim(struct call *call)
 /* One refused address refuses the name: who can add an address to a name could else choose by the order in which they are tried. */
 int hop_accept(struct call *call, const struct lookup *l)
 {
-	const struct target_policy *policy = &client_hop_config(call->client)->policy;
+	const struct target_policy *policy = call->policy;
 	struct err e = ERR_INIT;
 
 	if (l->code != 0)
@@ -345,6 +416,7 @@ int hop_open(struct call *call, int64_t now_ms)
 	call->easy = h = curl_easy_init();
 	call->written = false;
 	call->head_bytes = 0;
+	call->head_told = call->enough = call->paused = false;
 	call->result.body = (struct str){};
 	call->result.body_bytes = 0;
 	call->result.cut = false;
@@ -436,7 +508,7 @@ static bool same_origin(const struct target *a, const struct target *b)
 
 static int redirect(struct call *call, const char *to)
 {
-	const struct target_policy *policy = &client_hop_config(call->client)->policy;
+	const struct target_policy *policy = call->policy;
 	struct err e = ERR_INIT;
 	struct target next;
 	char *url;
@@ -454,7 +526,8 @@ static int redirect(struct call *call, const char *to)
 		return call_fail(call, ERR_NO_MEMORY, "no memory for a URL");
 	if (!same_origin(&next, &call->target)) {
 		curl_slist_free_all(call->headers);
-		call->headers = NULL;
+		call->headers = call->anywhere;
+		call->anywhere = NULL;
 	}
 	free(call->url);
 	call->url = url;
@@ -473,7 +546,7 @@ int hop_end(struct call *call, CURLcode code)
 	read_times(call);
 	if (call->failure)
 		return call->failure;
-	if (code == CURLE_WRITE_ERROR && r->cut)
+	if (code == CURLE_WRITE_ERROR && (r->cut || call->enough))
 		code = CURLE_OK;
 	if (code != CURLE_OK)
 		return failure_of(call, code);

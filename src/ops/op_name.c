@@ -46,7 +46,7 @@ static struct str stem(struct str name)
 
 struct str op_output_name(const struct op *op, struct str params, struct str input_name, struct str output_type, struct arena *a)
 {
-	struct str suffix = str_of(op->suffix ? op->suffix : extension_of_type(output_type));
+	struct str suffix = str_of(op->suffix ? op->suffix : op->kind == OP_CONNECTOR ? "" : extension_of_type(output_type));
 	struct str front = op->suffix || suffix.len == 0 ? input_name : stem(input_name);
 	char *name;
 

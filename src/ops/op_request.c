@@ -133,6 +133,16 @@ static int read_params(struct sf_reader *sf, const struct op_request *list, size
 	return op_values_write(&values, &next->params, a, e);
 }
 
+/* What runs over the network brings a file into being; it is no work on one. */
+static int refuse_connector(const struct op *op, const char *field, struct err *e)
+{
+	if (op->kind != OP_CONNECTOR)
+		return 0;
+	err_set(e, ERR_UNKNOWN_OP, "op \"%s\" cannot be asked for here: POST /v1/imports does that", op->name);
+	err_field(e, field);
+	return ERR_UNKNOWN_OP;
+}
+
 static int refuse_twice(const struct op_request *list, size_t n, const struct op_request *new, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -178,6 +188,8 @@ int op_table_parse_list(const struct op_table *t, struct op_request **ret, size_
 			return bad_list(e);
 		}
 		r = op_table_require(t, item.text, "ops", &next.op, e);
+		if (r == 0)
+			r = refuse_connector(next.op, "ops", e);
 		if (r == 0)
 			r = read_params(&sf, list, n, &next, a, e);
 		if (r == 0)
@@ -244,6 +256,8 @@ int op_table_request_from_json(const struct op_table *t, struct op_request *ret,
 	struct str params;
 	int r = op_table_require(t, op, "op", &values.op, e);
 
+	if (r == 0)
+		r = refuse_connector(values.op, "op", e);
 	if (r == 0 && params_json.len > 0)
 		r = values_from_json(&values, params_json, a, e);
 	if (r == 0)

@@ -47,6 +47,18 @@ static const struct op_param resize_params[] = {
 	SIDE("width"),
 };
 
+static const struct op_param import_params[] = {
+	{.name = "bucket", .kind = OP_PARAM_STRING, .min = 3, .max = 63, .help = "of the object"},
+	{.name = "key", .kind = OP_PARAM_STRING, .min = 1, .max = 1024, .help = "of the object"},
+	{.name = "sha256", .kind = OP_PARAM_STRING, .min = 64, .max = 64, .pattern = "[0-9a-fA-F]{64}", .help = "that the bytes must have"},
+	{.name = "source",
+	 .kind = OP_PARAM_STRING,
+	 .min = 1,
+	 .max = 40,
+	 .help = "the object storage's name in the configuration; the usual one when it is not given"},
+	{.name = "url", .kind = OP_PARAM_STRING, .min = 8, .max = 2048, .help = "https, or http where the configuration allows it"},
+};
+
 #define TYPES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* Adding an op is a row here; its schema, documentation and validation follow from the row. Sorted by name. */
@@ -67,6 +79,14 @@ static const struct op builtin[] = {
 	 .named = true,
 	 .output_types = TYPES("application/gzip"),
 	 .suffix = ".gz"},
+	{.name = "import",
+	 .version = 1,
+	 .kind = OP_CONNECTOR,
+	 .summary = "brings a file's bytes from another server; asked for by POST /v1/imports only",
+	 .params = import_params,
+	 .n_params = ARRAY_LEN(import_params),
+	 .any_of = WORDS("key", "url"),
+	 .output = true},
 	{.name = "md5", .version = 1, .kind = OP_STREAMING, .algo = DIGEST_MD5, .summary = "MD5 of the bytes, 32 hex digits"},
 	{.name = "probe",
 	 .version = 1,

@@ -49,6 +49,8 @@ METRIC_ROW(WEBHOOKS_WAITING, GAUGE, "filemill_webhooks_waiting", "Deliveries tha
 METRIC_ROW(WEBHOOKS_OLDEST_SECONDS, GAUGE, "filemill_webhooks_oldest_due_seconds",
 	   "How long the delivery that is due the longest has been due")
 METRIC_ROW(WEBHOOK_SECONDS, SECONDS, "filemill_webhook_seconds", "One attempt to deliver")
+METRIC_ROW(IMPORT_BYTES, COUNTER, "filemill_import_bytes_total", "Bytes of files that were imported")
+METRIC_ROW(IMPORT_REQUESTS, COUNTER, "filemill_import_requests_total", "Requests made to sources of imports")
 METRIC_ROW(SCRUB_BYTES, COUNTER, "filemill_scrub_bytes_total", "Bytes that the scrub read again")
 METRIC_ROW(DAMAGED_FILES, GAUGE, "filemill_damaged_files", "Files and outputs that are marked as damaged")
 METRIC_ROW(EXPIRED_FILES, COUNTER, "filemill_expired_files_total", "Files deleted because their time had come")

@@ -10,7 +10,7 @@ let pipeline = '';
 let offered = null;
 
 export function offer({ ops, pipelines = [] }) {
-  offered = { ops, pipelines };
+  offered = { ops: ops.filter(({ kind }) => kind !== 'connector'), pipelines };
   for (const op of ops) if (CHOSEN_AT_FIRST.has(op.name)) chosen.set(op.name, {});
 }
 

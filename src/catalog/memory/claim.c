@@ -141,7 +141,10 @@ static bool claim_input(struct mem *m, const struct mem_job *j, struct arena *a,
 		ret->location = LOCATION_FILE;
 		ret->damaged = before->job.outputs[0].damaged_at != 0;
 		blob = before->job.outputs[0].blob;
-	} else if (f->location != LOCATION_INLINE) {
+	} else if (mem_imported(j->file)) {
+		ret->damaged = mem_imported(j->file)->damaged_at != 0;
+		blob = mem_imported(j->file)->blob;
+	} else if (mem_has_blob(j->file)) {
 		blob = file_blob_name(name, f->owner, f->id);
 	}
 	ret->owner = arena_str(a, f->owner);

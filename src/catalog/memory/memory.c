@@ -152,6 +152,11 @@ bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a)
 	       copy(&ret->error_detail, job->error_detail, a) && mem_copy_outputs(ret, job, a);
 }
 
+const struct output *mem_imported(const struct mem_file *f)
+{
+	return f->file.location == LOCATION_IMPORTED && f->import->job.n_outputs ? f->import->job.outputs : NULL;
+}
+
 struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob)
 {
 	struct mem_file *f;
@@ -162,7 +167,7 @@ struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob)
 	if (!file_of_blob_name(&id, &owner, blob) || !(row = mem_find(&m->files, id)))
 		return NULL;
 	f = CONTAINER_OF(row, struct mem_file, row);
-	return f->file.location != LOCATION_INLINE && str_eq(f->file.owner, owner) ? f : NULL;
+	return mem_has_blob(f) && str_eq(f->file.owner, owner) ? f : NULL;
 }
 
 /* ---- changes ---- */

@@ -20,6 +20,7 @@ struct mem_file {
 	struct mem_job **jobs;
 	size_t n_jobs;
 	struct str bytes; /* inline */
+	struct mem_job *import; /* brings its bytes; NULL = they came with the file */
 	int64_t deleted_at; /* 0 = not */
 };
 
@@ -157,6 +158,13 @@ void mem_remove(struct mem_table *t, struct mem_row *row); /* out of the table; 
 bool mem_grow(void *array, size_t *cap, size_t n, size_t element_size);
 void mem_file_free(struct mem_file *f);
 void mem_job_free(struct mem_job *j);
+/* The bytes are a blob of the file's own name. */
+static inline bool mem_has_blob(const struct mem_file *f)
+{
+	return f->file.location == LOCATION_FILE || f->file.location == LOCATION_OBJECT;
+}
+/* What the import of a file brought; NULL: there was none, or not yet. */
+const struct output *mem_imported(const struct mem_file *f);
 /* The file whose stored bytes are the blob of this name; NULL: none. */
 struct mem_file *mem_file_of_blob(const struct mem *m, struct str blob);
 bool mem_copy_job(struct job *ret, const struct job *job, struct arena *a);

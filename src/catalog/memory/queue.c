@@ -10,7 +10,7 @@
 static void outbox_put(struct mem *m, struct mem_job *j)
 {
 	m->final[j->job.state]++;
-	j->job.expires_at = result_expires_at(&m->base.options, j->job.finished_at);
+	j->job.expires_at = j->file->import == j ? 0 : result_expires_at(&m->base.options, j->job.finished_at);
 	ends_add(&m->base, j->row.number, j->job.fence, j->job.finished_at, j->job.state);
 	if (m->base.options.outbox)
 		m->outbox[m->n_outbox++] = (struct mem_sent){.seq = ++m->last_seq, .row = j, .job = j->job};
@@ -155,6 +155,15 @@ static bool finish_cancelled(struct mem *m, struct change_finish *f, struct mem_
 	return true;
 }
 
+/* What the import made is its file's content from here on. */
+static void file_came(struct mem_file *f, const struct output *o)
+{
+	f->file.location = LOCATION_IMPORTED;
+	f->file.size = o->size;
+	f->file.type = o->type; /* of the import's row, which lives as long as the file's */
+	memcpy(f->file.sha256, o->sha256, sizeof(f->file.sha256));
+}
+
 static void finish_mine(struct mem *m, struct change *ch, struct mem_job *j)
 {
 	struct change_finish *f = &ch->finish;
@@ -183,6 +192,8 @@ static void finish_mine(struct mem *m, struct change *ch, struct mem_job *j)
 		j->job.outputs = b.job.outputs;
 		j->job.n_outputs = b.job.n_outputs;
 		j->job.cached = b.job.cached;
+		if (j->file->import == j && f->state == JOB_SUCCEEDED && j->job.n_outputs > 0)
+			file_came(j->file, j->job.outputs);
 		end_and_follow(m, j, f->state, f->error, b.detail, f->finished_at, &f->ready);
 	}
 }

@@ -29,6 +29,12 @@ static int copy_file(struct file *ret, const struct mem_file *f, struct arena *a
 	out.type = arena_str(a, f->file.type);
 	out.labels = arena_str(a, f->file.labels);
 	out.jobs = arena_alloc(a, (f->n_jobs + 1) * sizeof(*out.jobs));
+	if (mem_imported(f)) {
+		out.damaged_at = mem_imported(f)->damaged_at;
+		out.blob = arena_str(a, mem_imported(f)->blob);
+		if (!out.blob.p)
+			return mem_nothing_read(e);
+	}
 	if (!out.owner.p || !out.name.p || !out.type.p || !out.labels.p || !out.jobs)
 		return mem_nothing_read(e);
 	for (size_t i = 0; i < f->n_jobs; i++)

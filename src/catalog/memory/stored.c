@@ -15,7 +15,8 @@ static bool outputs_whole(const struct mem_job *j)
 
 bool mem_whole(const struct mem *m, const struct mem_job *j)
 {
-	return !j->file->file.damaged_at && outputs_whole(j) && outputs_whole(mem_find_job(m, j->job.after));
+	return !j->file->file.damaged_at && outputs_whole(j) && outputs_whole(j->file->import) &&
+	       outputs_whole(mem_find_job(m, j->job.after));
 }
 
 /* A mark that is there already keeps its time. */
@@ -112,7 +113,7 @@ static bool files_after(struct page_of_stored *p)
 	for (size_t i = 0; i < p->m->files.n && p->n < p->max; i++) {
 		const struct mem_file *f = CONTAINER_OF(p->m->files.rows[i], struct mem_file, row);
 
-		if (f->row.number > p->after.number && !f->deleted_at && !add_file(p, f))
+		if (f->row.number > p->after.number && !f->deleted_at && (f->bytes.p || mem_has_blob(f)) && !add_file(p, f))
 			return false;
 	}
 	return true;

@@ -231,6 +231,7 @@ void mem_add_file(struct mem *m, struct change *ch)
 		file->jobs[i].file = file->id;
 		file->jobs[i].file_number = file->number;
 	}
+	f->import = file->location == LOCATION_COMING ? jobs[0] : NULL;
 }
 
 static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **files)
@@ -242,6 +243,10 @@ static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **f
 	for (size_t i = 0; i < add->n; i++) {
 		add->failed_index = i;
 		files[i] = find_live_file(m, ch, add->jobs[i].file, add->owner);
+		if (files[i] && files[i]->file.location == LOCATION_COMING && uuid_is_zero(add->jobs[i].after)) {
+			change_still_coming(ch);
+			return false;
+		}
 		if (!files[i] || !mem_settle(m, ch, &list, i, files[i], files[i]->file.sha256))
 			return false;
 		add->jobs[i].file_number = files[i]->row.number;
@@ -317,7 +322,7 @@ static bool stage_blobs(struct mem *m, const struct mem_file *f)
 		for (size_t k = 0; k < f->jobs[i]->job.n_outputs; k++)
 			if (!mem_doom_stage(m, f->jobs[i]->job.outputs[k].blob))
 				return false;
-	return f->file.location == LOCATION_INLINE || mem_doom_stage(m, file_blob_name(name, f->file.owner, f->row.id));
+	return !mem_has_blob(f) || mem_doom_stage(m, file_blob_name(name, f->file.owner, f->row.id));
 }
 
 void mem_delete_file(struct mem *m, struct change *ch)

@@ -171,6 +171,8 @@ static int look_up(struct sq *q, struct change *ch, size_t i)
 		change_refuse(ch, ERR_FILE_NOT_FOUND, "there is no file with this id");
 	else if (rc == SQLITE_OK && !col_null(s, 5))
 		change_refuse(ch, ERR_FILE_GONE, "the file was deleted");
+	else if (rc == SQLITE_OK && sqlite3_column_int(s, 4) == LOCATION_COMING && uuid_is_zero(job->after))
+		change_still_coming(ch);
 	if (row) {
 		job->file_number = sqlite3_column_int64(s, 0);
 		col_sha256(s, 3, sha256);

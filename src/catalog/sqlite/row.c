@@ -182,6 +182,7 @@ bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret)
 		.type = col_copy(s, 5, a, &oom),
 		.labels = col_copy(s, FILE_LABELS, a, &oom),
 		.location = (enum location)sqlite3_column_int(s, 8),
+		.blob = col_copy(s, FILE_BLOB, a, &oom),
 		.created_at = sqlite3_column_int64(s, 9),
 		.expires_at = sqlite3_column_int64(s, 10),
 		.damaged_at = sqlite3_column_int64(s, FILE_DAMAGED),

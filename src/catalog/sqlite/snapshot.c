@@ -78,8 +78,8 @@ int snapshot_open(struct snapshot **ret, const char *path, struct err *e)
 	if (r == 0 && s->schema < 1)
 		r = err_set(e, ERR_DAMAGED, "the catalogue is empty");
 	if (r == 0)
-		r = prepare(s, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location <> 0", &s->file_there,
-			    e);
+		r = prepare(s, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location IN (1, 2)",
+			    &s->file_there, e);
 	if (r == 0 && s->schema >= SCHEMA_WITH_OUTPUTS)
 		r = prepare(s, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1", &s->output_there, e);
 	if (r < 0)
@@ -155,8 +155,8 @@ static int visit_files(struct snapshot *s, blob_visit *visit, void *arg, struct 
 {
 	const char *sql =
 		s->schema >= SCHEMA_WITH_DAMAGE
-			? "SELECT size, sha256, damaged_at IS NOT NULL, id, owner FROM file WHERE deleted_at IS NULL AND location <> 0 ORDER BY number"
-			: "SELECT size, sha256, 0, id, owner FROM file WHERE deleted_at IS NULL AND location <> 0 ORDER BY number";
+			? "SELECT size, sha256, damaged_at IS NOT NULL, id, owner FROM file WHERE deleted_at IS NULL AND location IN (1, 2) ORDER BY number"
+			: "SELECT size, sha256, 0, id, owner FROM file WHERE deleted_at IS NULL AND location IN (1, 2) ORDER BY number";
 	sqlite3_stmt *stmt = NULL;
 	int rc = SQLITE_OK, r = prepare(s, sql, &stmt, e);
 

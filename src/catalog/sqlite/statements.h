@@ -7,9 +7,13 @@
 	" t.state, t.attempt, t.losses, t.fence, t.run_at, t.started_at, t.error, t.detail,"                                               \
 	" CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs, r.expires_at, r.expired_at"
 #define JOB_FROM " FROM job AS j LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number "
+/* Of an imported file's bytes, which are the first output of its import: their blob, and whether they are known to be damaged. */
+#define IMPORTED_BLOB "CASE WHEN f.location = 4 THEN (SELECT i.blob FROM output AS i WHERE i.job = f.import AND i.n = 0) END"
+#define FILE_DAMAGE                                                                                                                        \
+	"CASE WHEN f.location = 4 THEN (SELECT i.damaged_at FROM output AS i WHERE i.job = f.import AND i.n = 0) ELSE f.damaged_at END"
 #define FILE_COLUMNS                                                                                                                       \
 	"f.number, f.id, f.owner, f.name, f.size, f.type, f.sha256, f.labels, f.location, f.created_at, f.expires_at, f.deleted_at,"       \
-	" f.damaged_at"
+	" " FILE_DAMAGE ", " IMPORTED_BLOB
 #define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel, t.lane, t.priority, t.refused"
 #define ENDING_COLUMNS "job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs"
 #define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob, o.damaged_at"
@@ -19,7 +23,7 @@
 /* Neither what job j of file f worked on nor what it made is known to be damaged. */
 #define WHOLE                                                                                                                              \
 	" AND f.damaged_at IS NULL"                                                                                                        \
-	" AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (j.number, j.after) AND x.damaged_at IS NOT NULL)"
+	" AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (j.number, j.after, f.import) AND x.damaged_at IS NOT NULL)"
 /* The same work, done through the queue: ?1 key, ?2 op, ?3 version, ?4 params, ?5 SHA-256 of the input, ?6 owner */
 #define ARTIFACT_FROM                                                                                                                                             \
 	" FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job CROSS JOIN file AS f ON f.number = j.file"                                                   \
@@ -60,6 +64,8 @@ W_ROW(BLOB_DELETE, "DELETE FROM blob WHERE file = ?1")
 W_ROW(FILE_FIND, "SELECT number, owner, size, sha256, location, deleted_at, expires_at FROM file WHERE id = ?1")
 W_ROW(FILE_PATCH, "UPDATE file SET name = coalesce(?2, name), labels = coalesce(?3, labels),"
 		  " expires_at = CASE WHEN ?4 THEN ?5 ELSE expires_at END WHERE number = ?1")
+W_ROW(FILE_COMING, "UPDATE file SET import = ?2 WHERE number = ?1")
+W_ROW(FILE_CAME, "UPDATE file SET location = 4, size = ?2, type = ?3, sha256 = ?4 WHERE import = ?1")
 W_ROW(FILE_DELETE, "UPDATE file SET deleted_at = ?2 WHERE number = ?1")
 W_ROW(DOOM, "INSERT OR IGNORE INTO doomed (blob, doomed_at) VALUES (?1, ?2)")
 W_ROW(DOOM_DONE, "DELETE FROM doomed WHERE blob = ?1")
@@ -83,9 +89,10 @@ W_ROW(TASKS_OF_FILE, "SELECT t.job, " TASK_COLUMNS " FROM job AS j CROSS JOIN ta
 		     " WHERE j.file = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3")
 W_ROW(TASKS_READY, "SELECT t.run_at, t.job FROM task AS t WHERE t.state = 0 AND t.lane = ?1 AND t.priority = ?2 AND t.run_at <= ?3"
 		   " ORDER BY t.run_at, t.job LIMIT ?4")
-W_ROW(TASK_READY, "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
-		  " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after, f.damaged_at, t.refused"
-		  " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file WHERE t.job = ?1")
+W_ROW(TASK_READY,
+      "SELECT t.job, t.attempt, t.losses, t.fence, t.run_at, j.id, j.op, j.version, j.params, j.max_attempts, j.created_at,"
+      " f.number, f.id, f.owner, f.size, f.location, f.sha256, f.name, f.type, j.after, " FILE_DAMAGE ", t.refused, " IMPORTED_BLOB
+      " FROM task AS t CROSS JOIN job AS j ON j.number = t.job CROSS JOIN file AS f ON f.number = j.file WHERE t.job = ?1")
 W_ROW(LANE_HEAD, "SELECT min(run_at) FROM task WHERE state = 0 AND lane = ?1 AND priority = ?2")
 W_ROW(LANE_ADD, "INSERT INTO lane (number, owner, op) VALUES (?1, ?2, ?3)")
 W_ROW(JOB_LANE, "SELECT f.owner, j.op FROM job AS j CROSS JOIN file AS f ON f.number = j.file WHERE j.number = ?1")
@@ -94,12 +101,12 @@ W_ROW(TASKS_LOST, "SELECT t.job, " TASK_COLUMNS " FROM worker AS w CROSS JOIN ta
 W_ROW(TASKS_RUNNING, "SELECT t.job, " TASK_COLUMNS " FROM task AS t WHERE t.state = 1 AND t.worker > 0 LIMIT ?1")
 W_ROW(JOB_FIND,
       "SELECT j.number, j.op, j.version, j.params, j.priority, f.id, f.owner, " INPUT_SHA256
-      ", f.deleted_at, r.state, r.fence, " TASK_COLUMNS ", j.after, r.expired_at"
+      ", f.deleted_at, r.state, r.fence, " TASK_COLUMNS ", j.after, r.expired_at, f.import"
       " FROM job AS j CROSS JOIN file AS f ON f.number = j.file LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number"
       " WHERE j.id = ?1")
 W_ROW(FILE_JOB_COUNT, "SELECT count(*) FROM job WHERE file = ?1")
-W_ROW(RESULT_ADD,
-      "INSERT INTO result (" ENDING_COLUMNS ", expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")
+W_ROW(RESULT_ADD, "INSERT INTO result (" ENDING_COLUMNS ", expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+		  " CASE WHEN NOT EXISTS (SELECT 1 FROM file WHERE import = ?1) THEN ?14 END)")
 W_ROW(RESULT_DELETE, "DELETE FROM result WHERE job = ?1")
 W_ROW(OUTBOX_ADD, "INSERT INTO outbox (" ENDING_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
 W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1")
@@ -120,7 +127,7 @@ W_ROW(SAME_WORK,
       " CROSS JOIN job AS j ON j.number = ?2 CROSS JOIN file AS f ON f.number = j.file"
       " WHERE d.id = ?1 AND r.state = 2 AND r.expired_at IS NULL AND g.deleted_at IS NULL AND g.owner = f.owner"
       " AND d.op = j.op AND d.version = j.version AND d.params = j.params AND " OTHER_SHA256 " = " INPUT_SHA256 " AND g.damaged_at IS NULL"
-      " AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (d.number, d.after) AND x.damaged_at IS NOT NULL)")
+      " AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (d.number, d.after, g.import) AND x.damaged_at IS NOT NULL)")
 W_ROW(ARTIFACT_ADD, "INSERT OR REPLACE INTO artifact (key, job) VALUES (?1, ?2)")
 W_ROW(ARTIFACT_DELETE, "DELETE FROM artifact WHERE key = ?1 AND job = ?2")
 W_ROW(WORK_OF_FILE, "SELECT j.number, j.op, j.version, j.params, " INPUT_SHA256 ", f.owner"
@@ -285,11 +292,11 @@ R_ROW(BYTES, "SELECT b.bytes FROM file AS f CROSS JOIN blob AS b ON b.file = f.n
 R_ROW(OUTPUTS, "SELECT " OUTPUT_COLUMNS " FROM output AS o WHERE o.job = ?1 ORDER BY o.n LIMIT ?2")
 R_ROW(ARTIFACT, "SELECT j.id" ARTIFACT_FROM)
 R_ROW(OUTPUT_USED, "SELECT 1 FROM output WHERE blob = ?1 LIMIT 1")
-R_ROW(REFERENCED, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location <> 0")
+R_ROW(REFERENCED, "SELECT 1 FROM file WHERE id = ?1 AND owner = ?2 AND deleted_at IS NULL AND location IN (1, 2)")
 R_ROW(IS_DOOMED, "SELECT 1 FROM doomed WHERE blob = ?1")
 R_ROW(STORED_FILES, "SELECT f.number, f.id, f.owner, f.size, f.sha256, f.location, f.damaged_at,"
 		    " CASE WHEN f.location = 0 THEN (SELECT length(b.bytes) FROM blob AS b WHERE b.file = f.number) END"
-		    " FROM file AS f WHERE f.number > ?1 AND f.deleted_at IS NULL ORDER BY f.number LIMIT ?2")
+		    " FROM file AS f WHERE f.number > ?1 AND f.deleted_at IS NULL AND f.location < 3 ORDER BY f.number LIMIT ?2")
 R_ROW(STORED_OUTPUTS, "SELECT o.job, o.n, j.id, o.size, o.sha256, o.blob, o.damaged_at,"
 		      " EXISTS (SELECT 1 FROM output AS p WHERE p.blob = o.blob AND (p.job, p.n) < (o.job, o.n))"
 		      " FROM output AS o LEFT JOIN job AS j ON j.number = o.job WHERE (o.job, o.n) > (?1, ?2) ORDER BY o.job, o.n LIMIT ?3")
@@ -388,6 +395,8 @@ R_ROW(ATTEMPTS, "SELECT at, duration_ms, status, error FROM attempt WHERE delive
 #undef DELIVERY_COLUMNS
 #undef SCRUB_KEYS
 #undef ARTIFACT_FROM
+#undef IMPORTED_BLOB
+#undef FILE_DAMAGE
 
 /* ---- the audit log ---- */
 R_ROW(AUDIT, "SELECT seq, entry FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")

@@ -127,6 +127,15 @@ static int put_bytes(struct sq *q, int64_t file_number, struct str bytes)
 	return run(s);
 }
 
+static int mark_coming(struct sq *q, const struct file *f)
+{
+	sqlite3_stmt *s = q->stmt[W_FILE_COMING];
+
+	sqlite3_bind_int64(s, 1, f->number);
+	sqlite3_bind_int64(s, 2, f->jobs[0].number);
+	return run(s);
+}
+
 /* A job that rode along with the upload is final already; the others wait, unless their work was done before. All are looked up before the first row
  * is written. */
 static int settle_jobs(struct sq *q, struct change *ch, uint64_t *ret_queued)
@@ -173,6 +182,8 @@ int sq_add_file(struct sq *q, struct change *ch)
 		rc = put_bytes(q, f->number, add->bytes);
 	for (size_t i = 0; rc == SQLITE_OK && i < f->n_jobs; i++)
 		rc = put_settled(q, &f->jobs[i], f->number, f->owner);
+	if (rc == SQLITE_OK && f->location == LOCATION_COMING)
+		rc = mark_coming(q, f);
 	if (rc == SQLITE_OK && add->idempotency_key.p)
 		rc = idempotency_add(q, add);
 	return rc;
@@ -222,13 +233,13 @@ static int cancel_jobs_of(struct sq *q, int64_t file_number, int64_t now)
 	return rc;
 }
 
-/* The file's own bytes: inline they go now, a stored blob is marked. */
+/* The file's own bytes: inline they go now, a stored blob is marked. An import's are an output, which goes with the others. */
 static int drop_bytes(struct sq *q, const struct change_delete_file *d, const struct found *f, bool *ret_doomed)
 {
 	sqlite3_stmt *bytes = q->stmt[W_BLOB_DELETE];
 	char name[FILE_BLOB_NAME_MAX + 1];
 
-	if (f->location != LOCATION_INLINE)
+	if (f->location == LOCATION_FILE || f->location == LOCATION_OBJECT)
 		return doom_blob(q, file_blob_name(name, d->owner, d->id), d->now, ret_doomed);
 	sqlite3_bind_int64(bytes, 1, f->number);
 	return run(bytes);

@@ -13,6 +13,7 @@ struct found {
 	struct uuid file;
 	uint64_t waiting_of_owner;
 	bool file_deleted, final, expired;
+	bool import; /* brings its file's bytes */
 };
 
 static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool *ret_row)
@@ -39,6 +40,7 @@ static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool
 	row_task(s, 11, &ret->task);
 	ret->task.job = sqlite3_column_int64(s, 0);
 	ret->after = sqlite3_column_int64(s, 22);
+	ret->import = sqlite3_column_int64(s, 24) == ret->task.job;
 	if (ret->final) {
 		ret->task.state = (enum job_state)sqlite3_column_int(s, 9);
 		ret->task.fence = sqlite3_column_int64(s, 10);
@@ -107,6 +109,22 @@ static int take_over(struct sq *q, struct change *ch, int64_t job, struct ending
 	return rc;
 }
 
+/* What the import made is its file's content from here on. */
+static int file_came(struct sq *q, int64_t import, const struct output *o)
+{
+	sqlite3_stmt *s = q->stmt[W_FILE_CAME];
+	int rc;
+
+	sqlite3_bind_int64(s, 1, import);
+	sqlite3_bind_int64(s, 2, (int64_t)o->size);
+	bind_str(s, 3, o->type);
+	sqlite3_bind_blob(s, 4, o->sha256, sizeof(o->sha256), SQLITE_STATIC);
+	rc = run(s);
+	q->now.file_bytes += (int64_t)o->size;
+	q->now_changed = true;
+	return rc;
+}
+
 static int finish_found(struct sq *q, struct change *ch, struct found *job, int64_t key)
 {
 	struct change_finish *f = &ch->finish;
@@ -130,6 +148,8 @@ static int finish_found(struct sq *q, struct change *ch, struct found *job, int6
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
 	rc = end_task(q, &job->task, &end, &f->ready);
+	if (rc == SQLITE_OK && job->import) /* what is fetched again may be something else: nobody takes it over */
+		return f->state == JOB_SUCCEEDED && end.n_outputs > 0 ? file_came(q, job->task.job, end.outputs) : SQLITE_OK;
 	if (rc == SQLITE_OK && f->state == JOB_SUCCEEDED && (end.result.p || end.n_outputs))
 		rc = remember_artifact(q, job->task.job, key);
 	return rc;

@@ -47,10 +47,10 @@ static void claim_file(sqlite3_stmt *s, struct arena *a, struct claimed *ret, bo
 	ret->name = col_copy(s, 17, a, oom);
 	ret->type = col_copy(s, 18, a, oom);
 	ret->damaged = !col_null(s, 20);
-	if (ret->location == LOCATION_INLINE)
-		return;
-	ret->blob = arena_str(a, file_blob_name(name, ret->owner, ret->job.file));
-	*oom |= !ret->blob.p;
+	if (ret->location == LOCATION_IMPORTED)
+		ret->blob = col_copy(s, 22, a, oom);
+	else if (ret->location != LOCATION_INLINE && ret->location != LOCATION_COMING)
+		*oom |= !(ret->blob = arena_str(a, file_blob_name(name, ret->owner, ret->job.file))).p;
 }
 
 static int row_claimed(struct sq *q, sqlite3_stmt *s, const struct change_claim *c, uint32_t priority, struct claimed *ret)
