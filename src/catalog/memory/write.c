@@ -222,6 +222,7 @@ void mem_add_file(struct mem *m, struct change *ch)
 	}
 	mem_insert(&m->files, &f->row);
 	f->file.number = file->number = f->row.number;
+	f->import = file->location == LOCATION_COMING ? jobs[0] : NULL;
 	if (key.text)
 		m->keys[m->n_keys++] = key;
 	for (size_t i = 0; i < file->n_jobs; i++) {
@@ -231,7 +232,6 @@ void mem_add_file(struct mem *m, struct change *ch)
 		file->jobs[i].file = file->id;
 		file->jobs[i].file_number = file->number;
 	}
-	f->import = file->location == LOCATION_COMING ? jobs[0] : NULL;
 }
 
 static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **files)
