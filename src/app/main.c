@@ -1,3 +1,4 @@
+#include "app/admin.h"
 #include "app/audit.h"
 #include "app/backup.h"
 #include "app/doctor.h"
@@ -9,6 +10,7 @@
 #include "rt/log.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* For people at a terminal, before there is a log. The words may come from the command line or a file: no control characters. */
@@ -166,6 +168,28 @@ static int run_audit(const struct command_line *line)
 	return fine ? EXIT_OK : EXIT_FAILED;
 }
 
+static int run_admin(const struct command_line *line)
+{
+	struct buf b = BUF_INIT;
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	int status = EXIT_OK, rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc == 0)
+		rc = admin(&b, &settings, &line->admin, line->json, &e);
+	if (rc == 0)
+		status = print(&b);
+	else
+		complain(&e);
+	if (b.p != NULL)
+		explicit_bzero(b.p, b.len); /* a key may be in it */
+	buf_release(&b);
+	arena_release(&strings);
+	return rc == 0 ? status : command_exit_status(rc);
+}
+
 static int run_describe(const struct command_line *line)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -226,6 +250,8 @@ int main(int argc, char **argv)
 		return run_transfer(&line, restore);
 	case COMMAND_AUDIT:
 		return run_audit(&line);
+	case COMMAND_ADMIN:
+		return run_admin(&line);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

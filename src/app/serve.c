@@ -96,6 +96,24 @@ static int open_client(struct service *v, const struct settings *s, const char *
 	return rc == 0 && s->imports_at_once > 0 ? net_client_new(&v->imports, &imports, e) : rc;
 }
 
+/* Callers without credentials are taken as long as there is no account, but only those of this machine. */
+static int check_callers(const struct settings *s, uint64_t accounts, struct err *e)
+{
+	struct listen_address address;
+	int rc = listen_parse(&address, s->listen, e);
+
+	if (rc != 0 || s->anonymous || accounts > 0)
+		return rc;
+	if (!address.loopback)
+		return err_set(
+			e, ERR_BAD_CONFIG,
+			"there are no accounts, and %.60s is no loopback address: everybody who reaches it could store and read files. "
+			"Make an account with filemill admin user add EMAIL, or set auth.anonymous to true if that is meant",
+			s->listen);
+	log_event(LOG_INFO, "no_accounts", LF_CSTR("first_account", "filemill admin user add EMAIL"));
+	return 0;
+}
+
 static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
 {
 	const struct catalog_options options = {
@@ -163,6 +181,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		return rc;
 	v->hold = (struct hold){.data = &v->data, .limit_ms = s->backup_hold_ms};
 	rc = data_dir_complete(&v->data, e);
+	if (rc == 0)
+		rc = check_callers(s, catalog_account_count(catalog), e);
 	if (rc == 0)
 		rc = blobs_local_new(&blobs, &env_real, v->data.blobs_fd, e);
 	if (rc == 0)
@@ -291,6 +311,7 @@ static int open_service(struct service *v, const struct settings *s, const struc
 		return err_wrap(e, "data directory %.100s", s->data_dir);
 	front_init(&v->front, v->engine, s->file_max, version);
 	v->has_front = true;
+	v->front.anonymous = s->anonymous;
 	snprintf(v->image_stages_ops, sizeof(v->image_stages_ops), "resize;width=%u;height=%u;fit=inside;format=jpeg",
 		 s->image_stages_width, s->image_stages_height);
 	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops};

@@ -18,6 +18,11 @@ AUDIT_ROW(WEBHOOK_CHANGED, "webhook.changed", "A webhook was changed, or switche
 AUDIT_ROW(WEBHOOK_ROTATED, "webhook.rotated", "A webhook was given a new secret by a request")
 AUDIT_ROW(WEBHOOK_DELETED, "webhook.deleted", "A webhook was removed by a request")
 AUDIT_ROW(LINK_MADE, "link.made", "A link was made by a request: its id, what it is for, when it ends")
+AUDIT_ROW(USER_ADDED, "user.added", "An account was made")
+AUDIT_ROW(USER_CHANGED, "user.changed", "An account was changed: its email, name, password or role, or it was switched on or off")
+AUDIT_ROW(USER_REMOVED, "user.removed", "An account was removed, with its sessions and keys")
+AUDIT_ROW(KEY_ADDED, "key.added", "A key was made")
+AUDIT_ROW(KEY_REVOKED, "key.revoked", "A key was revoked")
 AUDIT_ROW(BLOB_REMOVED, "blob.removed", "fsck --repair removed bytes that nothing referred to")
 AUDIT_ROW(DATA_RESTORED, "data.restored", "The data directory was made of a backup; what was done after that backup is not in this log")
 AUDIT_ROW(AUDIT_BROKEN, "audit.broken",

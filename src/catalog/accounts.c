@@ -28,6 +28,11 @@ int change_last_admin(struct change *ch)
 	return change_refuse(ch, ERR_CONFLICT, "this is the last administrator; make another one first");
 }
 
+int change_last_account(struct change *ch)
+{
+	return change_refuse(ch, ERR_CONFLICT, "this is the last account; make another one first");
+}
+
 int change_not_first(struct change *ch)
 {
 	return change_refuse(ch, ERR_CONFLICT, "there is an account already");

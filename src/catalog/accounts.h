@@ -46,7 +46,7 @@ struct change_patch_account {
 /* His sessions and keys go. What he owns stays under his id, which is given to nobody else, until somebody deletes it. */
 struct change_delete_account {
 	struct uuid id;
-	/* ERR_USER_NOT_FOUND, ERR_CONFLICT as above */
+	/* ERR_USER_NOT_FOUND; ERR_CONFLICT as above, and for the only account there is: nobody opens the door by leaving */
 };
 
 struct change_add_session {
@@ -99,7 +99,7 @@ struct change_add_secret {
 /* Newest first, as with catalog_list_files(). */
 [[nodiscard]] int catalog_list_accounts(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n,
 					int64_t *ret_next, struct err *e);
-/* All there are, also those who may not come now: as long as it is 0, nobody has said who may. Does not block. */
+/* All there are, also those who may not come now: as long as it is 0, nobody has said who may; once above, it stays above. Does not block. */
 uint64_t catalog_account_count(struct catalog *c);
 
 /* A session and whose it is; looked up by an index, in microseconds. ERR_UNAUTHENTICATED: there is none with this hash, its time is over, it was not used for longer than idle_ms,

@@ -128,6 +128,7 @@ int change_no_account(struct change *ch);
 int change_no_key(struct change *ch);
 int change_email_taken(struct change *ch);
 int change_last_admin(struct change *ch);
+int change_last_account(struct change *ch);
 int change_not_first(struct change *ch); /* there is an account already */
 int change_password_changed(struct change *ch); /* after the session began */
 int change_too_many_keys(struct change *ch, uint32_t limit);

@@ -32,6 +32,11 @@ static const struct {
 	 "verify: check the audit log of the data directory, or FILEs of it in their order, line by line; --head: it must have this line, noted elsewhere.\n"
 	 "      show: print its lines; --act: only of acts that begin with WORD.",
 	 COMMAND_AUDIT, true},
+	{"admin", "user|key ACT [-c FILE] [--data DIR] [--json] [options] …",
+	 "Accounts and keys, while no server works on the data directory:\n"
+	 "      user add EMAIL [--role user|operator|admin] [--name NAME], user list, user passwd EMAIL, user role EMAIL ROLE, user disable|enable|remove EMAIL;\n"
+	 "      key add EMAIL NAME [--scopes LIST] [--expires TIME], key list [EMAIL], key revoke ID. Passwords are asked for, or read from standard input.",
+	 COMMAND_ADMIN, true},
 	{"describe", "errors|options|ops|metrics|findings|audit|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE,
 	 false},
 	{"version", "", "Print the version.", COMMAND_VERSION, false},
@@ -66,13 +71,10 @@ static bool take_switch(struct command_line *line, const char *arg)
 		const char *name;
 		bool *at;
 	} switches[] = {
-		{COMMAND_DOCTOR, "--json", &line->json},
-		{COMMAND_FSCK, "--json", &line->json},
-		{COMMAND_FSCK, "--read", &line->read},
-		{COMMAND_FSCK, "--repair", &line->repair},
-		{COMMAND_BACKUP, "--verify", &line->verify},
-		{COMMAND_BACKUP, "--copy", &line->copy},
-		{COMMAND_RESTORE, "--no-verify", &line->no_verify},
+		{COMMAND_DOCTOR, "--json", &line->json},        {COMMAND_FSCK, "--json", &line->json},
+		{COMMAND_ADMIN, "--json", &line->json},         {COMMAND_FSCK, "--read", &line->read},
+		{COMMAND_FSCK, "--repair", &line->repair},      {COMMAND_BACKUP, "--verify", &line->verify},
+		{COMMAND_BACKUP, "--copy", &line->copy},        {COMMAND_RESTORE, "--no-verify", &line->no_verify},
 		{COMMAND_RESTORE, "--partial", &line->partial},
 	};
 
@@ -89,7 +91,9 @@ static bool take_worded(struct command_line *line, int argc, char **argv, int *i
 		enum command command;
 		const char *name;
 		const char **at;
-	} worded[] = {{COMMAND_AUDIT, "--head", &line->head}, {COMMAND_AUDIT, "--act", &line->act}};
+	} worded[] = {{COMMAND_AUDIT, "--head", &line->head},           {COMMAND_AUDIT, "--act", &line->act},
+		      {COMMAND_ADMIN, "--role", &line->admin.role},     {COMMAND_ADMIN, "--name", &line->admin.name},
+		      {COMMAND_ADMIN, "--scopes", &line->admin.scopes}, {COMMAND_ADMIN, "--expires", &line->admin.expires}};
 
 	for (size_t k = 0; k < ARRAY_LEN(worded); k++) {
 		size_t n = strlen(worded[k].name);
@@ -139,6 +143,12 @@ static int take_audit(struct command_line *line, struct err *e)
 	if (line->help || (line->topic != NULL && (strcmp(line->topic, "verify") == 0 || strcmp(line->topic, "show") == 0)))
 		return 0;
 	return err_set(e, ERR_USAGE, "audit what? verify or show");
+}
+
+static int take_admin(struct command_line *line, struct err *e)
+{
+	take_files(line);
+	return line->help ? 0 : admin_parse(&line->admin, line->files, line->n_files, e);
 }
 
 /* What is neither a flag nor the value of one. */
@@ -214,6 +224,8 @@ int command_parse(struct command_line *ret, int argc, char **argv, struct err *e
 		return rc;
 	if (line.command == COMMAND_AUDIT && (rc = take_audit(&line, e)) != 0)
 		return rc;
+	if (line.command == COMMAND_ADMIN && (rc = take_admin(&line, e)) != 0)
+		return rc;
 	if (!settings && (line.argc > 0 || line.config_file != NULL))
 		return err_set(e, ERR_USAGE, "\"%.60s\" is too much here; see filemill help", line.argc > 0 ? line.argv[0] : "-c");
 	if (line.command == COMMAND_DESCRIBE && line.topic == NULL && !line.help)
@@ -237,11 +249,11 @@ void command_help(struct buf *out, const struct command_line *line)
 	}
 	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG &&
 	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK && line->command != COMMAND_BACKUP &&
-	    line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT)
+	    line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT && line->command != COMMAND_ADMIN)
 		return;
 	buf_add_cstr(
 		out,
-		"\nOptions of serve, check-config, doctor, fsck, backup, restore and audit, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"\nOptions of serve, check-config, doctor, fsck, backup, restore, audit and admin, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
 		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }

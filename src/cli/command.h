@@ -3,6 +3,7 @@
 #define FILEMILL_CLI_COMMAND_H
 
 #include "base/buf.h"
+#include "cli/admin.h"
 #include "cli/settings.h"
 #include "http/http.h"
 
@@ -18,13 +19,14 @@ enum command {
 	COMMAND_DESCRIBE,
 	COMMAND_BACKUP,
 	COMMAND_RESTORE,
-	COMMAND_AUDIT
+	COMMAND_AUDIT,
+	COMMAND_ADMIN
 };
 
 struct command_line {
 	enum command command;
 	bool help; /* --help after a subcommand */
-	bool json; /* of doctor and fsck */
+	bool json; /* of doctor, fsck and admin */
 	bool read, repair; /* of fsck */
 	bool verify, no_verify, copy, partial; /* of backup and restore */
 	const char *config_file; /* -c, or NULL */
@@ -32,6 +34,7 @@ struct command_line {
 	const char *head, *act; /* of audit, or NULL */
 	char **files; /* of audit */
 	int n_files;
+	struct admin_line admin; /* of admin */
 	const char *target; /* of backup and restore: the backup's folder */
 	int argc; /* what is left: flags of settings */
 	char **argv;

@@ -199,7 +199,7 @@ static const struct config_option options[] = {
 	{"log", "access", NULL, CONFIG_BOOL, AT(log_access), "false", 0, 0, NULL, "Log every request that was answered."},
 
 	{"auth", "anonymous", NULL, CONFIG_BOOL, AT(anonymous), "false", 0, 0, NULL,
-	 "Take callers without credentials on an address that is no loopback one."},
+	 "Take callers without credentials also when there are accounts, and on an address that is no loopback one."},
 
 	{"surfaces.hash_tasks", "log_file", NULL, CONFIG_STRING, AT(hash_tasks_log_file), "", 0, 0, NULL,
 	 "File that gets one line for every finished md5 job while hash-tasks is served; empty means none."},
@@ -331,12 +331,6 @@ static int check_together(const struct settings *s, struct err *e)
 
 	if (rc != 0)
 		return rc;
-	if (!address.loopback && !s->anonymous)
-		return err_set(
-			e, ERR_BAD_CONFIG,
-			"server.listen: %.60s is no loopback address, and there are no accounts: everybody who reaches it could store and read files. "
-			"Set auth.anonymous to true if that is meant",
-			s->listen);
 	if (s->beat_ms * 2 > s->lease_ms)
 		return err_set(e, ERR_BAD_CONFIG, "jobs.lease: must be at least twice jobs.beat");
 	if (s->data_dir[0] == '\0')

@@ -1,4 +1,6 @@
 #include "front/caller.h"
+#include "catalog/catalog.h"
+#include "front/front.h"
 #include "front/limits.h"
 
 static const struct caller anonymous = {
@@ -62,6 +64,9 @@ int front_admit(struct http_request *r, struct err *e)
 
 	if (rc != 0)
 		return rc;
+	if (c->how == CALLER_ANONYMOUS && http_route_of(r)->access != HTTP_ANYONE && !front_of(r)->anonymous &&
+	    catalog_account_count(front_catalog(r)) > 0)
+		return err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
 	if (may(c, http_route_of(r)->access))
 		return 0;
 	if (c->how == CALLER_ANONYMOUS)

@@ -24,6 +24,7 @@ struct front {
 	const char *version;
 	const struct surface_options *surfaces; /* of surfaces/, opaque here; borrowed; set after front_init() where one is served */
 	const char *links_base_url; /* what links begin with; "" = as the request was sent; borrowed, set after front_init() */
+	bool anonymous; /* callers without credentials are taken though there are accounts; set after front_init() */
 	_Atomic int64_t stamp_us; /* the newest front_stamp_us() */
 
 	_Atomic bool stopping; /* new work is refused; what runs goes on */

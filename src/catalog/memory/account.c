@@ -196,6 +196,10 @@ void mem_delete_account(struct mem *m, struct change *ch)
 	struct account *a = find_account(m, ch, id);
 	size_t kept = 0;
 
+	if (a && m->n_accounts == 1) {
+		change_last_account(ch);
+		return;
+	}
 	if (!a || (a->role == ROLE_ADMIN && a->disabled_at == 0 && last_admin(m, ch, a)))
 		return;
 	end_sessions(m, id);

@@ -142,6 +142,8 @@ int sq_delete_account(struct sq *q, struct change *ch)
 	struct found_account a = {};
 	int rc = find_account(q, ch, &ch->delete_account.id, &a);
 
+	if (rc == SQLITE_OK && ch->code == 0 && q->now.accounts == 1)
+		return change_last_account(ch);
 	if (rc == SQLITE_OK && ch->code == 0 && a.role == ROLE_ADMIN && !a.disabled)
 		rc = check_other_admin(q, ch, a.number);
 	if (rc != SQLITE_OK || ch->code != 0)

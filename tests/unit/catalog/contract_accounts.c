@@ -147,6 +147,20 @@ static void the_last_administrator_stays(void **state)
 	assert_int_equal(delete_account(w, 2), ERR_USER_NOT_FOUND);
 }
 
+static void the_last_account_stays(void **state)
+{
+	struct world *w = *state;
+
+	add_account(w, 1, ROLE_USER);
+	assert_int_equal(delete_account(w, 1), ERR_CONFLICT);
+	assert_int_equal(disable(w, 1, true), 0);
+	assert_int_equal(delete_account(w, 1), ERR_CONFLICT);
+	assert_int_equal(catalog_account_count(w->c), 1);
+	add_account(w, 2, ROLE_USER);
+	assert_int_equal(delete_account(w, 1), 0);
+	assert_int_equal(catalog_account_count(w->c), 1);
+}
+
 static void who_was_deleted_leaves_nothing_that_could_be_shown(void **state)
 {
 	struct world *w = *state;
@@ -344,6 +358,7 @@ const struct named_test contract_accounts[] = {
 	NAMED(what_is_patched_changes_and_nothing_else),
 	NAMED(who_is_disabled_may_come_again_when_he_is_enabled),
 	NAMED(the_last_administrator_stays),
+	NAMED(the_last_account_stays),
 	NAMED(who_was_deleted_leaves_nothing_that_could_be_shown),
 	NAMED(accounts_are_listed_newest_first_in_pages),
 	NAMED(what_cannot_be_stored_is_refused),

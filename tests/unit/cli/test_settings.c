@@ -171,17 +171,6 @@ static void decoders_get_256_mebibytes_at_least(void **state)
 	assert_int_equal(load(&s, &e, (const char *const[]){"--runner-memory", "255MiB", NULL}), ERR_USAGE);
 }
 
-static void a_public_address_needs_a_word_about_anonymous_callers(void **state)
-{
-	const char *const open[] = {"--listen", "0.0.0.0:80", NULL}, *const meant[] = {"--listen", "0.0.0.0:80", "--auth-anonymous", NULL};
-	struct settings s;
-	struct err e = ERR_INIT;
-
-	assert_int_equal(load(&s, &e, open), ERR_BAD_CONFIG);
-	assert_non_null(strstr(e.detail, "auth.anonymous"));
-	assert_int_equal(load(&s, &e, meant), 0);
-}
-
 static void default_ops_are_checked_before_anything_is_opened(void **state)
 {
 	const char *const args[] = {"--files-default-ops", "md6", NULL};
@@ -263,7 +252,6 @@ int main(void)
 		cmocka_unit_test_teardown(what_the_seal_may_lack_is_named, drop_strings),
 		cmocka_unit_test_teardown(commands_and_pipelines_become_part_of_the_ops, drop_strings),
 		cmocka_unit_test_teardown(decoders_get_256_mebibytes_at_least, drop_strings),
-		cmocka_unit_test_teardown(a_public_address_needs_a_word_about_anonymous_callers, drop_strings),
 		cmocka_unit_test_teardown(default_ops_are_checked_before_anything_is_opened, drop_strings),
 		cmocka_unit_test(addresses_are_read),
 		cmocka_unit_test(what_is_no_address_is_refused),
