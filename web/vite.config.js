@@ -40,7 +40,7 @@ function pages(admin) {
   return {
     name: 'pages',
     load(id) {
-      const more = id === here('en.json?admin');
+      const more = id === `${here('en.json')}?admin`;
       if (!more && id !== here('en.json')) return null;
       return JSON.stringify(Object.fromEntries(Object.entries(texts).filter(([key]) => !IN_PAGES_ONLY.test(key) && OF_ADMIN.test(key) === more)));
     },

@@ -83,7 +83,11 @@ function loaded(page) {
 test('what the page loads has none of the operators\' pages, and nothing that was built is loaded by none', () => {
   const [page, admin] = [loaded('index.html'), loaded('admin/index.html')];
   assert.ok(page.length > 3 && !page.some((name) => /admin/.test(name)), page.join(' '));
-  assert.ok(!page.some((name) => read(`dist/${name}`).includes('/v1/admin')));
+  assert.ok(!page.some((name) => /\/v1\/admin|"admin\.[a-z_]+[."]/.test(read(`dist/${name}`))));
+  const script = (parts) => parts.filter((name) => name.endsWith('.js')).map((name) => read(`dist/${name}`)).join('');
+  const words = (parts, wanted) => Object.entries(texts).filter(([key]) => wanted.test(key)).filter(([key]) => !script(parts).includes(`"${key}":`));
+  assert.deepEqual(words(page, /^(upload|card|phase|problem|say)\./), []);
+  assert.deepEqual(words(admin, /^admin\.(?!page\.)|^(card|problem|state)\./), []);
   assert.deepEqual([...new Set([...page, ...admin])].filter((name) => /^assets/.test(name)).sort(), readdirSync(web('dist/assets')).map((name) => `assets/${name}`).sort());
 });
 

@@ -21,8 +21,8 @@ function Storage() {
   const { data, problem } = useRead('/v1/admin/storage');
   const columns = ['name', 'what', 'owner', 'size', 'since'].map((name) => t(`admin.server.${name}`));
   return (
-    <section class="card" aria-labelledby="storage-title">
-      <h2 id="storage-title">{t('admin.server.storage')}</h2>
+    <div class="card">
+      <h2>{t('admin.server.storage')}</h2>
       <Trouble problem={problem} />
       {data && (
         <Fragment>
@@ -35,7 +35,7 @@ function Storage() {
           {data.damaged.length > 0 && <Table caption={t('admin.server.damaged')} columns={columns} rows={data.damaged}>{(row) => <Damaged row={row} />}</Table>}
         </Fragment>
       )}
-    </section>
+    </div>
   );
 }
 
@@ -43,8 +43,8 @@ function Workers() {
   const { data, problem } = useRead('/v1/admin/workers');
   const columns = ['worker', 'alive', 'lease', 'running'].map((name) => t(`admin.server.${name}`));
   return (
-    <section class="card" aria-labelledby="workers-title">
-      <h2 id="workers-title">{t('admin.server.workers')}</h2>
+    <div class="card">
+      <h2>{t('admin.server.workers')}</h2>
       <Trouble problem={problem} />
       <Table caption={t('admin.server.workers')} columns={columns} rows={data?.workers ?? []}>
         {(worker) => (
@@ -56,7 +56,7 @@ function Workers() {
           </tr>
         )}
       </Table>
-    </section>
+    </div>
   );
 }
 
@@ -68,8 +68,8 @@ function Audit() {
   const list = useList(addressOf('/v1/admin/audit', filters), 'lines');
   const columns = ['line', 'at', 'act', 'by', 'details'].map((name) => t(`admin.server.${name}`));
   return (
-    <section class="card" aria-labelledby="audit-title">
-      <h2 id="audit-title">{t('admin.server.audit')}</h2>
+    <div class="card">
+      <h2>{t('admin.server.audit')}</h2>
       <form class="filters" role="search" aria-label={t('admin.server.audit')} onSubmit={(event) => setFilters({ act: valuesOf(event).get('act').trim() })}>
         <Field name="act" label={t('admin.server.act_only')} hint={t('admin.server.act_hint')} />
         <button type="submit" class="primary">{t('admin.search')}</button>
@@ -85,7 +85,7 @@ function Audit() {
           </tr>
         )}
       </Listed>
-    </section>
+    </div>
   );
 }
 
