@@ -12,6 +12,8 @@ extern const struct http_route api_link_use_routes[]; /* redeeming them */
 extern const struct http_route api_event_routes[];
 extern const struct http_route api_webhook_routes[];
 extern const struct http_route api_delivery_routes[]; /* of webhooks */
+extern const struct http_route api_people_routes[]; /* users and sessions */
+extern const struct http_route api_key_routes[];
 extern const struct http_route api_system_routes[]; /* ops, stats, health, metrics */
 extern const struct http_route api_admin_watch_routes[]; /* for operators: queue, workers, storage, audit log */
 extern const struct http_route api_admin_file_routes[];

@@ -59,6 +59,8 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 	ret->tables[at++] = api_event_routes;
 	ret->tables[at++] = api_webhook_routes;
 	ret->tables[at++] = api_delivery_routes;
+	ret->tables[at++] = api_people_routes;
+	ret->tables[at++] = api_key_routes;
 	ret->tables[at++] = api_system_routes;
 	ret->tables[at++] = api_admin_watch_routes;
 	ret->tables[at++] = api_admin_file_routes;

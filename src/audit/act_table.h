@@ -23,6 +23,8 @@ AUDIT_ROW(USER_CHANGED, "user.changed", "An account was changed: its email, name
 AUDIT_ROW(USER_REMOVED, "user.removed", "An account was removed, with its sessions and keys")
 AUDIT_ROW(KEY_ADDED, "key.added", "A key was made")
 AUDIT_ROW(KEY_REVOKED, "key.revoked", "A key was revoked")
+AUDIT_ROW(SESSION_BEGUN, "session.begun", "Somebody signed in")
+AUDIT_ROW(SESSION_ENDED, "session.ended", "Somebody signed out")
 AUDIT_ROW(BLOB_REMOVED, "blob.removed", "fsck --repair removed bytes that nothing referred to")
 AUDIT_ROW(DATA_RESTORED, "data.restored", "The data directory was made of a backup; what was done after that backup is not in this log")
 AUDIT_ROW(AUDIT_BROKEN, "audit.broken",

@@ -119,8 +119,9 @@ static int64_t take(struct throttle *t, struct throttle_try *x, int64_t now)
 {
 	int64_t until[THROTTLE_COUNTS], wait = 0;
 
+	x->known = until_of(t, KNOWN, x->keys[THROTTLE_PAIR], now) > now;
 	for (unsigned k = 0; k < THROTTLE_COUNTS; k++) {
-		x->counted[k] = k != THROTTLE_ACCOUNT || until_of(t, KNOWN, x->known, now) == now;
+		x->counted[k] = k != THROTTLE_ACCOUNT || !x->known;
 		until[k] = until_of(t, k, x->keys[k], now) + rules[k].every_ms;
 		int64_t early = until[k] - now - rules[k].tries * rules[k].every_ms;
 		if (x->counted[k] && early > wait)
@@ -143,7 +144,6 @@ int throttle_take(struct throttle *t, struct str account, struct str address, in
 			 [THROTTLE_ACCOUNT] = key_of(t, account, STR(""))},
 	};
 
-	x.known = x.keys[THROTTLE_PAIR];
 	pthread_mutex_lock(&t->lock);
 	int64_t wait = take(t, &x, now_ms);
 	pthread_mutex_unlock(&t->lock);
@@ -173,7 +173,7 @@ void throttle_right(struct throttle *t, const struct throttle_try *x, int64_t no
 	struct cell *pair = find(t, THROTTLE_PAIR, x->keys[THROTTLE_PAIR]);
 	if (pair != NULL)
 		*pair = (struct cell){};
-	put(t, KNOWN, x->known, now_ms + KNOWN_MS);
+	put(t, KNOWN, x->keys[THROTTLE_PAIR], now_ms + KNOWN_MS);
 	pthread_mutex_unlock(&t->lock);
 }
 

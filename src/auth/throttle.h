@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct throttle;
@@ -25,7 +26,7 @@ enum throttle_count { THROTTLE_PAIR, THROTTLE_ADDRESS, THROTTLE_ACCOUNT, THROTTL
 /* One try, to be settled by throttle_right() or throttle_back(), or left as it is when the password was wrong. */
 struct throttle_try {
 	uint64_t keys[THROTTLE_COUNTS];
-	uint64_t known; /* key among the addresses known for the account */
+	bool known; /* the account's owner came in from this address of late */
 	bool counted[THROTTLE_COUNTS];
 };
 

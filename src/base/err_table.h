@@ -73,6 +73,7 @@ ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their
 /* Who asks */
 ERR_ROW(UNAUTHENTICATED, 160, "unauthenticated", 401, false, "Credentials are needed")
 ERR_ROW(FORBIDDEN, 161, "forbidden", 403, false, "The caller may not do this")
+ERR_ROW(BAD_CREDENTIALS, 162, "bad_credentials", 401, false, "The credentials are not right")
 ERR_ROW(BAD_SIGNATURE, 163, "bad_signature", 401, false, "The signature does not hold")
 ERR_ROW(REPLAYED, 164, "replayed", 401, false, "The signature was used before")
 ERR_ROW(USER_NOT_FOUND, 165, "user_not_found", 404, false, "There is no such user")
@@ -81,6 +82,7 @@ ERR_ROW(EMAIL_TAKEN, 167, "email_taken", 409, false, "There is an account with t
 ERR_ROW(LINK_INVALID, 169, "link_invalid", 403, false, "The link does not allow this")
 ERR_ROW(LINK_EXPIRED, 170, "link_expired", 410, false, "The time of the link is over")
 ERR_ROW(USED, 171, "used", 410, false, "This may happen once only, and it has happened")
+ERR_ROW(CROSS_SITE, 172, "cross_site", 403, false, "The request comes from another site")
 
 /* Imports */
 ERR_ROW(FILE_NOT_READY, 173, "file_not_ready", 409, false, "The file's import has not brought its bytes")

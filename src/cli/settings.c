@@ -201,6 +201,13 @@ static const struct config_option options[] = {
 	{"auth", "anonymous", NULL, CONFIG_BOOL, AT(anonymous), "false", 0, 0, NULL,
 	 "Take callers without credentials also when there are accounts, and on an address that is no loopback one."},
 
+	{"auth", "threads", NULL, CONFIG_INT, AT(auth_threads), "0", 0, 64, NULL,
+	 "Threads that hash passwords, 19 MiB of memory each; 0 means half as many as there are processors."},
+	{"auth", "session_idle", NULL, CONFIG_DURATION, AT(session_idle_ms), "12h", MINUTE, 365 * DAY, NULL,
+	 "A session that was not used for so long is over."},
+	{"auth", "session_max", NULL, CONFIG_DURATION, AT(session_max_ms), "30d", MINUTE, 3650 * DAY, NULL,
+	 "A session that was begun so long ago is over."},
+
 	{"surfaces.hash_tasks", "log_file", NULL, CONFIG_STRING, AT(hash_tasks_log_file), "", 0, 0, NULL,
 	 "File that gets one line for every finished md5 job while hash-tasks is served; empty means none."},
 	{"surfaces.image_stages", "size", NULL, CONFIG_STRING, AT(image_stages_size), "500x500", 0, 0, NULL,
@@ -361,6 +368,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = storage_read(&s, strings, e);
 	if (rc == 0)
 		rc = check_together(&s, e);
+	if (s.auth_threads == 0)
+		s.auth_threads = (default_job_threads() + 1) / 2;
 	if (s.job_threads == 0)
 		s.job_threads = default_job_threads();
 	if (rc == 0)

@@ -99,6 +99,7 @@ struct settings {
 	bool log_access;
 	/* auth */
 	bool anonymous;
+	int64_t auth_threads, /* never 0 after settings_load() */ session_idle_ms, session_max_ms;
 	/* surfaces.<name> */
 	const char *hash_tasks_log_file;
 	const char *links_base_url;

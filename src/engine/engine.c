@@ -1,6 +1,7 @@
 #include "base/fd.h"
 #include "engine/engine_impl.h"
 #include "engine/import.h"
+#include "engine/people.h"
 #include "engine/webhook.h"
 #include "net/target.h"
 #include "rt/log.h"
@@ -159,6 +160,8 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if ((rc = janitor_start(g, e)) != 0)
 		return rc;
+	if ((rc = people_start(g, e)) != 0)
+		return rc;
 	return scrub_start(g, e);
 }
 
@@ -174,6 +177,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 {
 	engine_quiesce(g);
 	scrub_stop(g);
+	people_stop(g);
 	janitor_stop(g);
 	recurring_stop(g);
 	scheduler_stop(g, grace_ms);
@@ -211,6 +215,11 @@ struct catalog *engine_catalog(struct engine *g)
 bool engine_reads_are_local(const struct engine *g)
 {
 	return true; /* memory and SQLite; a catalogue across a network will say no */
+}
+
+const struct engine_people *engine_people_rules(const struct engine *g)
+{
+	return &g->config.people;
 }
 
 struct pool *engine_pool(struct engine *g)
@@ -348,7 +357,9 @@ static bool adds(enum change_kind kind)
 	case CHANGE_ADD_WEBHOOK:
 	case CHANGE_ADD_PING:
 	case CHANGE_REPLAY:
-		return true;
+	case CHANGE_ADD_ACCOUNT:
+	case CHANGE_ADD_KEY:
+		return true; /* not CHANGE_ADD_SESSION: an account has few, and who is to make room must come in */
 	default:
 		return false;
 	}

@@ -69,6 +69,12 @@ struct engine_imports {
 	size_t n_s3;
 };
 
+/* Who signs in, and for how long. */
+struct engine_people {
+	unsigned threads; /* that hash passwords; 0 = nobody can sign in */
+	int64_t session_idle_ms, session_max_ms; /* it ends when it was not used for so long, and whatever is done */
+};
+
 struct engine_config {
 	uint64_t inline_max; /* bytes kept in the catalogue's row */
 	uint64_t file_max; /* bytes of one file */
@@ -97,6 +103,7 @@ struct engine_config {
 	size_t n_recurring;
 	struct engine_webhooks webhooks;
 	struct engine_imports imports;
+	struct engine_people people;
 	engine_outbox_fn *outbox; /* NULL = none; the catalogue must have been opened with outbox set */
 	void *outbox_arg;
 	int audit_fd; /* folder of the audit log, borrowed; 0 or -1 = there is none, and engine_audit() does nothing */
@@ -270,6 +277,9 @@ void engine_events_leave(struct engine *g, struct engine_reader *x);
 [[nodiscard]] int engine_webhook_url(const struct engine *g, struct str url, struct err *e);
 unsigned engine_webhooks_max(const struct engine *g); /* an owner may have */
 struct webhook_secret engine_new_secret(struct engine *g);
+
+/* ---- people: people.h ---- */
+const struct engine_people *engine_people_rules(const struct engine *g);
 
 /* ---- deleting ---- */
 /* After a committed CHANGE_DELETE_FILE: removes the bytes in the background. Any thread. */

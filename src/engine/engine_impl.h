@@ -275,6 +275,7 @@ struct engine {
 	struct scrub scrub;
 	struct audit audit;
 	struct gauges gauges;
+	struct people *people; /* NULL = nobody signs in; people.c */
 	struct webhooks *webhooks; /* NULL = nothing is sent; webhook.h */
 	_Atomic bool doomed_waiting;
 	_Atomic unsigned storing; /* outputs being flushed */

@@ -1,5 +1,6 @@
 #include "front/caller.h"
 #include "catalog/catalog.h"
+#include "front/credentials.h"
 #include "front/front.h"
 #include "front/limits.h"
 
@@ -29,7 +30,7 @@ static bool has(const struct caller *c, enum scope s)
 	return c->scopes & 1u << s;
 }
 
-static bool may(const struct caller *c, enum http_access access)
+static bool may(const struct http_request *r, const struct caller *c, enum http_access access)
 {
 	switch (access) {
 	case HTTP_ANYONE:
@@ -46,7 +47,7 @@ static bool may(const struct caller *c, enum http_access access)
 	case HTTP_PERSON:
 		return c->how == CALLER_SESSION;
 	case HTTP_WATCHER:
-		return c->how == CALLER_ANONYMOUS || has(c, SCOPE_ADMIN);
+		return has(c, SCOPE_ADMIN) || (c->how == CALLER_ANONYMOUS && catalog_account_count(front_catalog(r)) == 0);
 	case HTTP_OPERATOR:
 		return c->role >= ROLE_OPERATOR && has(c, SCOPE_ADMIN);
 	case HTTP_ADMIN:
@@ -57,19 +58,34 @@ static bool may(const struct caller *c, enum http_access access)
 	return false;
 }
 
+/* RFC 9110 §11.6.1: a 401 says what would be taken; RFC 6750 §3.1: and what was wrong. */
+int front_challenge(struct http_request *r, int code)
+{
+	if (err_info(code)->http_status == 401)
+		http_set_header(r, "WWW-Authenticate",
+				code == ERR_UNAUTHENTICATED ? "Bearer realm=\"filemill\""
+							    : "Bearer realm=\"filemill\", error=\"invalid_token\"");
+	return code;
+}
+
 int front_admit(struct http_request *r, struct err *e)
 {
-	const struct caller *c = front_caller(r);
-	int rc = limits_caller(r, c, e);
+	enum http_access access = http_route_of(r)->access;
+	const struct caller *c = &anonymous;
+	int rc;
 
+	if (access == HTTP_ANYONE)
+		return 0;
+	rc = credentials_caller(r, &c, e);
+	if (rc != 0)
+		return front_challenge(r, rc);
+	rc = limits_caller(r, c, e);
 	if (rc != 0)
 		return rc;
-	if (c->how == CALLER_ANONYMOUS && http_route_of(r)->access != HTTP_ANYONE && !front_of(r)->anonymous &&
-	    catalog_account_count(front_catalog(r)) > 0)
-		return err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
-	if (may(c, http_route_of(r)->access))
-		return 0;
-	if (c->how == CALLER_ANONYMOUS)
-		return err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
-	return err_set(e, ERR_FORBIDDEN, "these credentials do not allow this");
+	if (!may(r, c, access))
+		return c->how == CALLER_ANONYMOUS ? front_challenge(r, err_set(e, ERR_UNAUTHENTICATED, "this takes credentials"))
+						  : err_set(e, ERR_FORBIDDEN, "these credentials do not allow this");
+	if (c != &anonymous)
+		http_set_caller(r, (void *)(uintptr_t)c);
+	return 0;
 }

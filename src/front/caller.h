@@ -18,12 +18,17 @@ struct caller {
 	struct uuid account; /* zero: anonymous */
 	const struct link *link; /* CALLER_LINK: all that he may do; else NULL */
 	struct uuid credential; /* of the session or key; zero: none */
+	const struct account *who; /* NULL: anonymous */
+	struct str token; /* of a session, as it was shown; p NULL: none */
+	int64_t expires_at; /* of the session or key; 0 = never */
 };
 
 /* Never NULL. Where no caller is asked for (HTTP_ANYONE) it is the anonymous one, whatever the request brought along. */
 const struct caller *front_caller(const struct http_request *r);
 
-/* http_config.admit: ERR_UNAUTHENTICATED, ERR_FORBIDDEN, ERR_RATE_LIMITED. */
+/* http_config.admit: ERR_UNAUTHENTICATED, ERR_BAD_CREDENTIALS, ERR_FORBIDDEN, ERR_CROSS_SITE, ERR_RATE_LIMITED. */
 [[nodiscard]] int front_admit(struct http_request *r, struct err *e);
+/* Before an answer to this error: what would be taken, where it is a 401. Returns the code. */
+int front_challenge(struct http_request *r, int code);
 
 #endif

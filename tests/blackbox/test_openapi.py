@@ -130,6 +130,19 @@ def tour_operation(tour, file, job):
 		tour("POST", "/v1/admin/" + path, 401)
 
 
+def tour_people(tour):
+	"""Nobody is signed in here; what those get who are, test_sign_in.py looks at."""
+	tour("POST", "/v1/sessions", 401, json={"email": "ann@example.org", "password": "not the password"})
+	tour("POST", "/v1/sessions", 422, json={"email": "ann@example.org"})
+	tour("POST", "/v1/users", 401, json={"email": "ann@example.org", "password": "a horse that is correct"})
+	tour("POST", "/v1/users/me/password", 401, json={})
+	tour("POST", "/v1/keys", 401, json={"scopes": ["files:read"]})
+	for method, path in (("GET", "/v1/users/me"), ("GET", "/v1/sessions/current"), ("DELETE", "/v1/sessions/current"), ("GET", "/v1/keys"),
+			     ("DELETE", f"/v1/keys/{uuid.uuid4()}")):
+		tour(method, path, 401)
+
+
+
 def test_the_answers_fit_the_document(server, document):
 	tour = Tour(server)
 	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=20", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
@@ -184,6 +197,7 @@ def test_the_answers_fit_the_document(server, document):
 	tour("POST", "/v1/imports", 422, json={})
 	tour_webhooks(tour)
 	tour_links(tour, f["id"])
+	tour_people(tour)
 	tour_operation(tour, f["id"], job["id"])
 	for path in ("/v1/ops", "/v1/stats", "/healthz", "/readyz", "/metrics"):
 		if path in document["paths"]:

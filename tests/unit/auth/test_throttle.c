@@ -39,6 +39,12 @@ static void come_in(struct throttle *t, struct str account, struct str address, 
 
 	assert_int_equal(throttle_take(t, account, address, now, &x, &e), 0);
 	throttle_right(t, &x, now);
+	assert_int_equal(throttle_take(t, account, address, now, &x, &e), 0);
+	assert_true(x.known);
+	throttle_back(t, &x);
+	assert_int_equal(throttle_take(t, account, STR("192.0.2.77"), now, &x, &e), 0);
+	assert_false(x.known);
+	throttle_back(t, &x);
 }
 
 static struct str address_of(char text[40], unsigned i)

@@ -1,0 +1,200 @@
+#include "front/credentials.h"
+#include "auth/token.h"
+#include "engine/people.h"
+#include "front/front.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CSRF_HEADER "X-CSRF-Token"
+
+static int64_t now_of(struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+
+	return env->wall_ms(env);
+}
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "no memory for a caller");
+}
+
+/* One text for all that can be wrong: whoever guesses learns nothing. */
+static int bad(struct err *e)
+{
+	return err_set(e, ERR_BAD_CREDENTIALS, "these credentials are unknown, revoked or expired");
+}
+
+/* ---- the catalogue's word ---- */
+
+static int caller_of(struct http_request *r, const struct account *who, struct caller c, const struct caller **ret, struct err *e)
+{
+	struct caller *made = arena_alloc(http_arena(r), sizeof(*made));
+	struct account *kept = arena_alloc(http_arena(r), sizeof(*kept));
+	char id[UUID_TEXT_LEN + 1];
+
+	uuid_format(id, who->id);
+	c.owner = arena_str(http_arena(r), (struct str){id, UUID_TEXT_LEN});
+	if (made == NULL || kept == NULL || c.owner.p == NULL)
+		return no_memory(e);
+	*kept = *who;
+	c.account = who->id;
+	c.who = kept;
+	c.role = who->role;
+	if (who->role < ROLE_OPERATOR) /* no key makes more of somebody than he is */
+		c.scopes &= ~(1u << SCOPE_ADMIN);
+	*made = c;
+	*ret = made;
+	return 0;
+}
+
+static int session_of(struct http_request *r, struct str token, const uint8_t hash[TOKEN_HASH], const struct caller **ret, struct err *e)
+{
+	struct engine *g = front_engine(r);
+	struct session session;
+	struct account who;
+	int rc = catalog_session(front_catalog(r), hash, now_of(r), engine_people_rules(g)->session_idle_ms, http_arena(r), &session, &who,
+				 e);
+
+	if (rc == ERR_UNAUTHENTICATED)
+		return bad(e);
+	if (rc != 0)
+		return rc;
+	engine_session_used(g, &session);
+	const struct caller c = {
+		.how = CALLER_SESSION, .scopes = SCOPE_ALL, .credential = session.id, .token = token, .expires_at = session.expires_at};
+	return caller_of(r, &who, c, ret, e);
+}
+
+static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const struct caller **ret, struct err *e)
+{
+	struct api_key key;
+	struct account who;
+	int rc = catalog_key(front_catalog(r), hash, now_of(r), http_arena(r), &key, &who, e);
+
+	if (rc == ERR_UNAUTHENTICATED)
+		return bad(e);
+	if (rc != 0)
+		return rc;
+	const struct caller c = {.how = CALLER_KEY, .scopes = key.scopes, .credential = key.id, .expires_at = key.expires_at};
+	return caller_of(r, &who, c, ret, e);
+}
+
+/* ---- Authorization ---- */
+
+static int by_bearer(struct http_request *r, struct str authorization, const struct caller **ret, struct err *e)
+{
+	struct str rest, scheme = str_split(authorization, ' ', &rest), token = str_trim(rest);
+	uint8_t hash[TOKEN_HASH];
+	enum token_kind kind;
+
+	if (!str_eq_nocase(scheme, STR("Bearer")))
+		return err_set(e, ERR_BAD_CREDENTIALS, "the only scheme taken here is Bearer");
+	if (rest.p == NULL || !token_read(token, &kind, hash))
+		return bad(e);
+	return kind == TOKEN_SESSION ? session_of(r, token, hash, ret, e) : key_of(r, hash, ret, e);
+}
+
+/* ---- the cookie ---- */
+
+/* Its value; p NULL when there is none. False: there are two, and nobody can tell which one is meant. */
+static bool find_cookie(struct http_request *r, struct str *ret)
+{
+	struct str rest = http_header(r, "Cookie"), found = {};
+
+	while (rest.p != NULL) {
+		struct str value, name = str_split(str_split(rest, ';', &rest), '=', &value);
+		if (!str_eq(str_trim(name), STR(SESSION_COOKIE)))
+			continue;
+		if (found.p != NULL)
+			return false;
+		found = value.p != NULL ? str_trim(value) : STR("");
+	}
+	*ret = found;
+	return true;
+}
+
+static int cross_site(struct err *e)
+{
+	return err_set(e, ERR_CROSS_SITE, "a request that changes something comes from a page of this server itself, with its token");
+}
+
+int credentials_same_origin(struct http_request *r, struct err *e)
+{
+	struct str site = http_header(r, "Sec-Fetch-Site"), origin = http_header(r, "Origin"), host = http_header(r, "Host");
+	struct str https = STR("https://"), http = STR("http://");
+
+	if (site.p != NULL && !str_eq(site, STR("same-origin")))
+		return cross_site(e);
+	if (origin.p == NULL)
+		return 0;
+	/* whether a proxy in front speaks TLS is not known here */
+	struct str scheme = str_starts(origin, https) ? https : http;
+	if (!str_starts(origin, scheme) || !str_eq_nocase((struct str){origin.p + scheme.len, origin.len - scheme.len}, host))
+		return cross_site(e);
+	return 0;
+}
+
+static bool changes_nothing(const struct http_request *r)
+{
+	enum http_method m = http_method(r);
+
+	return m == HTTP_GET || m == HTTP_HEAD || m == HTTP_OPTIONS;
+}
+
+static int check_csrf(struct http_request *r, struct str token, struct err *e)
+{
+	struct str shown = http_header(r, CSRF_HEADER);
+	int rc;
+
+	if (changes_nothing(r))
+		return 0;
+	rc = credentials_same_origin(r, e);
+	if (rc == 0 && (shown.p == NULL || !token_csrf_right(shown, token))) {
+		rc = cross_site(e);
+		(void)err_field(e, CSRF_HEADER);
+	}
+	return rc;
+}
+
+static int by_cookie(struct http_request *r, struct str token, const struct caller **ret, struct err *e)
+{
+	uint8_t hash[TOKEN_HASH];
+	enum token_kind kind;
+	int rc;
+
+	if (!token_read(token, &kind, hash) || kind != TOKEN_SESSION)
+		return bad(e);
+	rc = session_of(r, token, hash, ret, e);
+	return rc == 0 ? check_csrf(r, token, e) : rc;
+}
+
+/* ---- all of them ---- */
+
+int credentials_caller(struct http_request *r, const struct caller **ret, struct err *e)
+{
+	struct str authorization = http_header(r, "Authorization"), cookie = {};
+	bool one = find_cookie(r, &cookie);
+
+	if (authorization.p != NULL)
+		return by_bearer(r, authorization, ret, e);
+	if (catalog_account_count(front_catalog(r)) == 0)
+		return 0; /* a cookie is left over from elsewhere: browsers do not tell ports apart */
+	if (!one)
+		return bad(e);
+	if (cookie.p != NULL)
+		return by_cookie(r, cookie, ret, e);
+	return front_of(r)->anonymous ? 0 : err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
+}
+
+void credentials_set_cookie(struct http_request *r, struct str token, int64_t max_age_s)
+{
+	char text[160];
+
+	/* Path and Secure, and no Domain: what the prefix __Host- asks for */
+	snprintf(text, sizeof(text), SESSION_COOKIE "=%.*s; Path=/; Max-Age=%lld; HttpOnly; Secure; SameSite=Strict", STR_FMT(token),
+		 (long long)(token.p != NULL ? max_age_s : 0));
+	http_set_header(r, "Set-Cookie", text);
+	explicit_bzero(text, sizeof(text));
+}
