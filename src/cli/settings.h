@@ -16,12 +16,6 @@
 struct engine_recurring;
 #define WEBHOOK_ATTEMPTS_MAX 20 /* to make one delivery */
 
-#define STORAGE_SYNC "storage-sync" /* its bucket's name among the places to import from */
-struct storage_sync_settings {
-	const char *secret, *source, *endpoint, *region, *access_key, *secret_key, *mirror_dir, *rate;
-	int64_t rate_limit_status, retry_min_ms, retry_max_ms;
-};
-
 struct settings {
 	/* server */
 	const char *listen; /* address:port */
@@ -73,7 +67,7 @@ struct settings {
 	uint64_t imports_min_rate;
 	const char *s3_endpoint, *s3_region, *s3_access_key, *s3_secret_key, *s3_bucket;
 	bool s3_virtual_host;
-	struct engine_s3 s3[2]; /* from these, and from storage_sync */
+	struct engine_s3 s3[1]; /* from these */
 	size_t n_s3;
 	/* runner */
 	const char *runner_path; /* "" = beside the program, then the installed place */
@@ -105,7 +99,6 @@ struct settings {
 	const char *links_base_url;
 	const char *image_stages_size;
 	unsigned image_stages_width, image_stages_height; /* from the size */
-	struct storage_sync_settings storage_sync;
 };
 
 const struct config_option *settings_options(size_t *ret_n);

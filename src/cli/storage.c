@@ -46,28 +46,6 @@ static int read_place(struct engine_s3 *s3, const char *option, const char *endp
 	return read_endpoint(s3, option, usual, a, e);
 }
 
-static int read_sync(struct settings *s, struct arena *a, struct err *e)
-{
-	const struct storage_sync_settings *in = &s->storage_sync;
-	struct engine_s3 *s3 = &s->s3[s->n_s3];
-
-	if (in->source[0] == '\0')
-		return 0;
-	if (!str_starts(str_of(in->source), STR("s3://")) || in->source[5] == '\0' || strchr(in->source + 5, '/') != NULL)
-		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.source: \"%.60s\" is no bucket such as s3://photos", in->source);
-	if (in->retry_min_ms > in->retry_max_ms)
-		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.retry_min: is more than retry_max");
-	*s3 = (struct engine_s3){.name = STORAGE_SYNC,
-				 .region = in->region,
-				 .access_key = in->access_key,
-				 .secret_key = in->secret_key,
-				 .bucket = in->source + 5,
-				 .retry_min_ms = in->retry_min_ms,
-				 .retry_max_ms = in->retry_max_ms};
-	s->n_s3++;
-	return read_place(s3, "surfaces.storage_sync.endpoint", in->endpoint, a, e);
-}
-
 int storage_read(struct settings *s, struct arena *a, struct err *e)
 {
 	int rc = 0;
@@ -82,5 +60,5 @@ int storage_read(struct settings *s, struct arena *a, struct err *e)
 		s->n_s3 = 1;
 		rc = read_place(&s->s3[0], "imports.s3_endpoint", s->s3_endpoint, a, e);
 	}
-	return rc == 0 ? read_sync(s, a, e) : rc;
+	return rc;
 }

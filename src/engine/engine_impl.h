@@ -352,8 +352,8 @@ void work_finish(struct work *w, struct work_job *j, struct change_finish f);
 /* Full jitter: anywhere between 100 ms and base * 2^(attempt-1), at most an hour, so that those who failed together do not come back together. */
 int64_t work_backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt);
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e);
-/* The same; another attempt follows after pause_ms (0 = as usual), with always also when the error says that it will not help. */
-void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms, bool always);
+/* The same; if another attempt follows, then after pause_ms (0 = as usual). */
+void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms);
 /* Back to the queue without counting: says nothing about the job. It is ready again after pause_ms. */
 void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms);
 /* The store did not take what it made: the same with a pause that grows with each refusal. */

@@ -400,26 +400,19 @@ static void import_release(struct import *im)
 	arena_release(&im->arena);
 }
 
-/* When the next attempt begins, as the source asks or as its place in the configuration says; 0 = as for every job. */
-static int64_t pause_of(struct import *im)
+/* When the next attempt begins, if the source said; 0 = as for every job. */
+static int64_t pause_of(const struct import *im)
 {
-	const struct engine_s3 *s3 = im->source.s3;
-	uint32_t attempt = im->j->claimed->job.attempt;
-
-	if (s3 != NULL && s3->retry_max_ms > 0) {
-		uint64_t spread = (uint64_t)(s3->retry_max_ms - s3->retry_min_ms) + 1;
-		return (s3->retry_min_ms + (int64_t)(im->g->env->random(im->g->env) % spread)) * (attempt > 0 ? attempt : 1);
-	}
-	if (im->retry_after_s > 0)
-		return 1000 * (im->retry_after_s < RETRY_AFTER_MAX_S ? im->retry_after_s : RETRY_AFTER_MAX_S);
-	return 0;
+	if (im->retry_after_s <= 0)
+		return 0;
+	return 1000 * (im->retry_after_s < RETRY_AFTER_MAX_S ? im->retry_after_s : RETRY_AFTER_MAX_S);
 }
 
 static void conclude(struct import *im, int code, const struct err *e)
 {
 	struct work *w = im->w;
 	struct mill_output *o = w->output;
-	bool store = code != 0 && o != NULL && o->code == code, always = im->source.s3 != NULL && im->source.s3->retry_max_ms > 0;
+	bool store = code != 0 && o != NULL && o->code == code;
 
 	if (code == 0)
 		metric_add(METRIC_IMPORT_BYTES, (int64_t)o->size);
@@ -433,7 +426,7 @@ static void conclude(struct import *im, int code, const struct err *e)
 	else if (code == 0 || code == ERR_CANCELLED || code == ERR_SHUTTING_DOWN || code == ERR_STALE || code == ERR_OVERLOADED)
 		mill_conclude(w, im->j, code, e);
 	else
-		work_fail_after(w, im->j, code, e, pause_of(im), always);
+		work_fail_after(w, im->j, code, e, pause_of(im));
 }
 
 void import_run(struct pool_task *t)

@@ -15,8 +15,6 @@ struct engine_s3 {
 	const char *bucket; /* the only one; "" = any */
 	bool virtual_host; /* the bucket stands in front of the host's name, not of the path */
 	struct target_policy targets; /* the administrator named it, so it may be anywhere */
-	int64_t retry_min_ms,
-		retry_max_ms; /* each failed attempt, whatever it failed with, is followed by another after a time between these times the number of attempts; 0 = as other jobs */
 };
 
 #endif

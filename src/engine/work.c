@@ -311,10 +311,10 @@ static struct str detail_of(struct work_job *j, const struct err *e)
 
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e)
 {
-	work_fail_after(w, j, code, e, 0, false);
+	work_fail_after(w, j, code, e, 0);
 }
 
-void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms, bool always)
+void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms)
 {
 	const struct job *job = &j->claimed->job;
 	struct change_finish f = {.state = JOB_FAILED, .error = code};
@@ -323,7 +323,7 @@ void work_fail_after(struct work *w, struct work_job *j, int code, const struct 
 	f.error_detail = detail_of(j, e);
 	if (j->result.len > 0 && buf_ok(&j->result))
 		f.result = buf_str(&j->result); /* a command's status and last words */
-	if ((always || err_info(code)->retryable) && job->attempt < job->max_attempts) {
+	if (err_info(code)->retryable && job->attempt < job->max_attempts) {
 		f.state = JOB_QUEUED;
 		f.retry_at = engine_now(w->g) + (pause_ms > 0 ? pause_ms : work_backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt));
 		f.result = (struct str){};

@@ -1,0 +1,149 @@
+"""A real Ceph with one monitor, one memory store and its S3 gateway, on loopback, without a service of the system: everything lies in one folder."""
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+
+ACCESS, SECRET, BUCKET = "testaccess", "testsecret123456789", "sync-source"
+PROGRAMS = {"ceph-mon": "ceph-mon", "ceph-osd": "ceph-osd", "radosgw": "radosgw", "ceph": "ceph-common", "radosgw-admin": "radosgw", "monmaptool": "ceph-common",
+	    "aws": "awscli"}
+CONF = """[global]
+fsid = {fsid}
+mon host = v1:127.0.0.1:{mon}
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+ms bind msgr2 = false
+log file = {dir}/$name.log
+admin socket = {dir}/$name.asok
+run dir = {dir}
+keyring = {dir}/keyring
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 8
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon max pg per osd = 2000
+mon data avail crit = 1
+[mon]
+mon data = {dir}/mon
+[osd]
+osd data = {dir}/osd
+osd objectstore = memstore
+memstore device bytes = 1073741824
+[client]
+rgw data = {dir}/rgw
+rgw enable usage log = false
+rgw enable ops log = false
+"""
+
+
+def free_port():
+	with socket.create_server(("127.0.0.1", 0)) as s:
+		return s.getsockname()[1]
+
+
+class Ceph:
+	def __init__(self, folder):
+		for program, package in PROGRAMS.items():
+			if not Path("/usr/bin", program).exists():
+				pytest.skip(f"needs {program} of the package {package}")
+		self.dir = Path(folder)
+		self.conf = self.dir / "ceph.conf"
+		self.processes = []
+		self.port = self.osd = None
+
+	def __enter__(self):
+		try:
+			self._start()
+		except BaseException:
+			self.__exit__(None, None, None)
+			raise
+		return self
+
+	def __exit__(self, *_):
+		for p in reversed(self.processes):
+			p.kill()
+			p.wait()
+		shutil.rmtree(self.dir, ignore_errors=True)
+
+	def _run(self, *argv, check=True):
+		return subprocess.run([f"/usr/bin/{argv[0]}", "-c", str(self.conf), *map(str, argv[1:])], timeout=60, check=check,
+				      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+	def _spawn(self, *argv):
+		log = open(self.dir / "start.log", "ab")
+		self.processes.append(subprocess.Popen([f"/usr/bin/{argv[0]}", "-c", str(self.conf), *map(str, argv[1:])], stdin=subprocess.DEVNULL,
+						       stdout=log, stderr=log))
+		log.close()
+
+	def _wait(self, there, what, seconds=60):
+		deadline = time.monotonic() + seconds
+		while not there():
+			assert time.monotonic() < deadline, f"{what} does not come up:\n" + (self.dir / "start.log").read_text(errors="replace")[-3000:]
+			time.sleep(0.1)
+
+	def _start(self):
+		fsid, mon = str(uuid.uuid4()), free_port()
+		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir))
+		for name in ("mon", "osd", "rgw"):
+			(self.dir / name).mkdir()
+		subprocess.run(["/usr/bin/monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon}]", str(self.dir / "monmap")],
+			       check=True, stdout=subprocess.DEVNULL)
+		self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", self.dir / "monmap")
+		self._spawn("ceph-mon", "-f", "-i", "a")
+		osd = str(uuid.uuid4())
+		self._run("ceph", "--connect-timeout", "50", "osd", "new", osd, "0")
+		self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+		self._spawn("ceph-osd", "-f", "-i", "0")
+		self.osd = self.processes[-1]
+		self.port = free_port()
+		self._spawn("radosgw", "-f", "-n", "client.rgw.0", f"--rgw-frontends=beast endpoint=127.0.0.1:{self.port} tcp_nodelay=1")
+		self._wait(self._answers, "the gateway")
+		self._run("radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", "--access-key", ACCESS, "--secret-key", SECRET)
+		self.aws("s3", "mb", f"s3://{BUCKET}")
+
+	def _answers(self):
+		if self.osd.poll() is not None:
+			# It gives up when it asks the monitor before it was told of which cluster that is ("wrong fsid"): a matter of luck.
+			self._spawn("ceph-osd", "-f", "-i", "0")
+			self.osd = self.processes[-1]
+		try:
+			urllib.request.urlopen(self.endpoint(), timeout=5).close()
+		except urllib.error.HTTPError:
+			return True
+		except OSError:
+			return False
+		return True
+
+	def endpoint(self):
+		return f"http://127.0.0.1:{self.port}"
+
+	def aws(self, *argv):
+		env = {"PATH": "/usr/bin:/bin", "HOME": str(self.dir), "AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",
+		       "LANG": "C.UTF-8"}
+		done = subprocess.run(["/usr/bin/aws", "--endpoint-url", self.endpoint(), *argv], env=env, timeout=60, stdin=subprocess.DEVNULL,
+				      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+		assert done.returncode == 0, done.stdout
+		return done.stdout
+
+	def put(self, key, body):
+		path = self.dir / "object"
+		path.write_bytes(body)
+		try:
+			self.aws("s3", "cp", "--only-show-errors", str(path), f"s3://{BUCKET}/{key}")
+		finally:
+			os.unlink(path)
+
+	def settings(self):
+		return {"imports.s3_endpoint": self.endpoint(), "imports.s3_access_key": ACCESS, "imports.s3_secret_key": SECRET}

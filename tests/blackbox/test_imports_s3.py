@@ -1,0 +1,58 @@
+"""Imports from a real object storage, where AWS's own command line puts the objects: keys as awkward as they come, ETags, resuming, wrong keys."""
+import hashlib
+
+import pytest
+
+from harness.ceph import BUCKET, Ceph
+from harness.data import random_bytes
+from harness.server import problem
+
+KEYS = ["a folder/b c+d/ümläut/日本.bin", "a=b&c?d#e%41~$tar'(1)!*;:@,.bin", "two//slashes", "dots/../and/./more"]
+
+
+@pytest.fixture(scope="module")
+def ceph(tmp_path_factory):
+	with Ceph(tmp_path_factory.mktemp("ceph")) as c:
+		yield c
+
+
+def fetch(s, key, bucket=BUCKET, **more):
+	r = s.post("/v1/imports?wait=40", json={"s3": {"bucket": bucket, "key": key}, "max_attempts": 1, **more})
+	assert r.status_code == 202, r.text
+	return r.json()
+
+
+def test_objects_are_fetched_whatever_their_keys_are(make_server, ceph):
+	s = make_server(settings=ceph.settings())
+	for n, key in enumerate(KEYS):
+		body = random_bytes(10_000 * n, n)
+		ceph.put(key, body)
+		job = fetch(s, key)
+		assert job["state"] == "succeeded", (key, job)
+		assert job["params"] == {"bucket": BUCKET, "key": key}
+		assert s.get(f"/v1/files/{job['file']}/content").content == body, key
+		assert s.get(f"/v1/files/{job['file']}").json()["name"] in (key.rsplit("/", 1)[-1], "file")
+
+
+def test_a_large_object_in_parts_is_fetched(make_server, ceph):
+	s = make_server(settings=ceph.settings())
+	body = random_bytes(1 << 20, 1) * 20
+	ceph.put("large", body) # the command line sends it in parts: its ETag is no MD5
+	job = fetch(s, "large")
+	assert job["state"] == "succeeded", job
+	assert s.get(f"/v1/files/{job['file']}").json()["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_what_is_not_there_or_not_allowed_is_told(make_server, ceph):
+	s = make_server(settings=ceph.settings())
+	job = fetch(s, "never put")
+	assert job["error"]["code"] == "source_failed" and "404" in job["error"]["detail"]
+	problem(s.post("/v1/imports", json={"s3": {"bucket": "../x", "key": "k"}}), 422, "invalid_value")
+	s.settings["imports.s3_secret_key"] = "wrong"
+	s.restart()
+	job = fetch(s, KEYS[0])
+	assert job["error"]["code"] == "source_failed" and "403" in job["error"]["detail"]
+	assert "wrong" not in s.log()
+	s.settings["imports.s3_bucket"] = "another"
+	s.restart()
+	problem(s.post("/v1/imports", json={"s3": {"bucket": BUCKET, "key": "k"}}), 422, "invalid_value")
