@@ -18,6 +18,7 @@ extern const struct http_route api_system_routes[]; /* ops, stats, health, metri
 extern const struct http_route api_admin_watch_routes[]; /* for operators: queue, workers, storage, audit log */
 extern const struct http_route api_admin_file_routes[];
 extern const struct http_route api_admin_job_routes[];
+extern const struct http_route api_admin_people_routes[];
 extern const struct http_route api_asset_routes[]; /* the OpenAPI document and its page, what pages load */
 extern const struct http_route api_page_routes[]; /* `/`: left out where a surface has its own page there */
 

@@ -65,6 +65,7 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 	ret->tables[at++] = api_admin_watch_routes;
 	ret->tables[at++] = api_admin_file_routes;
 	ret->tables[at++] = api_admin_job_routes;
+	ret->tables[at++] = api_admin_people_routes;
 	ret->tables[at++] = api_asset_routes;
 	for (size_t i = 0; i < n; i++) {
 		if (!(chosen & 1u << i))

@@ -123,9 +123,12 @@ def tour_links(tour, file):
 
 
 def tour_operation(tour, file, job):
-	"""Whoever is nobody in particular gets none of it; test_admin.py has the answers to those who may."""
+	"""Whoever is nobody in particular gets none of it; test_operators.py has the answers to those who may."""
 	for path in ("queue", "workers", "storage", "audit", "files", "jobs", f"files/{file}", f"files/{file}/content", f"jobs/{job}", f"jobs/{job}/outputs/0"):
 		tour("GET", "/v1/admin/" + path, 401)
+	for path in ("users", f"users/{file}", f"keys?user={file}"):
+		tour("GET", "/v1/admin/" + path, 401)
+	tour("DELETE", f"/v1/admin/keys/{file}", 401)
 	for path in ("queue/cancel", "queue/retry", f"jobs/{job}/cancel", f"jobs/{job}/retry"):
 		tour("POST", "/v1/admin/" + path, 401)
 

@@ -1,7 +1,7 @@
 // A server of our own, and Chromium on its pages.
 //
 // FILEMILL_URL names a running server; otherwise FILEMILL_BIN (build/src/app/filemill) is started on a free port with a data folder of its own.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -36,11 +36,23 @@ function readyLine(child) {
   });
 }
 
+const binary = resolve(ROOT, process.env.FILEMILL_BIN ?? 'build/src/app/filemill');
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FILEMILL_')));
+
 export async function startServer(...flags) {
   if (process.env.FILEMILL_URL) return { url: process.env.FILEMILL_URL.replace(/\/$/, ''), stop: async () => {} };
-  const binary = resolve(ROOT, process.env.FILEMILL_BIN ?? 'build/src/app/filemill');
+  return serve(mkdtempSync(join(tmpdir(), 'filemill-web-')), flags);
+}
+
+// The administrator of a server that has accounts.
+export const PERSON = { email: 'admin@example.org', password: 'a horse that is correct' };
+export function startPeopled(...flags) {
   const data = mkdtempSync(join(tmpdir(), 'filemill-web-'));
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FILEMILL_')));
+  execFileSync(binary, ['admin', 'user', 'add', PERSON.email, '--role', 'admin', '--data', join(data, 'data')], { env, input: `${PERSON.password}\n` });
+  return serve(data, flags);
+}
+
+async function serve(data, flags) {
   const child = spawn(binary, ['serve', '--data', join(data, 'data'), '--listen', '127.0.0.1:0', ...flags], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((done) => { child.on('exit', done); });
   const url = await within(START_MS, readyLine(child), 'the start of the server');
@@ -66,7 +78,7 @@ export async function openPage(browser, url, path, options = {}) {
     if (!request.url().startsWith(`${url}/`) && !request.url().startsWith('data:')) trouble.push(`request to ${request.url()}`);
   });
   await page.goto(url + path);
-  if (options.javaScriptEnabled !== false && path.split('?')[0] === '/') await page.waitForSelector('html[data-script=ready]');
+  if (options.javaScriptEnabled !== false && /^\/(admin)?$/.test(path.split(/[?#]/)[0])) await page.waitForSelector('html[data-script=ready]');
   return { context, page, trouble };
 }
 

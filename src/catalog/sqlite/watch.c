@@ -109,8 +109,11 @@ int sq_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 	struct reader *r;
 	sqlite3_stmt *s;
 	size_t n = 0;
-	int rc = list != NULL ? reader_get(q, &r, e) : no_memory(e);
+	int rc;
 
+	if (list == NULL)
+		return no_memory(e);
+	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
 	s = r->stmt[R_WORKERS];
@@ -156,8 +159,11 @@ int sq_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_
 	struct damaged_row *list = arena_alloc(a, max * sizeof(*list));
 	struct reader *r;
 	size_t n = 0;
-	int rc = list != NULL ? reader_get(q, &r, e) : no_memory(e);
+	int rc;
 
+	if (list == NULL)
+		return no_memory(e);
+	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
 	rc = damaged_page(r, r->stmt[R_DAMAGED_FILE_ROWS], max, a, list, &n, e);
