@@ -59,7 +59,7 @@ static size_t leave_out(struct job *jobs, size_t n, struct uuid file)
 
 static bool only_this_file(int code)
 {
-	return code == ERR_FILE_GONE || code == ERR_FILE_NOT_FOUND || code == ERR_CONFLICT;
+	return code == ERR_FILE_GONE || code == ERR_FILE_NOT_FOUND || code == ERR_FILE_NOT_READY || code == ERR_CONFLICT;
 }
 
 static int apply_step(struct engine *g, struct recurring_entry *x, struct recurring_state to, struct job *jobs, size_t n)
@@ -134,7 +134,7 @@ static bool selected(const struct file *f, const struct engine_recurring *r, int
 {
 	bool type = r->type.len == 0 || (r->type.p[r->type.len - 1] == '/' ? str_starts(f->type, r->type) : str_eq(f->type, r->type));
 
-	return f->number > since && type && f->damaged_at == 0 && !all_dealt_with(f, r);
+	return f->number > since && type && f->damaged_at == 0 && f->location != LOCATION_COMING && !all_dealt_with(f, r);
 }
 
 /* The jobs of one page of files, and where the entry stands behind it. */

@@ -1,5 +1,7 @@
 """Files that the server fetches itself: from a good source, from one that breaks off, and from such as lie, dawdle or lead astray."""
 import hashlib
+import json
+import sqlite3
 
 
 import pytest
@@ -31,6 +33,13 @@ def fetch(s, url, wait=40, **more):
 	assert r.status_code == 202, r.text
 	assert r.headers["Location"] == "/v1/jobs/" + r.json()["id"]
 	return r.json()
+
+
+def rows(s, query):
+	db = sqlite3.connect(f"file:{s.data / 'catalog.db'}?mode=ro", uri=True)
+	n = db.execute(query).fetchone()[0]
+	db.close()
+	return n
 
 
 def failed(job, code):
@@ -306,3 +315,28 @@ def test_a_repeat_with_the_same_key_imports_once(s, source):
 	assert answers[0].json()["id"] == answers[1].json()["id"] and answers[1].headers["Idempotency-Replayed"] == "true"
 	problem(s.post("/v1/imports", json={"url": source.url("/other")}, headers={"Idempotency-Key": "k1"}), 422, "idempotency_conflict")
 	assert len(s.all_files()) == 1
+
+
+def test_of_many_jobs_one_on_a_file_that_is_to_come_refuses_all(s, source):
+	source.answers["/held"] = lambda c, r: (c.sendall(head(10) + b"x"), source.held.wait(60))
+	coming = fetch(s, source.url("/held"), wait=0)
+	there = s.upload(b"there")
+	r = s.post("/v1/jobs", json={"jobs": [{"file": there["id"], "op": "sha1"}, {"file": coming["file"], "op": "sha1"}]})
+	problem(r, 409, "file_not_ready")
+	assert len(s.get(f"/v1/files/{there['id']}").json()["jobs"]) == 1
+
+
+def test_recurring_jobs_pass_over_files_that_are_still_to_come(make_server, source):
+	entry = {"often": {"at": "@hourly", "ops": ["sha512"], "files": "all"}}
+	s = make_server(settings={**REACH, "recurring": json.dumps(entry)})
+	source.answers["/held"] = lambda c, r: (c.sendall(head(10) + b"x"), source.held.wait(90))
+	coming = fetch(s, source.url("/held"), wait=0)
+	there = s.upload(b"there")
+	eventually(lambda: rows(s, "SELECT count(*) FROM recurring") == 1)
+	s.stop()
+	with sqlite3.connect(s.data / "catalog.db") as db:
+		db.execute("UPDATE recurring SET due_at = due_at - 7200000")
+	db.close()
+	s.start()
+	eventually(lambda: any(j["op"] == "sha512" for j in s.get(f"/v1/files/{there['id']}").json()["jobs"]))
+	assert [j["op"] for j in s.get(f"/v1/files/{coming['file']}").json()["jobs"]] == ["import"]
