@@ -6,10 +6,11 @@ import threading
 import uuid
 
 import pytest
-import requests
 
-from harness.people import ADMIN, PASSWORD, Person, add_user, first_admin, sign_in, sign_in_answer
-from harness.server import problem
+from harness import wire
+from harness.people import ADMIN, PASSWORD, add_user, first_admin, sign_in, sign_in_answer
+from harness.server import Server, eventually, problem
+from harness.wire import Wire
 
 JSON = {"Content-Type": "application/json"}
 
@@ -25,7 +26,6 @@ def admin(make_server):
 @pytest.fixture(scope="module")
 def people(module_folder):
 	"""A server with people, for tests that do not mind what others left in it: (server, admin, ann, bob)."""
-	from harness.server import Server
 	s = Server(module_folder / "people", settings={"log.access": "true"})
 	first_admin(s)
 	with s:
@@ -197,6 +197,25 @@ def test_tries_at_once_are_not_more_than_tries_in_turn(admin):
 	for t in threads:
 		t.join()
 	assert answers.count(401) <= 10 and set(answers) <= {401, 429, 503}
+
+
+def test_two_hundred_connections_that_guess_keep_nobody_else_out(admin):
+	s = admin.server
+	ann, victim = add_user(admin), add_user(admin)
+	assert sign_in_answer(s, ann.email, address="127.0.0.2").status_code == 201
+	body = json.dumps({"email": victim.email, "password": "a wrong password"}).encode()
+	guess = wire.head("POST", "/v1/sessions", ["Content-Type: application/json", f"Content-Length: {len(body)}"]) + body
+	lines = [Wire(s, timeout=60) for _ in range(200)]
+	for w in lines:
+		w.send(guess)
+	ann.upload(b"meanwhile")
+	assert sign_in_answer(s, ann.email, address="127.0.0.2").status_code == 201
+	answers = [w.read("POST") for w in lines]
+	for w in lines:
+		w.close()
+	assert {r.status_code for r in answers} <= {401, 429, 503}
+	assert 1 <= [r.status_code for r in answers].count(401) <= 10
+	assert all(int(r.headers["Retry-After"]) >= 1 for r in answers if r.status_code != 401)
 
 
 # ---- tokens ----
@@ -459,7 +478,6 @@ def test_sessions_and_keys_expire(make_server):
 	s.start()
 	admin = sign_in(s, ADMIN)
 	key = admin.key(["files:read"], expires_in=1)
-	from harness.server import eventually
 	eventually(lambda: key.get("/v1/files").status_code == 401, 30)
 	unauthenticated(key.get("/v1/files"), "bad_credentials")
 	assert admin.get("/v1/files").status_code == 200
