@@ -3,6 +3,7 @@
 #include "front/credentials.h"
 #include "front/front.h"
 #include "front/limits.h"
+#include "front/signed.h"
 
 static const struct caller anonymous = {
 	.owner = STR(OWNER_PUBLIC),
@@ -68,24 +69,29 @@ int front_challenge(struct http_request *r, int code)
 	return code;
 }
 
-int front_admit(struct http_request *r, struct err *e)
+int front_allow(struct http_request *r, const struct caller *c, struct err *e)
 {
-	enum http_access access = http_route_of(r)->access;
-	const struct caller *c = &anonymous;
-	int rc;
+	int rc = limits_caller(r, c, e);
 
-	if (access == HTTP_ANYONE)
-		return 0;
-	rc = credentials_caller(r, &c, e);
-	if (rc != 0)
-		return front_challenge(r, rc);
-	rc = limits_caller(r, c, e);
 	if (rc != 0)
 		return rc;
-	if (!may(r, c, access))
+	if (!may(r, c, http_route_of(r)->access))
 		return c->how == CALLER_ANONYMOUS ? front_challenge(r, err_set(e, ERR_UNAUTHENTICATED, "this takes credentials"))
 						  : err_set(e, ERR_FORBIDDEN, "these credentials do not allow this");
 	if (c != &anonymous)
 		http_set_caller(r, (void *)(uintptr_t)c);
 	return 0;
+}
+
+int front_admit(struct http_request *r, struct err *e)
+{
+	const struct caller *c = &anonymous;
+	int rc;
+
+	if (http_route_of(r)->access == HTTP_ANYONE)
+		return 0;
+	if (signed_is(r))
+		return signed_admit(r, e);
+	rc = credentials_caller(r, &c, e);
+	return rc != 0 ? front_challenge(r, rc) : front_allow(r, c, e);
 }

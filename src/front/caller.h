@@ -26,9 +26,13 @@ struct caller {
 /* Never NULL. Where no caller is asked for (HTTP_ANYONE) it is the anonymous one, whatever the request brought along. */
 const struct caller *front_caller(const struct http_request *r);
 
-/* http_config.admit: ERR_UNAUTHENTICATED, ERR_BAD_CREDENTIALS, ERR_FORBIDDEN, ERR_CROSS_SITE, ERR_RATE_LIMITED. */
+/* http_config.admit: ERR_UNAUTHENTICATED, ERR_BAD_CREDENTIALS, ERR_FORBIDDEN, ERR_CROSS_SITE, ERR_RATE_LIMITED, and what
+ * signed_admit() says. */
 [[nodiscard]] int front_admit(struct http_request *r, struct err *e);
 /* Before an answer to this error: what would be taken, where it is a 401. Returns the code. */
 int front_challenge(struct http_request *r, int code);
+/* May he call the route of this request? Then he is its caller from now on; he lives in its arena. ERR_RATE_LIMITED, ERR_UNAUTHENTICATED,
+ * ERR_FORBIDDEN. */
+[[nodiscard]] int front_allow(struct http_request *r, const struct caller *c, struct err *e);
 
 #endif

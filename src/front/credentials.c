@@ -28,7 +28,7 @@ static int bad(struct err *e)
 
 /* ---- the catalogue's word ---- */
 
-static int caller_of(struct http_request *r, const struct account *who, struct caller c, const struct caller **ret, struct err *e)
+int credentials_of(struct http_request *r, const struct account *who, struct caller c, const struct caller **ret, struct err *e)
 {
 	struct caller *made = arena_alloc(http_arena(r), sizeof(*made));
 	struct account *kept = arena_alloc(http_arena(r), sizeof(*kept));
@@ -64,7 +64,7 @@ static int session_of(struct http_request *r, struct str token, const uint8_t ha
 	engine_session_used(g, &session);
 	const struct caller c = {
 		.how = CALLER_SESSION, .scopes = SCOPE_ALL, .credential = session.id, .token = token, .expires_at = session.expires_at};
-	return caller_of(r, &who, c, ret, e);
+	return credentials_of(r, &who, c, ret, e);
 }
 
 static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const struct caller **ret, struct err *e)
@@ -78,7 +78,7 @@ static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const 
 	if (rc != 0)
 		return rc;
 	const struct caller c = {.how = CALLER_KEY, .scopes = key.scopes, .credential = key.id, .expires_at = key.expires_at};
-	return caller_of(r, &who, c, ret, e);
+	return credentials_of(r, &who, c, ret, e);
 }
 
 /* ---- Authorization ---- */

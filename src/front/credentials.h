@@ -10,6 +10,10 @@
 /* Who asks: *ret stays as it is where nothing was shown. HTTP thread; a point read of the catalogue. ERR_BAD_CREDENTIALS, ERR_CROSS_SITE, ERR_UNAUTHENTICATED. */
 [[nodiscard]] int credentials_caller(struct http_request *r, const struct caller **ret, struct err *e);
 
+/* Somebody with an account, from what is known of his credential (how, scopes, credential, expires_at); in the request's arena. No credential makes more of him than he is. ERR_NO_MEMORY */
+[[nodiscard]] int credentials_of(struct http_request *r, const struct account *who, struct caller c, const struct caller **ret,
+				 struct err *e);
+
 /* A write with a cookie, or one that sets it, must come from a page of this very origin: Sec-Fetch-Site says so, where the browser knows it, and Origin (WHATWG Fetch §3.2, §2.2.1).
  * ERR_CROSS_SITE. What names neither is no browser that would send cookies across sites. */
 [[nodiscard]] int credentials_same_origin(struct http_request *r, struct err *e);
