@@ -89,11 +89,11 @@ static void sort(struct sigv4_pair *dst, const struct sigv4_pair *pairs, size_t 
 		qsort(dst, n, sizeof(*dst), by_name);
 }
 
-/* Sorted as they are encoded: `%` comes before every letter and digit, and so do the characters that are encoded with it before those that are not, but for `{`, `|` and bytes beyond ASCII. */
+/* Sorted as they are encoded, which is how the other side sorts them. */
 static void write_query(struct buf *out, const struct sigv4_pair *pairs, size_t n)
 {
 	struct buf encoded = BUF_INIT;
-	struct sigv4_pair list[SIGV4_HEADERS_MAX];
+	struct sigv4_pair list[SIGV4_HEADERS_MAX] = {};
 	size_t ends[2 * SIGV4_HEADERS_MAX] = {};
 
 	for (size_t i = 0; i < n; i++) {
