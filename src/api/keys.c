@@ -175,7 +175,11 @@ static void end_make(struct http_request *r)
 
 	if (w == NULL)
 		return;
-	int rc = m != NULL ? prepare(r, m, &e) : err_set(&e, ERR_NO_MEMORY, "no memory for a key");
+	if (m == NULL) {
+		front_problem(r, err_set(&e, ERR_NO_MEMORY, "no memory for a key"), &e);
+		return;
+	}
+	int rc = prepare(r, m, &e);
 	if (rc == 0) {
 		uuid_format(id, m->key.id);
 		rc = front_write_audit(w, AUDIT_KEY_ADDED, &e, LF_CSTR("key", id));

@@ -27,13 +27,17 @@ static struct people_request *begin(struct http_request *r)
 {
 	struct people_request *p = arena_alloc(http_arena(r), sizeof(*p));
 	struct err e = ERR_INIT;
-	int rc = p != NULL ? front_takes_work(r, &e) : err_set(&e, ERR_NO_MEMORY, "no memory for a request");
+	int rc;
 
-	if (rc == 0) {
-		memset(p, 0, sizeof(*p));
-		p->r = r;
-		rc = json_body_read(r, &p->body, &e);
+	if (p == NULL) {
+		front_problem(r, err_set(&e, ERR_NO_MEMORY, "no memory for a request"), &e);
+		return NULL;
 	}
+	memset(p, 0, sizeof(*p));
+	p->r = r;
+	rc = front_takes_work(r, &e);
+	if (rc == 0)
+		rc = json_body_read(r, &p->body, &e);
 	if (rc == 0) {
 		http_set_data(r, p);
 		return p;
