@@ -118,17 +118,16 @@ static enum param param_of(struct str key)
 
 static int take_param(struct signature *s, enum param p, const struct sf_item *v, struct arena *a, struct err *e)
 {
-	struct str *const texts[PARAMS] = {[PARAM_ALG] = &s->alg, [PARAM_KEYID] = &s->keyid, [PARAM_NONCE] = &s->nonce};
-	int64_t *const times[PARAMS] = {[PARAM_CREATED] = &s->created, [PARAM_EXPIRES] = &s->expires};
+	struct str *text = p == PARAM_ALG ? &s->alg : p == PARAM_KEYID ? &s->keyid : &s->nonce;
 
 	if (v->kind == SF_INTEGER) {
 		if (v->integer < 0)
 			return wrong(e, input_field, "a time before 1970");
-		*times[p] = v->integer;
+		*(p == PARAM_CREATED ? &s->created : &s->expires) = v->integer;
 		return 0;
 	}
-	*texts[p] = arena_str(a, v->text);
-	return texts[p]->p != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for a signature");
+	*text = arena_str(a, v->text);
+	return text->p != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for a signature");
 }
 
 static int read_params(struct signature *s, struct sf_reader *in, struct buf *form, struct arena *a, struct err *e)
