@@ -90,6 +90,9 @@ class Things:
 	def key(self):
 		return self.ask("POST", "/v1/keys", 201, json={"scopes": ["files:read"]})["id"]
 
+	def account(self):
+		return self.ask("GET", "/v1/users/me", 200)["id"]
+
 
 @dataclass
 class Line:
@@ -182,6 +185,11 @@ LINES = {
 	"GET /v1/admin/workers": Line("operator", plain("/v1/admin/workers")),
 	"GET /v1/admin/storage": Line("operator", plain("/v1/admin/storage")),
 	"GET /v1/admin/audit": Line("operator", plain("/v1/admin/audit?limit=1")),
+	"GET /v1/admin/users": Line("admin", plain("/v1/admin/users?limit=1")),
+	"GET /v1/admin/users/{id}": Line("admin", at("/v1/admin/users/{}", "account")),
+	"PATCH /v1/admin/users/{id}": Line("admin", with_json(at("/v1/admin/users/{}", "account"), {"name": "n"})),
+	"GET /v1/admin/keys": Line("admin", at("/v1/admin/keys?user={}", "account")),
+	"DELETE /v1/admin/keys/{id}": Line("admin", at("/v1/admin/keys/{}", "key"), 204),
 	"GET /admin": Line("anyone", plain("/admin")),
 	"GET /v1/ops": Line("anyone", plain("/v1/ops")),
 	"GET /v1/stats": Line("watcher", plain("/v1/stats")),
