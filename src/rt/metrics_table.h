@@ -59,7 +59,8 @@ METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blo
 METRIC_ROW(STORAGE_SEALED, GAUGE, "filemill_storage_sealed", "1 while a failed flush keeps the storage from taking writes")
 METRIC_ROW(SIGN_INS, COUNTER, "filemill_sign_ins_total", "Sessions begun with a password")
 METRIC_ROW(SIGN_INS_WRONG, COUNTER, "filemill_sign_ins_wrong_total", "Tries to sign in with a wrong email or password")
-METRIC_ROW(SIGN_INS_THROTTLED, COUNTER, "filemill_sign_ins_throttled_total", "Tries to sign in that were refused because there had been too many")
+METRIC_ROW(SIGN_INS_THROTTLED, COUNTER, "filemill_sign_ins_throttled_total",
+	   "Tries to sign in that were refused because there had been too many")
 METRIC_ROW(AUDIT_LINES, COUNTER, "filemill_audit_lines_total", "Lines of the audit log written and flushed")
 METRIC_ROW(AUDIT_SECONDS, SECONDS, "filemill_audit_flush_seconds", "One write of lines of the audit log with its flush")
 METRIC_ROW(AUDIT_WAITING, GAUGE, "filemill_audit_waiting", "Entries that could not be written to the audit log yet, 1024 at most")
