@@ -3,6 +3,7 @@
 #include "api/json_body.h"
 #include "front/front.h"
 #include "front/hop.h"
+#include "front/limits.h"
 #include "front/list.h"
 
 #include <stdio.h>
@@ -159,6 +160,8 @@ static void end_ping(struct http_request *r)
 	struct change_add_ping *c = &w->change.add_ping;
 	*c = (struct change_add_ping){.owner = front_owner(r), .id = engine_new_id(front_engine(r)), .now = now_of(r)};
 	int rc = front_id(r, &c->webhook, &e);
+	if (rc == 0)
+		rc = limits_ping(r, &e);
 	if (rc == 0) {
 		webhook_payload_ping(&payload, c->webhook, c->now);
 		c->payload = buf_ok(&payload) ? arena_str(http_arena(r), buf_str(&payload)) : (struct str){};

@@ -120,6 +120,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.outbox = outbox,
 		.queue_max = (uint64_t)s->queue_max,
 		.owner_queue_max = (uint64_t)s->owner_queue_max,
+		.owner_files_max = (uint64_t)s->owner_files_max,
+		.owner_bytes_max = s->owner_bytes_max,
 		.results_keep_ms = s->results_keep_ms,
 	};
 	const struct engine_config config = {
@@ -240,6 +242,7 @@ static int open_limits(struct service *v, const struct settings *s, struct err *
 		.address = s->limits_address,
 		.account = s->limits_account,
 		.key = s->limits_key,
+		.pings = s->limits_pings,
 		.uploads_an_address = (uint32_t)s->uploads_an_address,
 		.uploads_an_account = (uint32_t)s->uploads_an_account,
 		.exempt = s->limits_exempt,

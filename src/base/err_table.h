@@ -74,6 +74,7 @@ ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their
 ERR_ROW(UNAUTHENTICATED, 160, "unauthenticated", 401, false, "Credentials are needed")
 ERR_ROW(FORBIDDEN, 161, "forbidden", 403, false, "The caller may not do this")
 ERR_ROW(BAD_CREDENTIALS, 162, "bad_credentials", 401, false, "The credentials are not right")
+ERR_ROW(QUOTA_EXCEEDED, 168, "quota_exceeded", 403, false, "The owner's quota does not allow this")
 ERR_ROW(BAD_SIGNATURE, 163, "bad_signature", 401, false, "The signature does not hold")
 ERR_ROW(REPLAYED, 164, "replayed", 401, false, "The signature was used before")
 ERR_ROW(USER_NOT_FOUND, 165, "user_not_found", 404, false, "There is no such user")

@@ -46,6 +46,39 @@ bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waitin
 			     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest));
 }
 
+bool catalog_has_quota(const struct catalog *c)
+{
+	return c->options.owner_files_max > 0 || c->options.owner_bytes_max > 0;
+}
+
+static int quota_check(const struct catalog *c, const struct usage *used, uint64_t size, struct err *e)
+{
+	uint64_t files = c->options.owner_files_max, bytes = c->options.owner_bytes_max;
+
+	if (files > 0 && used->files >= files) {
+		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu files, and so many may be stored", (unsigned long long)used->files);
+		return err_limit(e, files > INT64_MAX ? INT64_MAX : (int64_t)files);
+	}
+	if (bytes > 0 && (used->bytes > bytes || size > bytes - used->bytes)) {
+		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu bytes stored, and %llu more would be too many",
+			(unsigned long long)used->bytes, (unsigned long long)size);
+		return err_limit(e, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes);
+	}
+	return 0;
+}
+
+bool change_within_quota(const struct catalog *c, struct change *ch, const struct usage *used, uint64_t size)
+{
+	struct err e = ERR_INIT;
+	int code = quota_check(c, used, size, &e);
+
+	if (code == 0)
+		return true;
+	ch->err = e;
+	ch->code = code;
+	return false;
+}
+
 int change_file_full(struct change *ch)
 {
 	change_refuse(ch, ERR_CONFLICT, "a file has %d jobs at most", JOBS_A_FILE_MAX);
@@ -545,6 +578,21 @@ int catalog_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, str
 int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e)
 {
 	return c->ops->next_run_at(c, ret, e);
+}
+
+int catalog_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e)
+{
+	return c->ops->usage(c, owner, ret, e);
+}
+
+int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struct err *e)
+{
+	struct usage used;
+
+	if (!catalog_has_quota(c))
+		return 0;
+	int rc = c->ops->usage(c, owner, &used, e);
+	return rc != 0 ? rc : quota_check(c, &used, size, e);
 }
 
 bool catalog_newcomers(struct catalog *c)

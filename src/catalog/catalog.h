@@ -83,7 +83,7 @@ struct change_add_file {
 	bool replayed; /* out: this key was used with the same fingerprint: nothing was added; replay_of names the first file */
 	struct uuid replay_of; /* out */
 	/* ERR_IDEMPOTENCY_CONFLICT: same owner and key with another fingerprint. Records older than 24 h do not count.
-	 * ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already. */
+	 * ERR_QUOTA_EXCEEDED, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already. */
 };
 
 /* Jobs on stored files, all or nothing. */
@@ -337,6 +337,7 @@ struct catalog_options {
 	bool outbox; /* every job that becomes final leaves an outbox entry in the same transaction */
 	uint64_t queue_max; /* waiting jobs at most; 0 = no limit */
 	uint64_t owner_queue_max; /* of one owner; 0 = no limit */
+	uint64_t owner_files_max, owner_bytes_max; /* stored, of one owner; 0 = no limit */
 	int64_t results_keep_ms; /* how long after its end a job's result is kept at least; 0 = as long as its file */
 	bool keep_schema; /* one of an older schema is refused (ERR_SCHEMA_OLDER), not migrated, and no new one is made (ERR_DAMAGED) */
 };
@@ -409,6 +410,14 @@ struct catalog_stats {
 	int64_t oldest_waiting_at; /* run_at of the oldest ready job, 0 = none */
 };
 [[nodiscard]] int catalog_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+
+/* What an owner has stored: files that are not deleted, and their bytes. Kept with each change of them. */
+struct usage {
+	uint64_t files, bytes;
+};
+[[nodiscard]] int catalog_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
+/* Whether a file of this size would be taken now; ADD_FILE decides. ERR_QUOTA_EXCEEDED. Reads nothing where there are no quotas. */
+[[nodiscard]] int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struct err *e);
 
 #define READY_COUNTED_MAX 10000 /* jobs of one priority */
 #define READY_LANES_MAX 500 /* lanes that are looked at: an owner's jobs for one op are one */

@@ -36,6 +36,7 @@ struct catalog_ops {
 	int (*list_jobs)(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 			 int64_t *ret_next, struct err *e);
 	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
+	int (*usage)(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
 	int (*depth)(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 	int (*next_run_at)(struct catalog *c, int64_t *ret, struct err *e);
 	bool (*newcomers)(struct catalog *c);
@@ -146,6 +147,9 @@ ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt
 /* The refusals that several implementations word alike. */
 /* Whether the queue takes so many more, with what waits in all and of this owner; else it refuses. rest: how many were not looked at yet, and may come on top. */
 bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest);
+/* Whether catalogs ask for the usage at all, and whether a file of this size fits beside it: false, and the change is refused, when it does not. */
+bool catalog_has_quota(const struct catalog *c);
+bool change_within_quota(const struct catalog *c, struct change *ch, const struct usage *used, uint64_t size);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */
 int change_still_coming(struct change *ch);

@@ -96,6 +96,7 @@ int limits_read(struct settings *s, struct arena *strings, struct err *e)
 		{"limits.address", s->limits_address_text, &s->limits_address},
 		{"limits.account", s->limits_account_text, &s->limits_account},
 		{"limits.key", s->limits_key_text, &s->limits_key},
+		{"limits.pings", s->limits_pings_text, &s->limits_pings},
 	};
 	int rc = check_hosts(&s->http_hosts, e);
 

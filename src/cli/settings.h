@@ -44,9 +44,12 @@ struct settings {
 	/* cors */
 	struct config_list cors_origins;
 	int64_t cors_max_age_ms;
+	/* quotas */
+	int64_t owner_files_max;
+	uint64_t owner_bytes_max;
 	/* limits */
-	const char *limits_address_text, *limits_account_text, *limits_key_text;
-	struct limiter_rate limits_address, limits_account, limits_key; /* from the texts */
+	const char *limits_address_text, *limits_account_text, *limits_key_text, *limits_pings_text;
+	struct limiter_rate limits_address, limits_account, limits_key, limits_pings; /* from the texts */
 	int64_t uploads_an_address, uploads_an_account;
 	struct config_list limits_exempt_texts;
 	const struct ip_range *limits_exempt; /* from the texts, in the strings' arena */

@@ -1,4 +1,5 @@
 #include "front/limits.h"
+#include "base/siphash.h"
 #include "front/front.h"
 #include "rt/shares.h"
 
@@ -9,7 +10,8 @@
 struct limits {
 	struct limits_config config;
 	struct env *env;
-	struct limiter *address, *account, *key;
+	struct limiter *address, *account, *key, *pings;
+	uint8_t seed[16];
 	struct shares *uploads_by_address, *uploads_by_account;
 };
 
@@ -24,19 +26,21 @@ static void make_seed(struct env *env, uint8_t seed[16])
 int limits_new(struct limits **ret, const struct limits_config *config, struct env *env, struct err *e)
 {
 	struct limits *l = calloc(1, sizeof(*l));
-	uint8_t seed[16];
 	int rc;
 
 	if (l == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for limits");
+	const uint8_t *seed = l->seed;
 	l->config = *config;
 	l->env = env;
-	make_seed(env, seed);
+	make_seed(env, l->seed);
 	rc = limiter_new(&l->address, config->address, LIMITS_ADDRESSES, seed, e);
 	if (rc == 0)
 		rc = limiter_new(&l->account, config->account, LIMITS_CALLERS, seed, e);
 	if (rc == 0)
 		rc = limiter_new(&l->key, config->key, LIMITS_CALLERS, seed, e);
+	if (rc == 0)
+		rc = limiter_new(&l->pings, config->pings, LIMITS_CALLERS, seed, e);
 	if (rc == 0)
 		rc = shares_new(&l->uploads_by_address, seed, e);
 	if (rc == 0)
@@ -56,6 +60,7 @@ void limits_free(struct limits *l)
 	limiter_free(l->address);
 	limiter_free(l->account);
 	limiter_free(l->key);
+	limiter_free(l->pings);
 	shares_free(l->uploads_by_address);
 	shares_free(l->uploads_by_account);
 	free(l);
@@ -106,7 +111,7 @@ static int take(struct http_request *r, struct limiter *l, const char *name, con
 	say(r, name, rate, &v);
 	if (!v.over)
 		return 0;
-	err_set(e, ERR_RATE_LIMITED, "more requests than one %s may make", name);
+	err_set(e, ERR_RATE_LIMITED, "more requests than the limit of %s allows", name);
 	if (e != NULL)
 		e->retry_after_s = (int)((v.again_ms + 999) / 1000);
 	return err_limit(e, rate.quota);
@@ -136,6 +141,24 @@ int limits_caller(struct http_request *r, const struct caller *c, struct err *e)
 		return 0;
 	int rc = take(r, l->account, "account", c->account.b, e);
 	return rc == 0 && has_key(c) ? take(r, l->key, "key", c->credential.b, e) : rc;
+}
+
+int limits_ping(struct http_request *r, struct err *e)
+{
+	struct limits *l = front_of(r)->limits;
+	struct str owner = front_owner(r);
+	uint8_t key[16];
+
+	if (l == NULL)
+		return 0;
+	for (size_t i = 0; i < 2; i++) { /* an owner's name may be longer than a key: two hashes of it */
+		uint8_t seed[16];
+		memcpy(seed, l->seed, sizeof(seed));
+		seed[0] ^= (uint8_t)(i + 1);
+		uint64_t half = siphash24(seed, owner.p, owner.len);
+		memcpy(key + i * sizeof(half), &half, sizeof(half));
+	}
+	return take(r, l->pings, "pings", key, e);
 }
 
 /* ---- uploads at once ---- */

@@ -15,6 +15,7 @@
 
 struct limits_config {
 	struct limiter_rate address, account, key;
+	struct limiter_rate pings; /* of webhooks, of one owner; whoever asks, since what they cost lies with somebody else */
 	uint32_t uploads_an_address, uploads_an_account; /* at once; 0 = no limit */
 	const struct ip_range *exempt; /* from these addresses nothing is limited; borrowed */
 	size_t n_exempt;
@@ -28,6 +29,8 @@ void limits_free(struct limits *l); /* NULL is fine */
 [[nodiscard]] int front_arrive(struct http_request *r, struct err *e);
 /* The account's and the key's: once a request, as soon as the caller is known. ERR_RATE_LIMITED. */
 [[nodiscard]] int limits_caller(struct http_request *r, const struct caller *c, struct err *e);
+/* A ping of one of the caller's webhooks. ERR_RATE_LIMITED. */
+[[nodiscard]] int limits_ping(struct http_request *r, struct err *e);
 /* An upload begins. ERR_RATE_LIMITED, ERR_NO_MEMORY; else limits_upload_ends() follows, on any thread. */
 [[nodiscard]] int limits_upload_begins(struct http_request *r, struct err *e);
 void limits_upload_ends(struct http_request *r);

@@ -38,6 +38,16 @@ static void on_room(void *arg);
 
 static void finish(struct upload *u);
 
+/* Whom the quota leaves no room is told before he sends the body; the transaction decides. A repeat that is answered from the first time needs none. */
+static int check_quota(struct upload *u, const struct intake_spec *spec, struct err *e)
+{
+	uint64_t least = spec->length > 0 ? (uint64_t)spec->length : 0;
+
+	if (spec->idempotency_key.p != NULL || !engine_reads_are_local(front_engine(u->r)))
+		return 0;
+	return catalog_quota_room(front_catalog(u->r), spec->owner, least, e);
+}
+
 void upload_start(struct http_request *r, const struct upload_rules *rules)
 {
 	struct intake_spec spec = {};
@@ -64,6 +74,8 @@ void upload_start(struct http_request *r, const struct upload_rules *rules)
 		return;
 	}
 	u->code = upload_read_head(u, &spec, &u->err);
+	if (u->code == 0)
+		u->code = check_quota(u, &spec, &u->err);
 	if (u->code == 0)
 		u->code = intake_open(front_engine(r), &spec, &u->in, &u->err);
 	if (u->code != 0) {

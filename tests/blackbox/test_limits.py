@@ -1,9 +1,10 @@
 """How much one caller may ask. The tests come from a loopback address, which is exempt unless the setting says otherwise: through a proxy that is trusted they have any address they like."""
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from harness.server import StartFailed, eventually
+from harness.server import StartFailed, eventually, run
 from harness.wire import Wire, post_raw
 
 PROXY = {"http.trusted_proxies": "127.0.0.1"}
@@ -122,3 +123,43 @@ def test_a_limit_that_is_off_says_nothing(make_server):
 	server = make_server(settings={**PROXY, "limits.address": "off"})
 	replies = [ask(server, "203.0.113.9") for _ in range(20)]
 	assert {r.status_code for r in replies} == {200} and "RateLimit-Policy" not in replies[0].headers
+
+
+def post_file(server, body, query="name=a.bin", **headers):
+	return requests.post(f"{server.base}/v1/files?{query}", data=body, headers={"Content-Type": "application/octet-stream", **headers}, timeout=60)
+
+
+def test_of_uploads_at_once_exactly_as_many_are_taken_as_the_quota_has_room_for(make_server):
+	server = make_server(settings={"quotas.bytes": "1KiB"})
+	with ThreadPoolExecutor(16) as pool:
+		got = [r.status_code for r in pool.map(lambda i: post_file(server, b"%03d" % i + b"x" * 97), range(40))]
+	assert sorted(got) == [201] * 10 + [403] * 30
+	r = post_file(server, b"x" * 25)
+	assert (r.status_code, r.json()["code"], r.json()["limit"]) == (403, "quota_exceeded", 1024)
+	assert post_file(server, b"x" * 24).status_code == 201
+	server.restart()
+	assert post_file(server, b"x").status_code == 403
+	assert server.delete("/v1/files/" + server.all_files()[0]["id"]).status_code == 204
+	assert post_file(server, b"x" * 24).status_code == 201
+	server.stop()
+	assert run("fsck", "--data", server.data).returncode == 0
+
+
+def test_who_has_no_room_is_told_before_the_body(make_server):
+	server = make_server(settings={"quotas.files": 1})
+	first = post_file(server, b"first", **{"Idempotency-Key": "k"})
+	assert first.status_code == 201
+	with Wire(server) as w:
+		w.send(b"POST /v1/files?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+		r = w.read()
+		assert r.status_code == 403 and r.json()["code"] == "quota_exceeded"
+	again = post_file(server, b"first", **{"Idempotency-Key": "k"})
+	assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+
+
+def test_pings_have_a_limit_of_their_own(make_server):
+	server = make_server(settings={"limits.pings": "2/1h"})
+	hook = server.post("/v1/webhooks", json={"url": "https://hooks.invalid/"}).json()
+	got = [server.post(f"/v1/webhooks/{hook['id']}/ping") for _ in range(3)]
+	assert [r.status_code for r in got] == [202, 202, 429] and int(got[2].headers["Retry-After"]) > 1000
+	assert len(server.get(f"/v1/webhooks/{hook['id']}/deliveries").json()["deliveries"]) == 2

@@ -280,6 +280,7 @@ static const struct catalog_ops OPS = {
 	.list_files = mem_list_files,
 	.list_jobs = mem_list_jobs,
 	.stats = mem_stats,
+	.usage = mem_usage,
 	.depth = mem_depth,
 	.next_run_at = mem_next_run_at,
 	.newcomers = mem_newcomers,

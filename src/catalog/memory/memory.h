@@ -346,6 +346,8 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 		   int64_t *ret_next, struct err *e);
 int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 		  int64_t *ret_next, struct err *e);
+struct usage mem_usage_of(const struct mem *m, struct str owner);
+int mem_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int mem_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e);

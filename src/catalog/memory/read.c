@@ -213,6 +213,29 @@ static int64_t least_run_at(const struct mem *m, int64_t not_after)
 	return least;
 }
 
+/* Counted each time: there is no row that could differ. */
+struct usage mem_usage_of(const struct mem *m, struct str owner)
+{
+	struct usage used = {};
+
+	for (size_t i = 0; i < m->files.n; i++) {
+		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+		if (f->deleted_at || !str_eq(f->file.owner, owner))
+			continue;
+		used.files++;
+		used.bytes += f->file.size;
+	}
+	return used;
+}
+
+int mem_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e)
+{
+	struct mem *m = mem_locked(c);
+
+	*ret = mem_usage_of(m, owner);
+	return mem_unlocked(m, 0);
+}
+
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
 {
 	struct mem *m = mem_locked(c);

@@ -206,6 +206,11 @@ void mem_add_file(struct mem *m, struct change *ch)
 	add->replayed = false;
 	if (add->idempotency_key.p && key_settles(m, ch))
 		return;
+	if (catalog_has_quota(&m->base)) {
+		struct usage used = mem_usage_of(m, file->owner);
+		if (!change_within_quota(&m->base, ch, &used, file->size))
+			return;
+	}
 	if (!settle_jobs(m, ch, &queued) || !change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), queued, 0))
 		return;
 	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {

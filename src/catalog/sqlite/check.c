@@ -49,6 +49,11 @@ static const struct {
 	 " SELECT 'waiting', waiting, (SELECT count(*) FROM task WHERE state = 0) FROM tally UNION ALL"
 	 " SELECT 'running', running, (SELECT count(*) FROM task WHERE state = 1) FROM tally)"
 	 " SELECT name, kept || ' is kept, ' || counted || ' are there' FROM sum WHERE kept <> counted"},
+	{FINDING_TALLY_WRONG,
+	 "SELECT 'usage of ' || coalesce(u.owner, c.owner), 'kept are ' || coalesce(u.files, 0) || ' files of ' || coalesce(u.bytes, 0) ||"
+	 " ' bytes, ' || coalesce(c.files, 0) || ' of ' || coalesce(c.bytes, 0) || ' are there' FROM usage AS u FULL JOIN"
+	 " (SELECT owner, count(*) AS files, sum(size) AS bytes FROM file WHERE deleted_at IS NULL GROUP BY owner) AS c ON c.owner = u.owner"
+	 " WHERE u.files IS NOT c.files OR u.bytes IS NOT c.bytes"},
 	/* Ends are counted since the beginning: rows that were purged or tried anew are not there any more. */
 	{FINDING_TALLY_WRONG,
 	 "WITH sum (name, kept, state) AS (SELECT 'succeeded', succeeded, 2 FROM tally UNION ALL SELECT 'failed', failed, 3 FROM tally UNION ALL"

@@ -276,6 +276,7 @@ static const struct catalog_ops OPS = {
 	.list_files = sq_list_files,
 	.list_jobs = sq_list_jobs,
 	.stats = sq_stats,
+	.usage = sq_usage,
 	.depth = sq_depth,
 	.next_run_at = sq_next_run_at,
 	.newcomers = sq_newcomers,

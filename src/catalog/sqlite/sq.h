@@ -145,6 +145,12 @@ void sq_idle(struct catalog *c);
 int sq_tally_load(struct sq *q);
 int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages);
 
+/* ---- usage.c ---- */
+int usage_add(struct sq *q, const struct file *f);
+int usage_came(struct sq *q, int64_t import, uint64_t size); /* the bytes of a file that was there without */
+int usage_sub(struct sq *q, struct str owner, uint64_t size);
+int usage_allows(struct sq *q, struct change *ch, const struct file *f); /* refuses the change when the file is too much */
+
 /* ---- one change each ---- */
 int sq_add_file(struct sq *q, struct change *ch);
 int sq_add_jobs(struct sq *q, struct change *ch);
@@ -362,6 +368,7 @@ int sq_file(struct catalog *c, struct file_key key, struct str owner, struct are
 int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct err *e);
 int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
 int sq_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e);
+int sq_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
 int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int sq_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e);

@@ -67,6 +67,13 @@ W_ROW(FILE_PATCH, "UPDATE file SET name = coalesce(?2, name), labels = coalesce(
 W_ROW(FILE_COMING, "UPDATE file SET import = ?2 WHERE number = ?1")
 W_ROW(FILE_CAME, "UPDATE file SET location = 4, size = ?2, type = ?3, sha256 = ?4 WHERE import = ?1")
 W_ROW(FILE_DELETE, "UPDATE file SET deleted_at = ?2 WHERE number = ?1")
+W_ROW(USAGE_ADD, "INSERT INTO usage (owner, files, bytes) VALUES (?1, 1, ?2)"
+		 " ON CONFLICT (owner) DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes")
+W_ROW(USAGE_SUB, "UPDATE usage SET files = files - 1, bytes = bytes - ?2 WHERE owner = ?1")
+W_ROW(USAGE_CAME, "UPDATE usage SET bytes = bytes + ?2 WHERE owner = (SELECT owner FROM file WHERE import = ?1)")
+W_ROW(USAGE_FORGET, "DELETE FROM usage WHERE owner = ?1 AND files = 0")
+W_ROW(USAGE, "SELECT files, bytes FROM usage WHERE owner = ?1")
+R_ROW(USAGE, "SELECT files, bytes FROM usage WHERE owner = ?1")
 W_ROW(DOOM, "INSERT OR IGNORE INTO doomed (blob, doomed_at) VALUES (?1, ?2)")
 W_ROW(DOOM_DONE, "DELETE FROM doomed WHERE blob = ?1")
 W_ROW(IDEMPOTENCY_FIND, "SELECT number, fingerprint, file, created_at FROM idempotency WHERE owner = ?1 AND key = ?2")

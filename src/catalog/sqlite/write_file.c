@@ -114,6 +114,7 @@ static int put_file(struct sq *q, struct file *f)
 		q->now.files++;
 		q->now.file_bytes += (int64_t)f->size;
 		q->now_changed = true;
+		rc = usage_add(q, f);
 	}
 	return rc;
 }
@@ -171,7 +172,9 @@ int sq_add_file(struct sq *q, struct change *ch)
 		rc = idempotency_check(q, ch, &settled);
 	if (rc != SQLITE_OK || settled)
 		return rc;
-	rc = settle_jobs(q, ch, &queued);
+	rc = usage_allows(q, ch, f);
+	if (rc == SQLITE_OK && !ch->code)
+		rc = settle_jobs(q, ch, &queued);
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
 	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0,
@@ -267,6 +270,8 @@ int sq_delete_file(struct sq *q, struct change *ch)
 	rc = run(mark);
 	if (rc == SQLITE_OK)
 		rc = drop_bytes(q, d, &f, &doomed);
+	if (rc == SQLITE_OK)
+		rc = usage_sub(q, d->owner, f.size);
 	d->location = f.location;
 	d->doomed = doomed;
 	q->now.files--;

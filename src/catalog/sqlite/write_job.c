@@ -120,6 +120,8 @@ static int file_came(struct sq *q, int64_t import, const struct output *o)
 	bind_str(s, 3, o->type);
 	sqlite3_bind_blob(s, 4, o->sha256, sizeof(o->sha256), SQLITE_STATIC);
 	rc = run(s);
+	if (rc == SQLITE_OK)
+		rc = usage_came(q, import, o->size);
 	q->now.file_bytes += (int64_t)o->size;
 	q->now_changed = true;
 	return rc;

@@ -203,6 +203,9 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	world_sql(w, "DROP TABLE api_key");
 	world_sql(w, "DROP TABLE secret");
 	world_sql(w, "DROP TABLE once");
+	world_sql(w, "DROP INDEX file_import");
+	world_sql(w, "ALTER TABLE file DROP COLUMN import");
+	world_sql(w, "DROP TABLE usage");
 	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
 	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
@@ -216,6 +219,8 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	assert_int_equal(p.began_at, 0);
 	assert_int_equal(catalog_stored(w->c, (struct stored_at){STORED_OUTPUT, 0, 0}, 10, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 2);
+	assert_int_equal(world_sql(w, "SELECT files FROM usage"), 1);
+	assert_int_equal(world_sql(w, "SELECT bytes FROM usage"), world_sql(w, "SELECT size FROM file"));
 }
 
 static void a_migrated_catalogue_goes_on_where_it_was(void **state)

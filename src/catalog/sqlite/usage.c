@@ -1,0 +1,73 @@
+/* What each owner has stored: a row for each who has files, changed with them. */
+#include "catalog/sqlite/sq.h"
+
+int usage_add(struct sq *q, const struct file *f)
+{
+	sqlite3_stmt *s = q->stmt[W_USAGE_ADD];
+
+	bind_str(s, 1, f->owner);
+	sqlite3_bind_int64(s, 2, (int64_t)f->size);
+	return run(s);
+}
+
+int usage_sub(struct sq *q, struct str owner, uint64_t size)
+{
+	sqlite3_stmt *s = q->stmt[W_USAGE_SUB], *forget = q->stmt[W_USAGE_FORGET];
+	int rc;
+
+	bind_str(s, 1, owner);
+	sqlite3_bind_int64(s, 2, (int64_t)size);
+	rc = run(s);
+	bind_str(forget, 1, owner);
+	return rc == SQLITE_OK ? run(forget) : rc;
+}
+
+int usage_came(struct sq *q, int64_t import, uint64_t size)
+{
+	sqlite3_stmt *s = q->stmt[W_USAGE_CAME];
+
+	sqlite3_bind_int64(s, 1, import);
+	sqlite3_bind_int64(s, 2, (int64_t)size);
+	return run(s);
+}
+
+static int read_usage(sqlite3_stmt *s, struct str owner, struct usage *ret)
+{
+	bool row;
+	int rc;
+
+	*ret = (struct usage){};
+	bind_str(s, 1, owner);
+	rc = first(s, &row);
+	if (row)
+		*ret = (struct usage){.files = (uint64_t)sqlite3_column_int64(s, 0), .bytes = (uint64_t)sqlite3_column_int64(s, 1)};
+	sqlite3_reset(s);
+	return rc;
+}
+
+int usage_allows(struct sq *q, struct change *ch, const struct file *f)
+{
+	struct usage used;
+
+	if (!catalog_has_quota(&q->base))
+		return SQLITE_OK;
+	int rc = read_usage(q->stmt[W_USAGE], f->owner, &used);
+	if (rc == SQLITE_OK)
+		(void)change_within_quota(&q->base, ch, &used, f->size);
+	return rc;
+}
+
+int sq_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	rc = read_usage(r->stmt[R_USAGE], owner, ret);
+	if (rc != SQLITE_OK)
+		rc = sq_error(r->db, rc, e);
+	reader_put(q, r);
+	return rc;
+}
