@@ -80,13 +80,3 @@ int password_check(struct str hash, struct str password, bool *ret, struct err *
 	*ret = known && no == 0;
 	return 0;
 }
-
-bool password_outdated(struct str hash)
-{
-	char text[PASSWORD_TEXT] = "";
-
-	if (hash.len == 0 || hash.len >= sizeof(text))
-		return true;
-	memcpy(text, hash.p, hash.len);
-	return crypto_pwhash_str_needs_rehash(text, PASSES, MEMORY) != 0;
-}

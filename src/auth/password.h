@@ -19,7 +19,4 @@
 [[nodiscard]] int password_hash(char ret[PASSWORD_TEXT], struct str password, struct err *e);
 /* Whether `hash`, a text of password_hash(), is this password's. Slow, and equally so for an empty text, which is nobody's: whoever asks for an unknown account learns nothing by the time. ERR_NO_MEMORY. */
 [[nodiscard]] int password_check(struct str hash, struct str password, bool *ret, struct err *e);
-/* It was made with other parameters than password_hash() uses now: to be made anew when the password is at hand. */
-bool password_outdated(struct str hash);
-
 #endif
