@@ -133,6 +133,8 @@ static void look_at_claim(struct world *w, const struct change_claim *c)
 	for (unsigned o = 0; o < OWNERS; o++)
 		if (before.of[o].waiting == 0) /* who comes again comes last */
 			w->passed[o] = 0;
+	for (size_t i = 0; c->newcomers && i < c->n; i++) /* who got one this way was not passed over */
+		w->passed[w->jobs[c->jobs[i].job.number].owner] = 0;
 	if (!c->newcomers)
 		look_at_shares(w, c);
 }
