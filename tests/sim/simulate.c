@@ -19,7 +19,8 @@ struct options {
 	const char *program;
 	uint64_t seed, histories;
 	bool trace, caught; /* caught: a broken variant, which must be found out */
-	bool each_call; /* each history again and again, each time another call of the catalogue or the store fails */
+	bool each_call; /* each history again and again, each time another call of the catalogue or the store fails; … */
+	uint64_t calls_max; /* … of so many calls at most, spread evenly; 0 = of all */
 	struct failing failing; /* this one, with --trace */
 };
 
@@ -156,11 +157,12 @@ static bool run_each_call(const struct options *o, struct totals *t, uint64_t se
 
 	if (!run_one(o, t, seed, (struct failing){.on = true}, &whole))
 		return false;
+	uint64_t step = o->calls_max > 0 && whole.calls > o->calls_max ? (whole.calls + o->calls_max - 1) / o->calls_max : 1;
 	for (unsigned how = 0; how < FAIL_HOWS; how++)
-		for (uint64_t n = 1; n <= whole.calls; n++)
+		for (uint64_t n = 1; n <= whole.calls; n += step)
 			if (!run_one(o, t, seed, (struct failing){.on = true, .how = (enum failing_how)how, .at = n}, &h))
 				return false;
-	t->calls += whole.calls;
+	t->calls += (whole.calls + step - 1) / step;
 	return true;
 }
 
@@ -233,6 +235,8 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->caught = true;
 		else if (strcmp(argv[i], "--each-call") == 0)
 			o->each_call = true;
+		else if (strcmp(argv[i], "--calls-max") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->calls_max))
+			i++;
 		else if (strcmp(argv[i], "--call") == 0 && value && str_to_u64(str_of(argv[i + 1]), &o->failing.at))
 			o->failing.on = ++i > 0;
 		else if (strcmp(argv[i], "--how") == 0 && value && parse_how(&o->failing, argv[i + 1]))
@@ -266,7 +270,8 @@ int main(int argc, char **argv)
 	struct totals t = {};
 
 	if (!parse(argc, argv, &o)) {
-		fprintf(stderr, "%s [--seed N] [--histories N] [--each-call] [--trace [--call N --how once|sealing|for-good]] [--caught]\n",
+		fprintf(stderr,
+			"%s [--seed N] [--histories N] [--each-call [--calls-max N]] [--trace [--call N --how once|sealing|for-good]] [--caught]\n",
 			argv[0]);
 		return 2;
 	}
