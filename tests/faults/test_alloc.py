@@ -20,7 +20,7 @@ from harness.wire import field_part, file_part, form
 
 ALL = os.environ.get("FILEMILL_FAULTS") == "all"
 SEED = int(os.environ.get("FILEMILL_SEED", "1"))
-POINTS = 4 if SLOW else 10 # places of one scenario
+POINTS = 4 if SLOW else 6 # places of one scenario
 PIPELINES = {"parcel": ["md5", "gzip", "zip;after=gzip"]}
 SMALL, LARGE, PICTURE = random_bytes(3000, 1), random_bytes(300 * 1024, 2), png(40, 30)
 SHORT_OF_MEMORY = {"no_memory", "overloaded"}

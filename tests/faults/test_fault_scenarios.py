@@ -25,7 +25,7 @@ from harness.server import SLOW, Server, binary, clean_environment, eventually, 
 
 ALL = os.environ.get("FILEMILL_FAULTS") == "all"
 SEED = int(os.environ.get("FILEMILL_SEED", "1"))
-POINTS = 1 if SLOW else 4 # places of one scenario and plan
+POINTS = 1 if SLOW else 2 # places of one scenario and plan
 HOUR_MS = 3600 * 1000
 PICTURE = png(40, 30)
 PLANS = {

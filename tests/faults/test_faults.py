@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fault_life import LARGE, RAW, SMALL, Life
 from filecalls import FLUSHES
-from harness.server import SLOW, Server
+from harness.server import Server
 
-STEP = 1 if os.environ.get("FILEMILL_FAULTS") == "all" else 7 if SLOW else 4 # every fourth call, under a sanitizer every seventh
+STEP = 1 if os.environ.get("FILEMILL_FAULTS") == "all" else 8 # every eighth call
 MOST = 2000 # calls: a scenario that needs more does not end
 
 
