@@ -26,6 +26,13 @@ static const char *const everywhere[][2] = {
 #undef ROW
 };
 
+/* The same as lines of a head. */
+static const char everywhere_lines[] =
+#define LINE(name, value) name ": " value "\r\n"
+	EVERYWHERE(LINE)
+#undef LINE
+	;
+
 static bool overridden(const struct http_request *r, const char *name)
 {
 	for (const struct out_header *h = r->out; h; h = h->next)
@@ -182,11 +189,8 @@ void send_raw_problem(int fd, int code, const char *id)
 
 	n = snprintf(all, sizeof(all),
 		     "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
-#define LINE(name, value) name ": " value "\r\n"
-		     EVERYWHERE(LINE)
-#undef LINE
-			     "%s%s%s%sContent-Length: %d\r\n\r\n%s",
-		     info->http_status, reason(info->http_status),
+		     "%s%s%s%s%sContent-Length: %d\r\n\r\n%s",
+		     info->http_status, reason(info->http_status), everywhere_lines,
 		     info->http_status == 503 || info->http_status == 429 ? "Retry-After: 1\r\n" : "", id ? "X-Request-Id: " : "",
 		     id ? id : "", id ? "\r\n" : "", n, body);
 	if (send(fd, all, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)

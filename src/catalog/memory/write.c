@@ -198,7 +198,7 @@ void mem_add_file(struct mem *m, struct change *ch)
 {
 	struct change_add_file *add = &ch->add_file;
 	struct file *file = add->file;
-	struct mem_job *jobs[OPS_MAX];
+	struct mem_job *jobs[OPS_MAX] = {};
 	struct mem_key key = {};
 	struct mem_file *f;
 	size_t queued = 0;
