@@ -32,8 +32,9 @@ int client_find(struct http_request *r, struct err *e)
 /* Without its port; an IPv6 address keeps its brackets. The gate has seen that it is well-formed. */
 static struct str without_port(struct str host)
 {
-	const char *colon = host.len > 0 && host.p[0] == '[' ? memchr(host.p, ']', host.len) : memchr(host.p, ':', host.len);
-
+	if (host.len == 0) /* HTTP/1.0 may have none */
+		return host;
+	const char *colon = memchr(host.p, host.p[0] == '[' ? ']' : ':', host.len);
 	if (colon == NULL)
 		return host;
 	return (struct str){host.p, (size_t)(colon - host.p) + (*colon == ']')};
