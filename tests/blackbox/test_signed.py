@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness import wire
-from harness.server import REPOSITORY, SLOW, problem
+from harness.server import REPOSITORY, SLOW, Server, problem
 from harness.signing import Key, Signer, content_digest, made_key, make_key, nonce
 
 # on demand: FILEMILL_SIGNED_REPLAYS=100000 FILEMILL_SIGNED_FUZZ=100000 FILEMILL_SIGNED_BITS=200
@@ -18,6 +18,13 @@ FUZZ = int(os.environ.get("FILEMILL_SIGNED_FUZZ", "300" if SLOW else "1500"))
 BITS = int(os.environ.get("FILEMILL_SIGNED_BITS", "0")) # requests every bit of which is changed; 0: some bits of a few
 TYPE = ("Content-Type", "application/octet-stream")
 JSON = ("Content-Type", "application/json")
+
+
+@pytest.fixture(scope="module")
+def server(module_folder):
+	"""Each exchange has a connection of its own, and they come faster than a slow server lets go of them."""
+	with Server(module_folder / "signed", settings={"http.connections_per_address": "0"}) as s:
+		yield s
 
 
 @pytest.fixture(scope="module")
