@@ -51,7 +51,8 @@ int engine_audit_act_n(struct engine *g, enum audit_act act, const struct audit_
 	rc = engine_apply(g, &c);
 	if (rc != 0 && e != NULL)
 		*e = c.err;
-	g->audit.started |= rc == 0 && act == AUDIT_SERVER_STARTED;
+	if (rc == 0 && act == AUDIT_SERVER_STARTED) /* the thread that stops the engine, and it alone */
+		g->audit.started = true;
 	return rc;
 }
 
