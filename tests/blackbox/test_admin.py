@@ -281,9 +281,7 @@ def at_terminal(data, *typed):
 			shown += os.read(person, 4096)
 		assert not termios.tcgetattr(terminal)[3] & termios.ECHO
 		if line is None:
-			while p.poll() is None: # one that comes just before it waits for the line is not seen; a person presses again
-				p.terminate()
-				time.sleep(0.1)
+			p.terminate()
 		else:
 			os.write(person, line.encode() + b"\n")
 	code = p.wait(SHOWN_TIMEOUT_S)
