@@ -16,6 +16,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Parts of the pages, and addresses of a surface that lack their id: served, and not for programs.
 OUTSIDE = ("/docs/{name}", "/assets/{name}", "/licenses.txt", "/queryFileStatus", "/thumbnail")
 ANNOTATIONS = {"description", "summary", "title", "example", "examples", "default"}
+# What a client acts on: an answer has none of these that the document does not tell of.
+TOLD = ("RateLimit", "RateLimit-Policy", "Retry-After")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 formats = FormatChecker(formats=())
@@ -113,6 +115,9 @@ class Answer:
 			self._check_json(self.media[known], status, kind, body)
 
 	def _check_headers(self, headers):
+		for name in TOLD:
+			if headers.get(name) is not None and all(name != known for known, _, _ in self.headers):
+				raise Broken(f"has a header {name}, of which the document says nothing")
 		for name, required, validator in self.headers:
 			value = headers.get(name)
 			if value is None:
@@ -150,7 +155,8 @@ class Contract:
 			self.routes.append((self._segments(template), template, answers, any_slash))
 		self.routes.sort(key=lambda r: r[0].count(None))
 		self.outside = [self._segments(t) for t in OUTSIDE]
-		self.problem = Answer({"content": {"application/problem+json": {"schema": resolve(document["components"]["schemas"]["Problem"], document)}}})
+		told = {name: {"$ref": f"#/components/headers/{name}"} for name in TOLD}
+		self.problem = Answer(resolve({"headers": told, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}, document))
 
 	@staticmethod
 	def _segments(template):
