@@ -10,6 +10,7 @@ import pytest
 
 from harness import people
 from harness.server import Server, eventually, problem, run
+from harness.signing import Key, Signing
 
 SCOPES = ("files:read", "files:write", "jobs:read", "jobs:write", "admin")
 ROLES = ("user", "operator", "admin")
@@ -25,8 +26,9 @@ class Caller:
 	name: str
 	headers: dict
 	role: str = "user"
-	how: str = "session" # or "key", "nobody", "bad"
+	how: str = "session" # or "key" (shown or signed with), "nobody", "bad"
 	scopes: tuple = SCOPES
+	signer: Signing = None
 
 
 def may(caller, line):
@@ -228,6 +230,11 @@ def bearer(person):
 	return {"Authorization": f"Bearer {person.token}"}
 
 
+def signing(person):
+	"""With the other secret of a person who shows a key."""
+	return Signing(Key(person.made["id"], person.made["signing_secret"]))
+
+
 class World:
 	def __init__(self, server):
 		self.server, self.root = server, people.sign_in(server, people.ADMIN)
@@ -249,12 +256,15 @@ class World:
 		yield Caller("a session", bearer(self.alice))
 		for scopes in [mine, *((s,) for s in mine), *(tuple(x for x in mine if x != s) for s in mine)]:
 			yield Caller(f"a key for {' '.join(scopes)}", bearer(self.key(self.alice, *scopes)), how="key", scopes=scopes)
+		for scopes in [mine, *((s,) for s in mine)]:
+			yield Caller(f"a signature for {' '.join(scopes)}", {}, how="key", scopes=scopes, signer=signing(self.key(self.alice, *scopes)))
 
 	def officials(self):
 		for name, person, role in [("operator", self.olga, "operator"), ("administrator", self.root, "admin")]:
 			yield Caller(f"an {name}", bearer(person), role)
 			yield Caller(f"an {name}'s key for admin", bearer(self.key(person, "admin")), role, "key", ("admin",))
 			yield Caller(f"an {name}'s key for all but admin", bearer(self.key(person, *SCOPES[:4])), role, "key", SCOPES[:4])
+			yield Caller(f"an {name}'s signature for admin", {}, role, "key", ("admin",), signing(self.key(person, "admin")))
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +288,7 @@ def routes():
 
 def ask(world, line, method, caller):
 	path, more = line.call(world.things)
-	more = {**more, "headers": {**more.get("headers", {}), **caller.headers}}
+	more = {**more, "headers": {**more.get("headers", {}), **caller.headers}, "auth": caller.signer}
 	r = world.server.request(method, path, **more)
 	if more.get("stream") and r.status_code == 200:
 		r.close() # it has no end
@@ -287,8 +297,8 @@ def ask(world, line, method, caller):
 
 def check_refused(r, caller):
 	if caller.how in ("nobody", "bad"):
-		problem(r, 401, "unauthenticated" if caller.how == "nobody" else "bad_credentials")
-		assert r.headers["WWW-Authenticate"].startswith("Bearer")
+		problem(r, 401, "unauthenticated" if caller.how == "nobody" else "bad_signature" if caller.signer else "bad_credentials")
+		assert r.headers["WWW-Authenticate"].startswith("Signature" if caller.signer else "Bearer")
 	else:
 		problem(r, 403, "forbidden")
 
@@ -341,15 +351,18 @@ def test_officials_are_served_by_their_role_and_their_keys_by_both(world, route)
 def test_what_is_anothers_is_not_there(world, route):
 	"""Whoever asks, an administrator too; and the answer is that of an id that never was."""
 	line, method = LINES[route], route.split()[0]
-	for name, person in [("another user", world.bob), ("an operator", world.olga), ("an administrator", world.root)]:
-		r = ask(world, line, method, Caller(name, bearer(person)))
+	others = [Caller(name, bearer(person)) for name, person in (("another user", world.bob), ("an operator", world.olga), ("an administrator", world.root))]
+	if line.access != "person":
+		others.append(Caller("another user's signature", {}, signer=signing(world.key(world.bob, *SCOPES[:4]))))
+	for caller in others:
+		r = ask(world, line, method, caller)
 		seen = problem(r, 404)
 		path, more = line.call(world.things)
 		never = re.sub(UUID, str(uuid.uuid4()), path)
 		more = json.loads(re.sub(UUID, str(uuid.uuid4()), json.dumps(more)))
-		unknown = problem(person.request(method, never, **more), 404)
-		assert {k: seen[k] for k in ("code", "title")} == {k: unknown[k] for k in ("code", "title")}, name
-		assert re.sub(UUID, "", seen["detail"]) == re.sub(UUID, "", unknown["detail"]), name
+		unknown = problem(world.server.request(method, never, headers=caller.headers, auth=caller.signer, **more), 404)
+		assert {k: seen[k] for k in ("code", "title")} == {k: unknown[k] for k in ("code", "title")}, caller.name
+		assert re.sub(UUID, "", seen["detail"]) == re.sub(UUID, "", unknown["detail"]), caller.name
 
 
 # ---- what is no good (any more) ----
@@ -364,7 +377,7 @@ def disable(world, person):
 
 @pytest.fixture(scope="module")
 def spoilt(world):
-	"""Credentials that once were good, or look as if: what they are, and themselves."""
+	"""Credentials that once were good, or look as if: what they are, and what sends them: header fields or a signer."""
 	alice, carl = world.alice, world.carl
 	good, revoked, expired = (alice.key(SCOPES[:4], **more) for more in ({}, {}, {"expires_in": 1}))
 	assert alice.delete(f"/v1/keys/{revoked.made['id']}").status_code == 204
@@ -374,22 +387,26 @@ def spoilt(world):
 	disable(world, carl)
 	eventually(lambda: expired.get("/v1/users/me").status_code == 401, timeout=10)
 	other = good.token[:-1] + ("A" if good.token[-1] != "A" else "Q")
-	return {"a revoked key": revoked.token, "an expired key": expired.token, "a session that was ended": signed_out.token,
-		"a session of a disabled account": carl.token, "a key of a disabled account": his_key.token,
-		"a key with another last letter": other, "a key cut short": good.token[:-1], "a key called a session": good.token.replace("fmk_", "fms_"),
-		"a key of another server": "fmk_" + "A" * 43, "a session of another server": "fms_" + "A" * 43}
+	tokens = {"a revoked key": revoked.token, "an expired key": expired.token, "a session that was ended": signed_out.token,
+		  "a session of a disabled account": carl.token, "a key of a disabled account": his_key.token,
+		  "a key with another last letter": other, "a key cut short": good.token[:-1], "a key called a session": good.token.replace("fmk_", "fms_"),
+		  "a key of another server": "fmk_" + "A" * 43, "a session of another server": "fms_" + "A" * 43}
+	signers = {"a revoked key's signature": signing(revoked), "an expired key's signature": signing(expired), "a signature for a disabled account": signing(his_key),
+		   "a signature with another key's secret": Signing(Key(good.made["id"], revoked.made["signing_secret"])),
+		   "a signature of another server's key": Signing(Key(str(uuid.uuid4()), good.made["signing_secret"]))}
+	return [Caller(name, {"Authorization": f"Bearer {token}"}, how="bad") for name, token in tokens.items()] + \
+		[Caller(name, {}, how="bad", signer=signer) for name, signer in signers.items()]
 
 
 @pytest.mark.parametrize("route", LINES)
-def test_what_is_no_good_is_refused_with_one_answer(world, spoilt, route):
+def test_what_is_no_good_is_refused_with_one_answer_of_its_kind(world, spoilt, route):
 	line, method = LINES[route], route.split()[0]
-	answers = set()
-	for name, token in spoilt.items():
-		caller = Caller(name, {"Authorization": f"Bearer {token}"}, how="bad")
+	answers = {True: set(), False: set()}
+	for caller in spoilt:
 		r = ask(world, line, method, caller)
 		if line.access == "anyone":
-			assert r.status_code == line.status, (name, r.text)
+			assert r.status_code == line.status, (caller.name, r.text)
 		else:
 			check_refused(r, caller)
-			answers.add(r.text)
-	assert len(answers) <= 1, answers
+			answers[caller.signer is None].add(r.text)
+	assert all(len(a) <= 1 for a in answers.values()), answers

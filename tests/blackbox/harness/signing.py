@@ -1,12 +1,16 @@
 """A client that signs its requests as docs/security.md says (RFC 9421): nothing here knows the program's own code."""
 import base64
+import functools
 import hashlib
 import hmac
 import itertools
+import re
 import secrets
-import sqlite3
 import time
-import uuid
+
+import requests
+
+from harness import people
 
 _numbers = itertools.count()
 _run = secrets.token_hex(6)
@@ -21,26 +25,20 @@ def content_digest(body, algorithm="sha-256"):
 	return f"{algorithm}=:{base64.b64encode(digest).decode()}:"
 
 
-SCOPES = {"files:read": 1, "files:write": 2, "jobs:read": 4, "jobs:write": 8, "admin": 16}
+SCOPES = ("files:read", "files:write", "jobs:read", "jobs:write")
 
 
-def made_key(server, scopes=("files:read", "files:write", "jobs:read", "jobs:write")):
-	"""A new key of a new account, written into the catalogue of the server, which is stopped meanwhile: what is shown once when a key is made."""
-	running, now, id = server.running(), int(time.time() * 1000), uuid.uuid4()
-	if running:
-		server.stop()
-	catalogue = sqlite3.connect(str(next(server.data.glob("*.db"))), isolation_level=None)
-	if not catalogue.execute("SELECT 1 FROM secret").fetchall():
-		catalogue.execute("INSERT INTO secret (bytes, created_at) VALUES (?, ?)", (secrets.token_bytes(32), now))
-	secret = catalogue.execute("SELECT bytes FROM secret ORDER BY number DESC").fetchone()[0]
-	account = catalogue.execute("INSERT INTO account (id, email, name, password, role, created_at, changed_at) VALUES (?, ?, '', '', 0, ?, ?)",
-				    (uuid.uuid4().bytes, f"{id}@example.org", now, now)).lastrowid
-	catalogue.execute("INSERT INTO api_key (id, account, name, hash, scopes, created_at) VALUES (?, ?, '', ?, ?, ?)",
-			  (id.bytes, account, secrets.token_bytes(32), sum(SCOPES[s] for s in scopes), now))
-	catalogue.close()
-	if running:
-		server.start()
-	return {"id": str(id), "signing_secret": base64.b64encode(hmac.digest(secret, b"key-signature:" + str(id).encode(), "sha256")).decode()}
+@functools.cache
+def _admin(server):
+	"""Signed in; the server stops for it, since the first account is made by the command."""
+	server.stop()
+	people.first_admin(server)
+	return people.sign_in(server.start(), people.ADMIN)
+
+
+def made_key(server, scopes=SCOPES):
+	"""A new key of a new account: what is shown once when a key is made."""
+	return people.add_user(_admin(server)).key(scopes).made
 
 
 def make_key(server, *args):
@@ -96,3 +94,18 @@ class Signer:
 			lines.append("Expect: 100-continue")
 		head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 		return head if expect else head + (body or b"")
+
+
+class Signing(requests.auth.AuthBase):
+	"""For `auth=` of a request: signs it as it goes out, each time anew."""
+
+	def __init__(self, key):
+		self.key = key
+
+	def __call__(self, r):
+		body = r.body.encode() if isinstance(r.body, str) else r.body
+		if body:
+			r.headers["Content-Digest"] = content_digest(body)
+		covered = [(n, v) for n, v in r.headers.items() if re.match(r"content-(?!length)|if-|range|prefer|idempotency-key|last-event-id", n, re.I)]
+		r.headers.update(self.key.sign(r.method, r.url, covered))
+		return r
