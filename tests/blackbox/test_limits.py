@@ -4,7 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from harness.server import StartFailed, eventually, run
+from harness import people
+from harness.server import Server, StartFailed, eventually, run
+from harness.signing import Key, Signing
 from harness.wire import Wire, post_raw
 
 PROXY = {"http.trusted_proxies": "127.0.0.1"}
@@ -79,10 +81,10 @@ def test_curl_comes_again_when_it_was_told_to(make_server, folder):
 		assert got.stdout == "200", got
 
 
-def begin(server, address):
+def begin(server, address, *more):
 	"""An upload that goes on until the wire is closed."""
 	w = Wire(server)
-	w.send(post_raw(b"x" * 10, headers=[f"X-Forwarded-For: {address}"])[:-9])
+	w.send(post_raw(b"x" * 10, headers=[f"X-Forwarded-For: {address}", *more])[:-9])
 	return w
 
 
@@ -104,6 +106,72 @@ def test_an_address_has_so_many_uploads_at_once(make_server):
 	for i in range(5):
 		assert requests.post(url, data=b"%d" % i, headers=headers, timeout=60).status_code == 201
 	open_ones.pop().close()
+
+
+# ---- people ----
+
+@pytest.fixture(scope="module")
+def crowd(module_folder):
+	"""An administrator who makes people, for each test its own: what they do from an address that is not loopback's is limited."""
+	server = Server(module_folder / "crowd", settings={**PROXY, "limits.account": HOUR, "limits.key": "3/1h", "limits.uploads_per_account": 2})
+	people.first_admin(server)
+	with server:
+		yield people.sign_in(server, people.ADMIN)
+
+
+def me(person, address="203.0.113.9"):
+	return person.get("/v1/users/me", headers={"X-Forwarded-For": address})
+
+
+def test_an_account_has_one_quota_whatever_it_shows_and_wherever_it_comes_from(crowd):
+	ann, bob = people.add_user(crowd), people.add_user(crowd)
+	key = ann.key(["files:read"])
+	askers = [ann, people.sign_in(crowd.server, ann.email), key, ann, key]
+	for i, person in enumerate(askers):
+		r = me(person, f"203.0.113.{i}")
+		policies, stands = r.headers["RateLimit-Policy"].split(", "), r.headers["RateLimit"].split(", ")
+		assert r.status_code == 200 and policies[1] == '"account";q=5;w=3600' and stands[1].startswith(f'"account";r={4 - i};t='), r.headers
+	for person in (ann, key):
+		r = me(person, "203.0.113.77")
+		assert (r.status_code, r.json()["code"], r.json()["limit"]) == (429, "rate_limited", 5) and 700 < int(r.headers["Retry-After"]) <= 720
+	assert me(bob).status_code == 200, "another account has its own"
+	assert ann.get("/v1/users/me").status_code == 200, "and loopback none"
+
+
+def test_a_key_has_a_quota_of_its_own_shown_or_signed_with(crowd):
+	ann = people.add_user(crowd)
+	first, second = ann.key(["files:read"]), ann.key(["files:read"])
+	signing = Signing(Key(first.made["id"], first.made["signing_secret"]))
+	signed = lambda: crowd.server.get("/v1/users/me", headers={"X-Forwarded-For": "203.0.113.9"}, auth=signing)
+	for left, r in ((2, me(first)), (1, signed()), (0, me(first))):
+		assert r.status_code == 200 and f'"key";r={left};t=' in r.headers["RateLimit"] and '"key";q=3;w=3600' in r.headers["RateLimit-Policy"], r.headers
+	r = me(first)
+	assert (r.status_code, r.json()["limit"]) == (429, 3) and r.json()["detail"].endswith("limit of key allows")
+	assert me(second).status_code == 200, "the fifth of the account, the first of this key"
+
+
+def test_what_is_not_let_in_by_its_credentials_counts_for_nobody_else(crowd):
+	"""Whoever knows an account's name cannot use its quota up."""
+	ann = people.add_user(crowd)
+	wrong = people.Person(crowd.server, ann.token[:-1] + ("A" if ann.token[-1] != "A" else "Q"))
+	assert [me(wrong).status_code for _ in range(7)] == [401] * 7
+	assert me(ann).status_code == 200
+
+
+def test_an_account_has_so_many_uploads_at_once(crowd):
+	"""From whichever addresses, by whichever credentials."""
+	server, ann, bob = crowd.server, people.add_user(crowd), people.add_user(crowd)
+	key = ann.key(["files:write"])
+	open_ones = [begin(server, f"203.0.113.{i}", f"Authorization: Bearer {who.token}") for i, who in enumerate((ann, key))]
+	eventually(lambda: "filemill_uploads_open 2\n" in crowd.get("/metrics").text)
+	store = lambda who, body: post_file(server, body, **{"X-Forwarded-For": "203.0.113.9", "Authorization": f"Bearer {who.token}"})
+	r = store(ann, b"third")
+	assert (r.status_code, r.json()["code"], r.json()["limit"]) == (429, "rate_limited", 2) and int(r.headers["Retry-After"]) >= 1
+	assert store(bob, b"third").status_code == 201
+	for w in open_ones:
+		w.close()
+	eventually(lambda: "filemill_uploads_open 0\n" in crowd.get("/metrics").text)
+	assert store(ann, b"third").status_code == 201
 
 
 @pytest.mark.parametrize("setting,value", [
