@@ -170,13 +170,50 @@ static const struct http_handler add_user = {.body_kind = HTTP_BODY_BUFFER, .end
 
 /* ---- /v1/users/me ---- */
 
+/* Null where there is no quota. */
+static void write_quota(struct json_out *j, const char *name, uint64_t quota)
+{
+	json_key(j, name);
+	if (quota > 0)
+		json_u64(j, quota);
+	else
+		json_put_null(j);
+}
+
+static void answer_me(struct http_request *r)
+{
+	struct catalog *c = front_catalog(r);
+	const struct usage quota = catalog_quota(c);
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+	struct err e = ERR_INIT;
+	struct usage used;
+	int rc = catalog_usage(c, front_owner(r), &used, &e);
+
+	if (rc != 0) {
+		fail(r, rc, &e);
+		return;
+	}
+	json_obj_open(&j);
+	account_write_members(&j, front_caller(r)->who);
+	json_key(&j, "usage");
+	json_obj_open(&j);
+	json_ku64(&j, "files", used.files);
+	json_ku64(&j, "bytes", used.bytes);
+	write_quota(&j, "files_max", quota.files);
+	write_quota(&j, "bytes_max", quota.bytes);
+	json_obj_close(&j);
+	json_obj_close(&j);
+	http_set_header(r, "Cache-Control", "no-store");
+	http_reply_json(r, 200, &b);
+}
+
 static void end_me(struct http_request *r)
 {
-	const struct caller *c = front_caller(r);
 	struct err e = ERR_INIT;
 
-	if (c->who != NULL)
-		reply_account(r, 200, c->who);
+	if (front_caller(r)->who != NULL)
+		front_read(r, answer_me);
 	else
 		fail(r, err_set(&e, ERR_UNAUTHENTICATED, "nobody is signed in"), &e);
 }

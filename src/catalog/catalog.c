@@ -51,20 +51,27 @@ bool catalog_has_quota(const struct catalog *c)
 	return c->options.owner_files_max > 0 || c->options.owner_bytes_max > 0;
 }
 
-static int quota_check(const struct catalog *c, const struct usage *used, uint64_t size, struct err *e)
+static int check_bytes(const struct catalog *c, const struct usage *used, uint64_t size, struct err *e)
 {
-	uint64_t files = c->options.owner_files_max, bytes = c->options.owner_bytes_max;
+	uint64_t bytes = c->options.owner_bytes_max;
 
-	if (files > 0 && used->files >= files) {
-		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu files, and so many may be stored", (unsigned long long)used->files);
-		return err_limit(e, files > INT64_MAX ? INT64_MAX : (int64_t)files);
-	}
 	if (bytes > 0 && (used->bytes > bytes || size > bytes - used->bytes)) {
 		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu bytes stored, and %llu more would be too many",
 			(unsigned long long)used->bytes, (unsigned long long)size);
 		return err_limit(e, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes);
 	}
 	return 0;
+}
+
+static int quota_check(const struct catalog *c, const struct usage *used, uint64_t size, struct err *e)
+{
+	uint64_t files = c->options.owner_files_max;
+
+	if (files > 0 && used->files >= files) {
+		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu files, and so many may be stored", (unsigned long long)used->files);
+		return err_limit(e, files > INT64_MAX ? INT64_MAX : (int64_t)files);
+	}
+	return check_bytes(c, used, size, e);
 }
 
 bool change_within_quota(const struct catalog *c, struct change *ch, const struct usage *used, uint64_t size)
@@ -593,6 +600,21 @@ int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struc
 		return 0;
 	int rc = c->ops->usage(c, owner, &used, e);
 	return rc != 0 ? rc : quota_check(c, &used, size, e);
+}
+
+int catalog_quota_bytes(struct catalog *c, struct str owner, uint64_t size, struct err *e)
+{
+	struct usage used;
+
+	if (c->options.owner_bytes_max == 0)
+		return 0;
+	int rc = c->ops->usage(c, owner, &used, e);
+	return rc != 0 ? rc : check_bytes(c, &used, size, e);
+}
+
+struct usage catalog_quota(const struct catalog *c)
+{
+	return (struct usage){.files = c->options.owner_files_max, .bytes = c->options.owner_bytes_max};
 }
 
 bool catalog_newcomers(struct catalog *c)

@@ -418,6 +418,9 @@ struct usage {
 [[nodiscard]] int catalog_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
 /* Whether a file of this size would be taken now; ADD_FILE decides. ERR_QUOTA_EXCEEDED. Reads nothing where there are no quotas. */
 [[nodiscard]] int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struct err *e);
+/* The same of so many bytes for a file that is there already: an import's, which nothing checks when its bytes have come. */
+[[nodiscard]] int catalog_quota_bytes(struct catalog *c, struct str owner, uint64_t size, struct err *e);
+struct usage catalog_quota(const struct catalog *c); /* how much an owner may have; 0 = any */
 
 #define READY_COUNTED_MAX 10000 /* jobs of one priority */
 #define READY_LANES_MAX 500 /* lanes that are looked at: an owner's jobs for one op are one */

@@ -63,6 +63,7 @@ struct api_key {
 
 /* As the API shows them. secret and signing: of the one answer that tells them; NULL = not told. account_json.c */
 void account_write_json(struct json_out *j, const struct account *a);
+void account_write_members(struct json_out *j, const struct account *a); /* into an object that has more */
 void api_key_write_json(struct json_out *j, const struct api_key *k, const char *secret, const char *signing);
 
 #endif

@@ -9,9 +9,8 @@ static void write_id(struct json_out *j, struct uuid id)
 	json_kcstr(j, "id", text);
 }
 
-void account_write_json(struct json_out *j, const struct account *a)
+void account_write_members(struct json_out *j, const struct account *a)
 {
-	json_obj_open(j);
 	write_id(j, a->id);
 	json_ku64(j, "number", (uint64_t)a->number);
 	json_kstr(j, "email", a->email);
@@ -19,6 +18,12 @@ void account_write_json(struct json_out *j, const struct account *a)
 	json_kcstr(j, "role", role_name(a->role));
 	json_ktime(j, "created_at", a->created_at);
 	json_ktime(j, "disabled_at", a->disabled_at);
+}
+
+void account_write_json(struct json_out *j, const struct account *a)
+{
+	json_obj_open(j);
+	account_write_members(j, a);
 	json_obj_close(j);
 }
 

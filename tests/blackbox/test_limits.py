@@ -7,6 +7,7 @@ import requests
 from harness import people
 from harness.server import Server, StartFailed, eventually, run
 from harness.signing import Key, Signing
+from harness.source import Source, head
 from harness.wire import Wire, post_raw
 
 PROXY = {"http.trusted_proxies": "127.0.0.1"}
@@ -223,6 +224,40 @@ def test_who_has_no_room_is_told_before_the_body(make_server):
 		assert r.status_code == 403 and r.json()["code"] == "quota_exceeded"
 	again = post_file(server, b"first", **{"Idempotency-Key": "k"})
 	assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+
+
+def imported(person, url, **more):
+	r = person.post("/v1/imports?wait=40", json={"url": url, "max_attempts": 1, **more})
+	assert r.status_code == 202, r.text
+	return r.json()
+
+
+def test_an_imports_bytes_count_when_they_have_come_and_one_too_many_is_not_kept(make_server):
+	"""Whether its source tells how much it is or not. The file itself counts from the beginning."""
+	source = Source()
+	server = make_server(start=False, settings={"net.http": "true", "net.allow": "127.0.0.0/8", "quotas.bytes": "1KiB", "quotas.files": 3})
+	people.first_admin(server)
+	ann = people.sign_in(server.start(), people.ADMIN)
+	usage = lambda: ann.get("/v1/users/me").json()["usage"]
+	assert usage() == {"files": 0, "bytes": 0, "files_max": 3, "bytes_max": 1024}
+	source.gives("/most", b"m" * 1000)
+	source.answers["/25"] = lambda c, r: (c.sendall(head(25)), source.held.wait(60), c.sendall(b"x" * 25))
+	source.answers["/25/untold"] = lambda c, r: c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"y" * 25)
+	assert imported(ann, source.url("/most"))["state"] == "succeeded"
+	assert usage() == {"files": 1, "bytes": 1000, "files_max": 3, "bytes_max": 1024}
+	late = [imported(ann, source.url(path)) for path in ("/25", "/25/untold")]
+	assert [(j["state"], j["error"]["code"]) for j in late] == [("failed", "quota_exceeded")] * 2
+	assert (usage()["files"], usage()["bytes"]) == (3, 1000)
+	eventually(lambda: len(server.blobs()) <= 1, message="what was not kept is still there")
+	r = ann.post("/v1/imports", json={"url": source.url("/most")})
+	assert (r.status_code, r.json()["code"], r.json()["limit"]) == (403, "quota_exceeded", 3)
+	big = next(f for f in ann.get("/v1/files").json()["files"] if f["size"])
+	assert ann.delete("/v1/files/" + big["id"]).status_code == 204
+	source.held.set() # nobody had waited for the bytes that were announced
+	for job in late:
+		assert ann.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
+	eventually(lambda: usage() == {"files": 2, "bytes": 50, "files_max": 3, "bytes_max": 1024})
+	source.close()
 
 
 def test_pings_have_a_limit_of_their_own(make_server):

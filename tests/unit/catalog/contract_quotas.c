@@ -186,6 +186,21 @@ static void room_is_told_in_advance(void **state)
 	assert_int_equal(w->err.limit, 2);
 }
 
+static void bytes_for_a_file_that_is_there_need_room_for_bytes_alone(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(catalog_quota_bytes(w->c, STR("a"), UINT64_MAX, &w->err), 0);
+	with_quotas(w, 1, 100);
+	assert_int_equal(catalog_quota(w->c).files, 1);
+	assert_int_equal(catalog_quota(w->c).bytes, 100);
+	assert_int_equal(put(w, 1, "a", 60), 0);
+	assert_int_equal(catalog_quota_bytes(w->c, STR("a"), 40, &w->err), 0);
+	assert_int_equal(catalog_quota_bytes(w->c, STR("a"), 41, &w->err), ERR_QUOTA_EXCEEDED);
+	assert_int_equal(w->err.limit, 100);
+	assert_int_equal(catalog_quota_bytes(w->c, STR("b"), 100, &w->err), 0);
+}
+
 const struct named_test contract_quotas[] = {
 	NAMED(usage_follows_what_is_stored_and_deleted),
 	NAMED(as_many_files_as_the_quota_and_not_one_more),
@@ -195,5 +210,6 @@ const struct named_test contract_quotas[] = {
 	NAMED(a_replay_needs_no_room),
 	NAMED(who_has_more_than_a_new_quota_keeps_it_and_gets_no_more),
 	NAMED(room_is_told_in_advance),
+	NAMED(bytes_for_a_file_that_is_there_need_room_for_bytes_alone),
 	{NULL, NULL},
 };
