@@ -2,8 +2,30 @@
  * writes: whatever else a client sends along is not looked at. From the connection outward each hop is believed as long as the one before it is trusted. */
 #include "http/fields.h"
 #include "http/http_impl.h"
+#include "rt/log.h"
 
 #include <string.h>
+
+#define TELL_EVERY_MS (60 * 60 * 1000)
+
+bool client_tell_again(_Atomic int64_t *next_ms, int64_t now_ms)
+{
+	int64_t due = atomic_load(next_ms);
+
+	/* of several threads one tells */
+	return now_ms >= due && atomic_compare_exchange_strong(next_ms, &due, now_ms + TELL_EVERY_MS);
+}
+
+/* A proxy that nobody has named looks the same as a client who lies. The administrator may want to know of the one; the other must not fill his log. */
+static void tell_untrusted(struct http_request *r)
+{
+	const char *field = http_header(r, "X-Forwarded-For").p != NULL ? "X-Forwarded-For" : "Forwarded";
+
+	if (http_header(r, field).p == NULL || !client_tell_again(&r->server->tell_untrusted_ms, http_now_ms()))
+		return;
+	log_event(LOG_WARN, "forwarded_not_trusted", LF_CSTR("peer", r->peer), LF_CSTR("field", field),
+		  LF_CSTR("setting", "http.trusted_proxies"), LF_STR("request_id", http_request_id(r)));
+}
 
 int client_find(struct http_request *r, struct err *e)
 {
@@ -11,8 +33,10 @@ int client_find(struct http_request *r, struct err *e)
 	const char *name = c->forwarded == HTTP_FORWARDED ? "Forwarded" : "X-Forwarded-For";
 	struct forwarded f;
 
-	if (c->n_proxies == 0 || !ip_in(c->proxies, c->n_proxies, &r->client))
+	if (c->n_proxies == 0 || !ip_in(c->proxies, c->n_proxies, &r->client)) {
+		tell_untrusted(r);
 		return 0;
+	}
 	struct str said = http_header(r, name);
 	if (said.p == NULL)
 		return 0; /* the proxy's own question, such as whether we are well */

@@ -102,6 +102,7 @@ struct http_server {
 	unsigned n_workers;
 	bool head_layout_known; /* see gate_raw.c */
 	char hsts[40]; /* Strict-Transport-Security; "" = not sent */
+	_Atomic int64_t tell_untrusted_ms; /* before that the log is not told again of who sends forwarding fields and is not trusted */
 
 	int listen_fd, epoll_fd, wake_fd;
 	pthread_t keeper;
@@ -269,6 +270,8 @@ struct str request_header(const struct http_request *r, const char *name, unsign
 /* ---- client.c ---- */
 /* Who asks: the connection's address, or what a trusted proxy says. ERR_BAD_HEADER. */
 [[nodiscard]] int client_find(struct http_request *r, struct err *e);
+/* Once an hour, to one caller; then *next_ms has moved on. */
+bool client_tell_again(_Atomic int64_t *next_ms, int64_t now_ms);
 /* The host of the request is one of ours. ERR_MISDIRECTED. */
 [[nodiscard]] int client_check_host(struct http_request *r, struct err *e);
 

@@ -46,6 +46,19 @@ def test_what_is_refused_stores_nothing_and_its_body_is_never_asked_for(make_ser
 	assert server.all_files() == []
 
 
+def test_the_log_is_told_of_a_proxy_that_is_not_trusted_and_not_each_time(make_server):
+	told = lambda server: [(e["level"], e["peer"], e["field"]) for e in server.log_events() if e["event"] == "forwarded_not_trusted"]
+	server = make_server()
+	assert server.get("/healthz").status_code == 200 and told(server) == []
+	for field, value in (("Forwarded", "for=203.0.113.9"), ("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "nonsense")):
+		assert server.get("/healthz", headers={field: value}).status_code == 200
+	assert told(server) == [("warn", "127.0.0.1", "Forwarded")]
+	trusting = make_server(settings=PROXY)
+	assert ask(trusting, "203.0.113.9").status_code == 200 and told(trusting) == []
+	elsewhere = make_server(settings={"http.trusted_proxies": "192.0.2.0/24"})
+	assert ask(elsewhere, "203.0.113.9").status_code == 200 and told(elsewhere) == [("warn", "127.0.0.1", "X-Forwarded-For")]
+
+
 def test_ipv6_counts_by_its_64(make_server):
 	server = make_server(settings={**PROXY, "limits.address": HOUR})
 	assert statuses(server, "2001:db8:0:7::1", 3) + statuses(server, "2001:db8:0:7:ffff::2", 3) == [200] * 5 + [429]

@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include "http/fields.h"
+#include "http/http_impl.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -177,6 +178,20 @@ static void only_the_chosen_field_counts(void **state)
 	world_start(&world, behind("127.0.0.1", HTTP_FORWARDED));
 	check_peer("Forwarded: for=203.0.113.9\r\nX-Forwarded-For: 198.51.100.1\r\n", "203.0.113.9");
 	check_peer("X-Forwarded-For: 198.51.100.1\r\n", "127.0.0.1");
+}
+
+static void the_log_is_told_again_after_an_hour(void **state)
+{
+	const int64_t hour = 60 * 60 * 1000;
+	_Atomic int64_t next = 0;
+
+	assert_true(client_tell_again(&next, 5000));
+	assert_false(client_tell_again(&next, 5000));
+	assert_false(client_tell_again(&next, 5000 + hour - 1));
+	assert_true(client_tell_again(&next, 5000 + hour));
+	assert_false(client_tell_again(&next, 5000 + hour + 1));
+	assert_true(client_tell_again(&next, 5000 + 9 * hour)); /* nothing came for long */
+	assert_false(client_tell_again(&next, 5000 + 10 * hour - 1));
 }
 
 static void whom_a_trusted_proxy_does_not_name_is_unknown_and_not_the_proxy(void **state)
@@ -409,6 +424,7 @@ int main(void)
 		cmocka_unit_test(x_forwarded_for_is_read_from_the_end),
 		cmocka_unit_test(forwarded_is_read_from_the_end),
 		cmocka_unit_test(of_very_many_hops_the_last_are_known),
+		cmocka_unit_test(the_log_is_told_again_after_an_hour),
 		cmocka_unit_test_teardown(nobody_is_believed_who_is_not_trusted, stop),
 		cmocka_unit_test_teardown(each_trusted_hop_is_believed_and_none_behind_the_first_other, stop),
 		cmocka_unit_test_teardown(only_the_chosen_field_counts, stop),
