@@ -210,9 +210,9 @@ static const struct config_option options[] = {
 
 	{"auth", "threads", NULL, CONFIG_INT, AT(auth_threads), "0", 0, 64, NULL,
 	 "Threads that hash passwords, 19 MiB of memory each; 0 means half as many as there are processors."},
-	{"auth", "session_idle", NULL, CONFIG_DURATION, AT(session_idle_ms), "12h", MINUTE, 365 * DAY, NULL,
+	{"auth", "session_idle", NULL, CONFIG_DURATION, AT(session_idle_ms), "12h", SECOND, 365 * DAY, NULL,
 	 "A session that was not used for so long is over."},
-	{"auth", "session_max", NULL, CONFIG_DURATION, AT(session_max_ms), "30d", MINUTE, 3650 * DAY, NULL,
+	{"auth", "session_max", NULL, CONFIG_DURATION, AT(session_max_ms), "30d", SECOND, 3650 * DAY, NULL,
 	 "A session that was begun so long ago is over."},
 
 	{"surfaces.hash_tasks", "log_file", NULL, CONFIG_STRING, AT(hash_tasks_log_file), "", 0, 0, NULL,

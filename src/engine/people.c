@@ -11,7 +11,7 @@
 #define WAITING_MAX 32 /* for a thread: about a second of work */
 #define WAITING_STRANGERS 24 /* of them whose address is not known for the account */
 #define WAITING_ADDRESS 8 /* of them from one address */
-#define TOUCH_MS 60000 /* a session's last use is kept to the minute */
+#define TOUCH_MS 60000 /* a session's last use is kept to the minute, or to an eighth of the time it may be idle */
 #define NICE 10 /* of the threads: whatever else there is to do goes first */
 
 static_assert(PASSWORD_CHARACTERS_MIN == PASSWORD_MIN && PASSWORD_BYTES_MAX == PASSWORD_MAX && PASSWORD_TEXT <= PASSWORD_HASH_MAX + 1);
@@ -413,11 +413,11 @@ static void touched(void *arg, struct change *c)
 
 void engine_session_used(struct engine *g, const struct session *session)
 {
-	int64_t now = engine_now(g);
+	int64_t now = engine_now(g), eighth = g->config.people.session_idle_ms / 8;
 	struct change *c;
 	struct err e = ERR_INIT;
 
-	if (now - session->used_at < TOUCH_MS || engine_stopping(g) || engine_admits(g, &e) != 0)
+	if (now - session->used_at < (eighth < TOUCH_MS ? eighth : TOUCH_MS) || engine_stopping(g) || engine_admits(g, &e) != 0)
 		return;
 	c = malloc(sizeof(*c));
 	if (c == NULL)

@@ -3,12 +3,14 @@ import base64
 import json
 import subprocess
 import threading
+import time
 import uuid
+from datetime import datetime
 
 import pytest
 
 from harness import wire
-from harness.people import ADMIN, PASSWORD, add_user, first_admin, sign_in, sign_in_answer
+from harness.people import ADMIN, PASSWORD, Person, add_user, first_admin, sign_in, sign_in_answer
 from harness.server import Server, eventually, problem
 from harness.wire import Wire
 
@@ -481,3 +483,45 @@ def test_sessions_and_keys_expire(make_server):
 	eventually(lambda: key.get("/v1/files").status_code == 401, 30)
 	unauthenticated(key.get("/v1/files"), "bad_credentials")
 	assert admin.get("/v1/files").status_code == 200
+
+
+def with_sessions(make_server, **settings):
+	s = make_server(start=False, settings={f"auth.session_{k}": v for k, v in settings.items()})
+	first_admin(s)
+	return s.start()
+
+
+def use_until(person, end):
+	"""Again and again; tells the longest time between two uses."""
+	longest, last = 0, time.monotonic()
+	while last < end:
+		person.get("/v1/files?limit=1")
+		longest, last = max(longest, time.monotonic() - last), time.monotonic()
+		time.sleep(0.05)
+	return longest
+
+
+def test_a_session_ends_when_it_was_not_used_for_its_time_and_not_while_it_is(make_server):
+	s = with_sessions(make_server, idle="4s")
+	for _ in range(8): # where the machine stood still for long nothing can be told
+		left, used = sign_in(s, ADMIN), sign_in(s, ADMIN)
+		if use_until(used, time.monotonic() + 5) < 2:
+			break
+	assert used.get("/v1/files").status_code == 200
+	unauthenticated(left.get("/v1/files"), "bad_credentials")
+	s.restart()
+	unauthenticated(left.get("/v1/files"), "bad_credentials")
+	assert sign_in(s, ADMIN).get("/v1/files").status_code == 200
+
+
+def test_a_session_ends_by_its_age_however_much_it_is_used(make_server):
+	s = with_sessions(make_server, max="3s")
+	r = sign_in_answer(s, ADMIN)
+	person = Person(s, r.json()["token"])
+	end = datetime.fromisoformat(r.json()["expires_at"].replace("Z", "+00:00")).timestamp()
+	assert end <= time.time() + 3
+	while time.time() < end:
+		answer = person.get("/v1/files?limit=1")
+		assert answer.status_code == 200 or time.time() >= end
+		time.sleep(0.05)
+	unauthenticated(person.get("/v1/files?limit=1"), "bad_credentials")
