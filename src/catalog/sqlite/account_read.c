@@ -3,11 +3,6 @@
 
 enum { ACCOUNT_COUNT = 9, ACCOUNT_ID = 1 };
 
-static int no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
-}
-
 /* From ACCOUNT_COLUMNS; false: no memory. */
 static bool row_account(sqlite3_stmt *s, struct arena *a, struct account *ret)
 {
@@ -86,17 +81,14 @@ int sq_account(struct catalog *c, struct uuid id, struct str email, struct arena
 	else
 		bind_uuid(s, 1, &id);
 	rc = first(s, &row);
-	rc = rc == SQLITE_OK ? 0 : sq_error(r->db, rc, e);
 	if (row)
 		copied = row_account(s, a, &found);
-	sqlite3_reset(s);
+	rc = rows_ended(r, s, rc, row && !copied, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
 	if (!row)
 		return no_account(e);
-	if (!copied)
-		return no_memory(e);
 	*ret = found;
 	return 0;
 }
@@ -110,7 +102,7 @@ int sq_list_accounts(struct catalog *c, struct page page, struct arena *a, struc
 	sqlite3_stmt *s;
 	bool oom = !list, more = false;
 	size_t n = 0;
-	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
+	int rc = oom ? rows_no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
@@ -118,11 +110,7 @@ int sq_list_accounts(struct catalog *c, struct page page, struct arena *a, struc
 	sqlite3_bind_int64(s, 1, page.before);
 	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && !(more = n == page.limit))
 		oom = !row_account(s, a, &list[n++]);
-	sqlite3_reset(s);
-	if (oom)
-		rc = no_memory(e);
-	else
-		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	rc = rows_ended(r, s, rc, oom, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
@@ -146,18 +134,17 @@ int sq_session(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena 
 	s = r->stmt[R_SESSION];
 	sqlite3_bind_blob(s, 1, hash, SECRET_HASH, SQLITE_STATIC);
 	rc = first(s, &row);
-	rc = rc == SQLITE_OK ? 0 : sq_error(r->db, rc, e);
 	if (row) {
 		row_session(s, ret);
 		copied = row_account(s, a, ret_account);
 	}
-	sqlite3_reset(s);
+	rc = rows_ended(r, s, rc, row && !copied, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
 	if (!row)
 		return not_known(e);
-	return copied ? 0 : no_memory(e);
+	return 0;
 }
 
 int sq_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct arena *a, struct api_key *ret, struct account *ret_account,
@@ -177,16 +164,15 @@ int sq_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct ar
 	else
 		bind_uuid(s, 1, &id);
 	rc = first(s, &row);
-	rc = rc == SQLITE_OK ? 0 : sq_error(r->db, rc, e);
 	if (row)
 		copied = row_account(s, a, ret_account) && row_key(s, a, ret);
-	sqlite3_reset(s);
+	rc = rows_ended(r, s, rc, row && !copied, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
 	if (!row)
 		return not_known(e);
-	return copied ? 0 : no_memory(e);
+	return 0;
 }
 
 int sq_list_keys(struct catalog *c, struct uuid account, struct page page, struct arena *a, struct api_key **ret, size_t *ret_n,
@@ -198,7 +184,7 @@ int sq_list_keys(struct catalog *c, struct uuid account, struct page page, struc
 	sqlite3_stmt *s;
 	bool oom = !list, more = false;
 	size_t n = 0;
-	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
+	int rc = oom ? rows_no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
@@ -208,11 +194,7 @@ int sq_list_keys(struct catalog *c, struct uuid account, struct page page, struc
 	sqlite3_bind_int64(s, 2, page.before);
 	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && !(more = n == page.limit))
 		oom = !row_key(s, a, &list[n++]);
-	sqlite3_reset(s);
-	if (oom)
-		rc = no_memory(e);
-	else
-		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	rc = rows_ended(r, s, rc, oom, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;

@@ -59,7 +59,7 @@ int sq_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, st
 	struct reader *r;
 	bool oom = false;
 	size_t n = 0;
-	int step, rc = list ? reader_get(q, &r, e) : err_set(e, ERR_NO_MEMORY, "no memory for a list");
+	int step, rc = list ? reader_get(q, &r, e) : rows_no_memory(e);
 
 	if (rc < 0)
 		return rc;

@@ -1,11 +1,6 @@
 /* Lists, newest first. A list looks at no more than LIST_SCAN_MAX rows: what matches seldom comes in short pages, each with a cursor. */
 #include "catalog/sqlite/sq.h"
 
-static int no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for a list");
-}
-
 /* Where a page stands: the caller's rows, and what the next page starts below. */
 struct progress {
 	size_t n;
@@ -36,7 +31,7 @@ static int files_page(struct reader *r, sqlite3_stmt *s, const struct file_match
 		if (!file_match_row(m, col_str(s, FILE_NAME), sha256, col_str(s, FILE_LABELS)))
 			continue;
 		if (!row_file(s, a, f))
-			return no_memory(e);
+			return rows_no_memory(e);
 		rc = sq_jobs_of_file(r, a, f, e);
 		if (rc < 0)
 			return rc;
@@ -57,7 +52,7 @@ int sq_list_files(struct catalog *c, const struct file_filter *f, struct page pa
 	int rc;
 
 	if (!files)
-		return no_memory(e);
+		return rows_no_memory(e);
 	rc = file_match_init(&m, f, e);
 	if (rc < 0)
 		return rc;
@@ -100,7 +95,7 @@ static int jobs_page(struct reader *r, sqlite3_stmt *s, const struct job_filter 
 			continue;
 		jobs[p->n].owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
 		if (!jobs[p->n].owner.p || !row_job(s, a, &jobs[p->n]))
-			return no_memory(e);
+			return rows_no_memory(e);
 		jobs[p->n].file = col_uuid(s, JOB_FILE_ID);
 		rc = sq_outputs(r, a, &jobs[p->n++], 1, e);
 		if (rc < 0)
@@ -120,7 +115,7 @@ int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page
 	int rc;
 
 	if (!jobs)
-		return no_memory(e);
+		return rows_no_memory(e);
 	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
@@ -153,7 +148,7 @@ static int owned_ids(struct reader *r, sqlite3_stmt *s, uint32_t max, struct are
 	}
 	sqlite3_reset(s);
 	if (oom)
-		return no_memory(e);
+		return rows_no_memory(e);
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		return sq_error(r->db, rc, e);
 	*ret = list;
@@ -169,7 +164,7 @@ int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret
 	struct reader *r;
 	sqlite3_stmt *s;
 	size_t n = 0;
-	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
+	int rc = oom ? rows_no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
@@ -177,11 +172,7 @@ int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret
 	sqlite3_bind_int64(s, 1, max);
 	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && n < max)
 		list[n++] = col_copy(s, 0, a, &oom);
-	sqlite3_reset(s);
-	if (oom)
-		rc = no_memory(e);
-	else
-		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	rc = rows_ended(r, s, rc, oom, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
@@ -213,7 +204,7 @@ static int outbox_page(struct reader *r, sqlite3_stmt *s, uint32_t max, struct a
 
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW && n < max) {
 		if (!row_job(s, a, &list[n].job))
-			return no_memory(e);
+			return rows_no_memory(e);
 		list[n].job.file = col_uuid(s, JOB_FILE_ID);
 		rc = sq_outputs(r, a, &list[n].job, 1, e);
 		if (rc < 0)
@@ -233,7 +224,7 @@ int sq_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, s
 	int rc;
 
 	if (!list)
-		return no_memory(e);
+		return rows_no_memory(e);
 	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;

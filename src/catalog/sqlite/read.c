@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static int no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
-}
-
 /* The arena has no resizing: a list that outgrows its place moves. */
 static struct job *grow(struct arena *a, struct job *jobs, size_t n, size_t *cap)
 {
@@ -35,7 +30,7 @@ int sq_jobs_of_file(struct reader *r, struct arena *a, struct file *f, struct er
 			jobs = grow(a, jobs, n, &cap);
 		if (!jobs || !row_job(s, a, &jobs[n])) {
 			sqlite3_reset(s);
-			return no_memory(e);
+			return rows_no_memory(e);
 		}
 		jobs[n++].file = f->id;
 	}
@@ -61,7 +56,7 @@ static int read_file(struct reader *r, sqlite3_stmt *s, struct str owner, struct
 	if (!col_null(s, FILE_DELETED))
 		return err_set(e, ERR_FILE_GONE, "the file was deleted");
 	if (!row_file(s, a, &f))
-		return no_memory(e);
+		return rows_no_memory(e);
 	rc = sq_jobs_of_file(r, a, &f, e);
 	if (rc < 0)
 		return rc;
@@ -113,7 +108,7 @@ int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct
 		size_t n = (size_t)sqlite3_column_bytes(s, 0);
 
 		buf_add(out, n ? bytes : "", n);
-		rc = buf_ok(out) ? 0 : no_memory(e);
+		rc = buf_ok(out) ? 0 : rows_no_memory(e);
 	}
 	sqlite3_reset(s);
 	reader_put(q, r);
@@ -136,7 +131,7 @@ static int read_job(struct reader *r, sqlite3_stmt *s, struct str owner, struct 
 		return err_set(e, ERR_JOB_GONE, JOB_EXPIRED_DETAIL);
 	job.owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
 	if (!job.owner.p || !row_job(s, a, &job))
-		return no_memory(e);
+		return rows_no_memory(e);
 	job.file = col_uuid(s, JOB_FILE_ID);
 	rc = sq_outputs(r, a, &job, 1, e);
 	if (rc < 0)
@@ -180,7 +175,7 @@ static int read_ended_job(struct reader *r, sqlite3_stmt *s, struct arena *a, st
 		return err_set(e, ERR_JOB_NOT_FOUND, "the job has expired or was purged");
 	owner = arena_str(a, col_str(s, JOB_FILE_OWNER));
 	if (!owner.p || !row_job(s, a, &job))
-		return no_memory(e);
+		return rows_no_memory(e);
 	job.file = col_uuid(s, JOB_FILE_ID);
 	rc = sq_outputs(r, a, &job, 1, e);
 	if (rc < 0)

@@ -214,3 +214,20 @@ void reader_put(struct sq *q, struct reader *r)
 		pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
 }
+
+int rows_no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
+}
+
+int rows_ended(struct reader *r, sqlite3_stmt *s, int rc, bool oom, struct err *e)
+{
+	int ended = 0;
+
+	if (oom)
+		ended = rows_no_memory(e);
+	else if (rc != SQLITE_OK && rc != SQLITE_ROW && rc != SQLITE_DONE)
+		ended = sq_error(r->db, rc, e);
+	sqlite3_reset(s);
+	return ended;
+}

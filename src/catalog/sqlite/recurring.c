@@ -69,7 +69,7 @@ static int states(struct reader *r, struct arena *a, struct recurring_state **re
 	}
 	sqlite3_reset(s);
 	if (oom)
-		return err_set(e, ERR_NO_MEMORY, "no memory for a list");
+		return rows_no_memory(e);
 	if (rc != SQLITE_DONE)
 		return sq_error(r->db, rc, e);
 	*ret = list;

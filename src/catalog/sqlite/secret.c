@@ -37,7 +37,7 @@ int sq_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *
 	struct reader *r;
 	sqlite3_stmt *s;
 	size_t n = 0;
-	int rc = list ? reader_get(q, &r, e) : err_set(e, ERR_NO_MEMORY, "no memory for a list");
+	int rc = list ? reader_get(q, &r, e) : rows_no_memory(e);
 
 	if (rc < 0)
 		return rc;
@@ -47,8 +47,7 @@ int sq_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *
 		list[n] = (struct secret){.number = sqlite3_column_int64(s, 0), .created_at = sqlite3_column_int64(s, 2)};
 		col_sha256(s, 1, list[n++].bytes);
 	}
-	rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
-	sqlite3_reset(s);
+	rc = rows_ended(r, s, rc, false, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;

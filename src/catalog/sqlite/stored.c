@@ -144,9 +144,7 @@ static int stored_page(struct reader *r, struct stored_at after, uint32_t max, s
 		}
 	}
 	*ret_n = n;
-	rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
-	sqlite3_reset(s);
-	return rc;
+	return rows_ended(r, s, rc, false, e);
 }
 
 int sq_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e)
@@ -155,7 +153,7 @@ int sq_stored(struct catalog *c, struct stored_at after, uint32_t max, struct ar
 	struct stored *list = arena_alloc(a, max * sizeof(*list));
 	struct reader *r;
 	size_t n = 0;
-	int rc = list ? reader_get(q, &r, e) : err_set(e, ERR_NO_MEMORY, "no memory for a list");
+	int rc = list ? reader_get(q, &r, e) : rows_no_memory(e);
 
 	if (rc < 0)
 		return rc;

@@ -1,11 +1,6 @@
 /* What operators look at. Nothing is sorted or grouped here: rows come by an index and are counted one by one. */
 #include "catalog/sqlite/sq.h"
 
-static int no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for what was counted");
-}
-
 /* ---- the queue ---- */
 
 static int count_lane(struct reader *r, int64_t lane, int64_t now, struct queue_rows *rows, struct err *e)
@@ -26,7 +21,7 @@ static int count_lane(struct reader *r, int64_t lane, int64_t now, struct queue_
 	sqlite3_reset(s);
 	if (rc != SQLITE_OK)
 		return sq_error(r->db, rc, e);
-	return q != NULL ? 0 : no_memory(e);
+	return q != NULL ? 0 : rows_no_memory(e);
 }
 
 static int count_waiting(struct reader *r, int64_t now, struct queue_rows *rows, struct err *e)
@@ -64,7 +59,7 @@ static int count_rows(struct reader *r, sqlite3_stmt *s, int state, struct queue
 		int at = state >= 0 ? state : sqlite3_column_int(s, 1);
 
 		if (q == NULL)
-			failed = no_memory(e);
+			failed = rows_no_memory(e);
 		else if (at >= 0 && at < JOB_STATES)
 			q->at[at]++;
 		++*ret_n;
@@ -112,7 +107,7 @@ int sq_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 	int rc;
 
 	if (list == NULL)
-		return no_memory(e);
+		return rows_no_memory(e);
 	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;
@@ -147,10 +142,7 @@ static int damaged_page(struct reader *r, sqlite3_stmt *s, size_t max, struct ar
 						    .name = col_copy(s, 4, a, &oom),
 						    .size = (uint64_t)sqlite3_column_int64(s, 5),
 						    .damaged_at = sqlite3_column_int64(s, 6)};
-	sqlite3_reset(s);
-	if (oom)
-		return no_memory(e);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	return rows_ended(r, s, rc, oom, e);
 }
 
 int sq_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e)
@@ -162,7 +154,7 @@ int sq_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_
 	int rc;
 
 	if (list == NULL)
-		return no_memory(e);
+		return rows_no_memory(e);
 	rc = reader_get(q, &r, e);
 	if (rc < 0)
 		return rc;

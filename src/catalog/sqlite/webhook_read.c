@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static int no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
-}
-
 static void col_secret(sqlite3_stmt *s, int i, struct webhook_secret *ret)
 {
 	const void *p = sqlite3_column_blob(s, i);
@@ -84,10 +79,7 @@ static int read_log(struct reader *r, struct arena *a, struct delivery *d, struc
 			.status = sqlite3_column_int(s, 2),
 			.error = col_copy(s, 3, a, &oom),
 		};
-	sqlite3_reset(s);
-	if (oom)
-		return no_memory(e);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	return rows_ended(r, s, rc, oom, e);
 }
 
 /* With a reader in hand. */
@@ -107,7 +99,7 @@ static int find(struct reader *r, struct uuid id, struct str owner, struct arena
 		return sq_error(r->db, rc, e);
 	if (!mine)
 		return err_set(e, ERR_WEBHOOK_NOT_FOUND, "there is no webhook with this id");
-	return copied ? 0 : no_memory(e);
+	return copied ? 0 : rows_no_memory(e);
 }
 
 int sq_webhook(struct catalog *c, struct uuid id, struct str owner, struct arena *a, struct webhook *ret, struct err *e)
@@ -135,7 +127,7 @@ int sq_list_webhooks(struct catalog *c, struct str owner, struct page page, stru
 	sqlite3_stmt *s;
 	bool oom = !list, more = false;
 	size_t n = 0;
-	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
+	int rc = oom ? rows_no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
@@ -144,11 +136,7 @@ int sq_list_webhooks(struct catalog *c, struct str owner, struct page page, stru
 	sqlite3_bind_int64(s, 2, page.before);
 	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && !(more = n == page.limit))
 		oom = !row_webhook(s, a, &list[n++]);
-	sqlite3_reset(s);
-	if (oom)
-		rc = no_memory(e);
-	else
-		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	rc = rows_ended(r, s, rc, oom, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
@@ -180,7 +168,7 @@ int sq_delivery(struct catalog *c, struct uuid webhook, struct str owner, struct
 		rc = rc == SQLITE_OK ? 0 : sq_error(r->db, rc, e);
 	}
 	if (row && !row_delivery(s, a, &d))
-		rc = no_memory(e);
+		rc = rows_no_memory(e);
 	sqlite3_reset(s);
 	if (rc == 0 && !row)
 		rc = err_set(e, ERR_DELIVERY_NOT_FOUND, "the webhook has no delivery with this id");
@@ -214,7 +202,7 @@ static int deliveries_page(struct reader *r, sqlite3_stmt *s, int state, uint32_
 		if (state >= 0 && sqlite3_column_int(s, 6) != state)
 			continue;
 		if (!row_delivery(s, a, &list[p->n]))
-			return no_memory(e);
+			return rows_no_memory(e);
 		rc = read_log(r, a, &list[p->n++], e);
 		if (rc < 0)
 			return rc;
@@ -231,7 +219,7 @@ int sq_list_deliveries(struct catalog *c, struct uuid webhook, struct str owner,
 	struct webhook w;
 	struct reader *r;
 	sqlite3_stmt *s;
-	int rc = list ? reader_get(q, &r, e) : no_memory(e);
+	int rc = list ? reader_get(q, &r, e) : rows_no_memory(e);
 
 	if (rc < 0)
 		return rc;
@@ -260,7 +248,7 @@ int sq_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct arena
 	struct reader *r;
 	sqlite3_stmt *s;
 	size_t n = 0;
-	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
+	int rc = oom ? rows_no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
@@ -271,11 +259,7 @@ int sq_due_webhooks(struct catalog *c, int64_t after, uint32_t max, struct arena
 		oom = !row_webhook(s, a, &list[n].webhook);
 		list[n++].due_at = sqlite3_column_int64(s, WEBHOOK_DUE);
 	}
-	sqlite3_reset(s);
-	if (oom)
-		rc = no_memory(e);
-	else
-		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	rc = rows_ended(r, s, rc, oom, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
@@ -293,7 +277,7 @@ int sq_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, ui
 	struct reader *r;
 	sqlite3_stmt *s;
 	size_t n = 0;
-	int rc = oom ? no_memory(e) : reader_get(q, &r, e);
+	int rc = oom ? rows_no_memory(e) : reader_get(q, &r, e);
 
 	if (rc < 0)
 		return rc;
@@ -303,11 +287,7 @@ int sq_due_deliveries(struct catalog *c, int64_t webhook_number, int64_t now, ui
 	sqlite3_bind_int64(s, 3, max);
 	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && n < max)
 		oom = !row_delivery(s, a, &list[n++]);
-	sqlite3_reset(s);
-	if (oom)
-		rc = no_memory(e);
-	else
-		rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sq_error(r->db, rc, e);
+	rc = rows_ended(r, s, rc, oom, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;
