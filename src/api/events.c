@@ -1,5 +1,6 @@
 /* GET /v1/events: what becomes of the caller's files and jobs, as Server-Sent Events (WHATWG HTML §9.2). */
 #include "api/api.h"
+#include "front/caller.h"
 #include "front/front.h"
 
 struct stream {
@@ -12,9 +13,22 @@ static void wake(struct engine_reader *x)
 	http_stream_wake(CONTAINER_OF(x, struct stream, reader)->r);
 }
 
+/* Whoever may not come any more is told nothing more; when he comes again he is told why. */
+static bool may_listen(struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+	int64_t until = front_caller(r)->expires_at;
+	struct err e = ERR_INIT;
+
+	return (until == 0 || env->wall_ms(env) < until) && front_still(r, &e) == 0;
+}
+
 static ssize_t read_events(struct http_request *r, char *p, size_t max)
 {
 	struct stream *s = http_data(r);
+
+	if (!may_listen(r))
+		return HTTP_STREAM_END;
 	ssize_t n = engine_events_read(front_engine(r), &s->reader, p, max);
 
 	return n < 0 ? HTTP_STREAM_END : n;

@@ -2,6 +2,7 @@
 #include "front/page.h"
 #include "api/api.h"
 #include "api/page_view.h"
+#include "front/caller.h"
 #include "front/hop.h"
 #include "front/upload.h"
 
@@ -57,10 +58,14 @@ static void answer_lookup(struct http_request *r)
 
 static void end_page(struct http_request *r)
 {
-	if (http_query(r, "id").len > 0)
-		front_read(r, answer_lookup);
-	else
+	struct err e = ERR_INIT;
+
+	if (http_query(r, "id").len == 0)
 		show(r, 200, NULL, NULL);
+	else if (front_require(r, HTTP_FILES_READ, &e) != 0)
+		show_error(r, &e);
+	else
+		front_read(r, answer_lookup);
 }
 
 static const struct http_handler get_page = {.end = end_page};

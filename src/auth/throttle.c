@@ -71,6 +71,14 @@ static struct str network(struct str address, char text[64], uint8_t bytes[16])
 	return address;
 }
 
+bool throttle_same_address(struct str a, struct str b)
+{
+	char text[2][64];
+	uint8_t bytes[2][16];
+
+	return str_eq(network(a, text[0], bytes[0]), network(b, text[1], bytes[1]));
+}
+
 static uint64_t key_of(const struct throttle *t, struct str account, struct str net)
 {
 	uint8_t hashes[2][crypto_shorthash_BYTES], both[crypto_shorthash_BYTES];

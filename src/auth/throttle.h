@@ -39,6 +39,8 @@ void throttle_free(struct throttle *t); /* NULL is fine */
 				struct err *e);
 /* It was the right password: the pair is forgiven all, and the address is known from now on. */
 void throttle_right(struct throttle *t, const struct throttle_try *x, int64_t now_ms);
+/* Both count as one address. */
+bool throttle_same_address(struct str a, struct str b);
 /* It was not checked. */
 void throttle_back(struct throttle *t, const struct throttle_try *x);
 

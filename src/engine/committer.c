@@ -160,6 +160,13 @@ static void tell_parts(struct engine *g, const struct change *c)
 		scheduler_cancel_file(g, c->delete_file.id);
 		engine_kick_doomed(g);
 		break;
+	case CHANGE_PATCH_ACCOUNT:
+	case CHANGE_DELETE_ACCOUNT:
+	case CHANGE_ADD_SESSION: /* ends an older one when there are too many */
+	case CHANGE_END_SESSION:
+	case CHANGE_REVOKE_KEY:
+		atomic_fetch_add(&g->people_changes, 1);
+		break;
 	case CHANGE_PATCH_WEBHOOK:
 		webhooks_anew(g, c->patch_webhook.id);
 		break;

@@ -276,6 +276,7 @@ struct engine {
 	struct audit audit;
 	struct gauges gauges;
 	struct people *people; /* NULL = nobody signs in; people.c */
+	_Atomic uint64_t people_changes; /* engine_people_changes() */
 	struct webhooks *webhooks; /* NULL = nothing is sent; webhook.h */
 	_Atomic bool doomed_waiting;
 	_Atomic unsigned storing; /* outputs being flushed */

@@ -98,7 +98,7 @@ static int has_room(const struct people *p, struct str address, bool known, stru
 	if (p->n >= (known ? WAITING_MAX : WAITING_STRANGERS))
 		return err_set(e, ERR_OVERLOADED, "too many are signing in now");
 	for (const struct password_work *w = p->works; w != NULL; w = w->next)
-		same += str_eq(w->address, address);
+		same += throttle_same_address(w->address, address);
 	return same < WAITING_ADDRESS ? 0 : err_set(e, ERR_RATE_LIMITED, "too many are signing in from this address now");
 }
 
@@ -405,6 +405,11 @@ void engine_change_password(struct engine *g, struct engine_new_password *s)
 }
 
 /* ---- sessions in use ---- */
+
+uint64_t engine_people_changes(struct engine *g)
+{
+	return atomic_load(&g->people_changes);
+}
 
 static void touched(void *arg, struct change *c)
 {

@@ -77,6 +77,9 @@ struct engine_new_password {
 };
 void engine_change_password(struct engine *g, struct engine_new_password *s);
 
+/* Grows whenever a session or key may have ended or an account was changed, before whoever asked for that is answered: what was let in at the same number may still come. Any thread. */
+uint64_t engine_people_changes(struct engine *g);
+
 /* A session was used: the catalogue knows so to the minute, soon. Any thread; does not wait. */
 void engine_session_used(struct engine *g, const struct session *session);
 

@@ -1,8 +1,10 @@
 #include "front/caller.h"
 #include "catalog/catalog.h"
+#include "engine/people.h"
 #include "front/credentials.h"
 #include "front/front.h"
 #include "front/limits.h"
+#include "front/link.h"
 #include "front/signed.h"
 
 static const struct caller anonymous = {
@@ -69,17 +71,44 @@ int front_challenge(struct http_request *r, int code)
 	return code;
 }
 
-int front_allow(struct http_request *r, const struct caller *c, struct err *e)
+static int allow(struct http_request *r, const struct caller *c, enum http_access access, struct err *e)
 {
 	int rc = limits_caller(r, c, e);
 
 	if (rc != 0)
 		return rc;
-	if (!may(r, c, http_route_of(r)->access))
+	if (!may(r, c, access))
 		return c->how == CALLER_ANONYMOUS ? front_challenge(r, err_set(e, ERR_UNAUTHENTICATED, "this takes credentials"))
 						  : err_set(e, ERR_FORBIDDEN, "these credentials do not allow this");
 	if (c != &anonymous)
 		http_set_caller(r, (void *)(uintptr_t)c);
+	return 0;
+}
+
+int front_allow(struct http_request *r, const struct caller *c, struct err *e)
+{
+	return allow(r, c, http_route_of(r)->access, e);
+}
+
+int front_require(struct http_request *r, enum http_access access, struct err *e)
+{
+	const struct caller *c = &anonymous;
+	int rc = credentials_caller(r, &c, e);
+
+	return rc != 0 ? front_challenge(r, rc) : allow(r, c, access, e);
+}
+
+int front_still(struct http_request *r, struct err *e)
+{
+	struct caller *c = http_caller(r);
+	uint64_t changes = engine_people_changes(front_engine(r));
+
+	if (c == NULL || c->seen == changes)
+		return 0;
+	int rc = c->how == CALLER_LINK ? front_link_still(r, c->link, e) : credentials_still(r, c, e);
+	if (rc != 0)
+		return front_challenge(r, rc);
+	c->seen = changes;
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct caller {
 	const struct account *who; /* NULL: anonymous */
 	struct str token; /* of a session, as it was shown; p NULL: none */
 	int64_t expires_at; /* of the session or key; 0 = never */
+	uint64_t seen; /* engine_people_changes() before he was looked up */
 };
 
 /* Never NULL. Where no caller is asked for (HTTP_ANYONE) it is the anonymous one, whatever the request brought along. */
@@ -29,6 +30,11 @@ const struct caller *front_caller(const struct http_request *r);
 /* http_config.admit: ERR_UNAUTHENTICATED, ERR_BAD_CREDENTIALS, ERR_FORBIDDEN, ERR_CROSS_SITE, ERR_RATE_LIMITED, and what
  * signed_admit() says. */
 [[nodiscard]] int front_admit(struct http_request *r, struct err *e);
+/* Where a route that takes anyone does one thing that not everybody may: the caller is whom credentials_caller() finds, if he may what `access` says. The same errors. HTTP thread */
+[[nodiscard]] int front_require(struct http_request *r, enum http_access access, struct err *e);
+/* Does what let the caller in still hold? For what goes on for long, a stream or an upload: keys are revoked, sessions end, accounts are switched off meanwhile. A point read, and only when
+ * something of that kind happened. One thread at a time. ERR_BAD_CREDENTIALS, ERR_LINK_INVALID. */
+[[nodiscard]] int front_still(struct http_request *r, struct err *e);
 /* Before an answer to this error: what would be taken, where it is a 401. Returns the code. */
 int front_challenge(struct http_request *r, int code);
 /* May he call the route of this request? Then he is its caller from now on; he lives in its arena. ERR_RATE_LIMITED, ERR_UNAUTHENTICATED,

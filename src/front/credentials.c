@@ -52,6 +52,7 @@ int credentials_of(struct http_request *r, const struct account *who, struct cal
 static int session_of(struct http_request *r, struct str token, const uint8_t hash[TOKEN_HASH], const struct caller **ret, struct err *e)
 {
 	struct engine *g = front_engine(r);
+	const uint64_t seen = engine_people_changes(g);
 	struct session session;
 	struct account who;
 	int rc = catalog_session(front_catalog(r), hash, now_of(r), engine_people_rules(g)->session_idle_ms, http_arena(r), &session, &who,
@@ -63,12 +64,19 @@ static int session_of(struct http_request *r, struct str token, const uint8_t ha
 		return rc;
 	engine_session_used(g, &session);
 	const struct caller c = {
-		.how = CALLER_SESSION, .scopes = SCOPE_ALL, .credential = session.id, .token = token, .expires_at = session.expires_at};
+		.how = CALLER_SESSION,
+		.scopes = SCOPE_ALL,
+		.credential = session.id,
+		.token = token,
+		.expires_at = session.expires_at,
+		.seen = seen,
+	};
 	return credentials_of(r, &who, c, ret, e);
 }
 
 static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const struct caller **ret, struct err *e)
 {
+	const uint64_t seen = engine_people_changes(front_engine(r));
 	struct api_key key;
 	struct account who;
 	int rc = catalog_key(front_catalog(r), hash, now_of(r), http_arena(r), &key, &who, e);
@@ -77,8 +85,27 @@ static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const 
 		return bad(e);
 	if (rc != 0)
 		return rc;
-	const struct caller c = {.how = CALLER_KEY, .scopes = key.scopes, .credential = key.id, .expires_at = key.expires_at};
+	const struct caller c = {.how = CALLER_KEY, .scopes = key.scopes, .credential = key.id, .expires_at = key.expires_at, .seen = seen};
 	return credentials_of(r, &who, c, ret, e);
+}
+
+int credentials_still(struct http_request *r, const struct caller *c, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct catalog *catalog = front_catalog(r);
+	struct session session;
+	struct api_key key;
+	struct account who;
+	uint8_t hash[TOKEN_HASH];
+	enum token_kind kind;
+	int rc = ERR_UNAUTHENTICATED;
+
+	if (c->how != CALLER_SESSION)
+		rc = catalog_key_by_id(catalog, c->credential, now_of(r), &a, &key, &who, e);
+	else if (token_read(c->token, &kind, hash))
+		rc = catalog_session(catalog, hash, now_of(r), engine_people_rules(front_engine(r))->session_idle_ms, &a, &session, &who,
+				     e);
+	return rc == ERR_UNAUTHENTICATED ? bad(e) : rc;
 }
 
 /* ---- Authorization ---- */
@@ -129,6 +156,8 @@ int credentials_same_origin(struct http_request *r, struct err *e)
 		return cross_site(e);
 	if (origin.p == NULL)
 		return 0;
+	if (host.len == 0) /* nothing to be the origin of (HTTP/1.0) */
+		return cross_site(e);
 	/* whether a proxy in front speaks TLS is not known here */
 	struct str scheme = str_starts(origin, https) ? https : http;
 	if (!str_starts(origin, scheme) || !str_eq_nocase((struct str){origin.p + scheme.len, origin.len - scheme.len}, host))

@@ -14,6 +14,9 @@
 [[nodiscard]] int credentials_of(struct http_request *r, const struct account *who, struct caller c, const struct caller **ret,
 				 struct err *e);
 
+/* For front_still(): the session or key, and its account. ERR_BAD_CREDENTIALS. */
+[[nodiscard]] int credentials_still(struct http_request *r, const struct caller *c, struct err *e);
+
 /* A write with a cookie, or one that sets it, must come from a page of this very origin: Sec-Fetch-Site says so, where the browser knows it, and Origin (WHATWG Fetch §3.2, §2.2.1).
  * ERR_CROSS_SITE. What names neither is no browser that would send cookies across sites. */
 [[nodiscard]] int credentials_same_origin(struct http_request *r, struct err *e);

@@ -1,4 +1,5 @@
 #include "front/link.h"
+#include "engine/people.h"
 #include "front/caller.h"
 #include "front/limits.h"
 #include "http/params.h"
@@ -84,7 +85,7 @@ int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url
 
 /* ---- redeeming ---- */
 
-static int become(struct http_request *r, const struct link *l, struct err *e)
+static int become(struct http_request *r, const struct link *l, uint64_t seen, struct err *e)
 {
 	struct caller *c = arena_alloc(http_arena(r), sizeof(*c));
 	struct link *kept = arena_alloc(http_arena(r), sizeof(*kept));
@@ -102,6 +103,7 @@ static int become(struct http_request *r, const struct link *l, struct err *e)
 		.account = l->account,
 		.link = kept,
 		.credential = l->key,
+		.seen = seen,
 	};
 	http_set_caller(r, c);
 	return limits_caller(r, c, e);
@@ -114,7 +116,7 @@ static int orphan(struct err *e)
 
 /* A link is worth what its maker's credentials are: with the account it ends when that may not come any more or gets a new password, with a key when that ends. What nobody in particular
  * made ends with the first account, unless auth.anonymous is set. */
-static int check_maker(struct http_request *r, const struct link *l, struct err *e)
+int front_link_still(struct http_request *r, const struct link *l, struct err *e)
 {
 	struct catalog *c = front_catalog(r);
 	struct api_key key;
@@ -145,6 +147,7 @@ int front_link_open(struct http_request *r, enum link_method method, struct err 
 {
 	struct link_secret secrets[SERVER_SECRETS_MAX];
 	struct str token = http_query(r, "token");
+	const uint64_t seen = engine_people_changes(front_engine(r));
 	struct link l;
 	size_t n = 0;
 	int rc;
@@ -161,9 +164,9 @@ int front_link_open(struct http_request *r, enum link_method method, struct err 
 		err_set(e, ERR_LINK_INVALID, "this link is for another method");
 		return err_expected(e, link_method_name(l.method));
 	}
-	if ((rc = check_maker(r, &l, e)) != 0 || (rc = check_unused(r, &l, e)) != 0)
+	if ((rc = front_link_still(r, &l, e)) != 0 || (rc = check_unused(r, &l, e)) != 0)
 		return rc;
-	return become(r, &l, e);
+	return become(r, &l, seen, e);
 }
 
 bool link_type_valid(struct str type)

@@ -15,6 +15,9 @@
  * ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED: whether one for one use is still unused is told for sure by the change that uses it up. ERR_RATE_LIMITED: its account's share. */
 [[nodiscard]] int front_link_open(struct http_request *r, enum link_method method, struct err *e);
 
+/* For front_still(): whoever made it may still do so. ERR_LINK_INVALID */
+[[nodiscard]] int front_link_still(struct http_request *r, const struct link *l, struct err *e);
+
 /* One media type in lower case without parameters, such as links may be bound to. */
 bool link_type_valid(struct str type);
 

@@ -6,6 +6,7 @@
 #include "front/signed.h"
 #include "auth/signature.h"
 #include "auth/token.h"
+#include "engine/people.h"
 #include "front/credentials.h"
 #include "front/front.h"
 #include "http/fields.h"
@@ -192,6 +193,7 @@ static int find_caller(struct signed_request *s, const struct caller **ret, stru
 {
 	struct catalog *c = front_catalog(s->r);
 	struct arena *a = http_arena(s->r);
+	const uint64_t seen = engine_people_changes(front_engine(s->r));
 	struct secret *secrets = NULL;
 	struct account who;
 	struct api_key key;
@@ -209,7 +211,8 @@ static int find_caller(struct signed_request *s, const struct caller **ret, stru
 	explicit_bzero(secrets, n * sizeof(*secrets));
 	if (rc != 0)
 		return rc;
-	const struct caller by = {.how = CALLER_SIGNATURE, .scopes = key.scopes, .credential = key.id, .expires_at = key.expires_at};
+	const struct caller by = {
+		.how = CALLER_SIGNATURE, .scopes = key.scopes, .credential = key.id, .expires_at = key.expires_at, .seen = seen};
 	return credentials_of(s->r, &who, by, ret, e);
 }
 

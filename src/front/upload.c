@@ -3,6 +3,7 @@
  * What can go wrong, and what then holds: anything found while the body arrives sets `code`; it is answered by the callback that finds it, or, while an on_room is promised,
  * by the next callback. An upload whose client goes away ends in release() with the intake still ours: it is cancelled and nothing of it remains.
  * After intake_finish() the file may be stored although the client is gone; that is what an Idempotency-Key is for. */
+#include "front/caller.h"
 #include "front/limits.h"
 #include "front/upload_impl.h"
 #include "front/wait.h"
@@ -265,6 +266,8 @@ static void finish(struct upload *u)
 
 	if (u->code == 0)
 		u->code = check_form(u, &u->err);
+	if (u->code == 0) /* bytes may take their time, and whoever began may not store any more */
+		u->code = front_still(u->r, &u->err);
 	if (u->code != 0) {
 		fail(u);
 		return;

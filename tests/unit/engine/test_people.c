@@ -214,7 +214,10 @@ static struct comer *next(unsigned n, unsigned address)
 
 	*c = (struct comer){.arena = ARENA_INIT};
 	snprintf(c->email, sizeof(c->email), "user%u@example.org", n);
-	snprintf(c->address, sizeof(c->address), "198.51.100.%u", address);
+	if (address == 1) /* one customer's, as IPv6 is handed out */
+		snprintf(c->address, sizeof(c->address), "2001:db8::%x:1", n + 1);
+	else
+		snprintf(c->address, sizeof(c->address), "198.51.100.%u", address);
 	return c;
 }
 
