@@ -4,6 +4,10 @@
 
 #include "front/front.h"
 
+/* `?owner=`, an operator's question: an account's id or `public`; absent: OWNER_ANY. ERR_BAD_PARAMETER. */
+[[nodiscard]] int asked_owner(struct http_request *r, struct str *ret, struct err *e);
+/* The same of a text that came elsewhere; p NULL = absent. */
+[[nodiscard]] int asked_owner_of(struct str text, struct str *ret, struct err *e);
 /* `?state=`, `?name=`, `?label=`; and, where the route knows them, `?sha256=` in hex. ERR_BAD_PARAMETER, ERR_BAD_ID. */
 [[nodiscard]] int asked_files(struct http_request *r, struct str owner, struct file_filter *ret, struct err *e);
 /* `?state=`, `?op=`, `?file=`. */

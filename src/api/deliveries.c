@@ -10,13 +10,6 @@
 
 #define REPLAY_AT_ONCE 1000
 
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
 /* The {id} and {delivery} of the path. */
 static int delivery_id_of(struct http_request *r, struct uuid *ret, struct err *e)
 {
@@ -75,9 +68,10 @@ static void write_scope(struct buf *scope, struct http_request *r, struct uuid w
 
 static void list_deliveries(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct delivery *list = NULL;
+	struct listing l;
 	struct uuid webhook = {};
 	struct page page;
 	int64_t next = 0;
@@ -95,16 +89,10 @@ static void list_deliveries(struct http_request *r)
 		front_problem(r, rc, &e);
 		return;
 	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "deliveries");
-	json_arr_open(&j);
+	listing_begin(&l, r, "deliveries");
 	for (size_t i = 0; i < n; i++)
-		delivery_write_json(&j, &list[i]);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+		delivery_write_json(&l.j, &list[i]);
+	listing_end(&l, &scope, next);
 }
 
 static void end_list(struct http_request *r)
@@ -158,7 +146,7 @@ static void end_ping(struct http_request *r)
 	if (w == NULL)
 		return;
 	struct change_add_ping *c = &w->change.add_ping;
-	*c = (struct change_add_ping){.owner = front_owner(r), .id = engine_new_id(front_engine(r)), .now = now_of(r)};
+	*c = (struct change_add_ping){.owner = front_owner(r), .id = engine_new_id(front_engine(r)), .now = front_now(r)};
 	int rc = front_id(r, &c->webhook, &e);
 	if (rc == 0)
 		rc = limits_ping(r, &e);
@@ -183,7 +171,7 @@ static struct front_write *new_replay(struct http_request *r, uint32_t max)
 	struct front_write *w = front_write_new(r, CHANGE_REPLAY);
 
 	if (w != NULL)
-		w->change.replay = (struct change_replay){.owner = front_owner(r), .now = now_of(r), .max = max};
+		w->change.replay = (struct change_replay){.owner = front_owner(r), .now = front_now(r), .max = max};
 	return w;
 }
 

@@ -1,42 +1,12 @@
 /* /v1/files: store, list, read, change, delete. */
 #include "api/api.h"
-#include "api/asked.h"
 #include "api/json_body.h"
-#include "base/json_out.h"
-#include "front/content.h"
+#include "api/seen.h"
 #include "front/hop.h"
-#include "front/list.h"
 #include "front/upload.h"
 #include "front/wait.h"
 
 #include <string.h>
-
-static void reply_file(struct http_request *r, int status, const struct file *f)
-{
-	struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
-
-	buf_reserve(&b, 1024);
-	file_write_json(&j, f);
-	http_reply_json(r, status, &b);
-	buf_release(&b);
-}
-
-/* The file of the path, or its problem as the answer. */
-static bool read_file_of_path(struct http_request *r, struct file *ret)
-{
-	struct err e = ERR_INIT;
-	struct file_key key = {};
-	int rc = front_id(r, &key.id, &e);
-
-	if (rc == 0)
-		rc = catalog_file(front_catalog(r), key, front_owner(r), http_arena(r), ret, &e);
-	if (rc != 0)
-		front_problem(r, rc, &e);
-	else
-		engine_progress(front_engine(r), ret->jobs, ret->n_jobs);
-	return rc == 0;
-}
 
 /* ---- POST /v1/files ---- */
 
@@ -48,7 +18,7 @@ static void stored(struct http_request *r, const struct file *f, bool replayed)
 	http_set_header(r, "Location", location);
 	if (replayed)
 		http_set_header(r, "Idempotency-Replayed", "true");
-	reply_file(r, 201, f);
+	seen_reply_file(r, SEEN_BY_OWNER, 201, f);
 }
 
 static void not_stored(struct http_request *r, struct err *e)
@@ -68,40 +38,9 @@ static const struct http_handler store_file = {
 
 /* ---- GET /v1/files ---- */
 
-static const char *const filters[] = {"state", "label", "name"};
-
 static void list_files(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
-	struct err e = ERR_INIT;
-	struct file_filter filter;
-	struct page page;
-	struct file *files = NULL;
-	size_t n = 0;
-	int64_t next = 0;
-
-	list_scope(&scope, r, "files", filters, ARRAY_LEN(filters));
-	int rc = asked_files(r, front_owner(r), &filter, &e);
-	if (rc == 0)
-		rc = list_page(r, &scope, &page, &e);
-	if (rc == 0)
-		rc = catalog_list_files(front_catalog(r), &filter, page, http_arena(r), &files, &n, &next, &e);
-	if (rc != 0) {
-		front_problem(r, rc, &e);
-		return;
-	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "files");
-	json_arr_open(&j);
-	for (size_t i = 0; i < n; i++) {
-		engine_progress(front_engine(r), files[i].jobs, files[i].n_jobs);
-		file_write_json(&j, &files[i]);
-	}
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+	seen_list_files(r, SEEN_BY_OWNER);
 }
 
 static void end_list(struct http_request *r)
@@ -116,10 +55,14 @@ static const char *const list_query[] = {"state", "name", "label", "limit", "cur
 
 static void answer_file(struct http_request *r)
 {
+	struct err e = ERR_INIT;
 	struct file f;
+	int rc = seen_file(r, SEEN_BY_OWNER, &f, &e);
 
-	if (read_file_of_path(r, &f))
-		reply_file(r, 200, &f);
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		seen_reply_file(r, SEEN_BY_OWNER, 200, &f);
 }
 
 static void answer_file_when_final(struct http_request *r)
@@ -129,16 +72,14 @@ static void answer_file_when_final(struct http_request *r)
 	int64_t wait_ms;
 	int rc = wait_wanted(r, &wait_ms, &e);
 
-	if (rc != 0) {
+	if (rc == 0)
+		rc = seen_file(r, SEEN_BY_OWNER, &f, &e);
+	if (rc != 0)
 		front_problem(r, rc, &e);
-		return;
-	}
-	if (!read_file_of_path(r, &f))
-		return;
-	if (wait_ms > 0 && !front_jobs_final(&f))
+	else if (wait_ms > 0 && !front_jobs_final(&f))
 		wait_for_file(r, f.id, wait_ms, answer_file);
 	else
-		reply_file(r, 200, &f);
+		seen_reply_file(r, SEEN_BY_OWNER, 200, &f);
 }
 
 static void end_get(struct http_request *r)
@@ -182,7 +123,6 @@ static void answer_after_patch(struct http_request *r)
 
 static void end_patch(struct http_request *r)
 {
-	struct env *env = engine_env(front_engine(r));
 	struct front_write *w = front_write_new(r, CHANGE_PATCH_FILE);
 	struct err e = ERR_INIT;
 	json_t *body;
@@ -190,7 +130,7 @@ static void end_patch(struct http_request *r)
 	if (w == NULL)
 		return;
 	struct change_patch_file *c = &w->change.patch_file;
-	*c = (struct change_patch_file){.owner = front_owner(r), .now = env->wall_ms(env)};
+	*c = (struct change_patch_file){.owner = front_owner(r), .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0 && (rc = json_body_read(r, &body, &e)) == 0) {
 		rc = read_patch(r, body, c, &e);
@@ -217,14 +157,13 @@ static void answer_deleted(struct http_request *r)
 
 static void end_delete(struct http_request *r)
 {
-	struct env *env = engine_env(front_engine(r));
 	struct front_write *w = front_write_new(r, CHANGE_DELETE_FILE);
 	struct err e = ERR_INIT;
 
 	if (w == NULL)
 		return;
 	struct change_delete_file *c = &w->change.delete_file;
-	*c = (struct change_delete_file){.owner = front_owner(r), .now = env->wall_ms(env)};
+	*c = (struct change_delete_file){.owner = front_owner(r), .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0)
 		rc = front_write_audit(w, AUDIT_FILE_DELETED, &e, LF_STR("file", http_param(r, "id")));
@@ -240,16 +179,7 @@ static const struct http_handler delete_file = {.end = end_delete};
 
 static void answer_content(struct http_request *r)
 {
-	struct err e = ERR_INIT;
-	bool show_inline;
-	struct file f;
-
-	if (content_inline_wanted(r, &show_inline, &e) != 0) {
-		front_problem(r, e.code, &e);
-	} else if (read_file_of_path(r, &f)) {
-		struct content c = content_of_file(&f);
-		content_answer(r, &c, show_inline);
-	}
+	seen_content(r, SEEN_BY_OWNER);
 }
 
 static void end_content(struct http_request *r)

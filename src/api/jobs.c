@@ -1,38 +1,14 @@
 /* /v1/jobs and /v1/files/{id}/jobs: queue, list, read, cancel, retry. */
 #include "api/api.h"
-#include "api/asked.h"
 #include "api/job_request.h"
 #include "api/json_body.h"
+#include "api/seen.h"
 #include "base/json_out.h"
-#include "front/content.h"
 #include "front/hop.h"
-#include "front/list.h"
 #include "front/wait.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static void reply_job(struct http_request *r, int status, const struct job *job)
-{
-	struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
-
-	job_write_json(&j, job);
-	http_reply_json(r, status, &b);
-	buf_release(&b);
-}
-
-static int read_job_of_path(struct http_request *r, struct job *ret, struct err *e)
-{
-	struct uuid id;
-	int rc = front_id(r, &id, e);
-
-	if (rc == 0)
-		rc = catalog_job(front_catalog(r), id, 0, front_owner(r), http_arena(r), ret, e);
-	if (rc == 0)
-		engine_progress(front_engine(r), ret, 1);
-	return rc;
-}
 
 /* ---- queueing ---- */
 
@@ -59,7 +35,7 @@ static void answer_queued_one(struct http_request *r)
 
 	uuid_format(location + strlen(location), job->id);
 	http_set_header(r, "Location", location);
-	reply_job(r, 202, job);
+	seen_reply_job(r, SEEN_BY_OWNER, 202, job);
 }
 
 static void answer_queued(struct http_request *r)
@@ -160,39 +136,9 @@ static const struct http_handler queue_jobs = {.body_kind = HTTP_BODY_BUFFER, .e
 
 /* ---- GET /v1/jobs ---- */
 
-static const char *const filters[] = {"state", "op", "file"};
-
 static void list_jobs(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
-	struct err e = ERR_INIT;
-	struct job_filter filter;
-	struct page page;
-	struct job *jobs = NULL;
-	size_t n = 0;
-	int64_t next = 0;
-
-	list_scope(&scope, r, "jobs", filters, ARRAY_LEN(filters));
-	int rc = asked_jobs(r, front_owner(r), &filter, &e);
-	if (rc == 0)
-		rc = list_page(r, &scope, &page, &e);
-	if (rc == 0)
-		rc = catalog_list_jobs(front_catalog(r), &filter, page, http_arena(r), &jobs, &n, &next, &e);
-	if (rc != 0) {
-		front_problem(r, rc, &e);
-		return;
-	}
-	engine_progress(front_engine(r), jobs, n);
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "jobs");
-	json_arr_open(&j);
-	for (size_t i = 0; i < n; i++)
-		job_write_json(&j, &jobs[i]);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+	seen_list_jobs(r, SEEN_BY_OWNER);
 }
 
 static void end_list(struct http_request *r)
@@ -209,12 +155,12 @@ static void answer_job_with(struct http_request *r, int status)
 {
 	struct err e = ERR_INIT;
 	struct job job;
-	int rc = read_job_of_path(r, &job, &e);
+	int rc = seen_job(r, SEEN_BY_OWNER, &job, &e);
 
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else
-		reply_job(r, status, &job);
+		seen_reply_job(r, SEEN_BY_OWNER, status, &job);
 }
 
 static void answer_job(struct http_request *r)
@@ -230,13 +176,13 @@ static void answer_job_when_final(struct http_request *r)
 	int rc = wait_wanted(r, &wait_ms, &e);
 
 	if (rc == 0)
-		rc = read_job_of_path(r, &job, &e);
+		rc = seen_job(r, SEEN_BY_OWNER, &job, &e);
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else if (wait_ms > 0 && !job_state_final(job.state))
 		wait_for_job(r, &job, wait_ms, answer_job);
 	else
-		reply_job(r, 200, &job);
+		seen_reply_job(r, SEEN_BY_OWNER, 200, &job);
 }
 
 static void end_get(struct http_request *r)
@@ -251,14 +197,13 @@ static const char *const wait_query[] = {"wait", NULL};
 
 static void submit_job_ref(struct http_request *r, enum change_kind kind, enum audit_act act, front_work *then)
 {
-	struct env *env = engine_env(front_engine(r));
 	struct front_write *w = front_write_new(r, kind);
 	struct err e = ERR_INIT;
 
 	if (w == NULL)
 		return;
 	struct change_job_ref *c = &w->change.job_ref;
-	*c = (struct change_job_ref){.owner = front_owner(r), .now = env->wall_ms(env)};
+	*c = (struct change_job_ref){.owner = front_owner(r), .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0)
 		rc = front_write_audit(w, act, &e, LF_STR("job", http_param(r, "id")));
@@ -300,22 +245,7 @@ static const struct http_handler retry_job = {.end = end_retry};
 
 static void answer_output(struct http_request *r)
 {
-	struct err e = ERR_INIT;
-	const struct output *output = NULL;
-	bool show_inline;
-	struct job job;
-	int rc = content_inline_wanted(r, &show_inline, &e);
-
-	if (rc == 0)
-		rc = read_job_of_path(r, &job, &e);
-	if (rc == 0)
-		rc = asked_output(r, &job, &output, &e);
-	if (rc != 0) {
-		front_problem(r, rc, &e);
-		return;
-	}
-	struct content c = content_of_output(&job, output);
-	content_answer(r, &c, show_inline);
+	seen_output(r, SEEN_BY_OWNER);
 }
 
 static void end_output(struct http_request *r)

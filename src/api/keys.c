@@ -1,6 +1,7 @@
 /* /v1/keys: made, listed, revoked. Only whoever signed in himself may: a key that leaked makes no others. */
 #include "api/api.h"
 #include "api/json_body.h"
+#include "api/seen.h"
 #include "auth/token.h"
 #include "front/caller.h"
 #include "front/hop.h"
@@ -19,13 +20,6 @@ struct making {
 	struct token token;
 	uint8_t server_secret[SERVER_SECRET];
 };
-
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
 
 /* ---- POST /v1/keys ---- */
 
@@ -155,7 +149,7 @@ static int prepare(struct http_request *r, struct making *m, struct err *e)
 	int rc;
 
 	m->token = token_make(TOKEN_KEY, random.b);
-	m->key = (struct api_key){.id = engine_new_id(g), .account = front_caller(r)->account, .created_at = now_of(r)};
+	m->key = (struct api_key){.id = engine_new_id(g), .account = front_caller(r)->account, .created_at = front_now(r)};
 	if (!token_read(str_of(m->token.text), &kind, m->key.hash))
 		return err_set(e, ERR_INTERNAL, "%s", "");
 	rc = json_body_read(r, &body, e);
@@ -197,31 +191,10 @@ static void end_make(struct http_request *r)
 
 static void list_keys(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
-	struct err e = ERR_INIT;
-	struct api_key *list = NULL;
-	struct page page;
-	int64_t next = 0;
-	size_t n = 0;
+	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 
 	list_scope(&scope, r, "keys", NULL, 0);
-	int rc = list_page(r, &scope, &page, &e);
-	if (rc == 0)
-		rc = catalog_list_keys(front_catalog(r), front_caller(r)->account, page, http_arena(r), &list, &n, &next, &e);
-	if (rc != 0) {
-		front_problem(r, rc, &e);
-		return;
-	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "keys");
-	json_arr_open(&j);
-	for (size_t i = 0; i < n; i++)
-		api_key_write_json(&j, &list[i], NULL, NULL);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+	seen_list_keys(r, &scope, front_caller(r)->account);
 }
 
 static void end_list(struct http_request *r)
@@ -244,7 +217,7 @@ static void end_revoke(struct http_request *r)
 	if (w == NULL)
 		return;
 	struct change_revoke_key *c = &w->change.revoke_key;
-	*c = (struct change_revoke_key){.account = front_caller(r)->account, .now = now_of(r)};
+	*c = (struct change_revoke_key){.account = front_caller(r)->account, .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0)
 		rc = front_write_audit(w, AUDIT_KEY_REVOKED, &e, LF_STR("key", http_param(r, "id")));

@@ -159,7 +159,6 @@ static void reply_link(struct http_request *r, const struct making *m)
 
 static int make_link(struct http_request *r, struct making *m, struct err *e)
 {
-	struct env *env = engine_env(front_engine(r));
 	const struct audit_by by = front_by(r);
 	char id[UUID_TEXT_LEN + 1];
 	json_t *body;
@@ -171,7 +170,7 @@ static int make_link(struct http_request *r, struct making *m, struct err *e)
 	json_decref(body);
 	if (rc != 0)
 		return rc;
-	m->link.expires_at = env->wall_ms(env) + 1000 * m->expires_in_s;
+	m->link.expires_at = front_now(r) + 1000 * m->expires_in_s;
 	rc = front_link_write(r, &m->link, &m->url, e);
 	if (rc != 0)
 		return rc;

@@ -49,8 +49,7 @@ static void write_stats(struct buf *b, struct http_request *r, const struct cata
 
 static void answer_stats(struct http_request *r)
 {
-	struct env *env = engine_env(front_engine(r));
-	int64_t now = env->wall_ms(env);
+	int64_t now = front_now(r);
 	struct catalog_stats s;
 	struct err e = ERR_INIT;
 	int rc = catalog_stats(front_catalog(r), now, &s, &e);

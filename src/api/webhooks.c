@@ -121,13 +121,6 @@ static int read_optional(struct http_request *r, json_t **ret, struct err *e)
 	return *ret != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for a request");
 }
 
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
 /* ---- answers ---- */
 
 static void reply_webhook(struct http_request *r, int status, const struct webhook *w, const char *secret)
@@ -135,7 +128,7 @@ static void reply_webhook(struct http_request *r, int status, const struct webho
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct json_out j = json_out(&b);
 
-	webhook_write_json(&j, w, now_of(r), secret);
+	webhook_write_json(&j, w, front_now(r), secret);
 	if (secret != NULL)
 		http_set_header(r, "Cache-Control", "no-store");
 	http_reply_json(r, status, &b);
@@ -232,7 +225,7 @@ static void end_make(struct http_request *r)
 			.ops = STR(""),
 			.description = STR(""),
 			.secret = engine_new_secret(g),
-			.created_at = now_of(r),
+			.created_at = front_now(r),
 		};
 		rc = read_new(r, body, made, &e);
 		json_decref(body);
@@ -253,9 +246,10 @@ static const struct http_handler make_webhook = {.body_kind = HTTP_BODY_BUFFER, 
 
 static void list_webhooks(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct webhook *list = NULL;
+	struct listing l;
 	struct page page;
 	int64_t next = 0;
 	size_t n = 0;
@@ -268,16 +262,10 @@ static void list_webhooks(struct http_request *r)
 		front_problem(r, rc, &e);
 		return;
 	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "webhooks");
-	json_arr_open(&j);
+	listing_begin(&l, r, "webhooks");
 	for (size_t i = 0; i < n; i++)
-		webhook_write_json(&j, &list[i], now_of(r), NULL);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+		webhook_write_json(&l.j, &list[i], front_now(r), NULL);
+	listing_end(&l, &scope, next);
 }
 
 static void end_list(struct http_request *r)
@@ -331,7 +319,7 @@ static void end_patch(struct http_request *r)
 	if (w == NULL)
 		return;
 	struct change_patch_webhook *c = &w->change.patch_webhook;
-	*c = (struct change_patch_webhook){.owner = front_owner(r), .now = now_of(r)};
+	*c = (struct change_patch_webhook){.owner = front_owner(r), .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0 && (rc = json_body_read(r, &body, &e)) == 0) {
 		rc = read_patch(r, body, c, &e);
@@ -359,7 +347,7 @@ static void end_delete(struct http_request *r)
 	if (w == NULL)
 		return;
 	struct change_delete_webhook *c = &w->change.delete_webhook;
-	*c = (struct change_delete_webhook){.owner = front_owner(r), .now = now_of(r)};
+	*c = (struct change_delete_webhook){.owner = front_owner(r), .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0)
 		rc = front_write_audit(w, AUDIT_WEBHOOK_DELETED, &e, LF_STR("webhook", http_param(r, "id")));
@@ -416,7 +404,7 @@ static void end_rotate(struct http_request *r)
 	}
 	if (rc == 0)
 		rc = front_write_audit(w, AUDIT_WEBHOOK_ROTATED, &e, LF_STR("webhook", http_param(r, "id")));
-	c->previous_until = overlap_s > 0 ? now_of(r) + 1000 * overlap_s : 0;
+	c->previous_until = overlap_s > 0 ? front_now(r) + 1000 * overlap_s : 0;
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else

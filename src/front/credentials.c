@@ -8,13 +8,6 @@
 
 #define CSRF_HEADER "X-CSRF-Token"
 
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
 static int no_memory(struct err *e)
 {
 	return err_set(e, ERR_NO_MEMORY, "no memory for a caller");
@@ -55,8 +48,8 @@ static int session_of(struct http_request *r, struct str token, const uint8_t ha
 	const uint64_t seen = engine_people_changes(g);
 	struct session session;
 	struct account who;
-	int rc = catalog_session(front_catalog(r), hash, now_of(r), engine_people_rules(g)->session_idle_ms, http_arena(r), &session, &who,
-				 e);
+	int rc = catalog_session(front_catalog(r), hash, front_now(r), engine_people_rules(g)->session_idle_ms, http_arena(r), &session,
+				 &who, e);
 
 	if (rc == ERR_UNAUTHENTICATED)
 		return bad(e);
@@ -79,7 +72,7 @@ static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const 
 	const uint64_t seen = engine_people_changes(front_engine(r));
 	struct api_key key;
 	struct account who;
-	int rc = catalog_key(front_catalog(r), hash, now_of(r), http_arena(r), &key, &who, e);
+	int rc = catalog_key(front_catalog(r), hash, front_now(r), http_arena(r), &key, &who, e);
 
 	if (rc == ERR_UNAUTHENTICATED)
 		return bad(e);

@@ -84,6 +84,13 @@ struct str front_owner(const struct http_request *r)
 	return front_caller(r)->owner;
 }
 
+int64_t front_now(const struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+
+	return env->wall_ms(env);
+}
+
 int64_t front_stamp_us(const struct http_request *r)
 {
 	struct front *f = front_of(r);

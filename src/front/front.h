@@ -53,6 +53,7 @@ struct str front_owner(const struct http_request *r);
 /* For the audit log: who asks. Borrowed from the request. */
 struct audit_by front_by(const struct http_request *r);
 
+int64_t front_now(const struct http_request *r); /* Unix time in milliseconds, by the engine's clock */
 /* Unix time in microseconds that no other call of this server gets; it never goes back while the server runs. Any thread. */
 int64_t front_stamp_us(const struct http_request *r);
 

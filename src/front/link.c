@@ -10,13 +10,6 @@
 static_assert(LINK_SECRET == SERVER_SECRET);
 static_assert(LINK_ONCE == ONCE_KEY);
 
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
 /* Newest first. To be wiped. */
 static int read_secrets(struct http_request *r, struct link_secret ret[SERVER_SECRETS_MAX], size_t *ret_n, struct err *e)
 {
@@ -72,7 +65,7 @@ int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url
 	l->id = engine_new_id(front_engine(r));
 	l->account = c->account;
 	l->key = by_key(c) ? c->credential : (struct uuid){};
-	l->issued_at = now_of(r);
+	l->issued_at = front_now(r);
 	uuid_format(id, l->id);
 	add_base(ret_url, r);
 	buf_add_cstr(ret_url, LINK_PATH);
@@ -129,7 +122,7 @@ int front_link_still(struct http_request *r, const struct link *l, struct err *e
 	if (rc == 0 && (who.disabled_at != 0 || who.changed_at > l->issued_at))
 		return orphan(e);
 	if (rc == 0 && !uuid_is_zero(l->key))
-		rc = catalog_key_by_id(c, l->key, now_of(r), http_arena(r), &key, &who, e);
+		rc = catalog_key_by_id(c, l->key, front_now(r), http_arena(r), &key, &who, e);
 	return rc == ERR_USER_NOT_FOUND || rc == ERR_UNAUTHENTICATED ? orphan(e) : rc;
 }
 
@@ -156,7 +149,7 @@ int front_link_open(struct http_request *r, enum link_method method, struct err 
 		return err_set(e, ERR_LINK_INVALID, "the address has no token, so it is no link");
 	if ((rc = read_secrets(r, secrets, &n, e)) != 0)
 		return rc;
-	rc = link_read(&l, http_param(r, "id"), token, secrets, n, now_of(r), http_arena(r), e);
+	rc = link_read(&l, http_param(r, "id"), token, secrets, n, front_now(r), http_arena(r), e);
 	explicit_bzero(secrets, sizeof(secrets));
 	if (rc != 0)
 		return rc;

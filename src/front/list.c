@@ -45,3 +45,21 @@ void list_write_next(struct json_out *j, struct http_request *r, struct str scop
 	cursor_make(text, next, scope, engine_cursor_key(front_engine(r)));
 	json_kcstr(j, "next", text);
 }
+
+void listing_begin(struct listing *l, struct http_request *r, const char *name)
+{
+	*l = (struct listing){.r = r, .body = BUF_INIT};
+	l->j = json_out(&l->body);
+	json_obj_open(&l->j);
+	json_key(&l->j, name);
+	json_arr_open(&l->j);
+}
+
+void listing_end(struct listing *l, const struct buf *scope, int64_t next)
+{
+	json_arr_close(&l->j);
+	list_write_next(&l->j, l->r, buf_str(scope), next);
+	json_obj_close(&l->j);
+	http_reply_json(l->r, 200, &l->body);
+	buf_release(&l->body);
+}

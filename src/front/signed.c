@@ -30,13 +30,6 @@ bool signed_is(struct http_request *r)
 	return http_header(r, "Signature").p != NULL || http_header(r, "Signature-Input").p != NULL;
 }
 
-static int64_t now_ms(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
 static bool has_body(const struct http_request *r)
 {
 	uint64_t n;
@@ -199,7 +192,7 @@ static int find_caller(struct signed_request *s, const struct caller **ret, stru
 	struct api_key key;
 	struct uuid id;
 	size_t n = 0;
-	int rc = uuid_parse(&id, s->signature.keyid) ? catalog_key_by_id(c, id, now_ms(s->r), a, &key, &who, e) : ERR_UNAUTHENTICATED;
+	int rc = uuid_parse(&id, s->signature.keyid) ? catalog_key_by_id(c, id, front_now(s->r), a, &key, &who, e) : ERR_UNAUTHENTICATED;
 
 	if (rc == ERR_UNAUTHENTICATED)
 		return bad(e);
@@ -298,7 +291,7 @@ static int read_head(struct signed_request *s, struct err *e)
 	}
 	rc = signature_parse(&s->signature, http_header(r, "Signature-Input"), http_header(r, "Signature"), http_arena(r), e);
 	if (rc == 0)
-		rc = signature_check(&s->signature, has_body(r), now_ms(r) / 1000, e);
+		rc = signature_check(&s->signature, has_body(r), front_now(r) / 1000, e);
 	if (rc == 0)
 		rc = check_covered(r, &s->signature, e);
 	return rc == 0 ? watch_body(s, e) : rc;

@@ -11,13 +11,6 @@
 #define WORKERS_TOLD 200
 #define DAMAGED_TOLD 200
 
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
 static void put_id(struct json_out *j, const char *key, struct uuid id)
 {
 	char text[UUID_TEXT_LEN + 1];
@@ -47,7 +40,7 @@ static void answer_queue(struct http_request *r)
 	struct queue_row *list = NULL;
 	uint64_t ended = 0;
 	size_t n = 0;
-	int rc = catalog_queue(front_catalog(r), now_of(r), ENDED_LOOKED_AT, http_arena(r), &list, &n, &ended, &e);
+	int rc = catalog_queue(front_catalog(r), front_now(r), ENDED_LOOKED_AT, http_arena(r), &list, &n, &ended, &e);
 
 	if (rc != 0) {
 		front_problem(r, rc, &e);
@@ -77,7 +70,7 @@ static void answer_workers(struct http_request *r)
 	struct json_out j = json_out(&b);
 	struct err e = ERR_INIT;
 	struct worker_row *list = NULL;
-	int64_t now = now_of(r);
+	int64_t now = front_now(r);
 	size_t n = 0;
 	int rc = catalog_workers(front_catalog(r), WORKERS_TOLD, http_arena(r), &list, &n, &e);
 

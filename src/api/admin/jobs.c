@@ -2,79 +2,22 @@
  *
  * By filter, a request deals with one page of those that match: each is a change of its own with its own entry in the audit log, all are committed together, and the answer comes
  * when the last one has its result. The cursor leads on, so that a running job, whose state changes only when its attempt ends, is not asked for twice. */
-#include "api/admin.h"
 #include "api/api.h"
 #include "api/asked.h"
 #include "api/json_body.h"
+#include "api/seen.h"
 #include "base/json_out.h"
-#include "front/content.h"
 #include "front/hop.h"
 #include "front/list.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
-
-static int read_job_of_path(struct http_request *r, struct job *ret, struct err *e)
-{
-	struct uuid id;
-	int rc = front_id(r, &id, e);
-
-	if (rc == 0)
-		rc = catalog_job(front_catalog(r), id, 0, STR(OWNER_ANY), http_arena(r), ret, e);
-	return rc;
-}
-
 /* ---- GET /v1/admin/jobs ---- */
-
-static const char *const filters[] = {"owner", "state", "op", "file"};
-
-static void reply_list(struct http_request *r, struct buf *scope, struct job *jobs, size_t n, int64_t next)
-{
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
-
-	engine_progress(front_engine(r), jobs, n);
-	json_obj_open(&j);
-	json_key(&j, "jobs");
-	json_arr_open(&j);
-	for (size_t i = 0; i < n; i++)
-		job_write_admin_json(&j, &jobs[i]);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
-}
 
 static void list_jobs(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT;
-	struct err e = ERR_INIT;
-	struct job_filter filter;
-	struct job *jobs = NULL;
-	struct page page;
-	struct str owner;
-	int64_t next = 0;
-	size_t n = 0;
-
-	list_scope(&scope, r, "admin jobs", filters, ARRAY_LEN(filters));
-	int rc = admin_owner(r, &owner, &e);
-	if (rc == 0)
-		rc = asked_jobs(r, owner, &filter, &e);
-	if (rc == 0)
-		rc = list_page(r, &scope, &page, &e);
-	if (rc == 0)
-		rc = catalog_list_jobs(front_catalog(r), &filter, page, http_arena(r), &jobs, &n, &next, &e);
-	if (rc != 0)
-		front_problem(r, rc, &e);
-	else
-		reply_list(r, &scope, jobs, n, next);
+	seen_list_jobs(r, SEEN_BY_OPERATOR);
 }
 
 static void end_list(struct http_request *r)
@@ -86,19 +29,14 @@ static void end_list(struct http_request *r)
 
 static void answer_job_with(struct http_request *r, int status)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	struct json_out j = json_out(&b);
 	struct err e = ERR_INIT;
 	struct job job;
-	int rc = read_job_of_path(r, &job, &e);
+	int rc = seen_job(r, SEEN_BY_OPERATOR, &job, &e);
 
-	if (rc != 0) {
+	if (rc != 0)
 		front_problem(r, rc, &e);
-		return;
-	}
-	engine_progress(front_engine(r), &job, 1);
-	job_write_admin_json(&j, &job);
-	http_reply_json(r, status, &b);
+	else
+		seen_reply_job(r, SEEN_BY_OPERATOR, status, &job);
 }
 
 static void answer_job(struct http_request *r)
@@ -135,9 +73,9 @@ static void submit_of_path(struct http_request *r, enum change_kind kind, enum a
 
 	if (w == NULL)
 		return;
-	int rc = read_job_of_path(r, &job, &e);
+	int rc = seen_job(r, SEEN_BY_OPERATOR, &job, &e);
 	if (rc == 0) {
-		w->change.job_ref = (struct change_job_ref){.id = job.id, .owner = job.owner, .now = now_of(r)};
+		w->change.job_ref = (struct change_job_ref){.id = job.id, .owner = job.owner, .now = front_now(r)};
 		rc = front_write_audit(w, act, &e, LF_STR("job", http_param(r, "id")), LF_STR("job_owner", job.owner));
 	}
 	if (rc != 0)
@@ -168,22 +106,7 @@ static void end_retry(struct http_request *r)
 
 static void answer_output(struct http_request *r)
 {
-	struct err e = ERR_INIT;
-	const struct output *output = NULL;
-	bool show_inline;
-	struct job job;
-	int rc = content_inline_wanted(r, &show_inline, &e);
-
-	if (rc == 0)
-		rc = read_job_of_path(r, &job, &e);
-	if (rc == 0)
-		rc = asked_output(r, &job, &output, &e);
-	if (rc != 0) {
-		front_problem(r, rc, &e);
-		return;
-	}
-	struct content c = content_of_output(&job, output);
-	content_answer(r, &c, show_inline);
+	seen_output(r, SEEN_BY_OPERATOR);
 }
 
 static void end_output(struct http_request *r)
@@ -289,7 +212,7 @@ static int read_filter(const struct batch_kind *k, struct batch *b, json_t *body
 	add_to_scope(&b->scope, owner);
 	if (!buf_ok(&b->scope))
 		return err_set(e, ERR_NO_MEMORY, "no memory for a filter");
-	if ((rc = admin_owner_of(owner, &b->filter.owner, e)) != 0 || (rc = keep(b->r, &b->filter.owner, e)) != 0)
+	if ((rc = asked_owner_of(owner, &b->filter.owner, e)) != 0 || (rc = keep(b->r, &b->filter.owner, e)) != 0)
 		return rc;
 	b->filter.op = op;
 	if ((rc = keep(b->r, &b->filter.op, e)) != 0)
@@ -343,7 +266,7 @@ static void one_done(void *arg, struct change *c)
 static int make_changes(const struct batch_kind *k, struct batch *b, struct err *e)
 {
 	const struct audit_by by = front_by(b->r);
-	int64_t now = now_of(b->r);
+	int64_t now = front_now(b->r);
 	int rc = 0;
 
 	b->changes = arena_alloc(http_arena(b->r), (b->n + 1) * sizeof(*b->changes));

@@ -1,19 +1,13 @@
 /* /v1/admin/users and /v1/admin/keys: accounts and keys, whoever's they are, for administrators. Accounts are made at /v1/users. */
 #include "api/api.h"
 #include "api/json_body.h"
+#include "api/seen.h"
 #include "base/json_out.h"
 #include "front/hop.h"
 #include "front/list.h"
 #include "model/account.h"
 
 #include <string.h>
-
-static int64_t now_of(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-
-	return env->wall_ms(env);
-}
 
 static void reply(struct http_request *r, struct buf *b)
 {
@@ -25,9 +19,10 @@ static void reply(struct http_request *r, struct buf *b)
 
 static void list_users(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct account *list = NULL;
+	struct listing l;
 	struct page page;
 	int64_t next = 0;
 	size_t n = 0;
@@ -40,16 +35,11 @@ static void list_users(struct http_request *r)
 		front_problem(r, rc, &e);
 		return;
 	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "users");
-	json_arr_open(&j);
+	http_set_header(r, "Cache-Control", "no-store");
+	listing_begin(&l, r, "users");
 	for (size_t i = 0; i < n; i++)
-		account_write_json(&j, &list[i]);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	reply(r, &b);
+		account_write_json(&l.j, &list[i]);
+	listing_end(&l, &scope, next);
 }
 
 static void end_list_users(struct http_request *r)
@@ -154,7 +144,7 @@ static void end_patch_user(struct http_request *r)
 	if (w == NULL)
 		return;
 	struct change_patch_account *c = &w->change.patch_account;
-	*c = (struct change_patch_account){.now = now_of(r)};
+	*c = (struct change_patch_account){.now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0 && (rc = json_body_read(r, &body, &e)) == 0) {
 		rc = read_patch(r, body, c, &e);
@@ -199,34 +189,16 @@ static const char *const key_filters[] = {"user"};
 
 static void list_keys(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 	struct err e = ERR_INIT;
-	struct api_key *list = NULL;
-	struct page page;
 	struct uuid user;
-	int64_t next = 0;
-	size_t n = 0;
+	int rc = read_user(r, &user, &e);
 
 	list_scope(&scope, r, "admin keys", key_filters, ARRAY_LEN(key_filters));
-	int rc = read_user(r, &user, &e);
-	if (rc == 0)
-		rc = list_page(r, &scope, &page, &e);
-	if (rc == 0)
-		rc = catalog_list_keys(front_catalog(r), user, page, http_arena(r), &list, &n, &next, &e);
-	if (rc != 0) {
+	if (rc != 0)
 		front_problem(r, rc, &e);
-		return;
-	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "keys");
-	json_arr_open(&j);
-	for (size_t i = 0; i < n; i++)
-		api_key_write_json(&j, &list[i], NULL, NULL);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	reply(r, &b);
+	else
+		seen_list_keys(r, &scope, user);
 }
 
 static void end_list_keys(struct http_request *r)
@@ -241,7 +213,7 @@ static void end_revoke(struct http_request *r)
 
 	if (w == NULL)
 		return;
-	w->change.revoke_key = (struct change_revoke_key){.now = now_of(r)};
+	w->change.revoke_key = (struct change_revoke_key){.now = front_now(r)};
 	int rc = front_id(r, &w->change.revoke_key.id, &e);
 	if (rc == 0)
 		rc = front_write_audit(w, AUDIT_KEY_REVOKED, &e, LF_STR("key", http_param(r, "id")));
