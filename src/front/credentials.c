@@ -94,9 +94,9 @@ int credentials_still(struct http_request *r, const struct caller *c, struct err
 	int rc = ERR_UNAUTHENTICATED;
 
 	if (c->how != CALLER_SESSION)
-		rc = catalog_key_by_id(catalog, c->credential, now_of(r), &a, &key, &who, e);
+		rc = catalog_key_by_id(catalog, c->credential, front_now(r), &a, &key, &who, e);
 	else if (token_read(c->token, &kind, hash))
-		rc = catalog_session(catalog, hash, now_of(r), engine_people_rules(front_engine(r))->session_idle_ms, &a, &session, &who,
+		rc = catalog_session(catalog, hash, front_now(r), engine_people_rules(front_engine(r))->session_idle_ms, &a, &session, &who,
 				     e);
 	return rc == ERR_UNAUTHENTICATED ? bad(e) : rc;
 }
