@@ -6,6 +6,7 @@
 #include "app/serve.h"
 #include "app/data_dir.h"
 #include "app/hold.h"
+#include "app/notify.h"
 #include "app/process.h"
 #include "front/caller.h"
 #include "front/front.h"
@@ -373,6 +374,7 @@ static void announce(struct service *v, const struct settings *s)
 		  LF_CSTR("version", v->front.version));
 	printf(address.ipv6 ? "filemill ready http://[%s]:%u\n" : "filemill ready http://%s:%u\n", address.address, (unsigned)v->port);
 	fflush(stdout);
+	notify_manager("READY=1");
 }
 
 static void stop_gently(struct service *v)
@@ -399,6 +401,7 @@ int serve(const struct settings *settings, const struct routes *routes, const ch
 		int number = process_wait_stop();
 		process_stop_hard();
 		log_event(LOG_INFO, "signal", LF_INT("number", number));
+		notify_manager("STOPPING=1");
 		stop_gently(&v);
 	}
 	close_service(&v);

@@ -98,7 +98,9 @@ void seal_release(struct seal *s);
  * system folders readable and /tmp writable (seal_landlock.c). A change of user forgets the parent-death signal: seal_apply() sets it again. */
 [[nodiscard]] int seal_apply(const struct seal *s, enum seal_policy policy, const struct runner_limits *limits, unsigned may_lack,
 			     int channel, struct seal_report *ret, struct err *e);
-/* clone3 flags for a child of this policy: CLONE_NEW… for commands. With CLONE_NEWUSER the child has to write its own maps; without it is root and has to become another user. */
+/* fork() with CLONE_… flags; the pidfd is left out where ret_pidfd is NULL. -1: errno. Not clone3: containers and service managers answer it with ENOSYS, for no filter can look at its flags. */
+pid_t seal_fork(uint64_t flags, int *ret_pidfd);
+/* Flags for a child of this policy: CLONE_NEW… for commands. With CLONE_NEWUSER the child has to write its own maps; without it is root and has to become another user. */
 uint64_t seal_clone_flags(const struct seal *s, enum seal_policy policy);
 
 /* Inside the seal, for the loop and the ops. */

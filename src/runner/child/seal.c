@@ -41,8 +41,7 @@ static void refused(int sig, siginfo_t *info, void *context)
 /* Tries the namespaces with a child that builds in them what a command needs, and ends: some machines give them and then allow nothing there. 0 or errno. */
 static int try_namespaces(const struct seal *s, uint64_t flags)
 {
-	struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
-	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid_t pid = seal_fork(flags, NULL);
 	int error = errno;
 	siginfo_t info;
 
@@ -79,6 +78,13 @@ void seal_release(struct seal *s)
 		sealed_filter_free(s->filters[i]);
 		s->filters[i] = NULL;
 	}
+}
+
+/* x86-64 and arm64 have these three arguments in the same order; without a stack of its own the child goes on on a copy of this one. */
+pid_t seal_fork(uint64_t flags, int *ret_pidfd)
+{
+	flags |= SIGCHLD | (ret_pidfd != NULL ? CLONE_PIDFD : 0);
+	return (pid_t)syscall(SYS_clone, flags, NULL, ret_pidfd, NULL, NULL);
 }
 
 uint64_t seal_clone_flags(const struct seal *s, enum seal_policy policy)

@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -109,20 +108,14 @@ static void tell(int status, const void *say, size_t n)
 /* The new child's id, with its pidfd; or -1 and errno. */
 static pid_t fork_child(struct zygote *z, const struct zygote_request *r, int channel, int *ret_pidfd)
 {
-	struct clone_args args = {
-		.flags = CLONE_PIDFD | seal_clone_flags(&z->seal, (enum seal_policy)r->policy),
-		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-		.exit_signal = SIGCHLD,
-	};
-
 	if (z->n_children == ZYGOTE_CHILDREN_MAX) {
 		errno = EAGAIN;
 		return -1;
 	}
-	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid_t pid = seal_fork(seal_clone_flags(&z->seal, (enum seal_policy)r->policy), ret_pidfd);
 	if (pid == 0)
 		child_run(z, r, channel);
-	return (pid_t)pid;
+	return pid;
 }
 
 /* Takes `status` when a child came to be. */
