@@ -1,6 +1,6 @@
 /* What webhooks were told, and telling it again. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "front/front.h"
 #include "front/hop.h"
 #include "front/limits.h"

@@ -1,6 +1,6 @@
 /* /v1/files: store, list, read, change, delete. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "api/seen.h"
 #include "front/hop.h"
 #include "front/upload.h"

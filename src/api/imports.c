@@ -1,6 +1,6 @@
 /* /v1/imports: files that the server fetches itself. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "base/json_out.h"
 #include "front/hop.h"
 #include "front/wait.h"

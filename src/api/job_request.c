@@ -1,5 +1,5 @@
 #include "api/job_request.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* /v1/keys: made, listed, revoked. Only whoever signed in himself may: a key that leaked makes no others. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "api/seen.h"
 #include "auth/token.h"
 #include "front/caller.h"

@@ -1,6 +1,6 @@
 /* POST /v1/links: addresses that need no login. link_use.c redeems them. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "base/clock.h"
 #include "front/caller.h"
 #include "front/hop.h"

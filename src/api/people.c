@@ -1,11 +1,11 @@
 /* /v1/users, /v1/sessions: accounts made, looked at, changed; signing in and out. */
 #include "engine/people.h"
 #include "api/api.h"
-#include "api/json_body.h"
 #include "auth/token.h"
 #include "front/caller.h"
 #include "front/credentials.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 
 #include <string.h>
 
@@ -46,25 +46,13 @@ static struct people_request *begin(struct http_request *r)
 	return NULL;
 }
 
-static void wipe(struct str s)
-{
-	explicit_bzero((void *)(uintptr_t)s.p, s.len);
-}
-
 /* Passwords stay in memory no longer than the request. */
 static void release(struct http_request *r)
 {
 	struct people_request *p = http_data(r);
-	const char *name;
-	json_t *value;
 
-	if (p == NULL)
-		return;
-	json_object_foreach(p->body, name, value)
-		if (json_is_string(value))
-			wipe((struct str){json_string_value(value), json_string_length(value)});
-	json_decref(p->body);
-	wipe(http_body(r));
+	if (p != NULL)
+		json_body_wipe(r, p->body);
 }
 
 static void fail(struct http_request *r, int code, struct err *e)

@@ -1,6 +1,6 @@
 /* /v1/webhooks: made, listed, changed, removed, their secrets rotated. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "front/front.h"
 #include "front/hop.h"
 #include "front/list.h"

@@ -32,7 +32,7 @@ static const struct config_option options[] = {
 	{"server", "listen", "listen", CONFIG_STRING, AT(listen), "127.0.0.1:8080", 0, 0, NULL,
 	 "Address and port to listen on; port 0 lets the system choose."},
 	{"server", "surfaces", "surface", CONFIG_LIST, AT(surfaces), "", 0, 0, NULL,
-	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, image-stages, or all."},
+	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, instashare, image-stages, or all."},
 
 	{"links", "base_url", NULL, CONFIG_STRING, AT(links_base_url), "", 0, 0, NULL,
 	 "What the addresses of links begin with, such as https://files.example.org; empty means http and the host the request was sent to."},

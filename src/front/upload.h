@@ -19,6 +19,7 @@ struct upload_rules {
 	bool plain_form; /* only the part `file` counts: other parts are skipped whatever they are, and the query is not looked at */
 	/* What is stored is said by `prepare` alone: the query and Idempotency-Key are not looked at, parts of the form that would say it are ERR_LINK_INVALID. */
 	bool bound;
+	bool any_name; /* with plain_form: every part with a file name is a file, whatever the part's own name */
 	bool chosen; /* an empty part without a file name, which is what a browser sends when nothing was chosen, is ERR_FILE_MISSING */
 	bool not_empty; /* a file without bytes is ERR_MISSING_VALUE */
 	int64_t wait_ms; /* hold the answer this long for the results; -1 = as the request says */

@@ -54,7 +54,7 @@ static int part_begin(void *arg, const struct multipart_part *part, struct err *
 
 	u->part = PART_SKIPPED;
 	u->field_bytes = 0;
-	if (str_eq(part->name, STR("file")))
+	if (u->rules->any_name ? part->filename.p != NULL : str_eq(part->name, STR("file")))
 		return begin_file(u, part, e);
 	if (u->rules->plain_form)
 		return 0;

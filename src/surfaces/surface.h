@@ -19,7 +19,7 @@ struct surface_options {
 	const char *image_stages_ops; /* what is done with each image, as a list of ops with one resize */
 };
 
-extern const struct surface surface_md5_calc, surface_hash_tasks, surface_image_stages;
+extern const struct surface surface_md5_calc, surface_hash_tasks, surface_image_stages, surface_instashare;
 
 const struct surface *const *surface_all(size_t *ret_n);
 const struct surface *surface_find(struct str name); /* NULL when there is none */

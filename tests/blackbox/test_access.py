@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import pytest
+import requests
 
 from harness import people
 from harness.server import Server, eventually, problem, run
@@ -67,6 +68,14 @@ class Things:
 
 	def file(self):
 		return self.ask("POST", "/v1/files?ops=", 201, data=b"thing %d" % next(self.serial), headers=RAW)["id"]
+
+	def zipped(self):
+		return self.ask("POST", "/v1/files?ops=zip&wait=30", 201, data=b"thing %d" % next(self.serial), headers=RAW)["id"]
+
+	def sent(self):
+		url = self.ask("POST", "/upload_urls", 201, json={"name": "a", "size": 1, "type": "text/plain"})
+		assert requests.put(url["url"], data=b"x", headers=url["headers"], timeout=30).status_code == 201
+		return url["id"]
 
 	def job(self, state="succeeded"):
 		if state == "queued":
@@ -208,7 +217,7 @@ LINES = {
 	"GET /licenses.txt": Line("anyone", plain("/licenses.txt")),
 	"GET /": Line("anyone", plain("/")),
 	"POST /": Line("files:write", plain("/", files={"file": ("a", b"x")}), 201),
-	# the surfaces know no callers: theirs is the owner "public"
+	# the surfaces but instashare know no callers: theirs is the owner "public"
 	"POST /uploadfile": Line("anyone", plain("/uploadfile", **FORM)),
 	"GET /gethash/{file_id}": Line("anyone", plain("/gethash/999999")),
 	"GET /get_hash/{file_id}": Line("anyone", plain("/get_hash/999999")),
@@ -218,6 +227,15 @@ LINES = {
 	"GET /gethash-form": Line("anyone", plain("/gethash-form?file_id=999999")),
 	"POST /hashes": Line("anyone", plain("/hashes", **FORM)),
 	"GET /hashes/{task_id}": Line("anyone", plain("/hashes/999999"), 404),
+	"POST /users/register": Line("anyone", plain("/users/register", json={}), 422),
+	"POST /users/login": Line("anyone", plain("/users/login", json={}), 422),
+	"POST /upload_files": Line("files:write", plain("/upload_files", files={"file": ("a", b"x")}), 201),
+	"GET /files": Line("files:read", plain("/files?limit=1")),
+	"PATCH /files/{id}": Line("files:write", with_json(at("/files/{}", "file"), {"name": "n"}), own=True),
+	"DELETE /files/{id}": Line("files:write", at("/files/{}", "file"), 204, own=True),
+	"GET /files/{id}/download": Line("files:read", at("/files/{}/download", "zipped"), own=True),
+	"POST /upload_urls": Line("files:write", plain("/upload_urls", json={"name": "a", "size": 1, "type": "text/plain"}), 201),
+	"POST /upload_urls/{id}/complete": Line("files:write", at("/upload_urls/{}/complete", "sent"), own=True),
 	"POST /uploadFile": Line("anyone", plain("/uploadFile", **FORM), 415),
 	"GET /queryFileStatus/{file_id}": Line("anyone", plain("/queryFileStatus/5"), 400),
 	"GET /queryFileStatus": Line("anyone", plain("/queryFileStatus"), 400),

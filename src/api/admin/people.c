@@ -1,6 +1,6 @@
 /* /v1/admin/users and /v1/admin/keys: accounts and keys, whoever's they are, for administrators. Accounts are made at /v1/users. */
 #include "api/api.h"
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "api/seen.h"
 #include "base/json_out.h"
 #include "front/hop.h"

@@ -1,12 +1,15 @@
 /* JSON request bodies: type, syntax, members; the same errors everywhere. */
-#ifndef FILEMILL_API_JSON_BODY_H
-#define FILEMILL_API_JSON_BODY_H
+#ifndef FILEMILL_FRONT_JSON_BODY_H
+#define FILEMILL_FRONT_JSON_BODY_H
 
 #include "front/front.h"
 #include "rt/json_in.h"
 
 /* The whole body, to be json_decref()ed. ERR_UNSUPPORTED_TYPE when it is not said to be application/json in UTF-8, ERR_BAD_JSON, ERR_INVALID_VALUE when it is no object. */
 [[nodiscard]] int json_body_read(struct http_request *r, json_t **ret, struct err *e);
+
+/* Ends with a body that has secrets in it: the object (NULL is fine) is wiped and let go, the request's bytes are wiped. In release(). */
+void json_body_wipe(struct http_request *r, json_t *body);
 
 /* One member of an object. Absent: *ret untouched and 0, or ERR_MISSING_VALUE when required. Of another type or out of range: ERR_INVALID_VALUE. `where` stands in front of the
  * member's name in the error's field: "" or such as "jobs/3/". Strings are borrowed from the object. */

@@ -1,4 +1,4 @@
-#include "api/json_body.h"
+#include "front/json_body.h"
 #include "base/clock.h"
 #include "http/fields.h"
 
@@ -48,6 +48,23 @@ int json_body_read(struct http_request *r, json_t **ret, struct err *e)
 	}
 	*ret = value;
 	return 0;
+}
+
+static void wipe(struct str s)
+{
+	explicit_bzero((void *)(uintptr_t)s.p, s.len);
+}
+
+void json_body_wipe(struct http_request *r, json_t *body)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(body, name, value)
+		if (json_is_string(value))
+			wipe((struct str){json_string_value(value), json_string_length(value)});
+	json_decref(body);
+	wipe(http_body(r));
 }
 
 int json_place_err(const struct json_place *p, struct err *e)

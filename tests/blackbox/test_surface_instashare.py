@@ -1,0 +1,318 @@
+"""The surface instashare: accounts, files of an owner, archives, signed addresses; letter for letter (SURFACES.md, section 3)."""
+import io
+import os
+import re
+import subprocess
+import threading
+import zipfile
+
+import pytest
+import requests
+
+from harness import people
+from harness.people import PASSWORD, Person
+from harness.server import REPOSITORY, Server, eventually, problem
+
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+UNKNOWN = "019a2c5e-7b31-7c44-9d10-5f3a8e6b2c01"
+
+
+@pytest.fixture(scope="module")
+def server(module_folder):
+	with Server(module_folder / "shares", surfaces=["instashare"]) as s:
+		register(s, "first@example.org") # from the first account on nobody is served without one
+		yield s
+
+
+@pytest.fixture(scope="module")
+def ann(server):
+	return newcomer(server, "ann@example.org")
+
+
+@pytest.fixture(scope="module")
+def bob(server):
+	return newcomer(server, "bob@example.org")
+
+
+def register(server, email, password=PASSWORD, **more):
+	r = server.post("/users/register", json={"email": email, "password": password, **more})
+	assert r.status_code == 201, r.text
+	return r.json()
+
+
+def login(server, email, password=PASSWORD):
+	return server.post("/users/login", json={"email": email, "password": password})
+
+
+def newcomer(server, email):
+	register(server, email)
+	r = login(server, email)
+	assert r.status_code == 200, r.text
+	return Person(server, r.json()["token"], email)
+
+
+def send(person, *parts, path="/upload_files", **more):
+	"""parts: (name of the part, name of the file, bytes)."""
+	return person.post(path, files=[(part, (name, body)) for part, name, body in parts], **more)
+
+
+def stored(person, name, body):
+	r = send(person, ("file", name, body))
+	assert r.status_code == 201, r.text
+	return r.json()[0]["id"]
+
+
+def listed(person):
+	r = person.get("/files?limit=200")
+	assert r.status_code == 200, r.text
+	return r.json()["files"]
+
+
+def archive(person, n):
+	"""What a client does: asks until the archive is there."""
+	def ready():
+		r = person.get(f"/files/{n}/download")
+		if r.status_code == 409:
+			assert r.json()["code"] == "job_state"
+			return None
+		assert r.status_code == 200, r.text
+		return r
+	found = []
+	eventually(lambda: (r := ready()) is not None and not found.append(r), timeout=30)
+	return found[0]
+
+
+def entries(r):
+	with zipfile.ZipFile(io.BytesIO(r.content)) as z:
+		assert z.testzip() is None
+		return {i.filename: z.read(i) for i in z.infolist()}
+
+
+# ---- accounts ----
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_an_account_is_made_and_signs_in(server, slash):
+	email = f"New{len(slash)}@Example.org"
+	r = server.post("/users/register" + slash, json={"email": email, "password": PASSWORD, "name": "Someone New"})
+	assert r.status_code == 201 and list(r.json()) == ["id", "email", "name", "created_at"], r.text
+	assert re.fullmatch(UUID, r.json()["id"]) and r.json()["email"] == email.lower() and r.json()["name"] == "Someone New"
+	assert PASSWORD not in r.text and "argon2" not in r.text
+	r = server.post("/users/login" + slash, json={"email": email, "password": PASSWORD})
+	assert r.status_code == 200 and list(r.json()) == ["token", "token_type", "expires_at"], r.text
+	assert r.json()["token_type"] == "bearer" and re.fullmatch(TIME, r.json()["expires_at"]) and r.headers["Cache-Control"] == "no-store"
+	person = Person(server, r.json()["token"])
+	assert listed(person) == []
+	assert person.get("/v1/users/me").json()["role"] == "user"
+
+
+def test_an_email_is_registered_once_also_by_two_at_the_same_instant(server):
+	problem(server.post("/users/register", json={"email": "FIRST@example.org", "password": PASSWORD}), 409, "email_taken")
+	codes = []
+	tries = [threading.Thread(target=lambda: codes.append(server.post("/users/register", json={"email": "race@example.org", "password": PASSWORD}).status_code))
+		for _ in range(4)]
+	for t in tries:
+		t.start()
+	for t in tries:
+		t.join()
+	assert sorted(codes) == [201, 409, 409, 409]
+
+
+@pytest.mark.parametrize("body, fields", [
+	({}, ["email", "password"]),
+	({"email": "nobody", "password": "short", "name": "a\nb"}, ["email", "password", "name"]),
+	({"email": 5, "password": None, "name": []}, ["email", "password", "name"]),
+	({"email": "x@example.org", "password": "123456789"}, ["password"]),
+	({"email": "x@example.org", "password": "x" * 1025}, ["password"]),
+	({"email": "x@example.org", "password": PASSWORD, "name": "x" * 256}, ["name"]),
+	({"email": "a" * 65 + "@example.org", "password": PASSWORD}, ["email"]),
+	({"email": "x@example.org", "password": PASSWORD, "role": "admin", "id": 1}, ["role", "id"]),
+])
+def test_each_invalid_field_of_a_registration_is_named(server, body, fields):
+	r = server.post("/users/register", json=body)
+	problem(r, 422, "invalid_value")
+	assert [e["field"] for e in r.json()["errors"]] == fields
+	assert all(set(e) == {"field", "code", "detail"} and e["detail"] for e in r.json()["errors"])
+	assert login(server, "x@example.org").status_code == 401
+
+
+def test_an_unknown_email_and_a_wrong_password_are_answered_alike(server):
+	unknown, wrong = login(server, "nobody@example.org"), login(server, "first@example.org", "not this password")
+	assert unknown.status_code == wrong.status_code == 401 and unknown.text == wrong.text
+	problem(unknown, 401, "bad_credentials")
+	assert unknown.headers.get("WWW-Authenticate") == wrong.headers.get("WWW-Authenticate")
+	r = server.post("/users/login", json={"email": "first@example.org"})
+	problem(r, 422, "invalid_value")
+	assert [e["field"] for e in r.json()["errors"]] == ["password"]
+
+
+def test_nothing_is_served_without_a_token(server, ann):
+	n = stored(ann, "a.txt", b"mine")
+	for method, path in (("GET", "/files"), ("POST", "/upload_files"), ("PATCH", f"/files/{n}"), ("DELETE", f"/files/{n}"), ("GET", f"/files/{n}/download"),
+			("POST", "/upload_urls"), ("POST", f"/upload_urls/{UNKNOWN}/complete")):
+		problem(server.request(method, path), 401, "unauthenticated")
+		problem(server.request(method, path, headers={"Authorization": "Bearer fms_" + "A" * 43}), 401, "bad_credentials")
+
+
+# ---- files ----
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_file_is_sent_listed_and_fetched_as_an_archive(server, ann, slash):
+	r = send(ann, ("anything", "notes.txt", b"some notes"), path="/upload_files" + slash)
+	assert r.status_code == 201, r.text
+	assert len(r.json()) == 1 and list(r.json()[0].items())[1:] == [("name", "notes.txt"), ("size", 10), ("status", "queued")]
+	n = r.json()[0]["id"]
+	assert re.fullmatch(UUID, n)
+	assert entries(archive(ann, n)) == {"notes.txt": b"some notes"}
+	r = ann.get(f"/files/{n}/download{slash}")
+	assert r.headers["Content-Type"] == "application/zip" and 'filename="notes.txt.zip"' in r.headers["Content-Disposition"]
+	newest = ann.get("/files" + slash).json()["files"][0]
+	assert list(newest) == ["id", "name", "size", "status", "created_at"]
+	assert newest["id"] == n and newest["status"] == "succeeded" and re.fullmatch(TIME, newest["created_at"])
+
+
+def test_the_list_is_paged_and_newest_first(server):
+	person = newcomer(server, "pages@example.org")
+	sent = [stored(person, f"{i}.txt", b"x") for i in range(5)]
+	seen, cursor = [], ""
+	for expected in (2, 2, 1):
+		r = person.get("/files?limit=2" + (f"&cursor={cursor}" if cursor else ""))
+		assert r.status_code == 200 and list(r.json()) == ["files", "next"] and len(r.json()["files"]) == expected
+		seen += [f["id"] for f in r.json()["files"]]
+		cursor = r.json()["next"]
+	assert seen == sent[::-1] and cursor is None
+	problem(person.get("/files?limit=0"), 400, "bad_parameter")
+	problem(person.get("/files?cursor=AAAA"), 400, "bad_cursor")
+
+
+def test_a_file_is_renamed_and_its_archive_is_called_like_it(ann):
+	n = stored(ann, "before.txt", b"bytes")
+	archive(ann, n)
+	r = ann.request("PATCH", f"/files/{n}", json={"name": "after.txt"})
+	assert r.status_code == 200 and list(r.json()) == ["id", "name", "size", "status", "created_at"] and r.json()["name"] == "after.txt"
+	assert 'filename="after.txt.zip"' in archive(ann, n).headers["Content-Disposition"]
+	for body, status in (({}, 422), ({"name": 5}, 422), ({"name": "a\u0000b"}, 400), ({"name": "x" * 256}, 400), ({"name": "a", "size": 1}, 400)):
+		assert ann.request("PATCH", f"/files/{n}", json=body).status_code == status, body
+	assert listed(ann)[0]["name"] == "after.txt"
+
+
+def test_a_deleted_file_is_gone(ann):
+	n = stored(ann, "going.txt", b"bytes")
+	archive(ann, n)
+	r = ann.delete(f"/files/{n}")
+	assert r.status_code == 204 and r.content == b""
+	assert n not in [f["id"] for f in listed(ann)]
+	for r in (ann.get(f"/files/{n}/download"), ann.delete(f"/files/{n}"), ann.request("PATCH", f"/files/{n}", json={"name": "x"})):
+		problem(r, 410, "file_gone")
+
+
+def test_what_is_anothers_is_not_there(ann, bob):
+	n = stored(ann, "mine.txt", b"mine")
+	archive(ann, n)
+	for id in (n, UNKNOWN):
+		for r in (bob.get(f"/files/{id}/download"), bob.delete(f"/files/{id}"), bob.request("PATCH", f"/files/{id}", json={"name": "his"})):
+			problem(r, 404, "file_not_found")
+	assert n not in [f["id"] for f in listed(bob)]
+	assert listed(ann)[0]["name"] == "mine.txt"
+	problem(ann.get("/files/7/download"), 400, "bad_id")
+
+
+def test_a_file_of_another_door_has_no_archive(ann):
+	n = ann.upload()["id"]
+	assert {f["id"]: f["status"] for f in listed(ann)}[n] is None
+	problem(ann.get(f"/files/{n}/download"), 404, "output_not_found")
+
+
+# ---- signed addresses ----
+
+def url_for(person, name="report.txt", size=6, type="text/plain"):
+	r = person.post("/upload_urls", json={"name": name, "size": size, "type": type})
+	assert r.status_code == 201 and list(r.json()) == ["id", "url", "method", "headers", "expires_at"], r.text
+	return r.json()
+
+
+def put(url, body, **headers):
+	return requests.request(url["method"], url["url"], data=body, headers={**url["headers"], **headers}, timeout=30)
+
+
+def complete(person, n, slash=""):
+	return person.post(f"/upload_urls/{n}/complete{slash}")
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_file_is_sent_to_a_signed_address(ann, slash):
+	r = ann.post("/upload_urls" + slash, json={"name": "report.txt", "size": 6, "type": "text/plain"})
+	url = r.json()
+	assert r.status_code == 201 and url["method"] == "PUT" and url["headers"] == {"Content-Type": "text/plain"} and re.fullmatch(UUID, url["id"])
+	problem(complete(ann, url["id"], slash), 404, "file_not_found")
+	assert put(url, b"report").status_code == 201
+	r = complete(ann, url["id"], slash)
+	assert r.status_code == 200 and list(r.json()) == ["id", "name", "size", "status"], r.text
+	assert r.json()["name"] == "report.txt" and r.json()["size"] == 6 and r.json()["id"] != url["id"]
+	assert entries(archive(ann, r.json()["id"])) == {"report.txt": b"report"}
+	assert complete(ann, url["id"], slash).json()["id"] == r.json()["id"]
+
+
+def test_size_and_type_are_bound(ann):
+	before = len(listed(ann))
+	for body, headers, status in ((b"repor", {}, 400), (b"reports", {}, 413), (b"", {}, 400), (b"\x89PNG\r\n\x1a\n"[:6], {}, 415),
+			(b"report", {"Content-Type": "image/png"}, 415), (b"report", {"Content-Disposition": "attachment; filename=x"}, 403)):
+		url = url_for(ann)
+		r = put(url, body, **headers)
+		assert r.status_code == status, (body, headers, r.status_code, r.text)
+		problem(complete(ann, url["id"]), 404, "file_not_found")
+	assert len(listed(ann)) == before
+
+
+def test_a_size_is_bound_also_when_it_is_not_announced(ann):
+	for size, status in ((100_000, 201), (99_999, 400), (100_001, 413)):
+		url = url_for(ann, size=100_000)
+		pieces = (b"x" * min(1000, size - i) for i in range(0, size, 1000))
+		assert put(url, pieces).status_code == status, size
+
+
+def test_an_address_is_for_one_use(ann):
+	url = url_for(ann)
+	assert put(url, b"report").status_code == 201
+	problem(put(url, b"report"), 410, "used")
+
+
+def test_an_address_is_not_turned_into_another(ann):
+	url = url_for(ann)
+	for changed in (url["url"].replace("PUT", "GET") + "&size=9", url["url"][:-1] + ("A" if url["url"][-1] != "A" else "B"), url["url"].replace(url["id"], UNKNOWN)):
+		assert put({**url, "url": changed}, b"report").status_code in (400, 403), changed
+	assert put(url, b"report").status_code == 201
+
+
+def test_what_came_by_anothers_address_is_not_there(ann, bob):
+	url = url_for(ann)
+	assert put(url, b"report").status_code == 201
+	for n in (url["id"], UNKNOWN, "00000000-0000-7000-8000-000000000000"):
+		problem(complete(bob, n), 404, "file_not_found")
+	problem(complete(bob, "7"), 400, "bad_id")
+
+
+@pytest.mark.parametrize("body, status, field", [
+	({"size": 1, "type": "text/plain"}, 422, "name"), ({"name": "a", "type": "text/plain"}, 422, "size"), ({"name": "a", "size": 1}, 422, "type"),
+	({"name": "a", "size": 0, "type": "text/plain"}, 422, "size"), ({"name": "a", "size": -1, "type": "text/plain"}, 422, "size"),
+	({"name": "a", "size": "1", "type": "text/plain"}, 422, "size"), ({"name": "a", "size": 2**62, "type": "text/plain"}, 422, "size"),
+	({"name": "a", "size": 1, "type": "text"}, 422, "type"), ({"name": "a", "size": 1, "type": "text/plain; charset=x"}, 422, "type"),
+	({"name": "a\n", "size": 1, "type": "text/plain"}, 400, "name"), ({"name": "a", "size": 1, "type": "text/plain", "ops": "md5"}, 400, "ops"),
+])
+def test_an_address_is_asked_for_rightly(ann, body, status, field):
+	assert problem(ann.post("/upload_urls", json=body), status)["field"] == field
+
+
+def test_an_owner_is_the_prefix_of_what_is_stored(server, ann):
+	who = ann.get("/v1/users/me").json()["id"]
+	n = stored(ann, "large.bin", os.urandom(1 << 20))
+	paths = [path.relative_to(server.data / "blobs") for path in (server.data / "blobs").rglob(n + "*")]
+	assert paths and all(who in path.parts[:-1] for path in paths), paths
+
+
+# ---- as people use it ----
+
+def curl(*args):
+	r = subprocess.run(["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "30", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+	assert r.returncode == 0, (args, r.stdout, r.stderr)
+	return r.stdout
