@@ -212,9 +212,8 @@ static bool coming_allowed(struct change *ch)
 	return true;
 }
 
-static bool add_file_allowed(struct change *ch)
+static bool add_file_allowed(struct change *ch, const struct change_add_file *add)
 {
-	const struct change_add_file *add = &ch->add_file;
 	const struct file *f = add->file;
 
 	if (!f || uuid_is_zero(f->id))
@@ -247,6 +246,29 @@ static bool add_file_allowed(struct change *ch)
 		if (!after_in_list(f, i))
 			return invalid(ch, "after");
 	}
+	return true;
+}
+
+static bool add_files_allowed(struct change *ch)
+{
+	struct change_add_files *add = &ch->add_files;
+
+	if (add->n == 0 || add->n > FILES_AT_ONCE_MAX)
+		return invalid(ch, "files");
+	for (size_t i = 0; i < add->n; i++) {
+		const struct change_add_file *one = &add->files[i];
+
+		add->failed_index = i;
+		if (one->idempotency_key.p)
+			return invalid(ch, "idempotency_key");
+		if (one->file && one->file->location == LOCATION_COMING)
+			return invalid(ch, "location");
+		if (!add_file_allowed(ch, one))
+			return false;
+		if (!str_eq(one->file->owner, add->files[0].file->owner))
+			return invalid(ch, "owner");
+	}
+	add->failed_index = 0;
 	return true;
 }
 
@@ -368,7 +390,9 @@ bool change_allowed(struct change *ch)
 		return false;
 	switch (ch->kind) {
 	case CHANGE_ADD_FILE:
-		return add_file_allowed(ch);
+		return add_file_allowed(ch, &ch->add_file);
+	case CHANGE_ADD_FILES:
+		return add_files_allowed(ch);
 	case CHANGE_ADD_JOBS:
 		return add_jobs_allowed(ch);
 	case CHANGE_CLAIM:

@@ -29,6 +29,7 @@ struct catalog;
 
 enum change_kind {
 	CHANGE_ADD_FILE,
+	CHANGE_ADD_FILES,
 	CHANGE_ADD_JOBS,
 	CHANGE_CLAIM,
 	CHANGE_FINISH,
@@ -84,6 +85,15 @@ struct change_add_file {
 	struct uuid replay_of; /* out */
 	/* ERR_IDEMPOTENCY_CONFLICT: same owner and key with another fingerprint. Records older than 24 h do not count.
 	 * ERR_QUOTA_EXCEEDED, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already. */
+};
+
+/* Several files of one owner, all or nothing: in this order, each as ADD_FILE does it, without idempotency keys and none of them LOCATION_COMING. Work is not taken over from one of them to another. */
+#define FILES_AT_ONCE_MAX 65
+struct change_add_files {
+	struct change_add_file *files;
+	size_t n; /* 1 … FILES_AT_ONCE_MAX */
+	size_t failed_index; /* out: which file was refused; of several that are too many together, the one that was one too many */
+	/* ERR_QUOTA_EXCEEDED, ERR_QUEUE_FULL (limit filled in), ERR_CONFLICT: an id is taken already, or comes twice. */
 };
 
 /* Jobs on stored files, all or nothing. */
@@ -296,6 +306,7 @@ struct change {
 	void *done_arg;
 	union {
 		struct change_add_file add_file;
+		struct change_add_files add_files;
 		struct change_add_jobs add_jobs;
 		struct change_claim claim;
 		struct change_finish finish;

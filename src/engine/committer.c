@@ -16,7 +16,13 @@
 
 static size_t weight(const struct change *c)
 {
-	return c->kind == CHANGE_ADD_FILE ? c->add_file.bytes.len : 0;
+	size_t sum = 0;
+
+	if (c->kind == CHANGE_ADD_FILE)
+		return c->add_file.bytes.len;
+	for (size_t i = 0; c->kind == CHANGE_ADD_FILES && i < c->add_files.n; i++)
+		sum += c->add_files.files[i].bytes.len;
+	return sum;
 }
 
 void engine_submit(struct engine *g, struct change *c, change_done_fn *done, void *arg)
@@ -122,6 +128,13 @@ static void tell_parts(struct engine *g, const struct change *c)
 		if (!c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs))
 			scheduler_kick(g);
 		break;
+	case CHANGE_ADD_FILES:
+		for (size_t i = 0; i < c->add_files.n; i++)
+			if (any_queued(c->add_files.files[i].file->jobs, c->add_files.files[i].file->n_jobs)) {
+				scheduler_kick(g);
+				break;
+			}
+		break;
 	case CHANGE_RECURRING: /* begins as ADD_JOBS does */
 	case CHANGE_ADD_JOBS:
 		gauges_jobs_added(c->add_jobs.jobs, c->add_jobs.n);
@@ -191,7 +204,7 @@ static void count_end(const struct change *c, enum job_state state)
 		[JOB_QUARANTINED] = METRIC_JOBS_QUARANTINED,
 	};
 
-	if (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_JOBS && c->kind != CHANGE_RECURRING)
+	if (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_FILES && c->kind != CHANGE_ADD_JOBS && c->kind != CHANGE_RECURRING)
 		metric_add(by_state[state], 1);
 }
 

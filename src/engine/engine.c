@@ -352,6 +352,7 @@ static bool adds(enum change_kind kind)
 {
 	switch (kind) {
 	case CHANGE_ADD_FILE:
+	case CHANGE_ADD_FILES:
 	case CHANGE_ADD_JOBS:
 	case CHANGE_RETRY_JOB:
 	case CHANGE_ADD_WEBHOOK:

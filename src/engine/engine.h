@@ -159,6 +159,9 @@ enum intake_step { INTAKE_MORE, INTAKE_WAIT, INTAKE_FAILED };
 /* Always takes all n bytes. INTAKE_WAIT: give no more until on_room. INTAKE_FAILED: *e says why; then intake_cancel(). */
 enum intake_step intake_feed(struct intake *in, const void *data, size_t n, struct err *e);
 
+/* The last bytes, a body()'s at most, after an INTAKE_WAIT whose on_room is still to come; then intake_finish() or intake_group_add() at once. */
+[[nodiscard]] int intake_feed_rest(struct intake *in, const void *data, size_t n, struct err *e);
+
 struct intake_result {
 	int code; /* 0: the file is durable and its jobs are committed */
 	struct err err; /* when code != 0 */
@@ -171,6 +174,24 @@ typedef void intake_done_fn(void *arg, const struct intake_result *result);
 void intake_finish(struct intake *in, intake_done_fn *done, void *arg);
 /* Gives up: nothing is kept. Takes the intake; may return before a pool thread has let go of it. Not between INTAKE_WAIT and its on_room. NULL is fine. */
 void intake_cancel(struct intake *in);
+
+/* Uploads of one owner that are stored together or not at all; their specs have no idempotency key and nothing that may happen once only. One thread at a time. */
+struct intake_group;
+struct intake_group_result {
+	int code; /* 0: all files are durable and their jobs are committed */
+	struct err err; /* when code != 0 */
+	const struct file *const *files; /* when code == 0, in the order they were added; valid during the callback */
+	size_t n;
+};
+typedef void intake_group_done_fn(void *arg, const struct intake_group_result *result);
+[[nodiscard]] int intake_group_new(struct intake_group **ret, struct engine *g, struct err *e);
+/* Whether another one may be added: what failed already, ERR_TOO_LARGE: there are FILES_AT_ONCE_MAX. */
+[[nodiscard]] int intake_group_check(struct intake_group *x, struct err *e);
+/* The bytes of one are complete: in place of intake_finish(). Takes the intake. */
+void intake_group_add(struct intake_group *x, struct intake *in);
+/* All were added. Takes the group; done is called exactly once, from the committer, a pool thread, or this call. ERR_FILE_MISSING when there is none. */
+void intake_group_finish(struct intake_group *x, intake_group_done_fn *done, void *arg);
+void intake_group_cancel(struct intake_group *x); /* keeps nothing; takes the group. NULL is fine */
 
 /* ---- writes ---- */
 /* Queues one change for the next batch; `done` is called on the committer thread after the commit (or its failure) with c->code and c->err set.

@@ -120,6 +120,8 @@ void events_tell(struct engine *g, struct change *const *group, size_t n)
 		const struct change *c = group[i];
 		if (c->code == 0 && c->kind == CHANGE_ADD_FILE && !c->add_file.replayed)
 			note_stored(&list, c->add_file.file, &b);
+		for (size_t k = 0; c->code == 0 && c->kind == CHANGE_ADD_FILES && k < c->add_files.n; k++)
+			note_stored(&list, c->add_files.files[k].file, &b);
 		for (; at < n_ends && ends[at].change == i; at++) {
 			struct notice *x = add_notice(&list, NOTICE_ENDED, (struct str){}, (struct uuid){}, (struct str){});
 			if (x != NULL)

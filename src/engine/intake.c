@@ -310,6 +310,17 @@ enum intake_step intake_feed(struct intake *in, const void *data, size_t n, stru
 	return intake_big_feed(in, data, n, e);
 }
 
+int intake_feed_rest(struct intake *in, const void *data, size_t n, struct err *e)
+{
+	int rc = check_growth(in, n, e);
+
+	if (rc != 0)
+		return rc;
+	in->size += n;
+	metric_add(METRIC_UPLOAD_OPEN_BYTES, (int64_t)n);
+	return intake_big_rest(in, data, n, e);
+}
+
 /* ---- the end ---- */
 
 void intake_fail(struct intake *in, int code, const struct err *e)

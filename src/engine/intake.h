@@ -22,6 +22,7 @@ struct intake {
 	struct intake_spec spec; /* digests wanted, length, callbacks; its strings are not used after the open, but those of `by` */
 	struct running_key key;
 	bool has_key;
+	struct intake_group *group; /* NULL: it is stored by itself */
 	struct uuid id;
 	uint64_t size; /* bytes fed */
 	int64_t stage_us; /* when it began to be received, or to be committed */
@@ -67,9 +68,16 @@ void intake_fail(struct intake *in, int code, const struct err *e);
 /* Checks length and digests, builds file and jobs, submits the change. On failure nothing is submitted and the intake is the caller's still. */
 [[nodiscard]] int intake_commit(struct intake *in, struct err *e);
 
+void intake_count(const struct intake *in); /* it is stored: for the metrics */
+
+/* intake_group.c */
+/* It could be stored now; the group takes it. */
+void intake_group_arrived(struct intake *in);
+
 /* intake_big.c */
 [[nodiscard]] int intake_go_big(struct intake *in, struct err *e);
 enum intake_step intake_big_feed(struct intake *in, const void *data, size_t n, struct err *e);
+[[nodiscard]] int intake_big_rest(struct intake *in, const void *data, size_t n, struct err *e);
 void intake_big_finish(struct intake *in);
 void intake_big_cancel(struct intake *in);
 void intake_big_forget(struct intake *in); /* takes it off the list of large uploads */

@@ -104,6 +104,16 @@ enum intake_step intake_big_feed(struct intake *in, const void *data, size_t n, 
 	return step;
 }
 
+int intake_big_rest(struct intake *in, const void *data, size_t n, struct err *e)
+{
+	/* the pool thread may take `filling`, since the caller waits */
+	pthread_mutex_lock(&in->lock);
+	buf_add(&in->filling, data, n);
+	bool good = buf_ok(&in->filling);
+	pthread_mutex_unlock(&in->lock);
+	return good ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for an upload");
+}
+
 /* One buffer's worth on the pool thread. */
 static int write_out(struct intake *in, struct err *e)
 {

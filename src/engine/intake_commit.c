@@ -132,8 +132,11 @@ static void replay_run(struct pool_task *t)
 	arena_release(&a);
 }
 
-static void count(const struct file *f)
+void intake_count(const struct intake *in)
 {
+	const struct file *f = &in->file;
+
+	gauges_upload(UPLOAD_COMMIT, in->stage_us);
 	metric_add(METRIC_UPLOADS, 1);
 	metric_add(METRIC_UPLOAD_BYTES, (int64_t)f->size);
 	gauges_jobs_added(f->jobs, f->n_jobs);
@@ -143,8 +146,8 @@ static void committed(void *arg, struct change *c)
 {
 	struct intake *in = arg;
 
-	gauges_upload(UPLOAD_COMMIT, in->stage_us);
 	if (c->code != 0) {
+		gauges_upload(UPLOAD_COMMIT, in->stage_us);
 		struct err e = c->err;
 		/* the outcome of a failed flush is unknown: the blob may be referred to after a restart, so it stays */
 		if (catalog_sealed(in->g->catalog))
@@ -155,11 +158,12 @@ static void committed(void *arg, struct change *c)
 		return;
 	}
 	if (c->add_file.replayed) {
+		gauges_upload(UPLOAD_COMMIT, in->stage_us);
 		in->task.run = replay_run;
 		pool_submit(in->g->io, &in->task);
 		return;
 	}
-	count(&in->file);
+	intake_count(in);
 	answer(in, &in->file, false);
 	intake_free(in);
 }
@@ -201,6 +205,11 @@ int intake_commit(struct intake *in, struct err *e)
 	in->change.once = in->spec.once;
 	if (!in->big)
 		in->change.add_file.bytes = buf_str(&in->small);
+	if (in->group != NULL) {
+		in->stage_us = engine_us();
+		intake_group_arrived(in);
+		return 0;
+	}
 	if (in->has_key) {
 		in->change.add_file.idempotency_key = in->key.key;
 		if ((rc = fingerprint(in, in->change.add_file.fingerprint, e)) != 0)

@@ -46,6 +46,8 @@ static struct str owner_of(const struct change *c)
 	switch (c->kind) {
 	case CHANGE_ADD_FILE:
 		return c->add_file.file->owner;
+	case CHANGE_ADD_FILES:
+		return c->add_files.files[0].file->owner;
 	case CHANGE_RETRY_JOB:
 		return c->job_ref.owner;
 	default: /* RECURRING begins as ADD_JOBS does */

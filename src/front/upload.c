@@ -18,10 +18,12 @@ static void upload_over(struct upload *u)
 
 static void close_intake(struct upload *u)
 {
-	if (u->in == NULL)
+	if (u->in == NULL && u->group == NULL)
 		return;
 	intake_cancel(u->in);
+	intake_group_cancel(u->group);
 	u->in = NULL;
+	u->group = NULL;
 	upload_over(u);
 }
 
@@ -77,8 +79,10 @@ void upload_start(struct http_request *r, const struct upload_rules *rules)
 	u->code = upload_read_head(u, &spec, &u->err);
 	if (u->code == 0)
 		u->code = check_quota(u, &spec, &u->err);
+	u->spec = spec;
 	if (u->code == 0)
-		u->code = intake_open(front_engine(r), &spec, &u->in, &u->err);
+		u->code = rules->many ? intake_group_new(&u->group, front_engine(r), &u->err)
+				      : intake_open(front_engine(r), &spec, &u->in, &u->err);
 	if (u->code != 0) {
 		upload_over(u);
 		fail(u);
@@ -107,6 +111,29 @@ int upload_feed_file(struct upload *u, const void *data, size_t n, struct err *e
 	if (step == INTAKE_MORE)
 		return 0;
 	return e->code != 0 ? e->code : err_set(e, ERR_INTERNAL, "the upload could not go on");
+}
+
+int upload_end_file(struct upload *u, struct err *e)
+{
+	struct buf held = u->held;
+	int rc = 0;
+
+	if (u->unnamed && u->file_bytes == 0) { /* what a browser sends when nothing was chosen */
+		intake_cancel(u->in);
+		u->in = NULL;
+		return 0;
+	}
+	u->held = BUF_INIT;
+	if (u->waiting && held.len > 0)
+		rc = intake_feed_rest(u->in, held.p, held.len, e);
+	u->waiting = false; /* the promised on_room is counted in `pending` and comes all the same */
+	buf_release(&held);
+	if (rc != 0)
+		return rc;
+	u->have_file = true;
+	intake_group_add(u->group, u->in);
+	u->in = NULL;
+	return 0;
 }
 
 /* What was held back during the body() before. */
@@ -260,9 +287,26 @@ static void done(void *arg, const struct intake_result *result)
 	u->rules->stored(u->r, result->file, result->replayed);
 }
 
+static void all_done(void *arg, const struct intake_group_result *result)
+{
+	struct upload *u = arg;
+
+	upload_over(u);
+	u->answered = true;
+	if (result->code == 0) {
+		u->rules->stored_all(u->r, result->files, result->n);
+		return;
+	}
+	u->err = result->err;
+	if (u->err.code == 0)
+		err_set(&u->err, result->code, "%s", "");
+	u->rules->failed(u->r, &u->err);
+}
+
 static void finish(struct upload *u)
 {
 	struct intake *in = u->in;
+	struct intake_group *group = u->group;
 
 	if (u->code == 0)
 		u->code = check_form(u, &u->err);
@@ -273,6 +317,11 @@ static void finish(struct upload *u)
 		return;
 	}
 	u->in = NULL;
+	u->group = NULL;
+	if (group != NULL) {
+		intake_group_finish(group, all_done, u);
+		return;
+	}
 	intake_finish(in, done, u); /* may have answered when it returns */
 }
 

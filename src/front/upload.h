@@ -19,7 +19,8 @@ struct upload_rules {
 	bool plain_form; /* only the part `file` counts: other parts are skipped whatever they are, and the query is not looked at */
 	/* What is stored is said by `prepare` alone: the query and Idempotency-Key are not looked at, parts of the form that would say it are ERR_LINK_INVALID. */
 	bool bound;
-	bool any_name; /* with plain_form: every part with a file name is a file, whatever the part's own name */
+	/* With form_only and plain_form: every part with a file name is a file, whatever the part's own name, and all are stored or none is. Idempotency-Key is not looked at; `stored_all` answers. */
+	bool many;
 	bool chosen; /* an empty part without a file name, which is what a browser sends when nothing was chosen, is ERR_FILE_MISSING */
 	bool not_empty; /* a file without bytes is ERR_MISSING_VALUE */
 	int64_t wait_ms; /* hold the answer this long for the results; -1 = as the request says */
@@ -29,6 +30,7 @@ struct upload_rules {
 	int (*check_name)(struct str filename, struct err *e);
 	/* Each must answer. `stored` runs on the committer's or a pool thread and must not block; the file is valid during the call. */
 	void (*stored)(struct http_request *r, const struct file *f, bool replayed);
+	void (*stored_all)(struct http_request *r, const struct file *const *files, size_t n);
 	void (*failed)(struct http_request *r, struct err *e);
 };
 

@@ -19,6 +19,20 @@ static int begin_file(struct upload *u, const struct multipart_part *part, struc
 	return intake_set_name(u->in, part->filename, e);
 }
 
+static int begin_one_of_many(struct upload *u, const struct multipart_part *part, struct err *e)
+{
+	int rc = intake_group_check(u->group, e);
+
+	if (rc == 0)
+		rc = intake_open(front_engine(u->r), &u->spec, &u->in, e);
+	if (rc != 0)
+		return rc;
+	u->part = PART_FILE;
+	u->file_bytes = 0;
+	u->unnamed = part->filename.len == 0;
+	return intake_set_name(u->in, part->filename, e);
+}
+
 static int begin_text(struct upload *u, enum upload_part part, bool *have, const char *name, struct err *e)
 {
 	if (*have) {
@@ -54,7 +68,9 @@ static int part_begin(void *arg, const struct multipart_part *part, struct err *
 
 	u->part = PART_SKIPPED;
 	u->field_bytes = 0;
-	if (u->rules->any_name ? part->filename.p != NULL : str_eq(part->name, STR("file")))
+	if (u->rules->many)
+		return part->filename.p != NULL ? begin_one_of_many(u, part, e) : 0;
+	if (str_eq(part->name, STR("file")))
 		return begin_file(u, part, e);
 	if (u->rules->plain_form)
 		return 0;
@@ -102,6 +118,7 @@ static int part_end(void *arg, struct err *e)
 	case PART_LABELS:
 		return intake_set_labels(u->in, str_trim(buf_str(&u->field)), e);
 	case PART_FILE:
+		return u->rules->many ? upload_end_file(u, e) : 0;
 	case PART_SKIPPED:
 		break;
 	}

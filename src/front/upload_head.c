@@ -19,7 +19,7 @@ static int read_length(struct upload *u, bool form, struct intake_spec *spec, st
 	uint64_t length;
 
 	spec->length = -1;
-	if (!http_content_length(u->r, &length))
+	if (!http_content_length(u->r, &length) || u->rules->many) /* each file has its own limit */
 		return 0;
 	int rc = check_length(length, form, front_of(u->r)->file_max, e);
 	if (rc != 0)
@@ -137,7 +137,7 @@ int upload_read_head(struct upload *u, struct intake_spec *spec, struct err *e)
 		return rc;
 	spec->owner = front_owner(r);
 	spec->by = front_by(r);
-	if (!rules->bound)
+	if (!rules->bound && !rules->many)
 		spec->idempotency_key = http_header(r, "Idempotency-Key");
 	if (!form) {
 		u->have_file = true;

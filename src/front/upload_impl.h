@@ -13,6 +13,8 @@ struct upload {
 	struct http_request *r;
 	const struct upload_rules *rules;
 	struct intake *in; /* ours while not NULL */
+	struct intake_group *group; /* rules->many; ours while not NULL */
+	struct intake_spec spec; /* of each of its files */
 	bool answered;
 	bool ended; /* the body is complete */
 	/* What has to happen before the next step: 1 for a running body() or end(), 1 for a promised on_room. Who brings it to 0 goes on. */
@@ -39,6 +41,9 @@ struct upload {
 
 /* Bytes of the file itself. */
 [[nodiscard]] int upload_feed_file(struct upload *u, const void *data, size_t n, struct err *e);
+
+/* rules->many: one file of several is whole. */
+[[nodiscard]] int upload_end_file(struct upload *u, struct err *e);
 
 /* upload_form.c */
 extern const struct multipart_events upload_form_events;

@@ -12,15 +12,17 @@
 
 /* ---- POST /upload_files ---- */
 
-static void stored(struct http_request *r, const struct file *f, bool replayed)
+static void stored(struct http_request *r, const struct file *const *files, size_t n)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct json_out j = json_out(&b);
 
 	json_arr_open(&j);
-	json_obj_open(&j);
-	instashare_write_file(&j, f);
-	json_obj_close(&j);
+	for (size_t i = 0; i < n; i++) {
+		json_obj_open(&j);
+		instashare_write_file(&j, files[i]);
+		json_obj_close(&j);
+	}
 	json_arr_close(&j);
 	http_reply_json(r, 201, &b);
 }
@@ -32,13 +34,8 @@ static void not_stored(struct http_request *r, struct err *e)
 
 static void start_upload(struct http_request *r)
 {
-	static const struct upload_rules rules = {.ops = INSTASHARE_OPS,
-						  .form_only = true,
-						  .plain_form = true,
-						  .any_name = true,
-						  .chosen = true,
-						  .stored = stored,
-						  .failed = not_stored};
+	static const struct upload_rules rules = {
+		.ops = INSTASHARE_OPS, .form_only = true, .plain_form = true, .many = true, .stored_all = stored, .failed = not_stored};
 
 	upload_start(r, &rules);
 }

@@ -1,5 +1,6 @@
 """The surface instashare: accounts, files of an owner, archives, signed addresses; letter for letter (SURFACES.md, section 3)."""
 import io
+import json
 import os
 import re
 import subprocess
@@ -9,9 +10,9 @@ import zipfile
 import pytest
 import requests
 
-from harness import people
 from harness.people import PASSWORD, Person
 from harness.server import REPOSITORY, Server, eventually, problem
+from harness.wire import Wire
 
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -310,9 +311,148 @@ def test_an_owner_is_the_prefix_of_what_is_stored(server, ann):
 	assert paths and all(who in path.parts[:-1] for path in paths), paths
 
 
+# ---- several files at once ----
+
+def test_several_files_are_stored_in_their_order(server, ann):
+	sizes = [10, 0, 300_000, 1, 3_000_000, 70_000]
+	bodies = [os.urandom(n) for n in sizes]
+	parts = [(f"part{i % 2}", f"{i}.bin", body) for i, body in enumerate(bodies)]
+	r = send(ann, *parts, data={"comment": "no file"})
+	assert r.status_code == 201, r.text
+	assert [(f["name"], f["size"], f["status"]) for f in r.json()] == [(f"{i}.bin", n, "queued") for i, n in enumerate(sizes)]
+	assert [f["id"] for f in listed(ann)[:len(sizes)]] == [f["id"] for f in r.json()][::-1]
+	for f, body in zip(r.json(), bodies):
+		assert ann.get(f"/v1/files/{f['id']}/content").content == body
+		assert entries(archive(ann, f["id"])) == {f["name"]: body}
+
+
+def test_a_form_without_a_file_is_refused(ann):
+	before = len(listed(ann))
+	for r in (ann.post("/upload_files", data={"a": "b"}), ann.post("/upload_files", data=b"x", headers={"Content-Type": "text/plain"}), ann.post("/upload_files"),
+			ann.post("/upload_files", data={"a": "b"}, files={"file": ("", b"")})):
+		assert r.status_code == 400, r.text
+	unchosen = b'--AaB\r\nContent-Disposition: form-data; name="a"; filename=""\r\n\r\n\r\n--AaB--\r\n'
+	problem(ann.post("/upload_files", data=unchosen, headers={"Content-Type": "multipart/form-data; boundary=AaB"}), 400, "file_missing")
+	assert len(listed(ann)) == before
+
+
+def nothing_is_left(server, person, before):
+	assert listed(person) == before[0]
+	eventually(lambda: set(server.blobs()) <= before[1], timeout=10)
+
+
+def what_is_there(server, person):
+	for f in listed(person):
+		archive(person, f["id"])
+	return listed(person), set(server.blobs())
+
+
+def test_where_one_file_is_refused_none_is_kept(server):
+	person = newcomer(server, "none@example.org")
+	stored(person, "there.txt", b"already")
+	before = what_is_there(server, person)
+	good = [("a", "a.bin", os.urandom(500_000)), ("b", "b.txt", b"small")]
+	body, kind = requests.models.RequestEncodingMixin._encode_files([(n, (f, b)) for n, f, b in good], {})
+	bad_name = body[:body.rindex(b"--", 0, len(body) - 4)] # without its last line
+	bad_name = bad_name[:bad_name.rindex(b"\r\n") + 2] if not bad_name.endswith(b"\r\n") else bad_name
+	bad_name += b"--" + kind.split("=")[1].encode() + b'\r\nContent-Disposition: form-data; name="c"; filename="x\x01y"\r\n\r\nz\r\n'
+	for spoilt in (bad_name, body[:-20], body[:300_000]):
+		r = person.post("/upload_files", data=spoilt, headers={"Content-Type": kind})
+		assert r.status_code == 400, r.text
+		nothing_is_left(server, person, before)
+	assert send(person, *good).status_code == 201
+
+
+def test_a_client_that_goes_away_leaves_nothing(server):
+	person = newcomer(server, "away@example.org")
+	before = what_is_there(server, person)
+	body, kind = requests.models.RequestEncodingMixin._encode_files([(f"p{i}", (f"{i}.bin", os.urandom(400_000))) for i in range(4)], {})
+	with Wire(server) as w:
+		w.send(b"POST /upload_files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+			% (person.token.encode(), kind.encode(), len(body)))
+		w.send(body[:1_300_000])
+	nothing_is_left(server, person, before)
+
+
+def test_quotas_hold_for_all_files_of_a_form(module_folder):
+	with Server(module_folder / "quotas", surfaces=["instashare"], settings={"quotas.files": "3"}) as s:
+		person = newcomer(s, "few@example.org")
+		four = [(f"p{i}", f"{i}.bin", os.urandom(200_000)) for i in range(4)]
+		problem(send(person, *four), 403, "quota_exceeded")
+		assert listed(person) == []
+		eventually(lambda: not s.blobs())
+		assert send(person, *four[:3]).status_code == 201
+		problem(send(person, four[3]), 403, "quota_exceeded")
+
+
+def test_as_many_files_as_allowed_and_not_one_more(ann):
+	parts = [("f", f"{i}.txt", b"x") for i in range(66)]
+	before = len(listed(ann))
+	problem(send(ann, *parts), 413, "too_large")
+	assert len(listed(ann)) == before
+	r = send(ann, *parts[:65])
+	assert r.status_code == 201 and len(r.json()) == 65
+
+
+def test_what_was_acknowledged_together_outlives_a_kill_together(module_folder):
+	with Server(module_folder / "kill", surfaces=["instashare"]) as s:
+		person = newcomer(s, "kill@example.org")
+		groups = []
+
+		def work():
+			while True:
+				try:
+					r = send(person, *[("f", f"{len(groups)}-{i}.bin", os.urandom(n)) for i, n in enumerate((10, 100_000, 300_000))])
+				except requests.RequestException:
+					return
+				if r.status_code == 201:
+					groups.append([f["id"] for f in r.json()])
+		t = threading.Thread(target=work)
+		t.start()
+		eventually(lambda: len(groups) >= 5, timeout=60)
+		s.kill()
+		t.join()
+		s.start()
+		there, cursor = [], ""
+		while cursor is not None:
+			page = person.get("/files?limit=200" + (f"&cursor={cursor}" if cursor else "")).json()
+			there, cursor = there + page["files"], page["next"]
+		assert {n for g in groups for n in g} <= {f["id"] for f in there}
+		assert len(there) % 3 == 0, "a form was stored in part"
+
+
 # ---- as people use it ----
 
 def curl(*args):
 	r = subprocess.run(["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "30", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
 	assert r.returncode == 0, (args, r.stdout, r.stderr)
 	return r.stdout
+
+
+def test_curl_does_it_all(server, tmp_path):
+	base, json_type = server.base, "Content-Type: application/json"
+	(tmp_path / "notes.txt").write_bytes(b"some notes")
+	(tmp_path / "more.bin").write_bytes(bytes(100_000))
+	who = json.dumps({"email": "curl@example.org", "password": PASSWORD})
+	assert json.loads(curl("-H", json_type, "-d", who, base + "/users/register"))["email"] == "curl@example.org"
+	bearer = "Authorization: Bearer " + json.loads(curl("-H", json_type, "-d", who, base + "/users/login"))["token"]
+	sent = json.loads(curl("-H", bearer, "-F", f"one=@{tmp_path}/notes.txt", "-F", f"two=@{tmp_path}/more.bin", base + "/upload_files"))
+	assert [f["name"] for f in sent] == ["notes.txt", "more.bin"]
+	archive(Person(server, bearer.split()[-1]), sent[0]["id"])
+	curl("-H", bearer, "-o", str(tmp_path / "out.zip"), f"{base}/files/{sent[0]['id']}/download")
+	with zipfile.ZipFile(tmp_path / "out.zip") as z:
+		assert z.read("notes.txt") == b"some notes"
+	url = json.loads(curl("-H", bearer, "-H", json_type, "-d", '{"name":"n.txt","size":10,"type":"text/plain"}', base + "/upload_urls"))
+	curl("-T", str(tmp_path / "notes.txt"), "-H", "Content-Type: text/plain", url["url"])
+	assert json.loads(curl("-X", "POST", "-H", bearer, f"{base}/upload_urls/{url['id']}/complete"))["name"] == "n.txt"
+	assert len(json.loads(curl("-H", bearer, base + "/files"))["files"]) == 3
+
+
+def test_the_example_brings_it_up(tmp_path):
+	text = (REPOSITORY / "examples/instashare/filemill.yaml").read_text()
+	assert "listen: 127.0.0.1:8000" in text
+	config = tmp_path / "filemill.yaml"
+	config.write_text(text)
+	with Server(tmp_path / "example", args=["-c", str(config)]) as s:
+		person = newcomer(s, "example@example.org")
+		assert entries(archive(person, stored(person, "a.txt", b"bytes"))) == {"a.txt": b"bytes"}

@@ -18,9 +18,7 @@ MUTANTS = {
     "key_outside_transaction": (
         "The record of an Idempotency-Key is written after the file's transaction.",
         [("void mem_add_file(struct mem *m, struct change *ch)\n", "void coop_between(void);\nvoid mem_add_file(struct mem *m, struct change *ch)\n"),
-         ("\tif (key.text)\n\t\tm->keys[m->n_keys++] = key;\n", ""),
-         ("\t\tfile->jobs[i].file_number = file->number;\n\t}\n}",
-          "\t\tfile->jobs[i].file_number = file->number;\n\t}\n\tif (key.text) {\n\t\tcoop_between();\n\t\tm->keys[m->n_keys++] = key;\n\t}\n}")]),
+         ("\tif (key.text)\n\t\tm->keys[m->n_keys++] = key;\n", "\tif (key.text) {\n\t\tcoop_between();\n\t\tm->keys[m->n_keys++] = key;\n\t}\n")]),
     "claim_over_op_limit": (
         "What may run of an op is not compared with what runs.",
         [("\treturn op->running < op->may_run ? op->may_run - op->running : 0;", "\treturn op->may_run;")]),

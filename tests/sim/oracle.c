@@ -161,12 +161,25 @@ static bool may(const struct world *w, const struct change *c, const struct seen
 }
 
 static const char *const KINDS[] = {
-	[CHANGE_ADD_FILE] = "add file",   [CHANGE_ADD_JOBS] = "add jobs",   [CHANGE_CLAIM] = "claim",
-	[CHANGE_FINISH] = "finish",       [CHANGE_BEAT] = "beat",           [CHANGE_RECLAIM] = "reclaim",
-	[CHANGE_CANCEL_JOB] = "cancel",   [CHANGE_RETRY_JOB] = "retry",     [CHANGE_PATCH_FILE] = "patch",
-	[CHANGE_DELETE_FILE] = "delete",  [CHANGE_BLOB_GONE] = "blob gone", [CHANGE_OUTBOX_DONE] = "outbox done",
-	[CHANGE_PURGE] = "purge",         [CHANGE_MARK_DAMAGED] = "mark",   [CHANGE_SCRUB_POSITION] = "scrub position",
-	[CHANGE_RECURRING] = "recurring", [CHANGE_PROBE] = "probe",         [CHANGE_EXPIRE_RESULTS] = "expire results",
+	[CHANGE_ADD_FILE] = "add file",
+	[CHANGE_ADD_FILES] = "add files",
+	[CHANGE_ADD_JOBS] = "add jobs",
+	[CHANGE_CLAIM] = "claim",
+	[CHANGE_FINISH] = "finish",
+	[CHANGE_BEAT] = "beat",
+	[CHANGE_RECLAIM] = "reclaim",
+	[CHANGE_CANCEL_JOB] = "cancel",
+	[CHANGE_RETRY_JOB] = "retry",
+	[CHANGE_PATCH_FILE] = "patch",
+	[CHANGE_DELETE_FILE] = "delete",
+	[CHANGE_BLOB_GONE] = "blob gone",
+	[CHANGE_OUTBOX_DONE] = "outbox done",
+	[CHANGE_PURGE] = "purge",
+	[CHANGE_MARK_DAMAGED] = "mark",
+	[CHANGE_SCRUB_POSITION] = "scrub position",
+	[CHANGE_RECURRING] = "recurring",
+	[CHANGE_PROBE] = "probe",
+	[CHANGE_EXPIRE_RESULTS] = "expire results",
 };
 
 static const char *kind_of(const struct change *c)

@@ -178,6 +178,7 @@ static void probe(struct mem *m, struct change *ch)
 
 static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_ADD_FILE] = mem_add_file,
+	[CHANGE_ADD_FILES] = mem_add_files,
 	[CHANGE_ADD_JOBS] = mem_add_jobs,
 	[CHANGE_CLAIM] = mem_claim,
 	[CHANGE_FINISH] = mem_finish,

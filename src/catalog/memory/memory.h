@@ -271,6 +271,7 @@ bool mem_settle(struct mem *m, struct change *ch, const struct mem_adding *add, 
 
 /* write.c */
 void mem_add_file(struct mem *m, struct change *ch);
+void mem_add_files(struct mem *m, struct change *ch);
 void mem_add_jobs(struct mem *m, struct change *ch);
 void mem_patch_file(struct mem *m, struct change *ch);
 void mem_delete_file(struct mem *m, struct change *ch);

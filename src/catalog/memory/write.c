@@ -178,10 +178,10 @@ static bool jobs_new(struct mem_job **rows, struct job *jobs, size_t n)
 }
 
 /* A job that rode along with the upload is final already; the others wait, unless their work was done before. */
-static bool settle_jobs(struct mem *m, struct change *ch, size_t *ret_queued)
+static bool settle_jobs(struct mem *m, struct change *ch, const struct change_add_file *c, uint64_t *ret_queued)
 {
-	struct file *f = ch->add_file.file;
-	const struct mem_adding add = {.owner = f->owner, .jobs = f->jobs, .arena = ch->add_file.arena};
+	struct file *f = c->file;
+	const struct mem_adding add = {.owner = f->owner, .jobs = f->jobs, .arena = c->arena};
 
 	for (size_t i = 0; i < f->n_jobs; i++) {
 		f->jobs[i].file = f->id;
@@ -194,49 +194,155 @@ static bool settle_jobs(struct mem *m, struct change *ch, size_t *ret_queued)
 	return true;
 }
 
+/* Whether the file may come, after those before it in the same change. */
+static bool check_new(struct mem *m, struct change *ch, const struct change_add_file *add, struct files_coming *before)
+{
+	const struct file *file = add->file;
+
+	if (catalog_has_quota(&m->base)) {
+		struct usage used = mem_usage_of(m, file->owner);
+		used.files += before->usage.files;
+		used.bytes += before->usage.bytes;
+		if (!change_within_quota(&m->base, ch, &used, file->size))
+			return false;
+	}
+	if (!settle_jobs(m, ch, add, &before->queued))
+		return false;
+	before->usage.files++;
+	before->usage.bytes += file->size;
+	if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), before->queued, 0))
+		return false;
+	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
+		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
+		return false;
+	}
+	return true;
+}
+
+/* A file with its jobs that is built and not let in yet. */
+struct newcomer {
+	struct mem_file *file;
+	struct mem_job *jobs[OPS_MAX];
+};
+
+static bool newcomer_init(struct newcomer *x, const struct change_add_file *add)
+{
+	x->file = file_new(add);
+	if (x->file && jobs_new(x->jobs, add->file->jobs, add->file->n_jobs))
+		return true;
+	mem_file_free(x->file);
+	x->file = NULL;
+	return false;
+}
+
+static void newcomer_release(struct newcomer *x, size_t n_jobs)
+{
+	for (size_t i = 0; x->file && i < n_jobs; i++)
+		mem_job_free(x->jobs[i]);
+	mem_file_free(x->file);
+}
+
+/* Room was reserved. */
+static void let_in(struct mem *m, const struct change_add_file *add, struct newcomer *x)
+{
+	struct file *file = add->file;
+	struct mem_file *f = x->file;
+
+	mem_insert(&m->files, &f->row);
+	f->file.number = file->number = f->row.number;
+	f->import = file->location == LOCATION_COMING ? x->jobs[0] : NULL;
+	for (size_t i = 0; i < file->n_jobs; i++) {
+		job_in(m, f, x->jobs[i]);
+		file->jobs[i].number = x->jobs[i]->row.number;
+		file->jobs[i].expires_at = x->jobs[i]->job.expires_at;
+		file->jobs[i].file = file->id;
+		file->jobs[i].file_number = file->number;
+	}
+}
+
 void mem_add_file(struct mem *m, struct change *ch)
 {
 	struct change_add_file *add = &ch->add_file;
 	struct file *file = add->file;
-	struct mem_job *jobs[OPS_MAX] = {};
+	struct files_coming before = {};
 	struct mem_key key = {};
-	struct mem_file *f;
-	size_t queued = 0;
+	struct newcomer x = {};
 
 	add->replayed = false;
 	if (add->idempotency_key.p && key_settles(m, ch))
 		return;
-	if (catalog_has_quota(&m->base)) {
-		struct usage used = mem_usage_of(m, file->owner);
-		if (!change_within_quota(&m->base, ch, &used, file->size))
-			return;
-	}
-	if (!settle_jobs(m, ch, &queued) || !change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), queued, 0))
+	if (!check_new(m, ch, add, &before))
 		return;
-	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
-		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
-		return;
-	}
-	f = file_new(add);
-	if (!f || !mem_reserve(&m->files, 1) || !mem_reserve(&m->jobs, file->n_jobs) || !mem_reserve_ends(m, file->n_jobs) ||
-	    (add->idempotency_key.p && !key_new(m, add, &key)) || !jobs_new(jobs, file->jobs, file->n_jobs)) {
+	if (!mem_reserve(&m->files, 1) || !mem_reserve(&m->jobs, file->n_jobs) || !mem_reserve_ends(m, file->n_jobs) ||
+	    (add->idempotency_key.p && !key_new(m, add, &key)) || !newcomer_init(&x, add)) {
 		free(key.text);
-		mem_file_free(f);
 		no_memory(ch);
 		return;
 	}
-	mem_insert(&m->files, &f->row);
-	f->file.number = file->number = f->row.number;
-	f->import = file->location == LOCATION_COMING ? jobs[0] : NULL;
+	let_in(m, add, &x);
 	if (key.text)
 		m->keys[m->n_keys++] = key;
-	for (size_t i = 0; i < file->n_jobs; i++) {
-		job_in(m, f, jobs[i]);
-		file->jobs[i].number = jobs[i]->row.number;
-		file->jobs[i].expires_at = jobs[i]->job.expires_at;
-		file->jobs[i].file = file->id;
-		file->jobs[i].file_number = file->number;
+}
+
+/* ---- several at once ---- */
+
+static bool same_ids(const struct file *a, const struct file *b)
+{
+	if (uuid_eq(a->id, b->id))
+		return true;
+	for (size_t i = 0; i < a->n_jobs; i++)
+		for (size_t k = 0; k < b->n_jobs; k++)
+			if (uuid_eq(a->jobs[i].id, b->jobs[k].id))
+				return true;
+	return false;
+}
+
+static bool add_files_check(struct mem *m, struct change *ch, size_t *ret_jobs)
+{
+	struct change_add_files *add = &ch->add_files;
+	struct files_coming before = {};
+
+	for (size_t i = 0; i < add->n; i++) {
+		add->failed_index = i;
+		add->files[i].replayed = false;
+		if (!check_new(m, ch, &add->files[i], &before))
+			return false;
+		for (size_t k = 0; k < i; k++)
+			if (same_ids(add->files[i].file, add->files[k].file)) {
+				change_refuse(ch, ERR_CONFLICT, "an id comes twice in this change");
+				return false;
+			}
+		*ret_jobs += add->files[i].file->n_jobs;
 	}
+	add->failed_index = 0;
+	return true;
+}
+
+/* All or nothing: every file is looked at and built before the first is let in. */
+void mem_add_files(struct mem *m, struct change *ch)
+{
+	struct change_add_files *add = &ch->add_files;
+	struct newcomer *list = calloc(add->n, sizeof(*list));
+	size_t jobs = 0, built = 0;
+
+	if (!list) {
+		no_memory(ch);
+		return;
+	}
+	if (add_files_check(m, ch, &jobs)) {
+		if (mem_reserve(&m->files, add->n) && mem_reserve(&m->jobs, jobs) && mem_reserve_ends(m, jobs))
+			while (built < add->n && newcomer_init(&list[built], &add->files[built]))
+				built++;
+		if (built == add->n) {
+			for (size_t i = 0; i < add->n; i++)
+				let_in(m, &add->files[i], &list[i]);
+		} else {
+			for (size_t i = 0; i < built; i++)
+				newcomer_release(&list[i], add->files[i].file->n_jobs);
+			no_memory(ch);
+		}
+	}
+	free(list);
 }
 
 static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **files)

@@ -72,6 +72,7 @@ static int probe(struct sq *q, struct change *ch)
 
 static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_ADD_FILE] = sq_add_file,
+	[CHANGE_ADD_FILES] = sq_add_files,
 	[CHANGE_ADD_JOBS] = sq_add_jobs,
 	[CHANGE_CLAIM] = sq_claim,
 	[CHANGE_FINISH] = sq_finish,

@@ -149,10 +149,12 @@ int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages);
 int usage_add(struct sq *q, const struct file *f);
 int usage_came(struct sq *q, int64_t import, uint64_t size); /* the bytes of a file that was there without */
 int usage_sub(struct sq *q, struct str owner, uint64_t size);
-int usage_allows(struct sq *q, struct change *ch, const struct file *f); /* refuses the change when the file is too much */
+/* Refuses the change when the file is too much, beside those that come with it before. */
+int usage_allows(struct sq *q, struct change *ch, const struct file *f, const struct usage *coming);
 
 /* ---- one change each ---- */
 int sq_add_file(struct sq *q, struct change *ch);
+int sq_add_files(struct sq *q, struct change *ch);
 int sq_add_jobs(struct sq *q, struct change *ch);
 int sq_patch_file(struct sq *q, struct change *ch);
 int sq_delete_file(struct sq *q, struct change *ch);

@@ -45,13 +45,15 @@ static int read_usage(sqlite3_stmt *s, struct str owner, struct usage *ret)
 	return rc;
 }
 
-int usage_allows(struct sq *q, struct change *ch, const struct file *f)
+int usage_allows(struct sq *q, struct change *ch, const struct file *f, const struct usage *coming)
 {
 	struct usage used;
 
 	if (!catalog_has_quota(&q->base))
 		return SQLITE_OK;
 	int rc = read_usage(q->stmt[W_USAGE], f->owner, &used);
+	used.files += coming->files;
+	used.bytes += coming->bytes;
 	if (rc == SQLITE_OK)
 		(void)change_within_quota(&q->base, ch, &used, f->size);
 	return rc;

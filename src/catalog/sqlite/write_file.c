@@ -139,9 +139,8 @@ static int mark_coming(struct sq *q, const struct file *f)
 
 /* A job that rode along with the upload is final already; the others wait, unless their work was done before. All are looked up before the first row
  * is written. */
-static int settle_jobs(struct sq *q, struct change *ch, uint64_t *ret_queued)
+static int settle_jobs(struct sq *q, struct change *ch, const struct change_add_file *c, uint64_t *ret_queued)
 {
-	struct change_add_file *c = &ch->add_file;
 	struct file *f = c->file;
 	const struct adding add = {.owner = f->owner, .jobs = f->jobs, .arena = c->arena};
 	int rc = SQLITE_OK;
@@ -159,11 +158,39 @@ static int settle_jobs(struct sq *q, struct change *ch, uint64_t *ret_queued)
 	return rc;
 }
 
+/* Whether the file may come, after those before it in the same change; changes nothing. */
+static int check_new(struct sq *q, struct change *ch, const struct change_add_file *add, struct files_coming *before)
+{
+	const struct file *f = add->file;
+	int rc = usage_allows(q, ch, f, &before->usage);
+
+	if (rc == SQLITE_OK && !ch->code)
+		rc = settle_jobs(q, ch, add, &before->queued);
+	if (rc != SQLITE_OK || ch->code)
+		return rc;
+	before->usage.files++;
+	before->usage.bytes += f->size;
+	(void)change_has_room(&q->base, ch, (uint64_t)q->now.waiting, f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0,
+			      before->queued, 0);
+	return SQLITE_OK;
+}
+
+static int put_new(struct sq *q, const struct change_add_file *add)
+{
+	struct file *f = add->file;
+	int rc = put_file(q, f);
+
+	if (rc == SQLITE_OK && f->location == LOCATION_INLINE)
+		rc = put_bytes(q, f->number, add->bytes);
+	for (size_t i = 0; rc == SQLITE_OK && i < f->n_jobs; i++)
+		rc = put_settled(q, &f->jobs[i], f->number, f->owner);
+	return rc;
+}
+
 int sq_add_file(struct sq *q, struct change *ch)
 {
 	struct change_add_file *add = &ch->add_file;
-	struct file *f = add->file;
-	uint64_t queued = 0;
+	struct files_coming before = {};
 	bool settled = false;
 	int rc = SQLITE_OK;
 
@@ -172,23 +199,34 @@ int sq_add_file(struct sq *q, struct change *ch)
 		rc = idempotency_check(q, ch, &settled);
 	if (rc != SQLITE_OK || settled)
 		return rc;
-	rc = usage_allows(q, ch, f);
-	if (rc == SQLITE_OK && !ch->code)
-		rc = settle_jobs(q, ch, &queued);
+	rc = check_new(q, ch, add, &before);
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
-	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0,
-			     queued, 0))
-		return SQLITE_OK;
-	rc = put_file(q, f);
-	if (rc == SQLITE_OK && f->location == LOCATION_INLINE)
-		rc = put_bytes(q, f->number, add->bytes);
-	for (size_t i = 0; rc == SQLITE_OK && i < f->n_jobs; i++)
-		rc = put_settled(q, &f->jobs[i], f->number, f->owner);
-	if (rc == SQLITE_OK && f->location == LOCATION_COMING)
-		rc = mark_coming(q, f);
+	rc = put_new(q, add);
+	if (rc == SQLITE_OK && add->file->location == LOCATION_COMING)
+		rc = mark_coming(q, add->file);
 	if (rc == SQLITE_OK && add->idempotency_key.p)
 		rc = idempotency_add(q, add);
+	return rc;
+}
+
+/* All or nothing: every file is looked at before the first is written. */
+int sq_add_files(struct sq *q, struct change *ch)
+{
+	struct change_add_files *add = &ch->add_files;
+	struct files_coming before = {};
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; i < add->n; i++) {
+		add->files[i].replayed = false;
+		rc = check_new(q, ch, &add->files[i], &before);
+		if (rc != SQLITE_OK || ch->code) {
+			add->failed_index = i;
+			return rc;
+		}
+	}
+	for (size_t i = 0; rc == SQLITE_OK && i < add->n; i++)
+		rc = put_new(q, &add->files[i]);
 	return rc;
 }
 
