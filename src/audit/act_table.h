@@ -2,7 +2,7 @@
 AUDIT_ROW(SERVER_STARTED, "server.started",
 	  "A server began to work on the data directory: version, digest of the settings in force, where the log stood")
 AUDIT_ROW(SERVER_STOPPED, "server.stopped", "A server ended in order; a start without an end before it followed a crash")
-AUDIT_ROW(FILE_STORED, "file.stored", "A file was taken; only with audit.uploads")
+AUDIT_ROW(FILE_STORED, "file.stored", "A file was taken, or several of one form together; only with audit.uploads")
 AUDIT_ROW(FILE_IMPORT, "file.import", "A request had a file fetched from another server")
 AUDIT_ROW(FILE_DELETED, "file.deleted", "A file was deleted by a request")
 AUDIT_ROW(FILE_EXPIRED, "file.expired", "A file was deleted because its time had come")

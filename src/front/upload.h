@@ -1,10 +1,11 @@
-/* One request that stores one file: bare bytes, or a multipart form with a part `file`.
+/* One request that stores one file: bare bytes, or a multipart form with a part `file`. Or one that stores all files of a form (`many`).
  *
  *	start ──► RECEIVING ──end──► COMMITTING ──► answered
  *	   │          │ wrong, too large, storage failed       │ refused
  *	   └──────────┴────────────► answered ◄────────────────┘
  *
- * The intake is the upload's until it is given to intake_finish() or intake_cancel(), exactly one of them, whatever moment the client goes away.
+ * The intake is the upload's until it is given to intake_finish() or intake_cancel(), exactly one of them, whatever moment the client goes away; so is the group of several, and each of
+ * their intakes until it is added to the group.
  * Between INTAKE_WAIT and on_room the HTTP layer gives nothing more and releases nothing. */
 #ifndef FILEMILL_FRONT_UPLOAD_H
 #define FILEMILL_FRONT_UPLOAD_H

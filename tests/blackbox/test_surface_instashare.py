@@ -10,6 +10,7 @@ import zipfile
 import pytest
 import requests
 
+from harness import auditlog
 from harness.people import PASSWORD, Person
 from harness.server import REPOSITORY, Server, eventually, problem
 from harness.wire import Wire
@@ -383,6 +384,15 @@ def test_quotas_hold_for_all_files_of_a_form(module_folder):
 		eventually(lambda: not s.blobs())
 		assert send(person, *four[:3]).status_code == 201
 		problem(send(person, four[3]), 403, "quota_exceeded")
+
+
+def test_files_stored_together_are_one_entry_of_the_audit_log(module_folder):
+	with Server(module_folder / "audit", surfaces=["instashare"], settings={"audit.uploads": "true"}) as s:
+		person = newcomer(s, "audit@example.org")
+		ids = [f["id"] for f in send(person, ("a", "a", b"1"), ("b", "b", b"22"), ("c", "c", os.urandom(100_000))).json()]
+		auditlog.settled(s)
+		entry, = auditlog.acts(s.data, "file.stored")
+		assert entry["files"].split() == ids and entry["size"] == 100_003 and person.get("/v1/users/me").json()["id"] in json.dumps(entry), entry
 
 
 def test_as_many_files_as_allowed_and_not_one_more(ann):
