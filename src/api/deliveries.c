@@ -1,8 +1,8 @@
 /* What webhooks were told, and telling it again. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "front/front.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/limits.h"
 #include "front/list.h"
 

@@ -1,8 +1,8 @@
 /* /v1/imports: files that the server fetches itself. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "base/json_out.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/wait.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 /* POST /v1/links: addresses that need no login. link_use.c redeems them. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "base/clock.h"
 #include "front/caller.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/link.h"
 
 #define EXPIRES_DEFAULT_S 900

@@ -1,8 +1,8 @@
 /* /v1/webhooks: made, listed, changed, removed, their secrets rotated. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "front/front.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/list.h"
 
 #include <stdio.h>

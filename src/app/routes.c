@@ -14,9 +14,10 @@ static int unknown_surface(const char *word, struct err *e)
 		names[i] = all[i]->name;
 	names[n] = "all";
 	const char *near = nearest_name(str_of(word), names, n + 1);
-	return err_set(e, ERR_BAD_CONFIG,
-		       "server.surfaces: there is no surface \"%.60s\"%s%s; there are md5-calc, hash-tasks, instashare, image-stages and all", word,
-		       near != NULL ? ", perhaps " : "", near != NULL ? near : "");
+	return err_set(
+		e, ERR_BAD_CONFIG,
+		"server.surfaces: there is no surface \"%.60s\"%s%s; there are md5-calc, hash-tasks, instashare, image-stages and all",
+		word, near != NULL ? ", perhaps " : "", near != NULL ? near : "");
 }
 
 /* Bit i stands for surface i. */

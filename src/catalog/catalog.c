@@ -381,13 +381,9 @@ bool change_leaves_entry(const struct change *ch)
 	return ch->kind != CHANGE_MARK_DAMAGED || ch->mark_damaged.changed > 0;
 }
 
-bool change_allowed(struct change *ch)
+/* Of its kind. */
+static bool kind_allowed(struct change *ch)
 {
-	ch->code = 0;
-	if (ch->audit.p && (ch->audit.len < 2 || ch->audit.len > AUDIT_ENTRY_MAX))
-		return invalid(ch, "audit");
-	if (!once_allowed(ch))
-		return false;
 	switch (ch->kind) {
 	case CHANGE_ADD_FILE:
 		return add_file_allowed(ch, &ch->add_file);
@@ -443,6 +439,14 @@ bool change_allowed(struct change *ch)
 		return true;
 	}
 	return invalid(ch, "kind");
+}
+
+bool change_allowed(struct change *ch)
+{
+	ch->code = 0;
+	if (ch->audit.p && (ch->audit.len < 2 || ch->audit.len > AUDIT_ENTRY_MAX))
+		return invalid(ch, "audit");
+	return once_allowed(ch) && kind_allowed(ch);
 }
 
 int64_t result_expires_at(const struct catalog_options *o, int64_t finished_at)

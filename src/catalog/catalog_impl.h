@@ -147,13 +147,13 @@ ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt
 /* The refusals that several implementations word alike. */
 /* Whether the queue takes so many more, with what waits in all and of this owner; else it refuses. rest: how many were not looked at yet, and may come on top. */
 bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest);
-/* Whether catalogs ask for the usage at all, and whether a file of this size fits beside it: false, and the change is refused, when it does not. */
-bool catalog_has_quota(const struct catalog *c);
 /* What files of the same change bring with them that were looked at before. */
 struct files_coming {
 	struct usage usage;
 	uint64_t queued; /* jobs */
 };
+/* Whether catalogs ask for the usage at all, and whether a file of this size fits beside it: false, and the change is refused, when it does not. */
+bool catalog_has_quota(const struct catalog *c);
 bool change_within_quota(const struct catalog *c, struct change *ch, const struct usage *used, uint64_t size);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */

@@ -20,8 +20,9 @@ static size_t weight(const struct change *c)
 
 	if (c->kind == CHANGE_ADD_FILE)
 		return c->add_file.bytes.len;
-	for (size_t i = 0; c->kind == CHANGE_ADD_FILES && i < c->add_files.n; i++)
-		sum += c->add_files.files[i].bytes.len;
+	if (c->kind == CHANGE_ADD_FILES)
+		for (size_t i = 0; i < c->add_files.n; i++)
+			sum += c->add_files.files[i].bytes.len;
 	return sum;
 }
 
@@ -120,58 +121,78 @@ static void tell_ended(struct engine *g, const struct change *c)
 		outbox_kick(g);
 }
 
-/* What else a committed change means for the other parts. */
-static void tell_parts(struct engine *g, const struct change *c)
+static bool any_file_queued(const struct change_add_files *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (any_queued(c->files[i].file->jobs, c->files[i].file->n_jobs))
+			return true;
+	return false;
+}
+
+/* Whether there may be a job to claim that could not be claimed before. */
+static bool brings_work(const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_ADD_FILE:
-		if (!c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs))
-			scheduler_kick(g);
-		break;
+		return !c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs);
 	case CHANGE_ADD_FILES:
-		for (size_t i = 0; i < c->add_files.n; i++)
-			if (any_queued(c->add_files.files[i].file->jobs, c->add_files.files[i].file->n_jobs)) {
-				scheduler_kick(g);
-				break;
-			}
-		break;
+		return any_file_queued(&c->add_files);
 	case CHANGE_RECURRING: /* begins as ADD_JOBS does */
 	case CHANGE_ADD_JOBS:
+		return any_queued(c->add_jobs.jobs, c->add_jobs.n);
+	case CHANGE_FINISH:
+		return c->finish.state == JOB_QUEUED || c->finish.ready > 0;
+	case CHANGE_RECLAIM:
+		return c->reclaim.reclaimed > 0;
+	case CHANGE_RETRY_JOB:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Whether there are bytes that nothing refers to any more. */
+static bool dooms(const struct change *c)
+{
+	switch (c->kind) {
+	case CHANGE_FINISH:
+		return c->finish.doomed; /* it ended cancelled: its output goes */
+	case CHANGE_EXPIRE_RESULTS:
+		return c->expire_results.doomed;
+	case CHANGE_DELETE_FILE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What else a committed change means for the other parts. */
+static void tell_parts(struct engine *g, const struct change *c)
+{
+	if (brings_work(c))
+		scheduler_kick(g);
+	switch (c->kind) {
+	case CHANGE_RECURRING:
+	case CHANGE_ADD_JOBS:
 		gauges_jobs_added(c->add_jobs.jobs, c->add_jobs.n);
-		if (any_queued(c->add_jobs.jobs, c->add_jobs.n))
-			scheduler_kick(g);
 		break;
 	case CHANGE_CLAIM:
 		refusal_claimed(g, &c->claim);
 		break;
 	case CHANGE_FINISH:
-		if (c->finish.state == JOB_QUEUED || c->finish.ready > 0)
-			scheduler_kick(g);
 		scheduler_attempt_ended(g);
-		if (c->finish.doomed) /* it ended cancelled: its output goes */
-			engine_kick_doomed(g);
+		break;
+	case CHANGE_RECLAIM:
+		scheduler_attempt_ended(g);
+		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
 		break;
 	case CHANGE_CANCEL_JOB:
 		if (c->job_ref.was_running)
 			scheduler_cancel_running(g, c->job_ref.id);
 		break;
-	case CHANGE_RETRY_JOB:
-		scheduler_kick(g);
-		break;
-	case CHANGE_RECLAIM:
-		if (c->reclaim.reclaimed > 0)
-			scheduler_kick(g);
-		scheduler_attempt_ended(g);
-		metric_add(METRIC_JOBS_RECLAIMED, c->reclaim.reclaimed);
-		break;
-	case CHANGE_EXPIRE_RESULTS:
-		if (c->expire_results.doomed)
-			engine_kick_doomed(g);
-		break;
 	case CHANGE_DELETE_FILE:
 		waits_signal(g, c->delete_file.id);
 		scheduler_cancel_file(g, c->delete_file.id);
-		engine_kick_doomed(g);
 		break;
 	case CHANGE_PATCH_ACCOUNT:
 	case CHANGE_DELETE_ACCOUNT:
@@ -192,6 +213,14 @@ static void tell_parts(struct engine *g, const struct change *c)
 	default:
 		break;
 	}
+	if (dooms(c))
+		engine_kick_doomed(g);
+}
+
+/* Whether it comes with jobs. */
+static bool adds_jobs(enum change_kind kind)
+{
+	return kind == CHANGE_ADD_FILE || kind == CHANGE_ADD_FILES || kind == CHANGE_ADD_JOBS || kind == CHANGE_RECURRING;
 }
 
 /* Jobs that were done when they were added did not end: they are counted as fused or known. */
@@ -204,7 +233,7 @@ static void count_end(const struct change *c, enum job_state state)
 		[JOB_QUARANTINED] = METRIC_JOBS_QUARANTINED,
 	};
 
-	if (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_FILES && c->kind != CHANGE_ADD_JOBS && c->kind != CHANGE_RECURRING)
+	if (!adds_jobs(c->kind))
 		metric_add(by_state[state], 1);
 }
 

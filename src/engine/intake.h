@@ -34,6 +34,7 @@ struct intake {
 
 	struct buf small; /* the whole file while it is at most inline_max */
 	bool big;
+	bool counted; /* in uploads.n_big: its bytes are not safe yet */
 	struct intake *next_big, *prev_big; /* uploads.big */
 
 	pthread_mutex_t lock; /* guards the flags */
@@ -80,7 +81,9 @@ enum intake_step intake_big_feed(struct intake *in, const void *data, size_t n, 
 [[nodiscard]] int intake_big_rest(struct intake *in, const void *data, size_t n, struct err *e);
 void intake_big_finish(struct intake *in);
 void intake_big_cancel(struct intake *in);
-void intake_big_forget(struct intake *in); /* takes it off the list of large uploads */
+/* Its bytes are safe, its row is not: it stays on the list of large uploads, for the sweep, and is none of those under way any more. */
+void intake_big_safe(struct intake *in);
+void intake_big_forget(struct intake *in); /* takes it off that list */
 /* Removes the stored blob on a pool thread, then frees the intake. */
 void intake_drop_blob(struct intake *in);
 

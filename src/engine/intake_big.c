@@ -34,6 +34,7 @@ int intake_go_big(struct intake *in, struct err *e)
 			u->big->prev_big = in;
 		u->big = in;
 		u->n_big++;
+		in->counted = true;
 	}
 	pthread_mutex_unlock(&u->lock);
 	if (full) {
@@ -44,6 +45,27 @@ int intake_go_big(struct intake *in, struct err *e)
 	}
 	in->big = true;
 	return 0;
+}
+
+/* With the lock. */
+static void uncount(struct uploads *u, struct intake *in)
+{
+	if (in->counted)
+		u->n_big--;
+	in->counted = false;
+}
+
+void intake_big_safe(struct intake *in)
+{
+	struct uploads *u = &in->g->uploads;
+
+	if (!in->big)
+		return;
+	buf_release(&in->filling);
+	buf_release(&in->writing);
+	pthread_mutex_lock(&u->lock);
+	uncount(u, in);
+	pthread_mutex_unlock(&u->lock);
 }
 
 void intake_big_forget(struct intake *in)
@@ -59,7 +81,7 @@ void intake_big_forget(struct intake *in)
 		u->big = in->next_big;
 	if (in->next_big != NULL)
 		in->next_big->prev_big = in->prev_big;
-	u->n_big--;
+	uncount(u, in);
 	pthread_mutex_unlock(&u->lock);
 	in->big = false;
 }

@@ -2,7 +2,7 @@
  *
  * The normal course: each intake runs as any other until its bytes are safe and its rows are built; then it has arrived and waits here. When the last one has arrived and no more can
  * come, all go into one change. A file that fails, or a client that goes away, makes the group fail: who arrives then is dropped, and `done` is called when nobody is on his way any more.
- * What has arrived stays on the list of uploads under way, so that the sweep leaves its blob alone. */
+ * What has arrived keeps its place on the list that the sweep asks, and nothing else of a large upload. */
 #include "engine/intake.h"
 #include "rt/metrics.h"
 
@@ -61,7 +61,7 @@ static void drop(struct intake *in)
 	intake_free(in);
 }
 
-/* Everybody who arrived goes, then the caller hears of it: a client that comes again at once finds nothing of the first try. */
+/* Blobs go a little later: nobody finds them, for there is no row. */
 static void fail(struct intake_group *x)
 {
 	struct intake_group_result result = {.code = x->code, .err = x->err};
@@ -173,6 +173,7 @@ void intake_group_arrived(struct intake *in)
 {
 	const struct err none = ERR_INIT;
 
+	intake_big_safe(in); /* others of the group may be a long time on their way */
 	leave(in->group, 0, &none);
 }
 

@@ -220,6 +220,8 @@ static int check_form(struct upload *u, struct err *e)
 	if (rc != 0)
 		return rc;
 	if (!u->have_file || (u->rules->chosen && u->unnamed && u->file_bytes == 0)) {
+		if (u->rules->many)
+			return err_set(e, ERR_FILE_MISSING, "the form has no part with a file name");
 		err_set(e, ERR_FILE_MISSING, "the form has no part named file");
 		return err_field(e, "file");
 	}

@@ -118,6 +118,8 @@ int upload_read_head(struct upload *u, struct intake_spec *spec, struct err *e)
 		err_set(e, ERR_UNSUPPORTED_TYPE, "bodies are taken without a content coding");
 		return err_field(e, "Content-Encoding");
 	}
+	if (!form && rules->form_only && rules->many)
+		return err_set(e, ERR_FILE_MISSING, "the body is no multipart/form-data with files");
 	if (!form && rules->form_only) {
 		err_set(e, ERR_FILE_MISSING, "the body is no multipart/form-data with a part named file");
 		return err_field(e, "file");

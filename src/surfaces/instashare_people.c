@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define FAULTS_MAX 16 /* more are not told: whoever sends thousands of members is not answered with thousands of lines */
+
 /* The body with the password in it is read, used and wiped before the request goes; all of it stays here. */
 struct person {
 	struct http_request *r;
@@ -58,12 +60,13 @@ struct faults {
 
 static void add_fault(struct faults *f, const struct err *e)
 {
+	if (f->n++ >= FAULTS_MAX)
+		return;
 	json_obj_open(&f->j);
 	json_kcstr(&f->j, "field", e->field);
 	json_kcstr(&f->j, "code", err_info(e->code)->name);
 	json_kcstr(&f->j, "detail", e->detail);
 	json_obj_close(&f->j);
-	f->n++;
 }
 
 /* One text member; what `check` says of it. An absent one that need not be there is fine. */

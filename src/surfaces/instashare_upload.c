@@ -184,6 +184,19 @@ static int64_t time_of_id(struct uuid id)
 	return ms;
 }
 
+/* Whether the address may still be used and nobody has: clients ask so while they send, so their files are not looked through each time. */
+static int check_used(struct http_request *r, struct uuid link, struct err *e)
+{
+	struct env *env = engine_env(front_engine(r));
+	const struct once once = front_link_once(&(struct link){.id = link, .single_use = true});
+	bool used = true;
+	int rc = 0;
+
+	if (env->wall_ms(env) < time_of_id(link) + URL_EXPIRES_MS)
+		rc = catalog_once_used(front_catalog(r), once.key, &used, e);
+	return rc == 0 && !used ? err_set(e, ERR_FILE_NOT_FOUND, "no file has come by this address yet") : rc;
+}
+
 /* Files from this row number down are older than the link, so none of them came by it. */
 static bool older(struct http_request *r, int64_t number, struct uuid link)
 {
@@ -226,6 +239,8 @@ static void answer_complete(struct http_request *r)
 	struct file f;
 	int rc = front_id(r, &link, &e);
 
+	if (rc == 0)
+		rc = check_used(r, link, &e);
 	if (rc == 0)
 		rc = find_by_link(r, link, &f, &e);
 	if (rc != 0) {

@@ -138,6 +138,12 @@ def test_each_invalid_field_of_a_registration_is_named(server, body, fields):
 	assert login(server, "x@example.org").status_code == 401
 
 
+def test_thousands_of_wrong_members_are_not_answered_with_thousands_of_lines(server):
+	r = server.post("/users/register", json={f"m{i}": 0 for i in range(50_000)})
+	problem(r, 422, "invalid_value")
+	assert [e["field"] for e in r.json()["errors"]][:3] == ["email", "password", "m0"] and len(r.json()["errors"]) == 16
+
+
 def test_an_unknown_email_and_a_wrong_password_are_answered_alike(server):
 	unknown, wrong = login(server, "nobody@example.org"), login(server, "first@example.org", "not this password")
 	assert unknown.status_code == wrong.status_code == 401 and unknown.text == wrong.text

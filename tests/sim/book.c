@@ -14,17 +14,24 @@ static struct book {
 
 /* ---- writing ---- */
 
-static const struct arena *arena_of(const struct change *c)
+static void name_arenas(const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_ADD_FILE:
-		return c->add_file.arena;
+		heap_process_arena(c->add_file.arena);
+		break;
+	case CHANGE_ADD_FILES:
+		for (size_t i = 0; i < c->add_files.n; i++)
+			heap_process_arena(c->add_files.files[i].arena);
+		break;
 	case CHANGE_ADD_JOBS:
-		return c->add_jobs.arena;
+		heap_process_arena(c->add_jobs.arena);
+		break;
 	case CHANGE_CLAIM:
-		return c->claim.arena;
+		heap_process_arena(c->claim.arena);
+		break;
 	default:
-		return NULL;
+		break;
 	}
 }
 
@@ -36,7 +43,7 @@ static void apply_one(struct catalog *c, size_t i, struct change *ch)
 
 	coop_quiet_begin();
 	enum heap_domain d = heap_enter(HEAP_DISK);
-	heap_process_arena(arena_of(ch));
+	name_arenas(ch);
 	if (book.inner->apply(c, &ch, 1, &e) != 0)
 		coop_fail("the memory catalogue failed: %s", e.detail);
 	heap_process_arena(NULL);

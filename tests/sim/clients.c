@@ -89,16 +89,14 @@ static void on_room(void *arg)
 	coop_wake(u);
 }
 
-static void note_told(struct upload *u, bool expires)
+void note_told(struct world *w, struct told_file file)
 {
-	struct world *w = u->w;
-
 	for (size_t i = 0; i < w->n_files; i++)
-		if (uuid_eq(w->files[i].id, u->id))
+		if (uuid_eq(w->files[i].id, file.id))
 			return;
 	if (w->n_files == FILES_MAX)
 		coop_fail("more than %d files", FILES_MAX);
-	w->files[w->n_files++] = (struct told_file){.id = u->id, .owner = u->owner, .content = u->content, .doomed = expires};
+	w->files[w->n_files++] = file;
 }
 
 static void on_done(void *arg, const struct intake_result *r)
@@ -118,7 +116,8 @@ static void on_done(void *arg, const struct intake_result *r)
 			coop_fail("file %s is acknowledged and not in the catalogue", short_id(u->id));
 		if (r->file->size != content_size(u->content))
 			coop_fail("file %s is acknowledged with another size", short_id(u->id));
-		note_told(u, r->file->expires_at != 0);
+		note_told(u->w,
+			  (struct told_file){.id = u->id, .owner = u->owner, .content = u->content, .doomed = r->file->expires_at != 0});
 	}
 	TRACE("upload of c%u answered: %d %s", u->content, r->code, r->code == 0 ? short_id(u->id) : "");
 	coop_wake(u);
@@ -362,8 +361,10 @@ static void act(struct world *w)
 	struct told_file *t = some_file(w);
 	unsigned what = rng_below(&w->rng, 20);
 
-	if (t == NULL || what < 6)
+	if (t == NULL || what < 5)
 		act_upload(w);
+	else if (what < 6)
+		expect(false, act_form(w), "a form");
 	else if (what < 9)
 		act_add_jobs(w, t);
 	else if (what < 11)

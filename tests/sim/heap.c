@@ -39,7 +39,8 @@ static struct slot {
 	bool evp; /* an EVP_MD_CTX */
 } slots[SLOTS];
 static size_t counts[HEAP_DOMAINS];
-static const struct arena *process_arena;
+static const struct arena *process_arenas[HEAP_ARENAS];
+static size_t n_process_arenas;
 static int first_fd;
 
 static size_t home(const void *p)
@@ -148,7 +149,10 @@ void __wrap_EVP_MD_CTX_free(EVP_MD_CTX *c)
 /* What the catalogue answers lies in its caller's arenas. */
 static enum heap_domain enter_arena(const struct arena *a)
 {
-	return heap_enter(a == process_arena ? HEAP_PROCESS : (enum heap_domain)coop_domain());
+	for (size_t i = 0; i < n_process_arenas; i++)
+		if (a == process_arenas[i])
+			return heap_enter(HEAP_PROCESS);
+	return heap_enter((enum heap_domain)coop_domain());
 }
 
 void *__wrap_arena_alloc(struct arena *a, size_t n)
@@ -187,7 +191,11 @@ enum heap_domain heap_enter(enum heap_domain d)
 
 void heap_process_arena(const struct arena *a)
 {
-	process_arena = a;
+	assert(a == NULL || n_process_arenas < HEAP_ARENAS);
+	if (a != NULL)
+		process_arenas[n_process_arenas++] = a;
+	else
+		n_process_arenas = 0;
 }
 
 size_t heap_count(enum heap_domain d)
@@ -217,7 +225,7 @@ static void drop(enum heap_domain d)
 
 void heap_drop_process(void)
 {
-	process_arena = NULL;
+	n_process_arenas = 0;
 	if (counts[HEAP_PROCESS] > 0)
 		drop(HEAP_PROCESS);
 	close_range((unsigned)first_fd, ~0u, 0);

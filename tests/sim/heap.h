@@ -15,7 +15,8 @@ enum heap_domain {
 
 /* What is taken now belongs to this domain; the one before is returned, and given back at the end. */
 enum heap_domain heap_enter(enum heap_domain d);
-/* In the midst of a change to the disk this arena is the process's all the same; NULL = none. */
+/* In the midst of a change to the disk this arena is the process's all the same, and those that were named before; NULL = none any more. */
+#define HEAP_ARENAS 8
 void heap_process_arena(const struct arena *a);
 size_t heap_count(enum heap_domain d); /* not yet freed */
 /* The process is gone: its memory and its descriptors. */

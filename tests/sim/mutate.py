@@ -19,6 +19,16 @@ MUTANTS = {
         "The record of an Idempotency-Key is written after the file's transaction.",
         [("void mem_add_file(struct mem *m, struct change *ch)\n", "void coop_between(void);\nvoid mem_add_file(struct mem *m, struct change *ch)\n"),
          ("\tif (key.text)\n\t\tm->keys[m->n_keys++] = key;\n", "\tif (key.text) {\n\t\tcoop_between();\n\t\tm->keys[m->n_keys++] = key;\n\t}\n")]),
+    "form_stored_in_part": (
+        "When one of several files is refused, those before it are stored.",
+        [("\t\tif (!check_new(m, ch, &add->files[i], &before))\n\t\t\treturn false;\n",
+          "\t\tif (!check_new(m, ch, &add->files[i], &before)) {\n\t\t\tadd->n = i;\n\t\t\treturn true;\n\t\t}\n")]),
+    "form_blobs_unguarded": (
+        "The sweep is not told of files whose bytes are safe and that wait for others of their form.",
+        [("\tintake_big_safe(in);", "\tintake_big_forget(in);")]),
+    "form_blobs_removed_after_unknown_commit": (
+        "After a commit that ended nobody knows how, the blobs of a form are removed.",
+        [("\tfor (size_t i = 0; catalog_sealed(x->g->catalog) && i < x->n; i++)\n\t\tx->members[i].in->stored = false;\n", "")]),
     "claim_over_op_limit": (
         "What may run of an op is not compared with what runs.",
         [("\treturn op->running < op->may_run ? op->may_run - op->running : 0;", "\treturn op->may_run;")]),

@@ -206,7 +206,8 @@ static void look_at_job(struct world *w, const struct change *c, const struct me
 	struct seen_job *a = &w->jobs[j->row.number], b = now_of(j);
 
 	if (!a->there) {
-		if (c->code != 0 || (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_JOBS && c->kind != CHANGE_RECURRING))
+		if (c->code != 0 || (c->kind != CHANGE_ADD_FILE && c->kind != CHANGE_ADD_FILES && c->kind != CHANGE_ADD_JOBS &&
+				     c->kind != CHANGE_RECURRING))
 			coop_fail("%s added job %s", kind_of(c), short_id(b.id));
 	} else if (same(a, &b)) {
 		return;
@@ -299,6 +300,25 @@ static void look_at_new_file(struct world *w, const struct change_add_file *add)
 	tell(w, (struct tale){.kind = TALE_STORED, .file = add->file->id, .owner = owner_of(add->file->owner)});
 }
 
+/* All of them, one behind the other; or none. */
+static void look_at_new_files(struct world *w, const struct change *c)
+{
+	const struct change_add_files *add = &c->add_files;
+
+	for (size_t i = 0; i < add->n; i++) {
+		const struct file *f = add->files[i].file;
+
+		if (oracle_has_file(w, f->id) != (c->code == 0))
+			coop_fail("of %zu files that come together (code %d) file %zu is%s there", add->n, c->code, i,
+				  c->code == 0 ? " not" : "");
+		if (c->code != 0)
+			continue;
+		if (f->number != add->files[0].file->number + (int64_t)i)
+			coop_fail("files that come together are not one behind the other");
+		look_at_new_file(w, &add->files[i]);
+	}
+}
+
 /* Nobody deletes by the clock what nobody gave a time, or a later one. */
 static void look_at_expired(const struct world *w, const struct change_delete_file *d)
 {
@@ -321,6 +341,8 @@ void oracle_look(struct world *w, const struct change *c, const struct ended *en
 		look_at_job(w, c, CONTAINER_OF(m->jobs.rows[i], struct mem_job, row));
 	turns_after(w, c);
 	hooks_look(w, c, ends, c->code == 0 ? n_ends : 0);
+	if (c->kind == CHANGE_ADD_FILES)
+		look_at_new_files(w, c);
 	if (c->code != 0)
 		return;
 	if (c->kind == CHANGE_MARK_DAMAGED && c->mark_damaged.at != 0 && c->mark_damaged.changed > 0)

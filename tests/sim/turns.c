@@ -144,7 +144,14 @@ static void look_at_claim(struct world *w, const struct change_claim *c)
 /* How many jobs the change may bring to wait; of a retry, the one: those that are held again behind it come along. */
 static size_t asked(const struct change *c, struct str *ret_owner)
 {
+	size_t n = 0;
+
 	switch (c->kind) {
+	case CHANGE_ADD_FILES:
+		*ret_owner = c->add_files.files[0].file->owner;
+		for (size_t i = 0; i < c->add_files.n; i++)
+			n += c->add_files.files[i].file->n_jobs;
+		return n;
 	case CHANGE_ADD_FILE:
 		*ret_owner = c->add_file.file->owner;
 		return c->add_file.replayed ? 0 : c->add_file.file->n_jobs;

@@ -12,7 +12,7 @@
 
 #define OWNERS 4
 #define OPS_KNOWN 32 /* ops, at most */
-#define FILES_MAX 64 /* that clients were told of */
+#define FILES_MAX 128 /* that clients were told of */
 #define JOBS_MAX 512 /* rows the catalogue ever had */
 #define TALE_MAX 4096 /* what was committed, of a history */
 #define KEYS_MAX 6

@@ -1,8 +1,10 @@
 /* Uploads that are stored together or not at all. */
 #include "base/buf.h"
 #include "blobs/blobs.h"
+#include "engine/engine_impl.h"
 #include "world.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -227,6 +229,48 @@ static void a_failing_store_call_leaves_all_or_nothing(void **state)
 	free(data);
 }
 
+static unsigned under_way(struct world *w)
+{
+	struct uploads *u = &w->g->uploads;
+
+	pthread_mutex_lock(&u->lock);
+	unsigned n = u->n_big;
+	pthread_mutex_unlock(&u->lock);
+	return n;
+}
+
+/* Else a form could take the places of as many others as it has files, for as long as it pleases its sender. */
+static void those_whose_bytes_are_safe_make_room_for_others(void **state)
+{
+	struct world w = {};
+	struct told t = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+	struct engine_config config = world_config();
+	struct intake_group *x;
+	struct upload other;
+	struct err e = ERR_INIT;
+	char *data = some_bytes();
+
+	config.uploads_max = 1;
+	world_open(&w, &config);
+	assert_int_equal(intake_group_new(&x, w.g, &e), 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(add(&w, x, &PUBLIC_SPEC, data, 300000));
+		while (under_way(&w) > 0)
+			sched_yield();
+	}
+	upload_bytes(&w, &PUBLIC_SPEC, data, 300000, 9000, &other);
+	assert_int_equal(other.code, 0);
+	assert_int_equal(count_blobs(&w), 4);
+	assert_int_equal(files_stored(&w), 1);
+	intake_group_finish(x, on_done, &t);
+	wait_told(&t);
+	assert_int_equal(t.code, 0);
+	assert_int_equal(files_stored(&w), 4);
+	assert_int_equal(under_way(&w), 0);
+	world_close(&w);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +278,7 @@ int main(void)
 		cmocka_unit_test(where_one_is_not_as_it_must_be_none_is_kept),
 		cmocka_unit_test(a_group_that_is_given_up_leaves_nothing),
 		cmocka_unit_test(a_group_without_a_file_is_refused),
+		cmocka_unit_test(those_whose_bytes_are_safe_make_room_for_others),
 		cmocka_unit_test(a_failing_store_call_leaves_all_or_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
