@@ -184,6 +184,12 @@ static int64_t time_of_id(struct uuid id)
 	return ms;
 }
 
+/* Said alike of an address that was never made, one that nobody used, and another's. */
+static int nothing_came(struct err *e)
+{
+	return err_set(e, ERR_FILE_NOT_FOUND, "no file has come by this address");
+}
+
 /* Whether the address may still be used and nobody has: clients ask so while they send, so their files are not looked through each time. */
 static int check_used(struct http_request *r, struct uuid link, struct err *e)
 {
@@ -194,7 +200,7 @@ static int check_used(struct http_request *r, struct uuid link, struct err *e)
 
 	if (env->wall_ms(env) < time_of_id(link) + URL_EXPIRES_MS)
 		rc = catalog_once_used(front_catalog(r), once.key, &used, e);
-	return rc == 0 && !used ? err_set(e, ERR_FILE_NOT_FOUND, "no file has come by this address yet") : rc;
+	return rc == 0 && !used ? nothing_came(e) : rc;
 }
 
 /* Files from this row number down are older than the link, so none of them came by it. */
@@ -225,7 +231,7 @@ static int find_by_link(struct http_request *r, struct uuid link, struct file *r
 		page.before = next;
 	} while (n == 0 && next != 0 && !older(r, next, link));
 	if (n == 0)
-		return err_set(e, ERR_FILE_NOT_FOUND, "no file has come by this address");
+		return nothing_came(e);
 	*ret = files[0];
 	return 0;
 }
