@@ -1,8 +1,8 @@
 /* /v1/files: store, list, read, change, delete. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "api/seen.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/upload.h"
 #include "front/wait.h"
 

@@ -1,10 +1,10 @@
 /* /v1/jobs and /v1/files/{id}/jobs: queue, list, read, cancel, retry. */
 #include "api/api.h"
 #include "api/job_request.h"
-#include "front/json_body.h"
 #include "api/seen.h"
 #include "base/json_out.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/wait.h"
 
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* /v1/keys: made, listed, revoked. Only whoever signed in himself may: a key that leaked makes no others. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "api/seen.h"
 #include "auth/token.h"
 #include "front/caller.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/list.h"
 
 #include <stdio.h>

@@ -4,10 +4,10 @@
  * when the last one has its result. The cursor leads on, so that a running job, whose state changes only when its attempt ends, is not asked for twice. */
 #include "api/api.h"
 #include "api/asked.h"
-#include "front/json_body.h"
 #include "api/seen.h"
 #include "base/json_out.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/list.h"
 
 #include <stdatomic.h>

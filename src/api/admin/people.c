@@ -1,9 +1,9 @@
 /* /v1/admin/users and /v1/admin/keys: accounts and keys, whoever's they are, for administrators. Accounts are made at /v1/users. */
 #include "api/api.h"
-#include "front/json_body.h"
 #include "api/seen.h"
 #include "base/json_out.h"
 #include "front/hop.h"
+#include "front/json_body.h"
 #include "front/list.h"
 #include "model/account.h"
 

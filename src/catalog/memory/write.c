@@ -237,7 +237,7 @@ static bool newcomer_init(struct newcomer *x, const struct change_add_file *add)
 
 static void newcomer_release(struct newcomer *x, size_t n_jobs)
 {
-	for (size_t i = 0; x->file && i < n_jobs; i++)
+	for (size_t i = 0; i < n_jobs; i++)
 		mem_job_free(x->jobs[i]);
 	mem_file_free(x->file);
 }
@@ -318,30 +318,34 @@ static bool add_files_check(struct mem *m, struct change *ch, size_t *ret_jobs)
 	return true;
 }
 
+/* Builds all files or none. */
+static bool newcomers_init(struct newcomer *list, const struct change_add_file *files, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (newcomer_init(&list[i], &files[i]))
+			continue;
+		while (i-- > 0)
+			newcomer_release(&list[i], files[i].file->n_jobs);
+		return false;
+	}
+	return true;
+}
+
 /* All or nothing: every file is looked at and built before the first is let in. */
 void mem_add_files(struct mem *m, struct change *ch)
 {
-	struct change_add_files *add = &ch->add_files;
-	struct newcomer *list = calloc(add->n, sizeof(*list));
-	size_t jobs = 0, built = 0;
+	const struct change_add_file *files = ch->add_files.files;
+	size_t jobs = 0;
 
-	if (!list) {
-		no_memory(ch);
+	if (!add_files_check(m, ch, &jobs))
 		return;
-	}
-	if (add_files_check(m, ch, &jobs)) {
-		if (mem_reserve(&m->files, add->n) && mem_reserve(&m->jobs, jobs) && mem_reserve_ends(m, jobs))
-			while (built < add->n && newcomer_init(&list[built], &add->files[built]))
-				built++;
-		if (built == add->n) {
-			for (size_t i = 0; i < add->n; i++)
-				let_in(m, &add->files[i], &list[i]);
-		} else {
-			for (size_t i = 0; i < built; i++)
-				newcomer_release(&list[i], add->files[i].file->n_jobs);
-			no_memory(ch);
-		}
-	}
+	const size_t n = ch->add_files.n;
+	struct newcomer *list = calloc(n, sizeof(*list));
+	if (list && mem_reserve(&m->files, n) && mem_reserve(&m->jobs, jobs) && mem_reserve_ends(m, jobs) && newcomers_init(list, files, n))
+		for (size_t i = 0; i < n; i++)
+			let_in(m, &files[i], &list[i]);
+	else
+		no_memory(ch);
 	free(list);
 }
 
