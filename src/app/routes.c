@@ -16,7 +16,7 @@ static int unknown_surface(const char *word, struct err *e)
 	const char *near = nearest_name(str_of(word), names, n + 1);
 	return err_set(
 		e, ERR_BAD_CONFIG,
-		"server.surfaces: there is no surface \"%.60s\"%s%s; there are md5-calc, hash-tasks, instashare, image-stages and all",
+		"server.surfaces: there is no surface \"%.60s\"%s%s; there are md5-calc, hash-tasks, instashare, storage-sync, image-stages and all",
 		word, near != NULL ? ", perhaps " : "", near != NULL ? near : "");
 }
 
@@ -74,6 +74,7 @@ int routes_choose(struct routes *ret, const struct config_list *surfaces, struct
 		ret->tables[at++] = all[i]->routes;
 		root = all[i]->root != NULL ? all[i]->root : api_page_routes;
 		ret->hash_tasks |= all[i] == &surface_hash_tasks;
+		ret->storage_sync |= all[i] == &surface_storage_sync;
 		served++;
 	}
 	ret->tables[at++] = served == 1 ? root : api_page_routes;

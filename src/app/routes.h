@@ -13,6 +13,7 @@
 struct routes {
 	const struct http_route *tables[ROUTE_TABLES_MAX]; /* ends with NULL */
 	bool hash_tasks; /* its log is to be written */
+	bool storage_sync; /* its copies are to be kept */
 };
 
 /* The native API always; the surfaces named, `all` for every one. `/` is the surface's own when exactly one is served, else the native page.

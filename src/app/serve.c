@@ -14,6 +14,7 @@
 #include "net/client.h"
 #include "rt/log.h"
 #include "surfaces/hash_log.h"
+#include "surfaces/mirror.h"
 #include "surfaces/surface.h"
 
 #include <stdio.h>
@@ -39,6 +40,9 @@ struct service {
 	bool has_front;
 	struct surface_options surfaces;
 	char image_stages_ops[96];
+	struct engine_s3 s3[2]; /* the settings', with what is to be told of objects that came */
+	struct mirror mirror;
+	struct limiter *sync_rate;
 	struct http_server *http;
 	uint16_t port;
 };
@@ -166,7 +170,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 			    .timeout_ms = s->imports_timeout_ms,
 			    .rate_min = (unsigned)s->imports_min_rate,
 			    .rate_grace_s = (unsigned)((s->imports_stall_ms + 999) / 1000),
-			    .s3 = s->s3,
+			    .s3 = v->s3,
 			    .n_s3 = s->n_s3},
 		.people = {.threads = (unsigned)s->auth_threads,
 			   .session_idle_ms = s->session_idle_ms,
@@ -292,6 +296,33 @@ static int open_runner(struct service *v, const struct settings *s, struct err *
 	return 0;
 }
 
+/* The sources of imports; storage-sync's leaves a copy of what came in the mirror, also of what was asked for in an earlier life that served it. */
+static int open_sources(struct service *v, const struct settings *s, struct err *e)
+{
+	memcpy(v->s3, s->s3, sizeof(v->s3));
+	if (s->storage_sync_bucket[0] == '\0')
+		return 0;
+	int rc = mirror_open(&v->mirror, s->storage_sync_mirror_dir, e);
+	if (rc != 0)
+		return err_wrap(e, "surfaces.storage_sync.mirror_dir");
+	v->s3[s->n_s3 - 1].came = mirror_keep;
+	v->s3[s->n_s3 - 1].came_arg = &v->mirror;
+	return 0;
+}
+
+static int open_sync(struct service *v, const struct settings *s, struct err *e)
+{
+	uint8_t seed[16];
+
+	if (s->storage_sync_bucket[0] == '\0' || s->storage_sync_secret[0] == '\0')
+		log_event(LOG_WARN, "storage_sync_not_set_up", LF_CSTR("needs", "surfaces.storage_sync.secret and source"));
+	for (size_t i = 0; i < sizeof(seed); i += sizeof(uint64_t)) {
+		uint64_t bits = env_real.random(&env_real);
+		memcpy(seed + i, &bits, sizeof(bits));
+	}
+	return limiter_new(&v->sync_rate, s->storage_sync_rate, LIMITS_ADDRESSES, seed, e);
+}
+
 static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
 {
 	if (process_descriptors_max() < DESCRIPTORS_MIN)
@@ -312,8 +343,14 @@ static int open_service(struct service *v, const struct settings *s, const struc
 	rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
 	if (rc == 0)
 		rc = data_dir_open_audit(&v->data, e);
-	if (rc == 0)
-		rc = open_engine(v, s, &share, outbox, e);
+	if (rc != 0)
+		return err_wrap(e, "data directory %.100s", s->data_dir);
+	rc = open_sources(v, s, e);
+	if (rc == 0 && routes->storage_sync)
+		rc = open_sync(v, s, e);
+	if (rc != 0)
+		return rc;
+	rc = open_engine(v, s, &share, outbox, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
 	front_init(&v->front, v->engine, s->file_max, version);
@@ -321,7 +358,13 @@ static int open_service(struct service *v, const struct settings *s, const struc
 	v->front.anonymous = s->anonymous;
 	snprintf(v->image_stages_ops, sizeof(v->image_stages_ops), "resize;width=%u;height=%u;fit=inside;format=jpeg",
 		 s->image_stages_width, s->image_stages_height);
-	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops};
+	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops,
+					       .sync = {.secret = s->storage_sync_secret,
+							.source = "storage-sync",
+							.bucket = s->storage_sync_bucket,
+							.rate = v->sync_rate,
+							.rate_status = (int)s->storage_sync_rate_status,
+							.mirror = &v->mirror}};
 	v->front.surfaces = &v->surfaces;
 	v->front.links_base_url = s->links_base_url;
 	rc = open_limits(v, s, e);
@@ -340,6 +383,8 @@ static void close_service(struct service *v)
 	if (v->has_front)
 		front_release(&v->front);
 	limits_free(v->limits);
+	limiter_free(v->sync_rate);
+	mirror_close(&v->mirror);
 	data_dir_close(&v->data);
 	runner_free(v->runner);
 }
@@ -392,7 +437,7 @@ static void stop_gently(struct service *v)
 
 int serve(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
 {
-	struct service v = {.data = DATA_DIR_INIT};
+	struct service v = {.data = DATA_DIR_INIT, .mirror = MIRROR_INIT};
 	int rc = open_service(&v, settings, routes, version, e);
 
 	if (rc == 0) {

@@ -620,6 +620,11 @@ int catalog_usage(struct catalog *c, struct str owner, struct usage *ret, struct
 	return c->ops->usage(c, owner, ret, e);
 }
 
+int catalog_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e)
+{
+	return c->ops->import_counts(c, owner, ret, e);
+}
+
 int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struct err *e)
 {
 	struct usage used;

@@ -427,6 +427,13 @@ struct usage {
 	uint64_t files, bytes;
 };
 [[nodiscard]] int catalog_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
+/* What became of an owner's imports. Takes time in proportion to the files that have not come. */
+struct import_counts {
+	uint64_t there; /* files, not deleted, whose bytes are here; however they came */
+	uint64_t under_way; /* imports that wait or run */
+	uint64_t missing; /* files whose import ended without their bytes */
+};
+[[nodiscard]] int catalog_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e);
 /* Whether a file of this size would be taken now; ADD_FILE decides. ERR_QUOTA_EXCEEDED. Reads nothing where there are no quotas. */
 [[nodiscard]] int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struct err *e);
 /* The same of so many bytes for a file that is there already: an import's, which nothing checks when its bytes have come. */

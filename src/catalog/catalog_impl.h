@@ -37,6 +37,7 @@ struct catalog_ops {
 			 int64_t *ret_next, struct err *e);
 	int (*stats)(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 	int (*usage)(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
+	int (*import_counts)(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e);
 	int (*depth)(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 	int (*next_run_at)(struct catalog *c, int64_t *ret, struct err *e);
 	bool (*newcomers)(struct catalog *c);

@@ -32,7 +32,7 @@ static const struct config_option options[] = {
 	{"server", "listen", "listen", CONFIG_STRING, AT(listen), "127.0.0.1:8080", 0, 0, NULL,
 	 "Address and port to listen on; port 0 lets the system choose."},
 	{"server", "surfaces", "surface", CONFIG_LIST, AT(surfaces), "", 0, 0, NULL,
-	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, instashare, image-stages, or all."},
+	 "Surfaces to serve beside the native API: md5-calc, hash-tasks, instashare, storage-sync, image-stages, or all."},
 
 	{"links", "base_url", NULL, CONFIG_STRING, AT(links_base_url), "", 0, 0, NULL,
 	 "What the addresses of links begin with, such as https://files.example.org; empty means http and the host the request was sent to."},
@@ -219,6 +219,22 @@ static const struct config_option options[] = {
 	 "File that gets one line for every finished md5 job while hash-tasks is served; empty means none."},
 	{"surfaces.image_stages", "size", NULL, CONFIG_STRING, AT(image_stages_size), "500x500", 0, 0, NULL,
 	 "Width and height in pixels that image-stages' thumbnails fit into."},
+	{"surfaces.storage_sync", "secret", NULL, CONFIG_STRING, AT(storage_sync_secret), "", 0, 0, NULL,
+	 "Secret that storage-sync's clients sign with; while it is empty no signature is right."},
+	{"surfaces.storage_sync", "source", NULL, CONFIG_STRING, AT(storage_sync_source), "", 0, 0, NULL,
+	 "Where storage-sync fetches objects from, such as s3://bucket."},
+	{"surfaces.storage_sync", "endpoint", NULL, CONFIG_STRING, AT(storage_sync_endpoint), "", 0, 0, NULL,
+	 "Object storage that the source is in, such as https://s3.example.org; empty means Amazon's of the region."},
+	{"surfaces.storage_sync", "region", NULL, CONFIG_STRING, AT(storage_sync_region), "us-east-1", 0, 0, NULL,
+	 "Region that requests to it are signed for."},
+	{"surfaces.storage_sync", "access_key", NULL, CONFIG_STRING, AT(storage_sync_access_key), "", 0, 0, NULL, "Access key for it."},
+	{"surfaces.storage_sync", "secret_key", NULL, CONFIG_STRING, AT(storage_sync_secret_key), "", 0, 0, NULL, "Secret key for it."},
+	{"surfaces.storage_sync", "rate", NULL, CONFIG_STRING, AT(storage_sync_rate_text), "50/m", 0, 0, NULL,
+	 "Requests to /sync/ of one address in a time; all of them may come at once. off means no limit."},
+	{"surfaces.storage_sync", "rate_limit_status", NULL, CONFIG_INT, AT(storage_sync_rate_status), "412", 400, 499, NULL,
+	 "Status of the answer to a request beyond that; 429 is what it means."},
+	{"surfaces.storage_sync", "mirror_dir", NULL, CONFIG_STRING, AT(storage_sync_mirror_dir), "./mirror", 0, 0, NULL,
+	 "Folder that gets a copy of each synced object under its own name; one server's alone."},
 };
 
 const struct config_option *settings_options(size_t *ret_n)

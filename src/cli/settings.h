@@ -70,7 +70,7 @@ struct settings {
 	uint64_t imports_min_rate;
 	const char *s3_endpoint, *s3_region, *s3_access_key, *s3_secret_key, *s3_bucket;
 	bool s3_virtual_host;
-	struct engine_s3 s3[1]; /* from these */
+	struct engine_s3 s3[2]; /* from these, and from surfaces.storage_sync */
 	size_t n_s3;
 	/* runner */
 	const char *runner_path; /* "" = beside the program, then the installed place */
@@ -99,6 +99,11 @@ struct settings {
 	int64_t auth_threads, /* never 0 after settings_load() */ session_idle_ms, session_max_ms;
 	/* surfaces.<name> */
 	const char *hash_tasks_log_file;
+	const char *storage_sync_secret, *storage_sync_source, *storage_sync_endpoint, *storage_sync_region;
+	const char *storage_sync_access_key, *storage_sync_secret_key, *storage_sync_rate_text, *storage_sync_mirror_dir;
+	int64_t storage_sync_rate_status;
+	struct limiter_rate storage_sync_rate; /* from the text */
+	const char *storage_sync_bucket; /* from the source; "" = none */
 	const char *links_base_url;
 	const char *image_stages_size;
 	unsigned image_stages_width, image_stages_height; /* from the size */

@@ -1,4 +1,5 @@
 #include "cli/storage.h"
+#include "cli/limits.h"
 #include "cli/settings.h"
 
 #include <stdio.h>
@@ -46,6 +47,66 @@ static int read_place(struct engine_s3 *s3, const char *option, const char *endp
 	return read_endpoint(s3, option, usual, a, e);
 }
 
+/* "50/m" is "50/1m". */
+static int read_sync_rate(struct settings *s, struct err *e)
+{
+	struct str window, count = str_split(str_of(s->storage_sync_rate_text), '/', &window);
+	char text[64];
+
+	bool one = window.len > 0 && (window.p[0] < '0' || window.p[0] > '9');
+	snprintf(text, sizeof(text), "%.*s%s%s%.20s", (int)(count.len < 20 ? count.len : 20), count.p, window.p != NULL ? "/" : "", one ? "1" : "",
+		 window.p != NULL ? window.p : "");
+	int rc = limits_read_rate(&s->storage_sync_rate, str_of(text), e);
+	return rc == 0 ? 0 : err_wrap(e, "surfaces.storage_sync.rate");
+}
+
+static bool is_served(const struct settings *s, struct str name)
+{
+	for (size_t i = 0; i < s->surfaces.n; i++)
+		if (str_eq(str_of(s->surfaces.items[i]), name))
+			return true;
+	return false;
+}
+
+/* With `all` it is served also when it was not set up, and refuses everybody. */
+static int check_sync(const struct settings *s, struct err *e)
+{
+	if (!is_served(s, STR("storage-sync")))
+		return 0;
+	if (s->storage_sync_secret[0] == '\0')
+		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.secret: storage-sync needs the secret that its clients sign with");
+	if (s->storage_sync_source[0] == '\0')
+		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.source: storage-sync needs a bucket to fetch from, such as s3://bucket");
+	if (s->imports_at_once == 0)
+		return err_set(e, ERR_BAD_CONFIG, "imports.at_once: storage-sync fetches nothing while this is 0");
+	return 0;
+}
+
+static int read_sync(struct settings *s, struct arena *a, struct err *e)
+{
+	struct str prefix = STR("s3://"), source = str_of(s->storage_sync_source);
+	int rc = read_sync_rate(s, e);
+
+	s->storage_sync_bucket = "";
+	if (rc == 0)
+		rc = check_sync(s, e);
+	if (rc != 0 || source.len == 0)
+		return rc;
+	if (!str_starts(source, prefix) || source.len == prefix.len || strchr(source.p + prefix.len, '/') != NULL)
+		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.source: \"%.80s\" is no bucket such as s3://bucket", source.p);
+	s->storage_sync_bucket = source.p + prefix.len;
+	struct engine_s3 *s3 = &s->s3[s->n_s3++];
+	*s3 = (struct engine_s3){.name = "storage-sync",
+				 .region = s->storage_sync_region,
+				 .access_key = s->storage_sync_access_key,
+				 .secret_key = s->storage_sync_secret_key,
+				 .bucket = s->storage_sync_bucket,
+				 .attempts = 4, /* as the original: the first, and three more */
+				 .pause_min_ms = 3000,
+				 .pause_max_ms = 60000};
+	return read_place(s3, "surfaces.storage_sync.endpoint", s->storage_sync_endpoint, a, e);
+}
+
 int storage_read(struct settings *s, struct arena *a, struct err *e)
 {
 	int rc = 0;
@@ -60,5 +121,5 @@ int storage_read(struct settings *s, struct arena *a, struct err *e)
 		s->n_s3 = 1;
 		rc = read_place(&s->s3[0], "imports.s3_endpoint", s->s3_endpoint, a, e);
 	}
-	return rc;
+	return rc == 0 ? read_sync(s, a, e) : rc;
 }

@@ -7,7 +7,7 @@
 
 struct settings;
 
-/* Fills settings.s3 from the rows of imports.s3_…. ERR_BAD_CONFIG. Strings lie in the arena. */
+/* Fills settings.s3 from the rows of imports.s3_… and surfaces.storage_sync, and what else comes from the latter. ERR_BAD_CONFIG. Strings lie in the arena. */
 [[nodiscard]] int storage_read(struct settings *s, struct arena *a, struct err *e);
 
 #endif

@@ -355,6 +355,8 @@ int64_t work_backoff_ms(struct engine *g, uint64_t base_ms, uint32_t attempt);
 void work_fail(struct work *w, struct work_job *j, int code, const struct err *e);
 /* The same; if another attempt follows, then after pause_ms (0 = as usual). */
 void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms);
+/* The same also where another attempt is not known to help. */
+void work_fail_again(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms);
 /* Back to the queue without counting: says nothing about the job. It is ready again after pause_ms. */
 void work_give_back(struct work *w, struct work_job *j, int64_t pause_ms);
 /* The store did not take what it made: the same with a pause that grows with each refusal. */

@@ -4,6 +4,7 @@
  *
  * What came is judged before it is stored for good: its length against what was announced, its digests against what the caller or the source said. */
 #include "engine/import.h"
+#include "base/fd.h"
 #include "base/json_out.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
@@ -363,6 +364,35 @@ static void write_result(struct import *im)
 	json_obj_close(&j);
 }
 
+static int may_go_on(void *arg, struct err *e)
+{
+	return work_may_go_on(arg, e);
+}
+
+/* The bytes are durable, and the job has not ended. */
+static int tell_came(struct import *im, struct err *e)
+{
+	const struct engine_s3 *s3 = im->source.s3;
+	const struct job *job = &im->j->claimed->job;
+	CLEANUP(fd_close) int fd = -1;
+	char id[UUID_TEXT_LEN + 1], attempt[UUID_TEXT_LEN + 24];
+
+	if (s3 == NULL || s3->came == NULL)
+		return 0;
+	int rc = engine_open_output(im->g, &im->w->output->row, &fd, e);
+	if (rc != 0)
+		return rc;
+	uuid_format(id, job->id);
+	snprintf(attempt, sizeof(attempt), "%s.%lld", id, (long long)job->fence);
+	const struct engine_object o = {.key = im->source.key,
+					.attempt = attempt,
+					.fd = fd,
+					.size = im->w->output->size,
+					.may_go_on = may_go_on,
+					.arg = im->w};
+	return s3->came(s3->came_arg, &o, e);
+}
+
 static int run(struct import *im, struct err *e)
 {
 	struct work *w = im->w;
@@ -382,7 +412,9 @@ static int run(struct import *im, struct err *e)
 		rc = check_quota(im, stored(im), e);
 	if (rc == 0)
 		write_result(im);
-	return rc == 0 ? mill_output_commit(w->output, e) : rc;
+	if (rc == 0)
+		rc = mill_output_commit(w->output, e);
+	return rc == 0 ? tell_came(im, e) : rc;
 }
 
 static int import_init(struct import *im, struct work *w, struct err *e)
@@ -418,6 +450,27 @@ static int64_t pause_of(const struct import *im)
 	return 1000 * (im->retry_after_s < RETRY_AFTER_MAX_S ? im->retry_after_s : RETRY_AFTER_MAX_S);
 }
 
+/* No row will refer to it. */
+static void remove_output(struct import *im)
+{
+	struct err e = ERR_INIT;
+
+	if (im->w->output != NULL && im->w->output->stored && blob_remove(im->g->blobs, str_of(im->w->output->name), &e) != 0)
+		log_err(LOG_WARN, "blob_left_for_sweep", &e);
+	mill_output_free(im->w->output);
+	im->w->output = NULL;
+}
+
+static void fail(struct import *im, int code, const struct err *e)
+{
+	const struct engine_s3 *s3 = im->source.s3;
+
+	if (s3 != NULL && s3->attempts > 0)
+		work_fail_again(im->w, im->j, code, e, import_pause_ms(s3, im->j->claimed->job.attempt, im->g->env));
+	else
+		work_fail_after(im->w, im->j, code, e, pause_of(im));
+}
+
 static void conclude(struct import *im, int code, const struct err *e)
 {
 	struct work *w = im->w;
@@ -427,8 +480,7 @@ static void conclude(struct import *im, int code, const struct err *e)
 	if (code == 0)
 		metric_add(METRIC_IMPORT_BYTES, (int64_t)o->size);
 	if (code != 0) {
-		mill_output_free(o);
-		w->output = NULL;
+		remove_output(im);
 		buf_reset(&im->j->result);
 	}
 	if (store)
@@ -436,7 +488,7 @@ static void conclude(struct import *im, int code, const struct err *e)
 	else if (code == 0 || code == ERR_CANCELLED || code == ERR_SHUTTING_DOWN || code == ERR_STALE || code == ERR_OVERLOADED)
 		mill_conclude(w, im->j, code, e);
 	else
-		work_fail_after(w, im->j, code, e, pause_of(im));
+		fail(im, code, e);
 }
 
 void import_run(struct pool_task *t)

@@ -56,6 +56,9 @@ struct import_source {
 /* object: an S3 service's, whose ETag may be the MD5 */
 void import_read_head(struct fetch_head *ret, const struct net_head *h, bool object);
 
+/* Before the attempt that follows so many: as engine_s3 says. */
+int64_t import_pause_ms(const struct engine_s3 *s3, uint32_t attempts, struct env *env);
+
 /* import.c */
 [[nodiscard]] int import_start(struct engine *g, struct err *e);
 void import_run(struct pool_task *t);

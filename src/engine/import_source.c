@@ -137,6 +137,7 @@ static int build_jobs(struct engine *g, struct file *f, const struct engine_impo
 {
 	const struct op *op = op_table_find(g->config.ops, STR("import"));
 	const struct op_request import = {.op = op, .params = params, .after = -1};
+	const struct engine_s3 *s3 = im->url.p == NULL ? find_s3(g, im->source) : NULL;
 	struct job *jobs = arena_alloc(a, (im->n_ops + 1) * sizeof(*jobs));
 
 	if (op == NULL)
@@ -152,6 +153,8 @@ static int build_jobs(struct engine *g, struct file *f, const struct engine_impo
 	jobs[0].own_name = true; /* what was fetched before may be something else now */
 	if (im->max_attempts > 0)
 		jobs[0].max_attempts = im->max_attempts;
+	else if (s3 != NULL && s3->attempts > 0)
+		jobs[0].max_attempts = s3->attempts;
 	engine_new_jobs(g, jobs + 1, f->id, im->ops, im->n_ops);
 	for (size_t i = 1; i <= im->n_ops; i++)
 		if (uuid_is_zero(jobs[i].after))
@@ -190,6 +193,13 @@ int engine_new_import(struct engine *g, struct change *c, const struct engine_im
 	if (rc == 0)
 		*c = (struct change){.kind = CHANGE_ADD_FILE, .add_file = {.file = f, .arena = a}};
 	return rc;
+}
+
+int64_t import_pause_ms(const struct engine_s3 *s3, uint32_t attempts, struct env *env)
+{
+	uint64_t span = (uint64_t)(s3->pause_max_ms - s3->pause_min_ms) + 1;
+
+	return (s3->pause_min_ms + (int64_t)(env->random(env) % span)) * attempts;
 }
 
 /* ---- requests ---- */

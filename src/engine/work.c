@@ -314,7 +314,7 @@ void work_fail(struct work *w, struct work_job *j, int code, const struct err *e
 	work_fail_after(w, j, code, e, 0);
 }
 
-void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms)
+static void fail(struct work *w, struct work_job *j, int code, const struct err *e, bool again, int64_t pause_ms)
 {
 	const struct job *job = &j->claimed->job;
 	struct change_finish f = {.state = JOB_FAILED, .error = code};
@@ -323,12 +323,22 @@ void work_fail_after(struct work *w, struct work_job *j, int code, const struct 
 	f.error_detail = detail_of(j, e);
 	if (j->result.len > 0 && buf_ok(&j->result))
 		f.result = buf_str(&j->result); /* a command's status and last words */
-	if (err_info(code)->retryable && job->attempt < job->max_attempts) {
+	if (again && job->attempt < job->max_attempts) {
 		f.state = JOB_QUEUED;
 		f.retry_at = engine_now(w->g) + (pause_ms > 0 ? pause_ms : work_backoff_ms(w->g, BACKOFF_BASE_MS, job->attempt));
 		f.result = (struct str){};
 	}
 	work_finish(w, j, f);
+}
+
+void work_fail_after(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms)
+{
+	fail(w, j, code, e, err_info(code)->retryable, pause_ms);
+}
+
+void work_fail_again(struct work *w, struct work_job *j, int code, const struct err *e, int64_t pause_ms)
+{
+	fail(w, j, code, e, true, pause_ms);
 }
 
 void work_refused(struct work *w, struct work_job *j, const struct err *e)

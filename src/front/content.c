@@ -16,18 +16,25 @@ struct answer {
 	uint64_t first, length; /* bytes to send */
 };
 
+static struct str etag_of(const struct answer *a)
+{
+	return str_of(a->etag);
+}
+
 static void set_validators(const struct answer *a)
 {
 	char quoted[68], date[30], digest[64] = "sha-256=:";
 
-	snprintf(quoted, sizeof(quoted), "\"%s\"", a->etag);
-	http_set_header(a->r, "ETag", quoted);
+	if (a->content->sha256 != NULL) {
+		snprintf(quoted, sizeof(quoted), "\"%s\"", a->etag);
+		http_set_header(a->r, "ETag", quoted);
+		size_t n = strlen(digest);
+		n += base64_encode(digest + n, a->content->sha256, 32);
+		memcpy(digest + n, ":", 2);
+		http_set_header(a->r, "Repr-Digest", digest);
+	}
 	http_date_format(date, a->content->made_at);
 	http_set_header(a->r, "Last-Modified", date);
-	size_t n = strlen(digest);
-	n += base64_encode(digest + n, a->content->sha256, 32);
-	memcpy(digest + n, ":", 2);
-	http_set_header(a->r, "Repr-Digest", digest);
 	http_set_header(a->r, "Accept-Ranges", "bytes");
 	http_set_header(a->r, "Cache-Control", "private, no-cache");
 }
@@ -54,7 +61,7 @@ static bool unchanged_since(struct str date, int64_t created_ms)
 /* RFC 9110 §13.2.2, in its order. 0: go on; else the status to answer. */
 static int check_conditions(const struct answer *a)
 {
-	struct str etag = {a->etag, 64};
+	struct str etag = etag_of(a);
 	struct str match = http_header(a->r, "If-Match"), none = http_header(a->r, "If-None-Match");
 
 	if (match.p != NULL) {
@@ -77,7 +84,7 @@ static void choose_range(struct answer *a)
 
 	a->range = RANGE_WHOLE;
 	if (range.p != NULL && http_method(a->r) == HTTP_GET &&
-	    (condition.p == NULL || if_range_holds(condition, (struct str){a->etag, 64})))
+	    (condition.p == NULL || (a->content->sha256 != NULL && if_range_holds(condition, etag_of(a)))))
 		a->range = range_parse(range, a->content->size, &a->first, &a->length);
 	if (a->range == RANGE_WHOLE) {
 		a->first = 0;
@@ -129,8 +136,12 @@ static int open_bytes(const struct answer *a, int *fd, struct buf *bytes, struct
 {
 	const struct content *c = a->content;
 	struct stat st;
-	int rc = c->file != NULL ? engine_open_content(front_engine(a->r), c->file, fd, bytes, e)
-				 : engine_open_output(front_engine(a->r), c->output, fd, e);
+	int rc = 0;
+
+	if (c->file != NULL)
+		rc = engine_open_content(front_engine(a->r), c->file, fd, bytes, e);
+	else if (c->output != NULL)
+		rc = engine_open_output(front_engine(a->r), c->output, fd, e);
 
 	if (rc != 0)
 		return rc;
@@ -172,7 +183,10 @@ void content_answer(struct http_request *r, const struct content *c, bool show_i
 	CLEANUP(fd_close) int fd = -1;
 	struct err e = ERR_INIT;
 
-	hex_encode(a.etag, c->sha256, 32);
+	if (c->file == NULL && c->output == NULL)
+		fd = c->fd;
+	if (c->sha256 != NULL)
+		hex_encode(a.etag, c->sha256, 32);
 	int status = check_conditions(&a);
 	if (status == 412) {
 		err_set(&e, ERR_PRECONDITION_FAILED, "the entity tag or date does not fit the condition");

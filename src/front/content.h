@@ -8,10 +8,11 @@
 struct content {
 	struct str name, type; /* for display; media type told from the bytes */
 	uint64_t size;
-	const uint8_t *sha256; /* 32 bytes */
+	const uint8_t *sha256; /* 32 bytes; NULL = not known: there is no ETag */
 	int64_t made_at; /* Unix ms: Last-Modified */
 	const struct file *file; /* NULL: `output` */
-	const struct output *output;
+	const struct output *output; /* NULL too: `fd` */
+	int fd; /* of the bytes themselves; content_answer() takes it */
 };
 
 /* Borrow what they are given. */

@@ -77,7 +77,10 @@ static void written(void *arg, struct change *c)
 	}
 	if (w->explain != NULL)
 		w->explain(w);
-	front_problem(w->r, c->code, &c->err);
+	if (w->refused != NULL)
+		w->refused(w);
+	else
+		front_problem(w->r, c->code, &c->err);
 }
 
 void front_write_submit(struct front_write *w, front_work *then)

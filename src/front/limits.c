@@ -75,7 +75,7 @@ static struct limits *limits_of(const struct http_request *r)
 	return l == NULL || ip_in(l->config.exempt, l->config.n_exempt, &client) ? NULL : l;
 }
 
-static void address_key(const struct http_request *r, uint8_t key[16])
+void limits_address(const struct http_request *r, uint8_t key[LIMITER_KEY])
 {
 	struct in6_addr a = http_client(r);
 
@@ -124,7 +124,7 @@ int front_arrive(struct http_request *r, struct err *e)
 
 	if (l == NULL)
 		return 0;
-	address_key(r, key);
+	limits_address(r, key);
 	return take(r, l->address, "address", key, e);
 }
 
@@ -171,7 +171,7 @@ int limits_upload_begins(struct http_request *r, struct err *e)
 
 	if (l == NULL)
 		return 0;
-	address_key(r, key);
+	limits_address(r, key);
 	if (l->config.uploads_an_address > 0)
 		rc = shares_take(l->uploads_by_address, key, l->config.uploads_an_address, e);
 	if (rc != 0)
@@ -193,7 +193,7 @@ void limits_upload_ends(struct http_request *r)
 
 	if (l == NULL)
 		return;
-	address_key(r, key);
+	limits_address(r, key);
 	if (l->config.uploads_an_address > 0)
 		shares_give(l->uploads_by_address, key);
 	if (l->config.uploads_an_account > 0 && !uuid_is_zero(front_caller(r)->account))

@@ -25,6 +25,8 @@ struct limits;
 [[nodiscard]] int limits_new(struct limits **ret, const struct limits_config *config, struct env *env, struct err *e);
 void limits_free(struct limits *l); /* NULL is fine */
 
+/* The client's address as a limiter's key. */
+void limits_address(const struct http_request *r, uint8_t key[LIMITER_KEY]);
 /* http_config.arrive: the address's share. ERR_RATE_LIMITED. */
 [[nodiscard]] int front_arrive(struct http_request *r, struct err *e);
 /* The account's and the key's: once a request, as soon as the caller is known. ERR_RATE_LIMITED. */

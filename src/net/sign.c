@@ -1,6 +1,7 @@
 #include "net/sign.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 static void release_mac(EVP_MAC **mac)
@@ -26,4 +27,9 @@ int sign_hmac_sha256(uint8_t dst[32], struct str key, const struct str *parts, s
 		ok = EVP_MAC_update(ctx, (const unsigned char *)parts[i].p, parts[i].len) == 1;
 	ok = ok && EVP_MAC_final(ctx, dst, &len, 32) == 1 && len == 32;
 	return ok ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for a signature");
+}
+
+bool sign_equal(const uint8_t a[32], const uint8_t b[32])
+{
+	return CRYPTO_memcmp(a, b, 32) == 0;
 }

@@ -282,6 +282,7 @@ static const struct catalog_ops OPS = {
 	.list_jobs = mem_list_jobs,
 	.stats = mem_stats,
 	.usage = mem_usage,
+	.import_counts = mem_import_counts,
 	.depth = mem_depth,
 	.next_run_at = mem_next_run_at,
 	.newcomers = mem_newcomers,

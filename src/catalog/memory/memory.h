@@ -349,6 +349,7 @@ int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page pag
 		  int64_t *ret_next, struct err *e);
 struct usage mem_usage_of(const struct mem *m, struct str owner);
 int mem_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
+int mem_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e);
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int mem_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e);

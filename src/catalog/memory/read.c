@@ -236,6 +236,26 @@ int mem_usage(struct catalog *c, struct str owner, struct usage *ret, struct err
 	return mem_unlocked(m, 0);
 }
 
+int mem_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e)
+{
+	struct mem *m = mem_locked(c);
+	struct import_counts n = {};
+
+	for (size_t i = 0; i < m->files.n; i++) {
+		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);
+		if (f->deleted_at || !str_eq(f->file.owner, owner))
+			continue;
+		if (f->file.location != LOCATION_COMING)
+			n.there++;
+		else if (job_state_final(f->import->job.state))
+			n.missing++;
+		else
+			n.under_way++;
+	}
+	*ret = n;
+	return mem_unlocked(m, 0);
+}
+
 int mem_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e)
 {
 	struct mem *m = mem_locked(c);

@@ -277,6 +277,7 @@ static const struct catalog_ops OPS = {
 	.list_jobs = sq_list_jobs,
 	.stats = sq_stats,
 	.usage = sq_usage,
+	.import_counts = sq_import_counts,
 	.depth = sq_depth,
 	.next_run_at = sq_next_run_at,
 	.newcomers = sq_newcomers,

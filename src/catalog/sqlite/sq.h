@@ -374,6 +374,7 @@ int sq_inline_bytes(struct catalog *c, struct uuid file, struct buf *out, struct
 int sq_job(struct catalog *c, struct uuid id, int64_t number, struct str owner, struct arena *a, struct job *ret, struct err *e);
 int sq_ended_job(struct catalog *c, int64_t number, struct arena *a, struct job *ret, struct str *ret_owner, struct err *e);
 int sq_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
+int sq_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e);
 int sq_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct err *e);
 int sq_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct err *e);
 int sq_next_run_at(struct catalog *c, int64_t *ret, struct err *e);

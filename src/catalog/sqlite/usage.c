@@ -73,3 +73,27 @@ int sq_usage(struct catalog *c, struct str owner, struct usage *ret, struct err 
 	reader_put(q, r);
 	return rc;
 }
+
+int sq_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e)
+{
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+	struct reader *r;
+	bool row;
+	int rc = reader_get(q, &r, e);
+
+	if (rc < 0)
+		return rc;
+	sqlite3_stmt *s = r->stmt[R_IMPORT_COUNTS];
+	bind_str(s, 1, owner);
+	rc = first(s, &row);
+	if (rc == SQLITE_OK) {
+		uint64_t files = (uint64_t)sqlite3_column_int64(s, 0), coming = (uint64_t)sqlite3_column_int64(s, 1);
+		uint64_t under_way = (uint64_t)sqlite3_column_int64(s, 2);
+		*ret = (struct import_counts){.there = files - coming, .under_way = under_way, .missing = coming - under_way};
+	} else {
+		rc = sq_error(r->db, rc, e);
+	}
+	sqlite3_reset(s);
+	reader_put(q, r);
+	return rc;
+}

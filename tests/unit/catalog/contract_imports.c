@@ -209,6 +209,46 @@ static void a_file_that_is_to_come_begins_with_its_import(void **state)
 	assert_int_equal(apply1(w, &b.change), ERR_INVALID_VALUE);
 }
 
+static void assert_counts(struct world *w, uint64_t there, uint64_t under_way, uint64_t missing)
+{
+	struct import_counts n;
+
+	assert_int_equal(catalog_import_counts(w->c, read_file(w, 1).owner, &n, &w->err), 0);
+	assert_int_equal(n.there, there);
+	assert_int_equal(n.under_way, under_way);
+	assert_int_equal(n.missing, missing);
+}
+
+static void what_became_of_an_owners_imports_is_counted(void **state)
+{
+	struct world *w = *state;
+	struct uuid worker = first_beat(w, 500, NOW + 15000);
+	struct import_counts n;
+	struct job job;
+
+	assert_int_equal(catalog_import_counts(w->c, STR("nobody"), &n, &w->err), 0);
+	assert_int_equal(n.there + n.under_way + n.missing, 0);
+	add_coming(w, 1);
+	assert_counts(w, 0, 1, 0);
+	job = claim_import(w, worker, 1);
+	assert_counts(w, 0, 1, 0);
+	assert_int_equal(finish(w, &job, worker, JOB_FAILED), 0);
+	assert_counts(w, 0, 0, 1);
+	struct change retry = {.kind = CHANGE_RETRY_JOB, .job_ref = {.id = job.id, .owner = read_file(w, 1).owner, .now = NOW + 10}};
+	must_apply(w, &retry);
+	assert_counts(w, 0, 1, 0);
+	job = claim_import(w, worker, 1);
+	assert_int_equal(finish_with_outputs(w, &job, worker, 1, NULL), 0);
+	assert_counts(w, 1, 0, 0);
+	add_coming(w, 2);
+	assert_counts(w, 1, 1, 0);
+	struct change gone = {.kind = CHANGE_DELETE_FILE, .delete_file = {.now = NOW + 20}};
+	gone.delete_file.id = read_file(w, 2).id;
+	gone.delete_file.owner = read_file(w, 2).owner;
+	must_apply(w, &gone);
+	assert_counts(w, 1, 0, 0);
+}
+
 const struct named_test contract_imports[] = {
 	NAMED(the_first_output_of_an_import_becomes_the_files_bytes),
 	NAMED(what_comes_after_an_import_and_what_is_asked_for_later_work_on_the_same_bytes),
@@ -220,5 +260,6 @@ const struct named_test contract_imports[] = {
 	NAMED(only_its_own_bytes_are_told_as_a_files),
 	NAMED(damage_to_what_was_imported_is_damage_of_the_file),
 	NAMED(a_file_that_is_to_come_begins_with_its_import),
+	NAMED(what_became_of_an_owners_imports_is_counted),
 	{},
 };

@@ -1,0 +1,341 @@
+"""The surface storage-sync: letter for letter (SURFACES.md, section 4), from a source that does what a test tells it; from a real object storage in test_imports_s3.py."""
+import hashlib
+import hmac
+import json
+import os
+import threading
+
+import pytest
+import requests
+
+from harness import people
+from harness.data import random_bytes
+from harness.images import png
+from harness.server import REPOSITORY, Server, eventually, problem, run
+from harness.source import Source
+
+SECRET, BUCKET = "a secret that clients share", "objects"
+PART = ".filemill"
+
+
+def settings(folder, endpoint="http://127.0.0.1:9", **more):
+	own = {"secret": SECRET, "source": f"s3://{BUCKET}", "endpoint": endpoint, "access_key": "a", "secret_key": "s", "mirror_dir": str(folder / "mirror"), **more}
+	return {f"surfaces.storage_sync.{k}": v for k, v in own.items()}
+
+
+@pytest.fixture(scope="module")
+def source():
+	s = Source()
+	yield s
+	s.close()
+
+
+@pytest.fixture(scope="module")
+def server(module_folder, source):
+	"""With no limit of requests, and an administrator."""
+	s = Server(module_folder / "sync", surfaces=["storage-sync"], settings=settings(module_folder, source.url(""), rate="off"))
+	people.first_admin(s)
+	with s:
+		s.mirror = module_folder / "mirror"
+		yield s
+
+
+def payload(name, ref="r1", **more):
+	return json.dumps({"oeid": "o1", "ref_id": ref, "file_name": name, "file_type": "image/png", **more}).encode()
+
+
+def sign(body, secret=SECRET):
+	return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def send(server, body, path="/sync/", **headers):
+	return requests.post(server.base + path, data=body, headers={"Content-Type": "application/json", "Authorization": sign(body), **headers}, timeout=30)
+
+
+def answered(r, status, body):
+	assert (r.status_code, r.json()) == (status, body), r.text
+	assert r.headers["Content-Type"].startswith("application/json")
+
+
+def queued(r):
+	answered(r, 201, {"detail": "Object queued for sync"})
+
+
+def counts(server):
+	r = server.get("/sync/")
+	assert r.status_code == 200 and set(r.json()) == {"synced_objects_count", "queued_objects_count"}, r.text
+	return tuple(r.json().values())
+
+
+def held(source, path, body):
+	"""An object that comes when the test says so; gives what lets it go."""
+	go = threading.Event()
+
+	def answer(connection, request):
+		assert go.wait(60)
+		connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+	source.answers[path] = answer
+	return go
+
+
+def left_over(mirror):
+	return os.listdir(mirror / PART)
+
+
+# ---- copying ----
+
+@pytest.mark.parametrize("path", ["/sync/", "/sync"])
+@pytest.mark.parametrize("size", [0, 100, 3_000_000])
+def test_an_object_is_copied(server, source, path, size):
+	name, body = f"copied-{size}{path.count('/')}.bin", random_bytes(size, size)
+	source.gives(f"/{BUCKET}/{name}", body)
+	synced, _ = counts(server)
+	queued(send(server, payload(name), path))
+	eventually(lambda: counts(server) == (synced + 1, 0), timeout=20)
+	assert (server.mirror / name).read_bytes() == body
+	assert left_over(server.mirror) == []
+
+
+def test_it_is_counted_as_queued_until_it_is_there(server, source):
+	go = held(source, f"/{BUCKET}/held.bin", b"bytes")
+	synced, waiting = counts(server)
+	queued(send(server, payload("held.bin")))
+	assert counts(server) == (synced, waiting + 1)
+	assert not (server.mirror / "held.bin").exists()
+	go.set()
+	eventually(lambda: counts(server) == (synced + 1, waiting))
+	assert (server.mirror / "held.bin").read_bytes() == b"bytes"
+
+
+@pytest.mark.parametrize("name, path", [("a folder/b+c/d.bin", "a%20folder/b%2Bc/d.bin"), ("ümläut 日本.bin", "%C3%BCml%C3%A4ut%20%E6%97%A5%E6%9C%AC.bin"),
+					(".hidden", ".hidden"), ("n" * 255, "n" * 255), ("..a/..b..", "..a/..b..")])
+def test_the_copy_has_the_objects_own_name(server, source, name, path):
+	source.gives(f"/{BUCKET}/{path}", name.encode())
+	queued(send(server, payload(name, "names")))
+	eventually(lambda: (server.mirror / name).exists())
+	assert (server.mirror / name).read_bytes() == name.encode()
+
+
+def test_a_new_sync_of_a_name_takes_the_place_of_the_copy(server, source):
+	source.gives(f"/{BUCKET}/again.bin", b"first")
+	queued(send(server, payload("again.bin", "1")))
+	eventually(lambda: (server.mirror / "again.bin").exists())
+	source.gives(f"/{BUCKET}/again.bin", b"second")
+	queued(send(server, payload("again.bin", "2")))
+	eventually(lambda: (server.mirror / "again.bin").read_bytes() == b"second")
+
+
+def test_what_was_said_of_the_object_is_kept(server, source):
+	source.gives(f"/{BUCKET}/said.bin", b"said")
+	queued(send(server, payload("said.bin", "ref 77", oeid="oe 5")))
+	root = people.sign_in(server, people.ADMIN)
+	eventually(lambda: (server.mirror / "said.bin").exists())
+	files = root.get("/v1/admin/files?name=said.bin").json()["files"]
+	assert len(files) == 1 and files[0]["labels"] == {"oeid": "oe 5", "ref_id": "ref 77", "file_type": "image/png"}, files
+
+
+# ---- who may, and what may be said: in this order ----
+
+def test_without_a_signature(server):
+	for headers in ({}, {"Authorization": ""}, {"Authorization": "  "}):
+		r = requests.post(server.base + "/sync/", data=b"{", headers=headers, timeout=10)
+		answered(r, 401, {"detail": "Missing/empty Authorization header"})
+
+
+def test_with_a_wrong_signature(server):
+	body = payload("wrong.bin")
+	right = sign(body)
+	for wrong in (sign(body, "another"), right[:-1], right + "0", right[:-1] + ("0" if right[-1] != "0" else "1"), "Bearer x", sign(body + b" ")):
+		answered(send(server, body, Authorization=wrong), 401, {"detail": "Invalid HMAC signature hash"})
+	answered(send(server, b"{", Authorization="00" * 32), 401, {"detail": "Invalid HMAC signature hash"})
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"no json", b'{"oeid": "a", "oeid": "b"}', b"\xff", b"{} {}", b"[" * 1000])
+def test_a_body_that_is_no_json(server, body):
+	answered(send(server, body), 400, {"detail": "Malformed JSON data"})
+
+
+WRONG = [b"[]", b"null", b'"text"', b"{}", *(json.dumps({k: "x" for k in ("oeid", "ref_id", "file_name", "file_type") if k != missing}).encode()
+					    for missing in ("oeid", "ref_id", "file_name", "file_type"))]
+
+
+@pytest.mark.parametrize("body", WRONG)
+def test_a_body_of_another_shape(server, body):
+	answered(send(server, body), 400, {"detail": "Invalid JSON data"})
+
+
+@pytest.mark.parametrize("member, limit", [("oeid", 30), ("ref_id", 30), ("file_name", 255), ("file_type", 50)])
+def test_texts_are_bounded_by_characters(server, member, limit):
+	name = f"bound-{member}"
+	queued(send(server, payload(name, **{member: "b" * limit})))
+	if member != "file_name": # there it is also the bytes of a file's name
+		queued(send(server, payload(name, **{member: "ü" * limit})))
+	answered(send(server, payload(name, **{member: "b" * (limit + 1)})), 400, {"detail": "Invalid JSON data"})
+	for wrong in (7, None, ["x"], {"x": "y"}, True, "a\x07"):
+		answered(send(server, payload(name, **{member: wrong})), 400, {"detail": "Invalid JSON data"})
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../up", "a/../../up", "a/..", "..", ".", "./a", "a//b", "a/", "//", "a\x00b", "a\nb", f"{PART}/x", f"a/{PART}/x", "ü" * 200])
+def test_a_name_that_is_no_place_in_the_mirror(server, name):
+	answered(send(server, payload(name)), 400, {"detail": "Invalid JSON data"})
+
+
+def test_no_symbolic_link_leads_out_of_the_mirror(server, source, folder):
+	(server.mirror / "way-out").symlink_to(folder)
+	source.gives(f"/{BUCKET}/way-out/x", b"x")
+	queued(send(server, payload("way-out/x")))
+	root = people.sign_in(server, people.ADMIN)
+
+	def failed_once():
+		files = root.get("/v1/admin/files?name=x").json()["files"]
+		job = [f for f in files if f["name"] == "x"][0]["jobs"][0]
+		return job["attempt"] == 1 and job["state"] == "queued" and job.get("error")
+	eventually(failed_once)
+	assert list(folder.iterdir()) == []
+	problem(root.get("/files/way-out%2Fx"), 404, "file_not_found")
+	assert left_over(server.mirror) == []
+
+
+# ---- once ----
+
+def test_the_same_payload_is_taken_once(server, source):
+	body = payload("once.bin")
+	source.gives(f"/{BUCKET}/once.bin", b"once")
+	queued(send(server, body))
+	answered(send(server, body), 409, {"detail": "Object already exists"})
+	eventually(lambda: (server.mirror / "once.bin").exists())
+	server.restart()
+	answered(send(server, body), 409, {"detail": "Object already exists"})
+	assert len(source.seen(f"/{BUCKET}/once.bin")) == 1
+
+
+def test_of_those_that_arrive_at_the_same_instant_one_is_taken(server):
+	for n in range(5):
+		body = payload("instant.bin", f"instant {n}")
+		barrier, got = threading.Barrier(8), []
+
+		def one():
+			barrier.wait()
+			got.append(send(server, body).status_code)
+		threads = [threading.Thread(target=one) for _ in range(8)]
+		[t.start() for t in threads]
+		[t.join() for t in threads]
+		assert sorted(got) == [201] + [409] * 7
+
+
+# ---- how many ----
+
+def test_too_many_requests(make_server, folder):
+	s = make_server(surfaces=["storage-sync"], settings=settings(folder, rate="5/h"))
+	assert [s.get("/sync/").status_code for _ in range(3)] == [200] * 3
+	queued(send(s, payload("a")))
+	answered(requests.post(s.base + "/sync/", data=b"{", timeout=10), 401, {"detail": "Missing/empty Authorization header"})
+	for r in (send(s, payload("b")), requests.post(s.base + "/sync/", data=b"{", timeout=10), s.get("/sync/"), s.get("/sync")):
+		answered(r, 412, {"error": "Too many requests"})
+		assert 1 <= int(r.headers["Retry-After"]) <= 720
+	assert s.get("/status.html").status_code == 200
+	s.settings["surfaces.storage_sync.rate_limit_status"] = "429"
+	s.restart()
+	assert [s.get("/sync/").status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+def test_fifty_a_minute_unless_configured(make_server, folder):
+	s = make_server(surfaces=["storage-sync"], settings=settings(folder))
+	got = [s.get("/sync/").status_code for _ in range(50)]
+	assert got == [200] * 50
+	# each 1.2 s one more: a busy machine may have needed some
+	eventually(lambda: s.get("/sync/").status_code == 412)
+
+
+# ---- what goes wrong ----
+
+def test_a_download_that_fails_is_tried_again_after_seconds_up_to_three_times(server, source):
+	"""Whatever went wrong, and with a pause that no other import has."""
+	synced, waiting = counts(server)
+	queued(send(server, payload("never-put.bin")))
+	root = people.sign_in(server, people.ADMIN)
+
+	def job():
+		files = root.get("/v1/admin/files?name=never-put.bin").json()["files"]
+		return files[0]["jobs"][0]
+	eventually(lambda: job()["attempt"] == 1 and job()["state"] == "queued")
+	j = job()
+	assert j["error"]["code"] == "source_failed" and "404" in j["error"]["detail"] and j["max_attempts"] == 4
+	pause = server_time(j["run_at"]) - server_time(j["started_at"])
+	assert 3 <= pause <= 63, j
+	assert counts(server)[1] == waiting + 1
+	assert root.post(f"/v1/admin/jobs/{j['id']}/cancel").status_code == 200
+	eventually(lambda: counts(server) == (synced, waiting))
+
+
+def server_time(text):
+	from datetime import datetime
+	return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def test_a_sync_survives_a_crash_and_what_was_half_copied_goes(make_server, folder, source):
+	s = make_server(surfaces=["storage-sync"], settings=settings(folder, source.url("")))
+	go = held(source, f"/{BUCKET}/crash.bin", b"after the crash")
+	queued(send(s, payload("crash.bin")))
+	eventually(lambda: source.seen(f"/{BUCKET}/crash.bin"))
+	s.kill()
+	(folder / "mirror" / PART / "half").write_bytes(b"half")
+	go.set()
+	s.start()
+	eventually(lambda: counts(s) == (1, 0), timeout=20)
+	assert (folder / "mirror/crash.bin").read_bytes() == b"after the crash"
+	assert left_over(folder / "mirror") == []
+
+
+# ---- looking ----
+
+def test_the_status_page(server):
+	for path in ("/status.html", "/status.html/"):
+		r = server.get(path)
+		assert r.status_code == 200 and r.headers["Content-Type"].startswith("text/html")
+
+
+def test_an_operator_gets_a_copy_and_nobody_else(server, source):
+	image = png(40, 30)
+	source.gives(f"/{BUCKET}/pictures/p.png", image)
+	queued(send(server, payload("pictures/p.png")))
+	eventually(lambda: (server.mirror / "pictures/p.png").exists())
+	root = people.sign_in(server, people.ADMIN)
+	r = root.get("/files/pictures%2Fp.png")
+	assert r.status_code == 200 and r.content == image
+	assert r.headers["Content-Type"] == "image/png" and r.headers["Content-Disposition"].startswith("inline") and r.headers["X-Content-Type-Options"] == "nosniff"
+	r = root.get("/files/pictures%2Fp.png", headers={"Range": "bytes=1-3"})
+	assert r.status_code == 206 and r.content == b"PNG"
+	for name in ("none", "pictures", "..%2Fcatalog.db", "%2Fetc%2Fpasswd", PART, "pictures%2F..%2Fpictures%2Fp.png"):
+		problem(root.get(f"/files/{name}"), 404, "file_not_found")
+	problem(server.get("/files/pictures%2Fp.png"), 401, "unauthenticated")
+	problem(people.add_user(root).get("/files/pictures%2Fp.png"), 403, "forbidden")
+	assert people.add_user(root, role="operator").get("/files/pictures%2Fp.png").content == image
+
+
+# ---- setting it up ----
+
+@pytest.mark.parametrize("missing", ["secret", "source", "access_key"])
+def test_it_does_not_start_half_set_up(make_server, folder, missing):
+	s = make_server(start=False, surfaces=["storage-sync"], settings=settings(folder, **{missing: ""}))
+	assert f"storage_sync.{'endpoint' if missing == 'access_key' else missing}" in s.fails_to_start()
+
+
+def test_with_all_surfaces_it_is_there_and_refuses_everybody_until_it_is_set_up(make_server):
+	s = make_server(surfaces=["all"])
+	body = payload("x")
+	for secret in ("", SECRET):
+		answered(send(s, body, Authorization=sign(body, secret) if secret else hmac.new(b"", body, hashlib.sha256).hexdigest()), 401,
+			 {"detail": "Invalid HMAC signature hash"})
+	assert counts(s) == (0, 0)
+
+
+def test_it_is_off_by_default(make_server):
+	assert make_server().get("/sync/").status_code == 404
+
+
+def test_the_example_is_a_configuration():
+	example = REPOSITORY / "examples/storage-sync/filemill.yaml"
+	r = run("check-config", "-c", example)
+	assert r.returncode == 0, r.stdout + r.stderr
+	assert "27000" in example.read_text()
