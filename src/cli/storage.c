@@ -54,8 +54,8 @@ static int read_sync_rate(struct settings *s, struct err *e)
 	char text[64];
 
 	bool one = window.len > 0 && (window.p[0] < '0' || window.p[0] > '9');
-	snprintf(text, sizeof(text), "%.*s%s%s%.20s", (int)(count.len < 20 ? count.len : 20), count.p, window.p != NULL ? "/" : "", one ? "1" : "",
-		 window.p != NULL ? window.p : "");
+	snprintf(text, sizeof(text), "%.*s%s%s%.20s", (int)(count.len < 20 ? count.len : 20), count.p, window.p != NULL ? "/" : "",
+		 one ? "1" : "", window.p != NULL ? window.p : "");
 	int rc = limits_read_rate(&s->storage_sync_rate, str_of(text), e);
 	return rc == 0 ? 0 : err_wrap(e, "surfaces.storage_sync.rate");
 }
@@ -76,7 +76,8 @@ static int check_sync(const struct settings *s, struct err *e)
 	if (s->storage_sync_secret[0] == '\0')
 		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.secret: storage-sync needs the secret that its clients sign with");
 	if (s->storage_sync_source[0] == '\0')
-		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.source: storage-sync needs a bucket to fetch from, such as s3://bucket");
+		return err_set(e, ERR_BAD_CONFIG,
+			       "surfaces.storage_sync.source: storage-sync needs a bucket to fetch from, such as s3://bucket");
 	if (s->imports_at_once == 0)
 		return err_set(e, ERR_BAD_CONFIG, "imports.at_once: storage-sync fetches nothing while this is 0");
 	return 0;

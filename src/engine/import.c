@@ -384,12 +384,8 @@ static int tell_came(struct import *im, struct err *e)
 		return rc;
 	uuid_format(id, job->id);
 	snprintf(attempt, sizeof(attempt), "%s.%lld", id, (long long)job->fence);
-	const struct engine_object o = {.key = im->source.key,
-					.attempt = attempt,
-					.fd = fd,
-					.size = im->w->output->size,
-					.may_go_on = may_go_on,
-					.arg = im->w};
+	const struct engine_object o = {
+		.key = im->source.key, .attempt = attempt, .fd = fd, .size = im->w->output->size, .may_go_on = may_go_on, .arg = im->w};
 	return s3->came(s3->came_arg, &o, e);
 }
 

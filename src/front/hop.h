@@ -17,7 +17,8 @@ struct front_write {
 	struct http_request *r;
 	front_work *then;
 	void (*explain)(struct front_write *w); /* NULL, or adds to the error of a refused change what only the request knows */
-	void (*refused)(struct front_write *w); /* NULL, or answers a refused change, whose error is explained by then, in the place of its problem */
+	void (*refused)(struct front_write
+				*w); /* NULL, or answers a refused change, whose error is explained by then, in the place of its problem */
 	const void *note; /* the handler's own */
 };
 

@@ -80,6 +80,7 @@ struct http_route {
 		*query; /* NULL-terminated names of known parameters; others and duplicates are ERR_BAD_PARAMETER. NULL = none known */
 	bool any_slash; /* the same with a trailing slash */
 	bool any_query; /* parameters not in `query` are ignored: what a surface stands in for ignored them */
+	bool rest; /* the last segment of the pattern is a {part} that matches all that is left of the path, slashes too, where no other route fits */
 };
 
 /* The header field in which trusted proxies name the client. */

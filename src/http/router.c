@@ -13,6 +13,8 @@ struct node {
 	struct node *next; /* sibling */
 	const struct http_route *plain[HTTP_METHODS];
 	const struct http_route *slash[HTTP_METHODS];
+	const struct http_route *rest[HTTP_METHODS]; /* whose last parameter begins here and takes all that follows */
+	bool has_rest; /* there is one: so it counts among the parameters that are bounded */
 };
 
 struct router {
@@ -87,6 +89,10 @@ static int add_route(struct router *r, const struct http_route *route, struct er
 		}
 		if (segment.len == 0 || segments == ROUTE_SEGMENTS_MAX || (is_param(segment) && params++ == ROUTE_PARAMS_MAX))
 			return err_set(e, ERR_INTERNAL, "the pattern %s is malformed", route->pattern);
+		if (route->rest && !rest.p && is_param(segment)) {
+			n->has_rest = true;
+			return put(n->rest, route, e);
+		}
 		n = is_param(segment) ? step_param(n) : step_static(n, segment);
 		if (!n)
 			return err_set(e, ERR_NO_MEMORY, "routes");
@@ -159,7 +165,20 @@ static bool take(const struct http_route *const slots[HTTP_METHODS], int method,
 	return false;
 }
 
-/* Depth is bounded by the patterns' and so is the work: at each level at most two ways. */
+static bool take_rest(const struct node *n, int method, struct str rest, struct route_match *m)
+{
+	if (!n->has_rest)
+		return false;
+	if (rest.p[rest.len - 1] == '/')
+		rest.len--;
+	m->params[m->n_params++] = rest;
+	if (take(n->rest, method, m))
+		return true;
+	m->n_params--;
+	return false;
+}
+
+/* Depth is bounded by the patterns' and so is the work: at each level at most three ways, of which the last goes no deeper. */
 static bool walk(const struct node *n, int method, struct str rest, struct route_match *m)
 {
 	const struct node *c;
@@ -173,13 +192,15 @@ static bool walk(const struct node *n, int method, struct str rest, struct route
 	c = child_of(n, segment);
 	if (c && walk(c, method, after, m))
 		return true;
-	if (!n->param || segment.len == 0)
+	if (segment.len == 0)
 		return false;
-	m->params[m->n_params++] = segment;
-	if (walk(n->param, method, after, m))
-		return true;
-	m->n_params--;
-	return false;
+	if (n->param) {
+		m->params[m->n_params++] = segment;
+		if (walk(n->param, method, after, m))
+			return true;
+		m->n_params--;
+	}
+	return take_rest(n, method, rest, m);
 }
 
 void router_find(const struct router *r, int method, struct str path, struct route_match *ret)

@@ -25,6 +25,7 @@ void mirror_close(struct mirror *m); /* also one that was never opened */
 int mirror_keep(void *m, const struct engine_object *o, struct err *e);
 
 /* A descriptor of the copy, with its size and time, which the caller closes. ERR_FILE_NOT_FOUND; ERR_IO. */
-[[nodiscard]] int mirror_find(const struct mirror *m, struct str name, int *ret_fd, uint64_t *ret_size, int64_t *ret_made_ms, struct err *e);
+[[nodiscard]] int mirror_find(const struct mirror *m, struct str name, int *ret_fd, uint64_t *ret_size, int64_t *ret_made_ms,
+			      struct err *e);
 
 #endif

@@ -292,11 +292,12 @@ static const struct http_handler get_file = {.end = end_file};
 
 static const struct http_route routes[] = {
 	{HTTP_POST, "/sync", &post_sync, HTTP_ANYONE, "storageSyncQueue", "storage-sync: have an object copied", NULL, true, true},
-	{HTTP_GET, "/sync", &get_counts, HTTP_ANYONE, "storageSyncCounts", "storage-sync: how many objects were copied and wait", NULL, true,
+	{HTTP_GET, "/sync", &get_counts, HTTP_ANYONE, "storageSyncCounts", "storage-sync: how many objects were copied and wait", NULL,
+	 true, true},
+	{HTTP_GET, "/status.html", &get_status, HTTP_ANYONE, "storageSyncStatus", "storage-sync: catalogue and store answer", NULL, true,
 	 true},
-	{HTTP_GET, "/status.html", &get_status, HTTP_ANYONE, "storageSyncStatus", "storage-sync: catalogue and store answer", NULL, true, true},
-	{HTTP_GET, "/files/{file_name}", &get_file, HTTP_OPERATOR, "storageSyncFile", "storage-sync: a copied object, for operators", NULL, true,
-	 true},
+	{HTTP_GET, "/files/{file_name}", &get_file, HTTP_OPERATOR, "storageSyncFile", "storage-sync: a copied object, for operators", NULL,
+	 true, true, true},
 	{},
 };
 

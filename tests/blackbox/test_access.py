@@ -18,7 +18,7 @@ ROLES = ("user", "operator", "admin")
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 RAW = {"Content-Type": "application/octet-stream"}
 # What the table of callers makes, and leaves where they are refused; and how fast it does, which is no matter here.
-SETTINGS = {"webhooks.per_owner": "64", "limits.pings": "off", "limits.account": "off", "limits.key": "off"}
+SETTINGS = {"webhooks.per_owner": "64", "limits.pings": "off", "limits.account": "off", "limits.key": "off", "surfaces.storage_sync.rate": "off"}
 
 
 # ---- what the callers are ----
@@ -242,6 +242,11 @@ LINES = {
 	"GET /thumbnail/{file_id}": Line("anyone", plain("/thumbnail/5"), 400),
 	"GET /thumbnail": Line("anyone", plain("/thumbnail"), 400),
 	"GET /heartbeat": Line("anyone", plain("/heartbeat")),
+	# who may is shown by a signature of its own: tests/blackbox/test_surface_storage_sync.py
+	"POST /sync": Line("anyone", plain("/sync/", data=b"{}", headers={"Content-Type": "application/json"}), 401),
+	"GET /sync": Line("anyone", plain("/sync/")),
+	"GET /status.html": Line("anyone", plain("/status.html")),
+	"GET /files/{file_name}": Line("operator", plain("/files/none"), 404),
 }
 
 

@@ -74,8 +74,9 @@ W_ROW(USAGE_CAME, "UPDATE usage SET bytes = bytes + ?2 WHERE owner = (SELECT own
 W_ROW(USAGE_FORGET, "DELETE FROM usage WHERE owner = ?1 AND files = 0")
 W_ROW(USAGE, "SELECT files, bytes FROM usage WHERE owner = ?1")
 R_ROW(USAGE, "SELECT files, bytes FROM usage WHERE owner = ?1")
-R_ROW(IMPORT_COUNTS, "SELECT coalesce((SELECT files FROM usage WHERE owner = ?1), 0), count(*), count(t.job) FROM file AS f INDEXED BY file_coming"
-		     " LEFT JOIN task AS t ON t.job = f.import WHERE f.owner = ?1 AND f.location = 3 AND f.deleted_at IS NULL")
+R_ROW(IMPORT_COUNTS,
+      "SELECT coalesce((SELECT files FROM usage WHERE owner = ?1), 0), count(*), count(t.job) FROM file AS f INDEXED BY file_coming"
+      " LEFT JOIN task AS t ON t.job = f.import WHERE f.owner = ?1 AND f.location = 3 AND f.deleted_at IS NULL")
 W_ROW(DOOM, "INSERT OR IGNORE INTO doomed (blob, doomed_at) VALUES (?1, ?2)")
 W_ROW(DOOM_DONE, "DELETE FROM doomed WHERE blob = ?1")
 W_ROW(IDEMPOTENCY_FIND, "SELECT number, fingerprint, file, created_at FROM idempotency WHERE owner = ?1 AND key = ?2")

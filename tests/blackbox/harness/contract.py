@@ -146,6 +146,7 @@ class Answer:
 
 class Contract:
 	def __init__(self, document):
+		self.rests = [] # the same of templates whose last parameter takes what is left of a path, with its slashes
 		self.routes = [] # of (segments of the template, None where any will do; template; method -> status or range -> Answer; whether a slash may stand behind)
 		surfaces = {t["name"] for t in document.get("tags", ()) if t.get("description", "").startswith("Surface")}
 		for template, item in document["paths"].items():
@@ -153,6 +154,8 @@ class Contract:
 			answers = {m: {str(s): Answer(resolve(a, document)) for s, a in op["responses"].items()} for m, op in operations.items()}
 			any_slash = template in ("/docs", "/admin") or any(surfaces & set(op.get("tags", ())) for op in operations.values())
 			self.routes.append((self._segments(template), template, answers, any_slash))
+			if any(p.get("x-rest") for p in item.get("parameters", ())):
+				self.rests.append((self._segments(template), template, answers))
 		self.routes.sort(key=lambda r: r[0].count(None))
 		self.outside = [self._segments(t) for t in OUTSIDE]
 		told = {name: {"$ref": f"#/components/headers/{name}"} for name in TOLD}
@@ -172,6 +175,9 @@ class Contract:
 		segments = [unquote(s) for s in path.split("/")]
 		for known, template, answers, any_slash in self.routes:
 			if self._fits(segments, known) or any_slash and path.endswith("/") and self._fits(segments[:-1], known):
+				return template, answers
+		for known, template, answers in self.rests:
+			if self._fits(segments[:len(known)], known):
 				return template, answers
 		return None
 
