@@ -1,11 +1,13 @@
 """Imports from a real object storage, where AWS's own command line puts the objects: keys as awkward as they come, ETags, resuming, wrong keys."""
 import hashlib
+import hmac
+import json
 
 import pytest
 
-from harness.ceph import BUCKET, Ceph
+from harness.ceph import ACCESS, BUCKET, SECRET, Ceph
 from harness.data import random_bytes
-from harness.server import problem
+from harness.server import eventually, problem
 
 KEYS = ["a folder/b c+d/ümläut/日本.bin", "a=b&c?d#e%41~$tar'(1)!*;:@,.bin", "two//slashes", "dots/../and/./more"]
 
@@ -56,3 +58,20 @@ def test_what_is_not_there_or_not_allowed_is_told(make_server, ceph):
 	s.settings["imports.s3_bucket"] = "another"
 	s.restart()
 	problem(s.post("/v1/imports", json={"s3": {"bucket": BUCKET, "key": "k"}}), 422, "invalid_value")
+
+
+def test_storage_sync_copies_objects_whose_names_are_paths(make_server, ceph, folder):
+	"""The whole way, from a client's signature to the mirror; the rest of this surface is in test_surface_storage_sync.py."""
+	own = {"secret": "shared", "source": f"s3://{BUCKET}", "endpoint": ceph.endpoint(), "access_key": ACCESS, "secret_key": SECRET, "mirror_dir": str(folder / "mirror")}
+	s = make_server(surfaces=["storage-sync"], settings={f"surfaces.storage_sync.{k}": v for k, v in own.items()})
+	objects = {key: random_bytes(100_000 * n, n) for n, key in enumerate([KEYS[0], KEYS[1], "large in parts"])}
+	objects["large in parts"] = random_bytes(1 << 20, 9) * 12
+	for n, (key, body) in enumerate(objects.items()):
+		ceph.put(key, body)
+		said = json.dumps({"oeid": "o", "ref_id": f"r{n}", "file_name": key, "file_type": "application/octet-stream"}).encode()
+		signed = {"Content-Type": "application/json", "Authorization": hmac.new(b"shared", said, hashlib.sha256).hexdigest()}
+		for status in (201, 409):
+			assert s.post("/sync/", said, headers=signed).status_code == status
+	eventually(lambda: s.get("/sync/").json() == {"synced_objects_count": len(objects), "queued_objects_count": 0}, timeout=40)
+	for key, body in objects.items():
+		assert (folder / "mirror" / key).read_bytes() == body, key
