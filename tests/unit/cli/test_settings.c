@@ -16,7 +16,7 @@ static struct arena strings;
 
 static int load(struct settings *s, struct err *e, const char *const *words)
 {
-	char copies[8][80], *argv[8];
+	char copies[16][80], *argv[16];
 	int argc = 0;
 
 	for (; words[argc] != NULL; argc++) {
@@ -203,6 +203,67 @@ static void addresses_are_read(void **state)
 	}
 }
 
+#define SYNC "--surfaces-storage-sync-"
+#define SYNC_WHOLE SYNC "source", "s3://bucket", SYNC "access-key", "a", SYNC "secret-key", "s", SYNC "secret", "shared"
+
+static void storage_sync_has_a_source_of_its_own(void **state)
+{
+	struct settings s;
+	struct err e;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){"--surface", "storage-sync", SYNC_WHOLE, NULL}), 0);
+	assert_int_equal(s.n_s3, 1);
+	assert_string_equal(s.s3[0].name, "storage-sync");
+	assert_string_equal(s.s3[0].bucket, "bucket");
+	assert_string_equal(s.s3[0].endpoint, "https://s3.us-east-1.amazonaws.com");
+	assert_int_equal(s.s3[0].attempts, 4);
+	assert_int_equal(s.storage_sync_rate.quota, 50);
+	assert_int_equal(s.storage_sync_rate.window_ms, 60000);
+	assert_int_equal(
+		load(&s, &e, (const char *const[]){"--imports-s3-access-key", "b", "--imports-s3-secret-key", "t", SYNC_WHOLE, NULL}), 0);
+	assert_int_equal(s.n_s3, 2);
+	assert_string_equal(s.s3[0].name, "");
+	assert_string_equal(s.s3[1].access_key, "a");
+	assert_int_equal(load(&s, &e, (const char *const[]){NULL}), 0);
+	assert_int_equal(s.n_s3, 0);
+}
+
+static void storage_syncs_rate_is_read_as_it_was_written_before(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t quota;
+		int64_t window_ms;
+	} good[] = {{"50/m", 50, 60000}, {"7/h", 7, 3600000}, {"3/10s", 3, 10000}, {"off", 0, 1}, {"1/s", 1, 1000}};
+	static const char *const bad[] = {"", "50", "/m", "50/", "x/m", "50/x", "0/m", "-1/m", "50/m/m", "99999999999999999999999999/m"};
+	struct settings s;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		assert_int_equal(load(&s, &e, (const char *const[]){SYNC "rate", good[i].text, NULL}), 0);
+		assert_int_equal(s.storage_sync_rate.quota, good[i].quota);
+		assert_int_equal(s.storage_sync_rate.window_ms, good[i].window_ms);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(load(&s, &e, (const char *const[]){SYNC "rate", bad[i], NULL}), ERR_BAD_CONFIG);
+}
+
+static void storage_sync_is_not_served_half_set_up(void **state)
+{
+	static const char *const sources[] = {"bucket", "s3://", "s3://bucket/prefix", "https://bucket"};
+	struct settings s;
+	struct err e;
+
+	assert_int_equal(load(&s, &e, (const char *const[]){"--surface", "storage-sync", NULL}), ERR_BAD_CONFIG);
+	assert_int_equal(load(&s, &e, (const char *const[]){"--surface", "storage-sync", SYNC_WHOLE, SYNC "secret", "", NULL}),
+			 ERR_BAD_CONFIG);
+	assert_int_equal(load(&s, &e, (const char *const[]){"--surface", "storage-sync", SYNC_WHOLE, "--imports-at-once", "0", NULL}),
+			 ERR_BAD_CONFIG);
+	assert_int_equal(load(&s, &e, (const char *const[]){SYNC "source", "s3://bucket", NULL}), ERR_BAD_CONFIG);
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+		assert_int_equal(load(&s, &e, (const char *const[]){SYNC_WHOLE, SYNC "source", sources[i], NULL}), ERR_BAD_CONFIG);
+}
+
 static void what_is_no_address_is_refused(void **state)
 {
 	static const char *const rows[] = {"",
@@ -255,6 +316,9 @@ int main(void)
 		cmocka_unit_test_teardown(default_ops_are_checked_before_anything_is_opened, drop_strings),
 		cmocka_unit_test(addresses_are_read),
 		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test_teardown(storage_sync_has_a_source_of_its_own, drop_strings),
+		cmocka_unit_test_teardown(storage_syncs_rate_is_read_as_it_was_written_before, drop_strings),
+		cmocka_unit_test_teardown(storage_sync_is_not_served_half_set_up, drop_strings),
 		cmocka_unit_test(each_option_has_its_own_name_and_says_what_it_is),
 	};
 

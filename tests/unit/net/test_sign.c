@@ -61,9 +61,25 @@ static void the_vectors_of_rfc_4231_come_out(void **state)
 		check(&vectors[i]);
 }
 
+static void every_bit_makes_another_signature(void **state)
+{
+	uint8_t a[32], b[32];
+
+	for (size_t i = 0; i < sizeof(a); i++)
+		a[i] = (uint8_t)(i * 7);
+	memcpy(b, a, sizeof(b));
+	assert_true(sign_equal(a, b));
+	for (size_t bit = 0; bit < 256; bit++) {
+		b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		assert_false(sign_equal(a, b));
+		b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(the_vectors_of_rfc_4231_come_out)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(the_vectors_of_rfc_4231_come_out),
+					   cmocka_unit_test(every_bit_makes_another_signature)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

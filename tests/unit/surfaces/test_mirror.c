@@ -98,8 +98,8 @@ static bool is_there(struct world *w, const char *name)
 static void names_that_leave_the_folder_or_are_two_for_one_file_are_refused(void **state)
 {
 	static const char *const good[] = {"a", "a/b/c", ".a", "..a", "a..", "...", "a b", "ü", ".filemillx", "a\\b"};
-	static const char *const bad[] = {"",     "/",    "/a",    "a/",   "a//b", ".",      "..",         "./a",          "../a", "a/..",
-					  "a/.",  "a/../b", "a\nb", "\x7f", "a/\x01", ".filemill", ".filemill/a", "a/.filemill"};
+	static const char *const bad[] = {"",     "/",   "/a",     "a/",   "a//b", ".",      "..",        "./a",         "../a",
+					  "a/..", "a/.", "a/../b", "a\nb", "\x7f", "a/\x01", ".filemill", ".filemill/a", "a/.filemill"};
 	char longest[258];
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
