@@ -12,11 +12,12 @@
 #include "surfaces/fastapi.h"
 #include "surfaces/mirror.h"
 #include "surfaces/surface.h"
+#include "surfaces/sync_page.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define OWNER STR("storage-sync")
+#define OWNER STR(SYNC_OWNER)
 #define ONCE_DOMAIN "storage-sync"
 
 /* ---- POST /sync/: who may ---- */
@@ -296,6 +297,8 @@ static const struct http_route routes[] = {
 	 true, true},
 	{HTTP_GET, "/status.html", &get_status, HTTP_ANYONE, "storageSyncStatus", "storage-sync: catalogue and store answer", NULL, true,
 	 true},
+	{HTTP_GET, "/syncs", &sync_page, HTTP_OPERATOR, "storageSyncPage", "storage-sync: what was copied, a page for operators",
+	 sync_page_query, true, true},
 	{HTTP_GET, "/files/{file_name}", &get_file, HTTP_OPERATOR, "storageSyncFile", "storage-sync: a copied object, for operators", NULL,
 	 true, true, true},
 	{},

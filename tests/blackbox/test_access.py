@@ -246,6 +246,7 @@ LINES = {
 	"POST /sync": Line("anyone", plain("/sync/", data=b"{}", headers={"Content-Type": "application/json"}), 401),
 	"GET /sync": Line("anyone", plain("/sync/")),
 	"GET /status.html": Line("anyone", plain("/status.html")),
+	"GET /syncs": Line("operator", plain("/syncs")),
 	"GET /files/{file_name}": Line("operator", plain("/files/none"), 404),
 }
 

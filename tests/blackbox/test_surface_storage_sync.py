@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import threading
 import time
 from datetime import datetime
@@ -312,6 +313,41 @@ def test_an_operator_gets_a_copy_and_nobody_else(server, source):
 	problem(server.get("/files/pictures/p.png"), 401, "unauthenticated")
 	problem(people.add_user(root).get("/files/pictures/p.png"), 403, "forbidden")
 	assert people.add_user(root, role="operator").get("/files/pictures/p.png").content == image
+
+
+def test_the_operators_page_lists_searches_and_shows_pictures(server, source):
+	image, name = png(21, 13), "album/<b>&'x y.png"
+	source.gives(f"/{BUCKET}/album/%3Cb%3E%26%27x%20y.png", image)
+	queued(send(server, payload(name, "page <1>")))
+	queued(send(server, payload("page-missing.bin", "page 2")))
+	eventually(lambda: (server.mirror / name).exists())
+	root = people.sign_in(server, people.ADMIN)
+
+	def page(**query):
+		r = root.get("/syncs", params=query)
+		assert r.status_code == 200 and r.headers["Content-Type"].startswith("text/html"), r.text
+		assert "img-src 'self'" in r.headers["Content-Security-Policy"] and "<b>" not in r.text
+		return r.text
+	shown, link = "album/&lt;b&gt;&amp;&#39;x y.png", "/files/album/%3Cb%3E%26%27x%20y.png"
+	eventually(lambda: f'src="{link}"' in page())
+	assert "page-missing.bin" in page() and shown in page()
+	for query in ({"q": "x y"}, {"q": hashlib.sha256(image).hexdigest(), "by": "checksum"}, {"q": "page <1>", "by": "ref_id"}):
+		assert shown in page(**query) and "page-missing.bin" not in page(**query), query
+	assert root.get(link).content == image
+	eventually(lambda: "queued: " in page(q="page-missing")) # and why it did not come at first
+	problem(root.get("/syncs?by=checksum&q=12"), 400, "bad_parameter")
+	problem(server.get("/syncs"), 401, "unauthenticated")
+	problem(people.add_user(root).get("/syncs"), 403, "forbidden")
+
+
+def test_the_operators_page_has_older_ones_behind_a_link(server):
+	root = people.sign_in(server, people.ADMIN)
+	for n in range(51):
+		queued(send(server, payload("many.bin", f"many {n}")))
+	text = root.get("/syncs?q=many.bin").text
+	assert text.count("<tr>") == 51 # one is the head
+	older = re.search(r'href="(/syncs[^"]+)">Older', text).group(1).replace("&amp;", "&")
+	assert root.get(older).text.count("<tr>") == 2
 
 
 # ---- setting it up ----
