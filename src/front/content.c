@@ -124,7 +124,7 @@ static void send_bytes(const struct answer *a, int status, int *fd, struct buf *
 		http_reply_fd(a->r, status, text, fd_steal(fd), a->first, a->length);
 		return;
 	}
-	if (a->range == RANGE_PART) {
+	if (a->range == RANGE_PART && bytes->p != NULL) {
 		memmove(bytes->p, bytes->p + a->first, a->length);
 		bytes->len = a->length;
 	}
