@@ -305,8 +305,13 @@ static int open_sources(struct service *v, const struct settings *s, struct err 
 	int rc = mirror_open(&v->mirror, s->storage_sync_mirror_dir, e);
 	if (rc != 0)
 		return err_wrap(e, "surfaces.storage_sync.mirror_dir");
-	v->s3[s->n_s3 - 1].came = mirror_keep;
-	v->s3[s->n_s3 - 1].came_arg = &v->mirror;
+	if (mirror_holds(&v->mirror, v->data.fd))
+		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.mirror_dir: the data directory lies in it, where a copy could take a file's place");
+	for (size_t i = 0; i < s->n_s3; i++)
+		if (strcmp(v->s3[i].name, STORAGE_SYNC_SOURCE) == 0) {
+			v->s3[i].came = mirror_keep;
+			v->s3[i].came_arg = &v->mirror;
+		}
 	return 0;
 }
 
@@ -360,7 +365,7 @@ static int open_service(struct service *v, const struct settings *s, const struc
 		 s->image_stages_width, s->image_stages_height);
 	v->surfaces = (struct surface_options){.image_stages_ops = v->image_stages_ops,
 					       .sync = {.secret = s->storage_sync_secret,
-							.source = "storage-sync",
+							.source = STORAGE_SYNC_SOURCE,
 							.bucket = s->storage_sync_bucket,
 							.rate = v->sync_rate,
 							.rate_status = (int)s->storage_sync_rate_status,

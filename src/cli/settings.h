@@ -16,6 +16,8 @@
 struct engine_recurring;
 #define WEBHOOK_ATTEMPTS_MAX 20 /* to make one delivery */
 
+#define STORAGE_SYNC_SOURCE "storage-sync" /* name among settings.s3 of the object storage that this surface copies from */
+
 struct settings {
 	/* server */
 	const char *listen; /* address:port */

@@ -93,11 +93,11 @@ static int read_sync(struct settings *s, struct arena *a, struct err *e)
 		rc = check_sync(s, e);
 	if (rc != 0 || source.len == 0)
 		return rc;
-	if (!str_starts(source, prefix) || source.len == prefix.len || strchr(source.p + prefix.len, '/') != NULL)
+	s->storage_sync_bucket = source.p + (str_starts(source, prefix) ? prefix.len : source.len);
+	if (!engine_bucket_allowed(str_of(s->storage_sync_bucket)))
 		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.source: \"%.80s\" is no bucket such as s3://bucket", source.p);
-	s->storage_sync_bucket = source.p + prefix.len;
 	struct engine_s3 *s3 = &s->s3[s->n_s3++];
-	*s3 = (struct engine_s3){.name = "storage-sync",
+	*s3 = (struct engine_s3){.name = STORAGE_SYNC_SOURCE,
 				 .region = s->storage_sync_region,
 				 .access_key = s->storage_sync_access_key,
 				 .secret_key = s->storage_sync_secret_key,

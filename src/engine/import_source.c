@@ -82,7 +82,7 @@ static int refuse(struct err *e, const char *field, const char *detail)
 }
 
 /* The letters of bucket names (S3 user guide, "General purpose bucket naming rules"), and capitals and underscores, which older ones have. */
-static bool bucket_allowed(struct str s)
+bool engine_bucket_allowed(struct str s)
 {
 	if (s.len < 3 || s.len > IMPORT_BUCKET_MAX)
 		return false;
@@ -106,7 +106,7 @@ static int check_object(const struct engine *g, const struct engine_import *im, 
 
 	if (s3 == NULL)
 		return refuse(e, "s3", "this server's configuration names no object storage to import from");
-	if (!bucket_allowed(im->bucket) || !bucket_of(s3, im->bucket))
+	if (!engine_bucket_allowed(im->bucket) || !bucket_of(s3, im->bucket))
 		return refuse(e, "s3/bucket", "this is no bucket that may be imported from");
 	if (im->key.len == 0 || im->key.len > IMPORT_KEY_MAX || !utf8_valid(im->key) || memchr(im->key.p, '\0', im->key.len) != NULL) {
 		refuse(e, "s3/key", "a key is 1 to 1024 bytes of UTF-8");

@@ -37,4 +37,7 @@ struct engine_s3 {
 	void *came_arg;
 };
 
+/* Whether a bucket can have this name, as far as its length and its letters go. */
+bool engine_bucket_allowed(struct str name);
+
 #endif

@@ -11,7 +11,7 @@
 struct answer {
 	struct http_request *r;
 	const struct content *content;
-	char etag[65]; /* hex of the SHA-256, without quotes */
+	char etag[65]; /* hex of the SHA-256, without quotes; a quote, which is in no list of tags, where it is not known */
 	enum range_result range;
 	uint64_t first, length; /* bytes to send */
 };
@@ -84,7 +84,7 @@ static void choose_range(struct answer *a)
 
 	a->range = RANGE_WHOLE;
 	if (range.p != NULL && http_method(a->r) == HTTP_GET &&
-	    (condition.p == NULL || (a->content->sha256 != NULL && if_range_holds(condition, etag_of(a)))))
+	    (condition.p == NULL || if_range_holds(condition, etag_of(a))))
 		a->range = range_parse(range, a->content->size, &a->first, &a->length);
 	if (a->range == RANGE_WHOLE) {
 		a->first = 0;
@@ -185,6 +185,7 @@ void content_answer(struct http_request *r, const struct content *c, bool show_i
 
 	if (c->file == NULL && c->output == NULL)
 		fd = c->fd;
+	strcpy(a.etag, "\"");
 	if (c->sha256 != NULL)
 		hex_encode(a.etag, c->sha256, 32);
 	int status = check_conditions(&a);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,12 +62,10 @@ static int walk(const struct mirror *m, struct str name, bool make, int *ret_fd,
 		last[part.len] = '\0';
 		if (rest.p == NULL)
 			break;
-		if (make && mkdirat(at, last, 0755) == 0) {
-			if (fsync(at) != 0)
-				return failed(e, "flushing a folder");
-		} else if (make && errno != EEXIST) {
+		if (make && mkdirat(at, last, 0755) != 0 && errno != EEXIST)
 			return failed(e, "making a folder");
-		}
+		if (make && fsync(at) != 0) /* also when it was there: whoever made it may not have come so far */
+			return failed(e, "flushing a folder");
 		int next = openat(at, last, FOLDER);
 		if (next < 0)
 			return failed(e, "opening a folder");
@@ -87,7 +86,6 @@ static int clear_parts(int parts, struct err *e)
 	const struct dirent *entry;
 
 	if (d == NULL) {
-		failed(e, "opening the folder");
 		fd_close(&fd);
 		return err_set(e, ERR_BAD_CONFIG, "its folder " PARTS " cannot be read: %s", strerror(errno));
 	}
@@ -98,23 +96,55 @@ static int clear_parts(int parts, struct err *e)
 	return 0;
 }
 
+/* The folder itself, and its name in the one above it. */
+static int open_root(const char *dir, int *ret_fd)
+{
+	bool made = mkdir(dir, 0755) == 0;
+	CLEANUP(fd_close) int root = made || errno == EEXIST ? open(dir, FOLDER & ~O_NOFOLLOW) : -1;
+	CLEANUP(fd_close) int above = made && root >= 0 ? openat(root, "..", FOLDER) : -1;
+
+	if (root < 0 || (made && (above < 0 || fsync(above) != 0)))
+		return -1;
+	*ret_fd = fd_steal(&root);
+	return 0;
+}
+
 int mirror_open(struct mirror *m, const char *dir, struct err *e)
 {
 	CLEANUP(fd_close) int root = -1;
 	CLEANUP(fd_close) int parts = -1;
 
-	if (mkdir(dir, 0755) != 0 && errno != EEXIST)
-		return err_set(e, ERR_BAD_CONFIG, "%.200s: %s", dir, strerror(errno));
-	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root >= 0 && (mkdirat(root, PARTS, 0700) == 0 || errno == EEXIST))
+	if (open_root(dir, &root) == 0 && (mkdirat(root, PARTS, 0700) == 0 || errno == EEXIST))
 		parts = openat(root, PARTS, FOLDER);
 	if (parts < 0)
 		return err_set(e, ERR_BAD_CONFIG, "%.200s: %s", dir, strerror(errno));
+	if (flock(parts, LOCK_EX | LOCK_NB) != 0)
+		return err_set(e, ERR_BAD_CONFIG, "%.200s: another server keeps its copies there", dir);
 	int rc = clear_parts(parts, e);
 	if (rc != 0)
 		return rc;
 	*m = (struct mirror){.root = fd_steal(&root), .parts = fd_steal(&parts)};
 	return 0;
+}
+
+bool mirror_holds(const struct mirror *m, int folder)
+{
+	CLEANUP(fd_close) int at = dup(folder);
+	struct stat root, here, above;
+
+	if (at < 0 || fstat(m->root, &root) != 0 || fstat(at, &here) != 0)
+		return true;
+	while (here.st_dev != root.st_dev || here.st_ino != root.st_ino) {
+		int up = openat(at, "..", FOLDER);
+		fd_close(&at);
+		at = up;
+		if (at < 0 || fstat(at, &above) != 0)
+			return true;
+		if (above.st_dev == here.st_dev && above.st_ino == here.st_ino)
+			return false;
+		here = above;
+	}
+	return true;
 }
 
 void mirror_close(struct mirror *m)
@@ -172,6 +202,8 @@ int mirror_keep(void *arg, const struct engine_object *o, struct err *e)
 		return failed(e, "beginning a copy");
 	int rc = copy_bytes(to, o, e);
 	if (rc == 0)
+		rc = o->may_go_on(o->arg, e);
+	if (rc == 0)
 		rc = publish(m, o, e);
 	if (rc != 0)
 		unlinkat(m->parts, o->attempt, 0);
@@ -187,6 +219,7 @@ int mirror_find(const struct mirror *m, struct str name, int *ret_fd, uint64_t *
 
 	if (!mirror_name_allowed(name) || m->root < 0)
 		return err_set(e, ERR_FILE_NOT_FOUND, "there is no such file");
+	errno = 0;
 	int rc = walk(m, name, false, &folder, last, e);
 	if (rc == 0) /* never waits for the other end of a pipe that somebody left there */
 		fd = openat(folder, last, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -12,12 +12,14 @@
 bool mirror_name_allowed(struct str name);
 
 struct mirror {
-	int root, parts; /* descriptors: the folder, and that of what is not whole yet in it */
+	int root, parts; /* descriptors: the folder, and that of what is not whole yet in it, which is locked */
 };
 #define MIRROR_INIT ((struct mirror){-1, -1})
 
-/* Makes the folder when it is not there, and removes what an earlier life left half written: the folder is one server's. ERR_BAD_CONFIG. */
+/* Makes the folder when it is not there, and removes what an earlier life left half written. ERR_BAD_CONFIG; also when another has it open. */
 [[nodiscard]] int mirror_open(struct mirror *m, const char *dir, struct err *e);
+/* Whether this folder is the mirror or lies in it, so that a copy's name could be one of its files'; also when that cannot be told. */
+bool mirror_holds(const struct mirror *m, int folder);
 void mirror_close(struct mirror *m); /* also one that was never opened */
 
 /* An engine_object_fn; arg is the mirror. Returns when the copy is durable under its name, in the place of an earlier one. At every moment there is a whole file under the name, or none.

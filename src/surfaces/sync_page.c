@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+#define ROWS_MAX LIST_LIMIT_DEFAULT
+#define LOOKS_MAX 200 /* of so many rows each, for what the catalogue cannot look for */
+
 const char *const sync_page_query[] = {"by", "q", "cursor", NULL};
 
 /* The object's key, in the arena; p NULL when the job says none. */
@@ -48,6 +51,12 @@ static void put_end(struct buf *b, const struct job *import)
 	buf_add_cstr(b, "</td>");
 }
 
+/* No request's path may hold a backslash. */
+static bool has_address(struct str key)
+{
+	return memchr(key.p, '\\', key.len) == NULL;
+}
+
 static void put_name(struct buf *b, struct str key, bool there)
 {
 	buf_add_cstr(b, "<td>");
@@ -60,20 +69,19 @@ static void put_name(struct buf *b, struct str key, bool there)
 	buf_add_cstr(b, there ? "</a></td>" : "</td>");
 }
 
-static void put_row(struct buf *b, const struct file *f, struct arena *a)
+static void put_row(struct buf *b, const struct file *f, struct str key)
 {
 	const struct job *import = &f->jobs[0];
-	struct str key = key_of(import, a);
-	bool there = import->state == JOB_SUCCEEDED;
+	bool there = import->state == JOB_SUCCEEDED, linked = there && has_address(key);
 	char sha256[65];
 
 	buf_addf(b, "<tr><td>%lld</td>", (long long)f->number);
-	put_name(b, key, there);
+	put_name(b, key, linked);
 	put_time(b, f->created_at);
 	put_end(b, import);
 	hex_encode(sha256, f->sha256, sizeof(f->sha256));
 	buf_addf(b, "<td><code>%s</code></td><td>", there ? sha256 : "");
-	if (there && str_starts(f->type, STR("image/")) && magic_inline_safe(f->type)) {
+	if (linked && str_starts(f->type, STR("image/")) && magic_inline_safe(f->type)) {
 		buf_add_cstr(b, "<img width=\"96\" loading=\"lazy\" alt=\"");
 		page_text(b, key);
 		buf_add_cstr(b, "\" src=\"/files/");
@@ -96,26 +104,71 @@ static void put_form(struct buf *b, struct str by, struct str q)
 	buf_add_cstr(b, "\"> <button type=\"submit\">Search</button></p></form>\n");
 }
 
-/* The filter that the search asks for; sha256 gets its bytes. ERR_BAD_PARAMETER. */
-static int read_filter(struct http_request *r, struct file_filter *f, uint8_t sha256[32], struct err *e)
+struct search {
+	struct file_filter filter;
+	struct str part; /* of the key, which the catalogue does not know; p NULL = any */
+	uint8_t sha256[32];
+};
+
+/* ERR_BAD_PARAMETER. */
+static int read_search(struct http_request *r, struct search *s, struct err *e)
 {
 	struct str by = http_query(r, "by"), q = http_query(r, "q");
 
-	*f = (struct file_filter){.owner = STR(SYNC_OWNER), .state = -1};
+	*s = (struct search){.filter = {.owner = STR(SYNC_OWNER), .state = -1}};
 	if (q.len == 0)
 		return 0;
 	if (by.p == NULL || str_eq(by, STR("name"))) {
-		f->name = q;
+		s->part = q;
 	} else if (str_eq(by, STR("ref_id"))) {
-		f->label_key = by;
-		f->label_value = q;
-	} else if (str_eq(by, STR("checksum")) && hex_decode(sha256, 32, q)) {
-		f->sha256 = sha256;
+		s->filter.label_key = by;
+		s->filter.label_value = q;
+	} else if (str_eq(by, STR("checksum")) && hex_decode(s->sha256, sizeof(s->sha256), q)) {
+		s->filter.sha256 = s->sha256;
 	} else {
 		err_set(e, ERR_BAD_PARAMETER, "by is name, checksum or ref_id, and a checksum has 64 hex digits");
 		return err_field(e, "q");
 	}
 	return 0;
+}
+
+static bool fits(const struct search *s, struct str key)
+{
+	return s->part.p == NULL || (key.len > 0 && memmem(key.p, key.len, s->part.p, s->part.len) != NULL);
+}
+
+/* The rows of one look at the catalogue, as long as there is room; *before is where the next one begins, 0 = there is nothing more. */
+static int put_look(struct buf *b, struct http_request *r, const struct search *s, unsigned *rows, int64_t *before, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	const struct page page = {.before = *before, .limit = LIST_LIMIT_DEFAULT};
+	struct file *files;
+	size_t n = 0;
+	int rc = catalog_list_files(front_catalog(r), &s->filter, page, &a, &files, &n, before, e);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct str key = files[i].n_jobs > 0 ? key_of(&files[i].jobs[0], &a) : (struct str){};
+		if (key.len == 0 || !fits(s, key))
+			continue;
+		put_row(b, &files[i], key);
+		if (++*rows == ROWS_MAX) {
+			*before = i + 1 < n || *before != 0 ? files[i].number : 0;
+			break;
+		}
+	}
+	return rc;
+}
+
+/* Looks until the page is full or all was seen. What matches seldom comes in short pages, as it does in the catalogue's lists. */
+static int put_rows(struct buf *b, struct http_request *r, const struct search *s, int64_t *before, struct err *e)
+{
+	unsigned rows = 0, looks = s->part.p != NULL ? LOOKS_MAX : 1;
+	int rc;
+
+	do
+		rc = put_look(b, r, s, &rows, before, e);
+	while (rc == 0 && --looks > 0 && rows < ROWS_MAX && *before != 0);
+	return rc;
 }
 
 static void put_next(struct buf *b, struct http_request *r, struct str scope, int64_t next)
@@ -139,37 +192,29 @@ static void put_next(struct buf *b, struct http_request *r, struct str scope, in
 
 static void answer_page(struct http_request *r)
 {
+	static const char head[] = "<table><thead><tr><th>Id</th><th>File name</th><th>Created</th><th>Synced</th><th>Checksum</th>"
+				   "<th>Preview</th></tr></thead>\n<tbody>\n";
 	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct err e = ERR_INIT;
-	struct file_filter filter;
-	uint8_t sha256[32];
-	struct page page;
-	struct file *files;
-	int64_t next = 0;
-	size_t n = 0;
+	struct search search;
+	struct page page = {};
 
 	list_scope(&scope, r, "syncs", sync_page_query, 2);
-	int rc = read_filter(r, &filter, sha256, &e);
+	page_open(&b, "Synced objects");
+	put_form(&b, http_query(r, "by"), http_query(r, "q"));
+	buf_add_cstr(&b, head);
+	int rc = read_search(r, &search, &e);
 	if (rc == 0)
 		rc = list_page(r, &scope, &page, &e);
 	if (rc == 0)
-		rc = catalog_list_files(front_catalog(r), &filter, page, http_arena(r), &files, &n, &next, &e);
+		rc = put_rows(&b, r, &search, &page.before, &e);
 	if (rc != 0) {
 		front_problem(r, rc, &e);
 		return;
 	}
-	page_open(&b, "Synced objects");
-	put_form(&b, http_query(r, "by"), http_query(r, "q"));
-	buf_add_cstr(
-		&b,
-		"<table><thead><tr><th>Id</th><th>File name</th><th>Created</th><th>Synced</th><th>Checksum</th><th>Preview</th></tr></thead>\n"
-		"<tbody>\n");
-	for (size_t i = 0; i < n; i++)
-		if (files[i].n_jobs > 0)
-			put_row(&b, &files[i], http_arena(r));
 	buf_add_cstr(&b, "</tbody></table>\n");
-	put_next(&b, r, buf_str(&scope), next);
+	put_next(&b, r, buf_str(&scope), page.before);
 	buf_add_cstr(&b, "</main></body></html>\n");
 	page_reply_with(r, 200, &b, "default-src 'none'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
 }

@@ -1,12 +1,15 @@
 """The surface storage-sync: letter for letter (SURFACES.md, section 4), from a source that does what a test tells it; from a real object storage in test_imports_s3.py."""
 import hashlib
 import hmac
+import html
+import http.client
 import json
 import os
 import re
 import threading
 import time
 from datetime import datetime
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -252,19 +255,26 @@ def test_fifty_a_minute_unless_configured(make_server, folder):
 
 # ---- what goes wrong ----
 
-def test_a_download_that_fails_is_tried_again_after_seconds_up_to_three_times(server, source):
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+
+
+@pytest.mark.parametrize("status, fields, body", [("404", "", b""), ("403", "", b""), ("500", "", b"<Error><Code>InternalError</Code></Error>"), ("503", "", SLOW_DOWN),
+							    ("503", "Retry-After: 3600\r\n", SLOW_DOWN)])
+def test_a_download_that_fails_is_tried_again_after_seconds_up_to_three_times(server, source, status, fields, body):
 	"""Whatever went wrong, and with a pause that no other import has."""
 	synced, waiting = counts(server)
+	name = f"never-comes-{status}{len(fields)}.bin"
+	source.says(f"/{BUCKET}/{name}", f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{fields}\r\n".encode() + body)
 	before = time.time()
-	queued(send(server, payload("never-put.bin")))
+	queued(send(server, payload(name)))
 	root = people.sign_in(server, people.ADMIN)
 
 	def job():
-		files = root.get("/v1/admin/files?name=never-put.bin").json()["files"]
+		files = root.get(f"/v1/admin/files?name={name}").json()["files"]
 		return files[0]["jobs"][0]
 	eventually(lambda: job()["attempt"] == 1 and job()["state"] == "queued")
 	j = job()
-	assert j["error"]["code"] == "source_failed" and "404" in j["error"]["detail"] and j["max_attempts"] == 4
+	assert j["error"]["code"] == ("source_busy" if status[0] == "5" else "source_failed") and status in j["error"]["detail"] and j["max_attempts"] == 4
 	assert before + 3 <= server_time(j["run_at"]) <= time.time() + 60, j
 	assert counts(server)[1] == waiting + 1
 	assert root.post(f"/v1/admin/jobs/{j['id']}/cancel").status_code == 200
@@ -315,6 +325,85 @@ def test_an_operator_gets_a_copy_and_nobody_else(server, source):
 	assert people.add_user(root, role="operator").get("/files/pictures/p.png").content == image
 
 
+AWKWARD = ["100%+#?;=@:,~[]{}|^$!*()`.txt", "%2e%2e", "up%2F..%2Fhere", " spaces ", "..a/...", "a folder/ü 日本/\"quoted\" <i>'&amp;.txt", "index.html?x=<script>", "~", "-rf"]
+
+
+def test_a_copy_has_an_address_whatever_its_name_is(server, source):
+	for n, name in enumerate(AWKWARD):
+		source.gives(f"/{BUCKET}/{quote(name, safe='/')}", b"awkward %d" % n)
+		queued(send(server, payload(name, f"awkward {n}")))
+	eventually(lambda: all((server.mirror / name).is_file() for name in AWKWARD))
+	root = people.sign_in(server, people.ADMIN)
+	for n, name in enumerate(AWKWARD):
+		assert root.get("/files/" + quote(name)).content == b"awkward %d" % n, name
+		eventually(lambda: "<a href" in root.get(f"/syncs?by=ref_id&q=awkward+{n}").text)
+		link, shown = re.search(r'<td><a href="([^"]*)">(.*?)</a></td>', root.get(f"/syncs?by=ref_id&q=awkward+{n}").text).groups()
+		assert html.unescape(shown) == name and root.get(html.unescape(link)).content == b"awkward %d" % n
+
+
+def test_no_path_leads_elsewhere(server, source):
+	source.gives(f"/{BUCKET}/inner/a%5Cb.bin", b"a backslash")
+	queued(send(server, payload("inner/a\\b.bin")))
+	eventually(lambda: (server.mirror / "inner/a\\b.bin").exists())
+	root = people.sign_in(server, people.ADMIN)
+	(server.mirror.parent / "beside.txt").write_text("not to be had")
+	for path, status in [("../beside.txt", 400), ("inner/../../beside.txt", 400), ("%2e%2e/beside.txt", 400), ("..%2Fbeside.txt", 400), ("inner%2F..%2F..%2Fbeside.txt", 400),
+				("inner//a", 400), ("./inner", 400), ("/etc/passwd", 400), ("%2Fetc%2Fpasswd", 400), ("..\\beside.txt", 400), ("inner/a%5Cb.bin", 400), ("inner%00", 400),
+				("%c0%ae%c0%ae/beside.txt", 400), ("inner", 404), ("inner/", 404), (PART, 404), (PART + "/", 404), ("x" * 3000, 404), ("x/" * 600 + "x", 404)]:
+		connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+		connection.request("GET", "/files/" + path, headers={"Authorization": f"Bearer {root.token}"})
+		got = connection.getresponse()
+		assert got.status == status and b"not to be had" not in got.read(), path
+		connection.close()
+	assert "inner/a\\b.bin" in root.get("/syncs").text and "%5C" not in root.get("/syncs").text # it has no address
+
+
+HOSTILE = {
+	"evil.html": b"<!doctype html><script>parent.postMessage(document.cookie)</script>",
+	"evil.svg": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+	"evil.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+	"evil.jpg": b"<html><script>alert(1)</script></html>",
+	"evil.xml": b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script></html>',
+	"evil.js": b"alert(1)",
+	"evil.gif": b"GIF89a=1/*" + bytes(3) + b"*/;alert(1)", # an image by its first bytes, a script by all of them
+	"evil.css\u202egnp": b"@import url(http://127.0.0.1/)",
+}
+
+
+def test_what_a_copy_holds_is_never_executed(server, source):
+	for n, (name, body) in enumerate(HOSTILE.items()):
+		source.gives(f"/{BUCKET}/hostile/{quote(name)}", body)
+		queued(send(server, payload(f"hostile/{name}", f"hostile {n}", file_type="text/html")))
+	eventually(lambda: all((server.mirror / "hostile" / name).exists() for name in HOSTILE))
+	root = people.sign_in(server, people.ADMIN)
+	for name, body in HOSTILE.items():
+		r = root.get("/files/hostile/" + quote(name))
+		assert r.content == body and r.headers["X-Content-Type-Options"] == "nosniff", name
+		assert r.headers["Content-Security-Policy"] == "sandbox; default-src 'none'" and r.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+		kind = r.headers["Content-Type"].split(";")[0]
+		shown = r.headers["Content-Disposition"].startswith("inline")
+		assert (kind, shown) in [("application/octet-stream", False), ("text/plain", True), ("image/gif", True)], (name, kind, shown)
+		assert shown == (name in ("evil.gif", "evil.js", "evil.css\u202egnp")), (name, kind)
+	eventually(lambda: root.get("/syncs?q=hostile/").text.count("<a href=\"/files/") == len(HOSTILE))
+	text = root.get("/syncs?q=hostile/").text
+	assert text.count("<img") == 1 and 'src="/files/hostile/evil.gif"' in text and "<script" not in text
+
+
+def test_a_copy_without_a_tag_is_asked_for_by_its_date(server, source):
+	source.gives(f"/{BUCKET}/dated.bin", b"0123456789")
+	queued(send(server, payload("dated.bin")))
+	eventually(lambda: (server.mirror / "dated.bin").exists())
+	root = people.sign_in(server, people.ADMIN)
+	whole = root.get("/files/dated.bin")
+	date = whole.headers["Last-Modified"]
+	assert "ETag" not in whole.headers and "Repr-Digest" not in whole.headers
+	for headers, status in [({"If-Modified-Since": date}, 304), ({"If-None-Match": '""'}, 200), ({"If-None-Match": '"x"'}, 200), ({"If-None-Match": "*"}, 304), ({"If-Match": "*"}, 200),
+				({"If-Match": '""'}, 412), ({"Range": "bytes=2-3"}, 206), ({"Range": "bytes=2-3", "If-Range": '""'}, 200), ({"Range": "bytes=20-"}, 416)]:
+		assert root.get("/files/dated.bin", headers=headers).status_code == status, headers
+	r = root.request("HEAD", "/files/dated.bin")
+	assert r.status_code == 200 and r.headers["Content-Length"] == "10" and r.content == b""
+
+
 def test_the_operators_page_lists_searches_and_shows_pictures(server, source):
 	image, name = png(21, 13), "album/<b>&'x y.png"
 	source.gives(f"/{BUCKET}/album/%3Cb%3E%26%27x%20y.png", image)
@@ -331,7 +420,7 @@ def test_the_operators_page_lists_searches_and_shows_pictures(server, source):
 	shown, link = "album/&lt;b&gt;&amp;&#39;x y.png", "/files/album/%3Cb%3E%26%27x%20y.png"
 	eventually(lambda: f'src="{link}"' in page())
 	assert "page-missing.bin" in page() and shown in page()
-	for query in ({"q": "x y"}, {"q": hashlib.sha256(image).hexdigest(), "by": "checksum"}, {"q": "page <1>", "by": "ref_id"}):
+	for query in ({"q": "x y"}, {"q": "album/"}, {"q": "bum/<b>&'x", "by": "name"}, {"q": hashlib.sha256(image).hexdigest(), "by": "checksum"}, {"q": "page <1>", "by": "ref_id"}):
 		assert shown in page(**query) and "page-missing.bin" not in page(**query), query
 	assert root.get(link).content == image
 	eventually(lambda: "queued: " in page(q="page-missing")) # and why it did not come at first
@@ -348,6 +437,10 @@ def test_the_operators_page_has_older_ones_behind_a_link(server):
 	assert text.count("<tr>") == 51 # one is the head
 	older = re.search(r'href="(/syncs[^"]+)">Older', text).group(1).replace("&amp;", "&")
 	assert root.get(older).text.count("<tr>") == 2
+	queued(send(server, payload("seldom/one.bin")))
+	[queued(send(server, payload("many.bin", f"more {n}"))) for n in range(60)]
+	text = root.get("/syncs?q=seldom/").text # it is on the second page of all
+	assert text.count("<tr>") == 2 and "seldom/one.bin" in text and "Older" not in text
 
 
 # ---- setting it up ----
@@ -358,6 +451,28 @@ def test_it_does_not_start_half_set_up(make_server, folder, missing):
 	with pytest.raises(StartFailed) as failed:
 		s.start()
 	assert f"storage_sync.{'endpoint' if missing == 'access_key' else missing}" in failed.value.stderr
+
+
+@pytest.mark.parametrize("source", ["objects", "s3://", "s3://a", "s3://bucket/folder", "s3://no bucket", "http://bucket"])
+def test_it_does_not_start_with_a_source_that_is_no_bucket(make_server, folder, source):
+	s = make_server(start=False, surfaces=["storage-sync"], settings=settings(folder, source=source))
+	with pytest.raises(StartFailed) as failed:
+		s.start()
+	assert "surfaces.storage_sync.source" in failed.value.stderr
+
+
+def test_the_mirror_is_no_folder_that_holds_the_data_and_one_servers_alone(make_server, folder):
+	s = make_server(start=False, surfaces=["storage-sync"])
+	for mirror in (s.data, s.data.parent):
+		s.settings = settings(folder, mirror_dir=str(mirror))
+		with pytest.raises(StartFailed) as failed:
+			s.start()
+		assert "surfaces.storage_sync.mirror_dir" in failed.value.stderr
+	first = make_server(surfaces=["storage-sync"], settings=settings(folder))
+	other = make_server(start=False, surfaces=["storage-sync"], settings=first.settings)
+	with pytest.raises(StartFailed) as failed:
+		other.start()
+	assert "another server" in failed.value.stderr
 
 
 def test_with_all_surfaces_it_is_there_and_refuses_everybody_until_it_is_set_up(make_server):

@@ -134,8 +134,12 @@ static void an_attempt_that_is_stopped_leaves_what_was_there(void **state)
 	assert_int_equal(keep(w, "a", "1", "first", 5), 0);
 	w->ask_left = 2;
 	assert_int_equal(keep(w, "a", "2", large, sizeof(large)), ERR_CANCELLED);
+	w->ask_left = 1; /* it was overtaken while it copied its last bytes */
+	assert_int_equal(keep(w, "a", "3", "stale", 5), ERR_CANCELLED);
+	w->ask_left = 0;
+	assert_int_equal(keep(w, "a", "4", "", 0), ERR_CANCELLED);
 	assert_copy(w, "a", "first");
-	assert_false(is_there(w, ".filemill/2"));
+	assert_int_equal(rmdir(at(w, ".filemill")), 0);
 }
 
 static void no_link_is_followed(void **state)
@@ -189,6 +193,47 @@ static void what_an_earlier_life_left_half_written_goes(void **state)
 	assert_copy(w, "whole", "x");
 }
 
+static void it_is_one_servers_alone(void **state)
+{
+	struct world *w = *state;
+	struct mirror other = MIRROR_INIT;
+	int fd = open(at(w, ".filemill/being-written"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	fd_close(&fd);
+	assert_int_equal(mirror_open(&other, at(w, ""), &w->err), ERR_BAD_CONFIG);
+	assert_true(is_there(w, ".filemill/being-written"));
+	mirror_close(&w->m);
+	assert_int_equal(mirror_open(&other, at(w, ""), &w->err), 0);
+	mirror_close(&other);
+}
+
+static void assert_holds(struct world *w, const char *folder, bool want)
+{
+	CLEANUP(fd_close) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(mirror_holds(&w->m, fd), want);
+}
+
+static void what_lies_in_it_is_told(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(mkdir(at(w, "a"), 0700), 0);
+	assert_int_equal(mkdir(at(w, "a/b"), 0700), 0);
+	assert_int_equal(symlink("m/a/b", at(w, "../in")), 0);
+	assert_int_equal(symlink("..", at(w, "a/out")), 0);
+	assert_int_equal(mkdir(at(w, "../beside"), 0700), 0);
+	assert_holds(w, at(w, ""), true);
+	assert_holds(w, at(w, "a/b"), true);
+	assert_holds(w, at(w, "../in"), true);
+	assert_holds(w, at(w, "a/out/.."), false);
+	assert_holds(w, at(w, "../beside"), false);
+	assert_holds(w, w->dir, false);
+	assert_holds(w, "/", false);
+}
+
 static void a_folder_that_cannot_be_had_is_told(void **state)
 {
 	struct world *w = *state;
@@ -211,6 +256,8 @@ int main(void)
 		TEST(no_link_is_followed),
 		TEST(only_files_are_found),
 		TEST(what_an_earlier_life_left_half_written_goes),
+		TEST(it_is_one_servers_alone),
+		TEST(what_lies_in_it_is_told),
 		TEST(a_folder_that_cannot_be_had_is_told),
 	};
 
