@@ -306,7 +306,8 @@ static int open_sources(struct service *v, const struct settings *s, struct err 
 	if (rc != 0)
 		return err_wrap(e, "surfaces.storage_sync.mirror_dir");
 	if (mirror_holds(&v->mirror, v->data.fd))
-		return err_set(e, ERR_BAD_CONFIG, "surfaces.storage_sync.mirror_dir: the data directory lies in it, where a copy could take a file's place");
+		return err_set(e, ERR_BAD_CONFIG,
+			       "surfaces.storage_sync.mirror_dir: the data directory lies in it, where a copy could take a file's place");
 	for (size_t i = 0; i < s->n_s3; i++)
 		if (strcmp(v->s3[i].name, STORAGE_SYNC_SOURCE) == 0) {
 			v->s3[i].came = mirror_keep;

@@ -83,8 +83,7 @@ static void choose_range(struct answer *a)
 	struct str range = http_header(a->r, "Range"), condition = http_header(a->r, "If-Range");
 
 	a->range = RANGE_WHOLE;
-	if (range.p != NULL && http_method(a->r) == HTTP_GET &&
-	    (condition.p == NULL || if_range_holds(condition, etag_of(a))))
+	if (range.p != NULL && http_method(a->r) == HTTP_GET && (condition.p == NULL || if_range_holds(condition, etag_of(a))))
 		a->range = range_parse(range, a->content->size, &a->first, &a->length);
 	if (a->range == RANGE_WHOLE) {
 		a->first = 0;
