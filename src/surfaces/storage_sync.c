@@ -266,9 +266,11 @@ static const struct http_handler get_status = {.end = end_status};
 
 /* ---- GET /files/{file_name} ---- */
 
+/* The route calls it {id}, as instashare's PATCH and DELETE of this address do: an OpenAPI document may name a path's parameter one way only. */
+
 static void answer_file(struct http_request *r)
 {
-	struct str asked = http_param(r, "file_name"), name;
+	struct str asked = http_param(r, "id"), name;
 	struct content c = {.fd = -1};
 	uint8_t first[MAGIC_BYTES];
 	struct err e = ERR_INIT;
@@ -299,8 +301,8 @@ static const struct http_route routes[] = {
 	 true},
 	{HTTP_GET, "/syncs", &sync_page, HTTP_OPERATOR, "storageSyncPage", "storage-sync: what was copied, a page for operators",
 	 sync_page_query, true, true},
-	{HTTP_GET, "/files/{file_name}", &get_file, HTTP_OPERATOR, "storageSyncFile", "storage-sync: a copied object, for operators", NULL,
-	 true, true, true},
+	{HTTP_GET, "/files/{id}", &get_file, HTTP_OPERATOR, "storageSyncFile", "storage-sync: a copied object, for operators", NULL, true,
+	 true, true},
 	{},
 };
 

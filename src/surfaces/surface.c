@@ -3,7 +3,8 @@
 
 const struct surface *const *surface_all(size_t *ret_n)
 {
-	static const struct surface *const all[] = {&surface_md5_calc, &surface_hash_tasks, &surface_instashare, &surface_storage_sync, &surface_image_stages};
+	static const struct surface *const all[] = {&surface_md5_calc, &surface_hash_tasks, &surface_instashare, &surface_storage_sync,
+						    &surface_image_stages};
 
 	*ret_n = ARRAY_LEN(all);
 	return all;

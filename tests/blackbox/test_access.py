@@ -247,7 +247,7 @@ LINES = {
 	"GET /sync": Line("anyone", plain("/sync/")),
 	"GET /status.html": Line("anyone", plain("/status.html")),
 	"GET /syncs": Line("operator", plain("/syncs")),
-	"GET /files/{file_name}": Line("operator", plain("/files/none"), 404),
+	"GET /files/{id}": Line("operator", plain("/files/none"), 404),
 }
 
 

@@ -484,6 +484,24 @@ def test_with_all_surfaces_it_is_there_and_refuses_everybody_until_it_is_set_up(
 	assert counts(s) == (0, 0)
 
 
+def test_it_shares_an_address_with_instashare(make_server, folder, source):
+	s = make_server(start=False, surfaces=["all"], settings=settings(folder, source.url("")))
+	people.first_admin(s)
+	s.start()
+	root = people.sign_in(s, people.ADMIN)
+	own = root.post("/upload_files", files={"file": ("mine.txt", b"mine")}).json()[0]["id"]
+	for name in (own, "below/it"):
+		source.gives(f"/{BUCKET}/{name}", b"a copy")
+		queued(send(s, payload(name)))
+	eventually(lambda: counts(s) == (2, 0))
+	assert root.get(f"/files/{own}").content == root.get("/files/below/it").content == b"a copy"
+	assert root.request("PATCH", f"/files/{own}", json={"name": "renamed.txt"}).json()["name"] == "renamed.txt"
+	r = root.request("DELETE", "/files/below/it")
+	assert r.status_code == 405 and r.headers["Allow"] == "GET, HEAD, OPTIONS"
+	r = root.post(f"/files/{own}")
+	assert r.status_code == 405 and r.headers["Allow"] == "GET, HEAD, PATCH, DELETE, OPTIONS"
+
+
 def test_it_is_off_by_default(make_server):
 	assert make_server().get("/sync/").status_code == 404
 

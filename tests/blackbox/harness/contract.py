@@ -154,7 +154,7 @@ class Contract:
 			answers = {m: {str(s): Answer(resolve(a, document)) for s, a in op["responses"].items()} for m, op in operations.items()}
 			any_slash = template in ("/docs", "/admin") or any(surfaces & set(op.get("tags", ())) for op in operations.values())
 			self.routes.append((self._segments(template), template, answers, any_slash))
-			if any(p.get("x-rest") for p in item.get("parameters", ())):
+			if any(p.get("x-rest") for op in operations.values() for p in op.get("parameters", ())):
 				self.rests.append((self._segments(template), template, answers))
 		self.routes.sort(key=lambda r: r[0].count(None))
 		self.outside = [self._segments(t) for t in OUTSIDE]
