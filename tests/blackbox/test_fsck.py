@@ -57,12 +57,12 @@ def sql(server, text, *values):
 def used(make_server):
 	"""A directory in which a bit of everything was done, and no server any more."""
 	s = make_server()
-	s.small = s.upload(b"small", "small.txt", "ops=md5,sha1&wait=20")
-	s.big = s.upload(BIG, "big.bin", "ops=md5,gzip&wait=20")
-	s.image = s.upload(png(120, 90), "photo.png", "ops=resize;width=50&wait=20")
-	s.upload(png(120, 90), "again.png", "ops=resize;width=50&wait=20") # takes the output over
-	s.upload(BIG, "again.bin", "ops=gzip&wait=20")
-	gone = s.upload(BIG[:50_000], "gone.bin", "ops=gzip&wait=20")
+	s.small = s.upload(b"small", "small.txt", "ops=md5,sha1&wait=60")
+	s.big = s.upload(BIG, "big.bin", "ops=md5,gzip&wait=60")
+	s.image = s.upload(png(120, 90), "photo.png", "ops=resize;width=50&wait=60")
+	s.upload(png(120, 90), "again.png", "ops=resize;width=50&wait=60") # takes the output over
+	s.upload(BIG, "again.bin", "ops=gzip&wait=60")
+	gone = s.upload(BIG[:50_000], "gone.bin", "ops=gzip&wait=60")
 	assert s.delete(f"/v1/files/{gone['id']}").status_code == 204
 	eventually(lambda: not [n for n in s.blobs() if gone["id"] in n])
 	s.resize = s.image["jobs"][0]
@@ -263,7 +263,7 @@ def test_what_is_marked_is_never_given_out(used):
 	assert used.get(f"/v1/files/{used.small['id']}/content").content == b"small"
 	for op in ("md5", "sha512"): # done before, and not
 		id = used.post(address + "/jobs", json={"op": op}).json()["id"]
-		job = eventually(lambda: (j := used.get(f"/v1/jobs/{id}").json())["state"] == "failed" and j, timeout=10)
+		job = eventually(lambda: (j := used.get(f"/v1/jobs/{id}").json())["state"] == "failed" and j)
 		assert job["error"]["code"] == "damaged" and job["attempt"] == 1, job
 	assert used.delete(address).status_code == 204
 	used.stop()
@@ -277,7 +277,7 @@ def test_damaged_outputs_are_not_given_out_and_not_taken_over(used):
 	job = used.get(f"/v1/jobs/{used.resize['id']}").json()
 	assert job["outputs"][0]["damaged_at"] and job["state"] == "succeeded"
 	problem(used.get(job["outputs"][0]["href"]), 500, "damaged")
-	again = used.upload(png(120, 90), "third.png", "ops=resize;width=50&wait=20")["jobs"][0]
+	again = used.upload(png(120, 90), "third.png", "ops=resize;width=50&wait=60")["jobs"][0]
 	assert again["state"] == "succeeded" and not again.get("cached") and "damaged_at" not in again["outputs"][0], again
 	assert used.get(again["outputs"][0]["href"]).status_code == 200
 

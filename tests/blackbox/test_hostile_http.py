@@ -10,7 +10,7 @@ import requests
 
 from harness import wire
 from harness.data import random_bytes
-from harness.server import Server, eventually
+from harness.server import Server, answers, eventually
 from harness.wire import head, post_raw
 
 
@@ -37,45 +37,62 @@ def stalled(module_folder):
 		s.kill()
 
 
-def ended_after(w, at_most):
-	start = time.monotonic()
-	w.socket.settimeout(at_most)
+def ended(w):
+	"""The last answer of a connection that the server ends."""
+	w.socket.settimeout(60)
 	try:
 		r = w.read()
 	except (TimeoutError, socket.timeout):
-		raise AssertionError(f"still open after {at_most} s") from None
-	assert w.closes(3)
-	return r, time.monotonic() - start
+		raise AssertionError("it stays open") from None
+	assert w.closes()
+	return r
+
+
+def drips(w, data, size, pause):
+	"""Sends so many bytes at a time; true when the server ended that before all was sent."""
+	w.socket.settimeout(pause)
+	for at in range(0, len(data), size):
+		if not w.send(data[at:at + size]):
+			return True
+		try:
+			if w.socket.recv(1, socket.MSG_PEEK) is not None:
+				return True
+		except ConnectionResetError:
+			return True
+		except (TimeoutError, socket.timeout):
+			pass
+	return False
 
 
 def test_a24_a_head_that_drips(hasty):
 	with wire.Wire(hasty) as w:
-		start = time.monotonic()
-		for byte in head("GET", "/healthz", ["X-A: b"] * 20):
-			if not w.send(bytes([byte])) or time.monotonic() - start > 4:
-				break
-			time.sleep(0.1)
-		r, _ = ended_after(w, 5)
-		assert r.status_code in (408, None)
-		assert time.monotonic() - start < 5
+		assert drips(w, head("GET", "/healthz", ["X-A: b"] * 80), 1, 0.1) # for a minute
+		assert ended(w).status_code in (408, None)
 	hasty.alive()
 
 
 def test_a24_a_connection_without_a_byte(hasty):
+	start = time.monotonic()
 	with wire.Wire(hasty) as w:
-		_, took = ended_after(w, 6)
-		assert 0.5 < took < 6
+		ended(w)
+		assert time.monotonic() - start > 0.5
 
 
 def test_an_idle_kept_connection_is_closed_after_its_time(hasty):
 	with wire.Wire(hasty) as w:
+		start = time.monotonic()
 		w.send(head("GET", "/healthz"))
 		assert w.read().status_code == 200
-		time.sleep(1.5)
-		w.send(head("GET", "/healthz"))
-		assert w.read().status_code == 200, "closed too early"
-		_, took = ended_after(w, 8)
-		assert took > 0.5
+		for _ in range(2):
+			time.sleep(1.5)
+			again = time.monotonic()
+			w.send(head("GET", "/healthz"))
+			if w.read().status_code != 200: # then this machine overslept
+				assert time.monotonic() - start > 2.5, "closed too early"
+				return
+			start = again
+		ended(w)
+		assert time.monotonic() - start > 2.5, "closed too early"
 
 
 def test_a25_a_body_that_drips(hasty):
@@ -84,24 +101,8 @@ def test_a25_a_body_that_drips(hasty):
 	for request in (post_raw(b"x" * 100_000), wire.post_form(wire.form(wire.file_part(b"x" * 100_000)))):
 		with wire.Wire(hasty) as w:
 			w.send(request[:60_000])
-			start = time.monotonic()
-			at = 60_000
-			while w.send(request[at:at + 10]) and time.monotonic() - start < 8:
-				at += 10
-				time.sleep(0.05)
-				w.socket.setblocking(False)
-				try:
-					if w.socket.recv(1, socket.MSG_PEEK) is not None:
-						break
-				except BlockingIOError:
-					pass
-				except ConnectionResetError:
-					break
-				finally:
-					w.socket.settimeout(10)
-			r, _ = ended_after(w, 8)
-			assert r.status_code in (408, None)
-			assert time.monotonic() - start < 9
+			assert drips(w, request[60_000:-1000], 10, 0.05) # for three minutes
+			assert ended(w).status_code in (408, None)
 	eventually(lambda: set(hasty.blobs()) == blobs, message="bytes of a slow upload stayed")
 	assert hasty.newest_number() == before
 
@@ -121,11 +122,18 @@ def test_a32_a_body_cut_short_by_a_half_close(make_server, target, kept):
 
 def test_a_body_that_is_fast_enough_is_taken(hasty):
 	request = post_raw(b"x" * 60_000)
-	with wire.Wire(hasty) as w:
-		for i in range(0, len(request), 3000):
-			w.send(request[i:i + 3000])
-			time.sleep(0.1) # 30 kB/s for 2 s
-		assert w.read().status_code == 201
+	for _ in range(5):
+		longest = 0
+		with wire.Wire(hasty) as w:
+			for i in range(0, len(request), 3000):
+				before = time.monotonic()
+				w.send(request[i:i + 3000])
+				time.sleep(0.1) # 30 kB/s for 2 s
+				longest = max(longest, time.monotonic() - before)
+			if w.read().status_code == 201:
+				return
+		assert longest > 0.25, "it was fast enough" # else this machine held it up
+	raise AssertionError("this machine is too slow to tell")
 
 
 def test_a_request_that_waits_is_not_taken_for_slow(hasty):
@@ -155,30 +163,33 @@ def test_more_connections_than_descriptors(make_server):
 	assert soft >= 1400, "this test needs 1,400 descriptors of its own"
 	s = make_server(nofile=1024, settings={"http.connections": "10000", "http.connections_per_address": "10000", "http.header_timeout": "60s"})
 	kept = s.upload(b"k" * 100_000)
-	connections = [wire.Wire(s, 20) for _ in range(1100)]
+	connections = [wire.Wire(s) for _ in range(1100)]
 	first = connections[:200]
 	for w in first:
 		w.send(head("GET", "/healthz"))
 	assert all(w.read().status_code == 200 for w in first), "those that were in are served"
 	assert s.running()
-	cpu = s.cpu_seconds()
-	time.sleep(1)
-	assert s.cpu_seconds() - cpu < 0.4, "a busy loop"
+
+	def rests():
+		cpu = s.cpu_seconds()
+		time.sleep(1)
+		return s.cpu_seconds() - cpu < 0.4
+	eventually(rests, message="a busy loop") # what has come first has still to be let in
 	for w in first[:3]: # an upload that needs a descriptor: stored, or refused clearly
 		w.send(post_raw(b"x" * 100_000))
 		r = w.read()
 		assert r.status_code in (201, 503), r
 	for w in connections:
 		w.close()
-	eventually(lambda: requests.get(s.base + "/healthz", timeout=10).status_code == 200, timeout=20)
+	eventually(lambda: answers(s))
 	assert s.upload(b"y" * 100_000)
 	assert s.get(f"/v1/files/{kept['id']}/content").content == b"k" * 100_000
-	eventually(lambda: s.fds() < 100, timeout=15, message="descriptors leak")
+	eventually(lambda: s.fds() < 100, message="descriptors leak")
 
 
 def test_the_limit_of_connections_an_address(make_server):
 	s = make_server(settings={"http.connections_per_address": "20"})
-	connections = [wire.Wire(s, 10) for _ in range(20)]
+	connections = [wire.Wire(s) for _ in range(20)]
 	for w in connections:
 		w.send(head("GET", "/healthz"))
 	assert all(w.read().status_code == 200 for w in connections)
@@ -190,7 +201,7 @@ def test_the_limit_of_connections_an_address(make_server):
 			pass
 	for w in connections:
 		w.close()
-	eventually(lambda: requests.get(s.base + "/healthz", timeout=5).status_code == 200, timeout=10)
+	eventually(lambda: answers(s))
 
 
 def test_half_closed_clients_get_their_answer(server):
@@ -207,7 +218,7 @@ def test_resets_at_random_moments_leave_nothing(server):
 		w = wire.Wire(server)
 		w.send(request[:rng.randrange(1, len(request))])
 		w.reset() if rng.random() < 0.7 else w.close()
-	eventually(lambda: set(server.blobs()) == blobs, timeout=10, message="bytes of broken uploads stayed")
+	eventually(lambda: set(server.blobs()) == blobs, message="bytes of broken uploads stayed")
 	assert b"r" * 10 not in requests.get(server.base + "/v1/files?limit=1").content
 
 
@@ -221,18 +232,18 @@ def test_clients_that_vanish_while_they_wait(server):
 		w.send(head("GET", f"/v1/files/{f['id']}?wait=3"))
 		w.reset()
 	server.alive()
-	eventually(lambda: server.fds() <= fds + 3, timeout=15, message="their connections stay")
+	eventually(lambda: server.fds() <= fds + 3, message="their connections stay")
 
 
 def shout(server, messages):
 	"""Many at a time: each is said, the end too, and the server has to end its side."""
 	for start in range(0, len(messages), 40):
-		wires = [wire.Wire(server, 5) for _ in messages[start:start + 40]]
+		wires = [wire.Wire(server) for _ in messages[start:start + 40]]
 		for w, data in zip(wires, messages[start:start + 40]):
 			w.send(data)
 			w.half_close()
 		for w in wires:
-			w.closes(5)
+			w.closes()
 			assert w.ended, "it keeps a connection whose client has ended"
 			w.close()
 		assert server.running()
@@ -287,7 +298,7 @@ def test_many_at_once_are_all_answered(server):
 def test_a26_readers_that_stopped_reading_were_let_go(stalled):
 	"""Last of this file: a stalled reader is let go after half a minute of not reading, and the others took that long."""
 	server, readers, fds = stalled
-	eventually(lambda: server.fds() <= fds, timeout=60, message="stalled readers are kept")
+	eventually(lambda: server.fds() <= fds, message="stalled readers are kept")
 	[w.close() for w in readers]
 	server.alive()
 	server.stop()

@@ -19,7 +19,7 @@ def ceph(tmp_path_factory):
 
 
 def fetch(s, key, bucket=BUCKET, **more):
-	r = s.post("/v1/imports?wait=40", json={"s3": {"bucket": bucket, "key": key}, "max_attempts": 1, **more})
+	r = s.post("/v1/imports?wait=60", json={"s3": {"bucket": bucket, "key": key}, "max_attempts": 1, **more})
 	assert r.status_code == 202, r.text
 	return r.json()
 

@@ -36,7 +36,7 @@ def test_a_job_on_a_stored_file_runs_through_the_queue(server, size):
 	for op in ("sha1", "sha256", "sha512", "crc32c"):
 		job = add(server, f, op)
 		assert job["file"] == f["id"] and job["op"] == op and job["priority"] == 3 and job["max_attempts"] == 3
-		done = server.get(f"/v1/jobs/{job['id']}?wait=20").json()
+		done = server.get(f"/v1/jobs/{job['id']}?wait=60").json()
 		assert done["state"] == "succeeded" and done["result"] == {op: want[op]}, done
 		assert done["error"] is None and done["outputs"] == [] and done["attempt"] == 1
 		assert done["created_at"] <= done["started_at"] <= done["finished_at"]
@@ -47,7 +47,7 @@ def test_the_same_work_is_not_done_twice(server):
 	data = random_bytes(5000, 123)
 	first, twin = server.upload(data), server.upload(data)
 	job = add(server, first, "sha1")
-	server.get(f"/v1/jobs/{job['id']}?wait=20")
+	server.get(f"/v1/jobs/{job['id']}?wait=60")
 	again = add(server, twin, "sha1")
 	assert again["cached"] is True and again["state"] == "succeeded"
 	assert again["result"] == {"sha1": hashlib.sha1(data).hexdigest()} and again["id"] != job["id"]
@@ -64,7 +64,7 @@ def test_a_batch_is_one_transaction(server):
 	jobs = r.json()["jobs"]
 	assert len(jobs) == 10
 	for job in jobs:
-		assert server.get(f"/v1/jobs/{job['id']}?wait=20").json()["state"] == "succeeded"
+		assert server.get(f"/v1/jobs/{job['id']}?wait=60").json()["state"] == "succeeded"
 	before = len(server.all_jobs())
 	body = {"jobs": [{"file": files[0]["id"], "op": "sha256"}, {"file": str(uuid.uuid4()), "op": "sha256"}]}
 	problem(server.post("/v1/jobs", json=body), 404, "file_not_found")
@@ -78,14 +78,14 @@ def test_a_batch_holds_up_to_a_thousand(server):
 	problem(server.post("/v1/jobs", json={"jobs": [{"file": f["id"], "op": "sha1"}] * 1001}), (400, 413, 422))
 	problem(server.post("/v1/jobs", json={"jobs": []}), (400, 422))
 	problem(server.post("/v1/jobs", json={}), 422, "missing_value")
-	eventually(lambda: not server.get("/v1/jobs?state=queued&op=sha1&limit=1").json()["jobs"], timeout=30)
+	eventually(lambda: not server.get("/v1/jobs?state=queued&op=sha1&limit=1").json()["jobs"])
 
 
 def test_lists_and_filters(server):
 	f = server.upload(random_bytes(30, 5))
 	ids = [add(server, f, op)["id"] for op in ("sha1", "sha512")]
 	for i in ids:
-		server.get(f"/v1/jobs/{i}?wait=20")
+		server.get(f"/v1/jobs/{i}?wait=60")
 	jobs = server.get(f"/v1/jobs?file={f['id']}").json()["jobs"]
 	assert [j["op"] for j in jobs] == ["sha512", "sha1", "md5"], "newest first"
 	assert [j["op"] for j in server.get(f"/v1/jobs?file={f['id']}&op=sha1").json()["jobs"]] == ["sha1"]
@@ -113,7 +113,7 @@ def test_cancel_and_retry(server):
 	assert again.status_code in (200, 202, 409)
 	r = server.post(f"/v1/jobs/{job['id']}/retry")
 	assert r.status_code in (200, 202), r.text
-	done = server.get(f"/v1/jobs/{job['id']}?wait=20").json()
+	done = server.get(f"/v1/jobs/{job['id']}?wait=60").json()
 	assert done["state"] == "succeeded" and re.fullmatch("[0-9a-f]{128}", done["result"]["sha512"]), done
 	problem(server.post(f"/v1/jobs/{job['id']}/retry"), 409, "job_state")
 	problem(server.post(f"/v1/jobs/{job['id']}/cancel"), 409, "job_state")
@@ -121,10 +121,9 @@ def test_cancel_and_retry(server):
 
 def test_run_at_is_kept(server):
 	f = server.upload(random_bytes(20, 99))
-	job = add(server, f, "sha1", run_at=moment(seconds=2))
-	assert job["state"] == "queued"
-	assert server.get(f"/v1/jobs/{job['id']}").json()["state"] == "queued"
-	done = server.get(f"/v1/jobs/{job['id']}?wait=20").json()
+	job = add(server, f, "sha1", run_at=moment(seconds=3))
+	assert job["state"] == "queued" or moment() >= job["run_at"]
+	done = server.get(f"/v1/jobs/{job['id']}?wait=60").json()
 	assert done["state"] == "succeeded" and done["started_at"] >= job["run_at"]
 
 

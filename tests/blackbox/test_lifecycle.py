@@ -2,7 +2,6 @@
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -19,10 +18,27 @@ def delayed(server, file, op="sha512"):
 	return server.post(f"/v1/files/{file['id']}/jobs", json={"op": op, "run_at": at}).json()
 
 
+def told_of_the_stop(server):
+	"""Whether uploads ended, and everything was answered, before the time for it was up: the server's own word, for ours is another clock."""
+	said, = [e for e in server.log_events() if e["event"] == "stopping"]
+	return said["uploads_ended"], said["all_answered"]
+
+
+def under_way(server, n):
+	"""Waits until so many uploads have begun."""
+	eventually(lambda: f"filemill_uploads_open {n}\n" in server.get("/metrics").text)
+
+
+def stopping(server):
+	"""SIGTERM, and waits until the server has taken note of it."""
+	server.signal(signal.SIGTERM)
+	eventually(lambda: any(e["event"] == "signal" for e in server.log_events()))
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_the_same_answers_after_a_restart(make_server, how):
 	s = make_server()
-	files = [s.upload(random_bytes(size, size), name=f"f{size}", query="ops=md5,sha1&wait=10") for size in (0, 10, 40_000, 500_000)]
+	files = [s.upload(random_bytes(size, size), name=f"f{size}", query="ops=md5,sha1&wait=60") for size in (0, 10, 40_000, 500_000)]
 	gone = s.upload(b"gone")
 	s.delete(f"/v1/files/{gone['id']}")
 	job = delayed(s, files[0])
@@ -53,11 +69,10 @@ def test_cursors_go_on_after_a_restart(make_server):
 def test_a_signal_ends_it_well(make_server, number):
 	s = make_server()
 	s.upload(b"x" * 100_000)
-	start = time.monotonic()
 	s.signal(number)
 	assert s.wait() == 0
-	assert time.monotonic() - start < 5
 	s.check_log()
+	assert told_of_the_stop(s) == (True, True)
 	assert not (s.data / "catalog.db-wal").exists() or (s.data / "catalog.db-wal").stat().st_size == 0, "the log was not folded in"
 
 
@@ -67,13 +82,13 @@ def test_a_stop_in_mid_upload_is_answered_or_closed_and_nothing_is_kept(make_ser
 	with wire.Wire(s, 15) as w, wire.Wire(s, 15) as v:
 		w.send(wire.post_raw(b"x" * 500_000)[:-1000])
 		v.send(wire.post_form(wire.form(wire.file_part(b"y" * 1000)))[:-500])
-		time.sleep(0.2)
-		start = time.monotonic()
+		under_way(s, 2)
 		s.signal(signal.SIGTERM)
 		for c in (w, v):
 			r = c.read()
 			assert r.status_code in (None, 503, 408), r
-		assert s.wait() == 0 and time.monotonic() - start <= 11
+		assert s.wait() == 0
+	assert told_of_the_stop(s)[0] is False
 	s.start()
 	assert [f["id"] for f in s.all_files()] == [kept["id"]]
 	eventually(lambda: not s.blobs(), message="half a file stayed")
@@ -84,12 +99,13 @@ def test_an_upload_that_ends_within_the_grace_is_acknowledged(make_server):
 	request = wire.post_raw(b"x" * 200_000)
 	with wire.Wire(s, 15) as w:
 		w.send(request[:-1000])
-		time.sleep(0.2)
-		s.signal(signal.SIGTERM)
-		time.sleep(0.3)
+		under_way(s, 1)
+		stopping(s)
 		w.send(request[-1000:])
 		r = w.read()
 	assert s.wait() == 0
+	if told_of_the_stop(s)[0]:
+		assert r.status_code == 201, r
 	s.start()
 	assert [f["size"] for f in s.all_files()] == ([200_000] if r.status_code == 201 else []), r
 
@@ -98,35 +114,29 @@ def test_a_stop_answers_those_who_wait(make_server):
 	s = make_server()
 	f = s.upload(b"wait for me")
 	job = delayed(s, f)
-	answers = []
-	def wait(path):
-		try:
-			answers.append(requests.get(s.base + path, timeout=30).status_code)
-		except requests.RequestException:
-			answers.append(None)
-	base = s.base
-	threads = [threading.Thread(target=wait, args=(p,)) for p in (f"/v1/files/{f['id']}?wait=60", f"/v1/jobs/{job['id']}?wait=60") for _ in range(5)]
-	[t.start() for t in threads]
-	time.sleep(0.5)
-	start = time.monotonic()
+	waiting = []
+	for path in (f"/v1/files/{f['id']}?wait=60", f"/v1/jobs/{job['id']}?wait=60"):
+		for _ in range(5):
+			w = wire.Wire(s)
+			w.send(wire.head("GET", "/healthz") + wire.head("GET", path))
+			assert w.read().status_code == 200 # and the next one is taken up at once: it is there already
+			waiting.append(w)
 	s.signal(signal.SIGTERM)
-	assert s.wait() == 0 and time.monotonic() - start <= 10, base
-	[t.join() for t in threads]
-	assert len(answers) == 10 and set(answers) <= {200, 503}, answers
+	assert s.wait() == 0
+	assert {w.read().status_code for w in waiting} <= {200, 503}
 
 
 def test_a_second_signal_ends_at_once(make_server):
 	s = make_server()
 	with wire.Wire(s) as w:
 		w.send(wire.post_raw(b"x" * 500_000)[:-1000])
-		time.sleep(0.2)
+		under_way(s, 1)
+		stopping(s)
 		s.signal(signal.SIGTERM)
-		time.sleep(0.3)
-		start = time.monotonic()
-		if s.running():
-			s.signal(signal.SIGTERM)
-		s.wait()
-		assert time.monotonic() - start < 1.5
+		if s.wait() == 0: # this machine was so slow that the upload's time was up first
+			assert told_of_the_stop(s)[0] is False
+		else:
+			assert not [e for e in s.log_events() if e["event"] in ("stopping", "stopped")]
 	s.start()
 	assert not s.all_files()
 
@@ -136,11 +146,10 @@ def test_no_new_connections_while_stopping(make_server):
 	address = (s.address, s.port)
 	with wire.Wire(s) as w:
 		w.send(wire.post_raw(b"x" * 500_000)[:-1000])
-		time.sleep(0.2)
-		s.signal(signal.SIGTERM)
-		time.sleep(0.3)
+		under_way(s, 1)
+		stopping(s)
 		try:
-			r = requests.post(f"http://{address[0]}:{address[1]}/v1/files", data=b"new", headers={"Content-Type": "x/y"}, timeout=5)
+			r = requests.post(f"http://{address[0]}:{address[1]}/v1/files", data=b"new", headers={"Content-Type": "x/y"}, timeout=60)
 			assert r.status_code == 503
 		except requests.RequestException:
 			pass
@@ -153,9 +162,9 @@ def test_idle_connections_do_not_delay_the_end(make_server):
 	for w in idle[:10]:
 		w.send(wire.head("GET", "/healthz"))
 		assert w.read().status_code == 200
-	start = time.monotonic()
 	s.signal(signal.SIGTERM)
-	assert s.wait() == 0 and time.monotonic() - start < 5
+	assert s.wait() == 0
+	assert told_of_the_stop(s) == (True, True)
 	[w.close() for w in idle]
 
 
@@ -188,7 +197,7 @@ def test_waiting_jobs_run_after_a_crash(make_server):
 	s.kill()
 	s.start()
 	for job in jobs:
-		done = s.get(f"/v1/jobs/{job['id']}?wait=20").json()
+		done = s.get(f"/v1/jobs/{job['id']}?wait=60").json()
 		assert done["state"] == "succeeded", done
 	assert not s.all_jobs("&state=running")
 
@@ -220,14 +229,13 @@ def test_descriptors_and_memory_come_back(make_server):
 	for i in range(50):
 		s.upload(b"x" * 40_000)
 	s.http.close()
-	eventually(lambda: True)
-	fds, rss = s.fds(), s.rss()
+	fds = s.fds()
 	for i in range(10):
 		ws = [wire.Wire(s) for _ in range(60)]
 		for w in ws:
 			w.send(wire.post_raw(b"x" * 100_000)[:-10])
 		[w.reset() for w in ws]
-	eventually(lambda: s.fds() <= fds + 2, timeout=10, message=f"{s.fds()} descriptors instead of {fds}")
+	eventually(lambda: s.fds() <= fds + 2, message=lambda: f"{s.fds()} descriptors instead of {fds}")
 	eventually(lambda: not [n for n, size in s.blobs().items() if size != 40_000], message="half files stayed")
 	s.alive()
 
@@ -245,7 +253,7 @@ def test_closed_standard_streams(folder):
 	base = line.split()[2]
 	assert requests.post(base + "/v1/files", data=b"x", headers={"Content-Type": "x/y"}).status_code == 201
 	p.terminate()
-	assert p.wait(15) == 0
+	assert p.wait(60) == 0
 	p.stdout.close()
 	with Server(folder / "again", data=s.data) as t:
 		assert len(t.all_files()) == 1
@@ -266,7 +274,7 @@ def test_stopped_and_continued(make_server):
 	time.sleep(1)
 	s.signal(signal.SIGCONT)
 	job = s.post(f"/v1/files/{f['id']}/jobs", json={"op": "sha1"}).json()
-	assert s.get(f"/v1/jobs/{job['id']}?wait=20").json()["state"] == "succeeded"
+	assert s.get(f"/v1/jobs/{job['id']}?wait=60").json()["state"] == "succeeded"
 
 
 def test_a_strict_umask_and_no_home(folder):

@@ -240,7 +240,7 @@ def test_who_has_no_room_is_told_before_the_body(make_server):
 
 
 def imported(person, url, **more):
-	r = person.post("/v1/imports?wait=40", json={"url": url, "max_attempts": 1, **more})
+	r = person.post("/v1/imports?wait=60", json={"url": url, "max_attempts": 1, **more})
 	assert r.status_code == 202, r.text
 	return r.json()
 

@@ -21,6 +21,8 @@ from harness.server import SLOW, Server, eventually
 FILES = int(os.environ.get("FILEMILL_CHAOS_FILES", "150"))
 ZYGOTE_EVERY_S = float(os.environ.get("FILEMILL_ZYGOTE_EVERY", "4" if FILES < 1000 else "60"))
 KILLS_A_SECOND = 5
+THREADS = 4
+ATTEMPTS = 3
 FINAL = {"succeeded", "failed", "cancelled", "quarantined"}
 LOST = {"runner_lost", "runner_crashed"} # what a job may say whose process was killed in all its attempts
 
@@ -139,20 +141,20 @@ def check_jobs(server, sent, tmp):
 
 def check_nothing_left(server, before):
 	# Whoever needs a zygote next starts it: the last kill may have come when nobody did.
-	job, = server.upload(b"after the last kill", query="ops=gzip&wait=20")["jobs"]
+	job, = server.upload(b"after the last kill", query="ops=gzip&wait=60")["jobs"]
 	assert job["state"] == "succeeded", job
 	zygotes = runner.zygotes(server)
-	assert len(zygotes) == 1 and runner.state(zygotes[0]) in ("S", "R"), [(z, runner.state(z)) for z in zygotes]
-	eventually(lambda: not runner.zombies(server), timeout=10, message="a dead child was not waited for")
-	eventually(lambda: server.fds() <= before["fds"] + 12, timeout=10, message=f"descriptors: {before['fds']} before, {server.fds()} now")
-	assert len(runner.open_files(zygotes[0])) <= before["zygote_fds"] + 12
+	assert len(zygotes) == 1 and runner.state(zygotes[0]) not in ("", "Z"), [(z, runner.state(z)) for z in zygotes]
+	eventually(lambda: not runner.zombies(server), message="a dead child was not waited for")
+	eventually(lambda: server.fds() <= before["fds"] + 12, message=lambda: f"descriptors: {before['fds']} before, {server.fds()} now")
+	eventually(lambda: len(runner.open_files(zygotes[0])) <= before["zygote_fds"] + 12)
 
 
 def test_every_job_ends_once_while_children_and_zygotes_die(folder):
 	rng = random.Random(int(os.environ.get("FILEMILL_SEED", "11")))
 	sent = {}
-	with Server(folder / "s", settings={"log.level": "error"}) as server:
-		server.upload(b"warm", query="ops=gzip&wait=20")
+	with Server(folder / "s", settings={"log.level": "error", "jobs.threads": str(THREADS)}) as server:
+		server.upload(b"warm", query="ops=gzip&wait=60")
 		before = {"fds": server.fds(), "zygote_fds": len(runner.open_files(runner.zygotes(server)[0]))}
 		watcher = Watcher(server, random.Random(2))
 		watcher.start()
@@ -169,17 +171,19 @@ def test_every_job_ends_once_while_children_and_zygotes_die(folder):
 				jobs = server.get("/v1/stats").json()["jobs"]
 				return jobs["queued"] + jobs["running"] == 0
 			eventually(idle, timeout=60 + FILES, pause=0.2, message="jobs stay without an end")
+			eventually(lambda: killer.killed_children + killer.killed_zygotes >= (3 if SLOW else 5), message="hardly anything was killed") # some wait for work after the last job too
 			grown = server.rss() - rss
 			watcher.end()
 		assert not watcher.wrong, watcher.wrong[:3]
 		states = check_jobs(server, sent, folder)
 		print(f"{FILES} files, {sum(states.values())} jobs: {dict(states)}; {killer.killed_children} children and {killer.killed_zygotes} zygotes killed; memory grew by {grown >> 10} KiB")
-		assert killer.killed_children + killer.killed_zygotes >= (3 if SLOW else 5), "hardly anything was killed"
-		assert states["succeeded"] > 0.8 * sum(states.values()), states
+		# However long this machine took, and however many were killed on it: who ended badly lost all his attempts.
+		assert ATTEMPTS * states["failed"] <= killer.killed_children + THREADS * killer.killed_zygotes, (states, killer.killed_children, killer.killed_zygotes)
+		assert states["succeeded"] > 0, states
 		assert SLOW or grown < 24 << 20, f"memory grew by {grown >> 10} KiB"
 		check_nothing_left(server, before)
 		named = {o["href"] for j in server.all_jobs() for o in j["outputs"]}
 		files = {f["id"] for f in server.all_files() if f["size"] > 32 * 1024}
 		server.restart() # every start sweeps: what failed attempts left behind goes
-		eventually(lambda: len(server.blobs()) == len(named) + len(files), timeout=20,
-			   message=f"{len(server.blobs())} blobs for {len(named)} outputs and {len(files)} files")
+		eventually(lambda: len(server.blobs()) == len(named) + len(files),
+			   message=lambda: f"{len(server.blobs())} blobs for {len(named)} outputs and {len(files)} files")

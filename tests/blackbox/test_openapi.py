@@ -148,7 +148,7 @@ def tour_people(tour):
 
 def test_the_answers_fit_the_document(server, document):
 	tour = Tour(server)
-	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=20", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
+	f = tour("POST", "/v1/files?name=t.txt&ops=md5,sha512&wait=60", 201, data=b"tour", headers={"Content-Type": "text/plain"}).json()
 	tour("POST", "/v1/files", 201, files={"file": ("a", b"x")}, data={"labels": "a:b"})
 	tour("POST", "/v1/files?ops=md6", 422, data=b"x", headers={"Content-Type": "text/plain"})
 	tour("POST", "/v1/files?nonsense=1", 400, data=b"x", headers={"Content-Type": "text/plain"})
@@ -164,12 +164,12 @@ def test_the_answers_fit_the_document(server, document):
 	tour("GET", path + "/content", 304, headers={"If-None-Match": "*"})
 	tour("GET", path + "/content", 412, headers={"If-Match": '"x"'})
 	job = tour("POST", path + "/jobs", 202, json={"op": "sha1"}).json()
-	tour("GET", f"/v1/jobs/{job['id']}?wait=10", 200)
+	tour("GET", f"/v1/jobs/{job['id']}?wait=60", 200)
 	tour("POST", path + "/jobs", 202, json={"op": "sha1"})
 	tour("POST", path + "/jobs", 422, json={"op": "sha1", "priority": 99})
 	packed = tour("POST", path + "/jobs", 202, json={"op": "gzip"}).json()
 	after = tour("POST", path + "/jobs", 202, json={"op": "sha1", "after": packed["id"]}).json()
-	tour("GET", f"/v1/jobs/{after['id']}?wait=20", 200)
+	tour("GET", f"/v1/jobs/{after['id']}?wait=60", 200)
 	out = f"/v1/jobs/{packed['id']}/outputs/0"
 	tour("GET", f"/v1/jobs/{packed['id']}", 200)
 	tour("GET", out, 200)
@@ -183,7 +183,7 @@ def test_the_answers_fit_the_document(server, document):
 	tour("POST", path + "/jobs", 404, json={"op": "gzip", "after": str(uuid.uuid4())})
 	tour("POST", path + "/jobs", 422, json={"pipeline": "none"})
 	tour("POST", "/v1/files?pipeline=none", 422, data=b"x", headers={"Content-Type": "text/plain"})
-	failed = tour("POST", "/v1/files?ops=resize;width=5&wait=20", 201, data=b"no image", headers={"Content-Type": "text/plain"}).json()["jobs"][0]
+	failed = tour("POST", "/v1/files?ops=resize;width=5&wait=60", 201, data=b"no image", headers={"Content-Type": "text/plain"}).json()["jobs"][0]
 	assert failed["error"]["code"] == "unsupported_format"
 	delayed = tour("POST", "/v1/jobs", 202, json={"jobs": [{"file": f["id"], "op": "sha256", "run_at": "2099-01-01T00:00:00.000Z"}]}).json()["jobs"][0]
 	if delayed["state"] == "queued":

@@ -118,7 +118,7 @@ def test_the_scopes_of_the_key_hold(server):
 # ---- what is not (E5, E6, E8, E9, E10) ----
 
 @pytest.mark.parametrize("created, status, code", [
-	(-305, 401, "bad_signature"), (305, 401, "bad_signature"), (-290, 200, None), (290, 200, None),
+	(-305, 401, "bad_signature"), (360, 401, "bad_signature"), (-240, 200, None), (295, 200, None), # time goes on until it is judged
 ])
 def test_e6_a_signature_counts_around_its_time(server, signer, created, status, code):
 	r = send(server, signer.request("GET", "/v1/files", created=int(time.time()) + created))

@@ -54,7 +54,7 @@ def small_disk(folder, kind):
 		subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image], check=True, capture_output=True)
 		mount("-o", "loop", image, point)
 	yield point
-	eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, timeout=10, message="the disk is still in use")
+	eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, message="the disk is still in use")
 
 
 def fill(point, leave=0):
@@ -123,8 +123,8 @@ def test_it_recovers_by_itself_when_space_returns(folder, small_disk, size):
 		problem(r, 507, "storage_full")
 		assert sha256(s.get(f"/v1/files/{kept['id']}/content").content) == kept["sha256"]
 		os.unlink(small_disk / "ballast")
-		eventually(lambda: upload(s, random_bytes(size, 5)).status_code == 201, timeout=10, message="it did not recover")
-		eventually(lambda: s.get("/readyz").status_code == 200, timeout=10, message="it did not get ready again")
+		eventually(lambda: upload(s, random_bytes(size, 5)).status_code == 201, message="it did not recover")
+		eventually(lambda: s.get("/readyz").status_code == 200, message="it did not get ready again")
 	f = s.upload(random_bytes(size, 6))
 	s.kill()
 	s.start()
@@ -168,7 +168,7 @@ def test_outputs_leave_the_reserve_alone_and_come_when_there_is_room(folder, sma
 		first, second = (s.upload(random_bytes(int(room / 6.5), n), query="ops=sha1") for n in (1, 2))
 		for op in ({"op": "zip"}, {"op": "zstd"}, *({"op": "gzip", "params": {"level": n}} for n in (1, 5, 9))):
 			assert s.post(f"/v1/files/{first['id']}/jobs", json=op).status_code == 202
-		eventually(lambda: any(e["event"] == "output_not_stored" for e in s.log_events()), timeout=20)
+		eventually(lambda: any(e["event"] == "output_not_stored" for e in s.log_events()))
 		assert shutil.disk_usage(small_disk).free > 2 * MIB
 		waiting = [j for j in s.get(f"/v1/files/{first['id']}").json()["jobs"] if j["state"] in ("queued", "running")]
 		assert waiting and s.delete(f"/v1/files/{second['id']}").status_code == 204
@@ -273,7 +273,7 @@ def test_a_file_system_that_gives_up(folder):
 		s.alive()
 		s.kill()
 	finally:
-		eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, timeout=10)
+		eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0)
 	subprocess.run(["fsck.ext4", "-p", image], capture_output=True)
 	mount("-o", "loop", image, point)
 	try:

@@ -101,7 +101,7 @@ def test_two_nodes_share_the_file_and_no_line_is_torn_or_lost(folder):
 		threads = [threading.Thread(target=many, args=x) for x in ((a, b"a1"), (a, b"a2"), (b, b"b1"), (b, b"b2"))]
 		[t.start() for t in threads]
 		[t.join() for t in threads]
-		eventually(lambda: log.exists() and len(log.read_text().splitlines()) == 600, timeout=20, message="lines are missing")
+		eventually(lambda: log.exists() and len(log.read_text().splitlines()) == 600, message="lines are missing")
 		text = log.read_text()
 		assert text.endswith("\n")
 		expected = sorted(md5(b"%s %d" % (t, i)) for t in (b"a1", b"a2", b"b1", b"b2") for i in range(150))
@@ -134,7 +134,7 @@ def test_a_lock_that_somebody_holds_delays_the_line_but_not_the_result(make_serv
 	assert md5(b"locked") not in log.read_text()
 	os.write(go, b"x")
 	os.waitpid(pid, 0)
-	eventually(lambda: md5(b"locked") in log.read_text(), timeout=15, message="the line was lost")
+	eventually(lambda: md5(b"locked") in log.read_text(), message="the line was lost")
 
 
 def test_a_kept_line_survives_a_crash(make_server, folder):
@@ -146,7 +146,7 @@ def test_a_kept_line_survives_a_crash(make_server, folder):
 	os.write(go, b"x")
 	os.waitpid(pid, 0)
 	s.start()
-	eventually(lambda: md5(b"kept") in log.read_text(), timeout=15, message="the line was lost")
+	eventually(lambda: md5(b"kept") in log.read_text(), message="the line was lost")
 
 
 def test_a_log_that_cannot_be_written_costs_no_result(make_server, folder):
@@ -158,7 +158,7 @@ def test_a_log_that_cannot_be_written_costs_no_result(make_server, folder):
 	n = send(s, b"nowhere").json()["task_id"]
 	eventually(lambda: s.get(f"/hashes/{n}").json()["status"] == "SUCCESS")
 	(folder / "moved").rename(target.parent)
-	eventually(lambda: target.exists() and md5(b"nowhere") in target.read_text(), timeout=15, message="the line was lost")
+	eventually(lambda: target.exists() and md5(b"nowhere") in target.read_text(), message="the line was lost")
 
 
 def test_task_ids_survive_a_restart(make_server):

@@ -30,7 +30,7 @@ def photo(server):
 
 
 def made_by(server, body, ops):
-	f = server.upload(body, query=f"ops={ops}&wait=30")
+	f = server.upload(body, query=f"ops={ops}&wait=60")
 	job = f["jobs"][-1]
 	assert job["state"] == "succeeded", job
 	return server.get(job["outputs"][0]["href"]).content
@@ -61,7 +61,7 @@ def stage(server, n):
 
 
 def complete(server, n):
-	eventually(lambda: stage(server, n) == STAGES[2], timeout=20)
+	eventually(lambda: stage(server, n) == STAGES[2])
 
 
 def thumbnail(server, n):
@@ -80,7 +80,7 @@ def test_an_image_is_sent_followed_and_its_thumbnail_fetched(server, slash):
 	n = r.json()["file_id"]
 	assert re.fullmatch(r"[0-9]{20}", n)
 	at = datetime.strptime(n, "%Y%m%d%H%M%S%f").replace(tzinfo=timezone.utc)
-	assert abs((at - before).total_seconds()) < 10
+	assert -1 < (at - before).total_seconds() < 60
 	complete(server, n)
 	r = server.get(f"/queryFileStatus/{n}{slash}")
 	assert r.text == '{"result":"COMPLETION STAGE","file_id":"%s"}' % n

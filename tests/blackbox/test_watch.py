@@ -1,7 +1,5 @@
 """The server as those see it who watch it: metrics that follow each stage and each end, and alerts that fire on what really happened, and on nothing else."""
 import json
-import os
-import signal
 import time
 
 from harness import runner
@@ -23,7 +21,7 @@ def state(server, job):
 
 
 def running(server, job):
-	eventually(lambda: state(server, job) == "running", timeout=15)
+	eventually(lambda: state(server, job) == "running")
 	return job
 
 
@@ -34,20 +32,21 @@ def grown(server, before, *names):
 
 def test_the_text_is_what_prometheus_reads_and_finds_nothing_to_say_to(make_server):
 	s = make_server(settings={"commands": json.dumps(COMMANDS)})
-	s.upload(BIG, query="ops=gzip,md5,complain&wait=20")
+	s.upload(BIG, query="ops=gzip,md5,complain&wait=60")
 	r = promtool("check", "metrics", input=metrics_text(s))
 	assert r.returncode == 0 and r.stdout + r.stderr == "", r
 
 
 def test_each_stage_of_a_job_is_measured_by_its_op(make_server):
 	s = make_server()
-	f = s.upload(BIG, query="ops=gzip,md5&wait=20")
+	f = s.upload(BIG, query="ops=gzip,md5&wait=60")
 	assert {j["state"] for j in f["jobs"]} == {"succeeded"}
 	s.post(f"/v1/files/{f['id']}/jobs", json={"op": "gzip"})
+	eventually(lambda: metrics(s)['filemill_op_jobs_succeeded_total{op="gzip"}'] == 1) # counted when who waited has been told
 	m = metrics(s)
 	for stage in ("wait", "start", "run", "total"):
 		assert m[f'filemill_op_{stage}_seconds_count{{op="gzip"}}'] == 1, stage
-		assert m[f'filemill_op_{stage}_seconds_bucket{{op="gzip",le="30"}}'] == 1
+		assert m[f'filemill_op_{stage}_seconds_bucket{{op="gzip",le="+Inf"}}'] == 1
 	assert m['filemill_op_jobs_succeeded_total{op="gzip"}'] == 1 and m['filemill_op_jobs_failed_total{op="gzip"}'] == 0
 	assert m["filemill_jobs_queued_total"] == m["filemill_jobs_fused_total"] == m["filemill_jobs_known_total"] == 1
 	for stage in ("receive", "store", "commit"):
@@ -60,7 +59,7 @@ def test_what_has_to_be_asked_for_is_asked_for(make_server):
 	s = make_server(settings={"files.free_reserve": "1MiB", "commands": json.dumps(COMMANDS)})
 	f = s.upload(BIG)
 	asked(s, f, "hold", run_at="2999-01-01T00:00:00Z")
-	eventually(lambda: metrics(s)["filemill_catalog_log_bytes"] > 0 and metrics(s)["filemill_jobs_waiting"] == 1, timeout=20)
+	eventually(lambda: metrics(s)["filemill_catalog_log_bytes"] > 0 and metrics(s)["filemill_jobs_waiting"] == 1)
 	m = metrics(s)
 	assert m["filemill_disk_free_bytes"] > m["filemill_disk_reserve_bytes"] == 1 << 20
 	assert abs(time.time() - m["filemill_scheduler_beat_timestamp_seconds"]) < 60
@@ -80,12 +79,12 @@ def test_refusals_are_counted_by_their_code(make_server):
 
 def test_each_end_is_counted_as_the_catalogue_took_it(make_server):
 	s = make_server(settings={"commands": json.dumps(COMMANDS)})
-	f = s.upload(BIG, query="ops=gzip&wait=20")
+	f = s.upload(BIG, query="ops=gzip&wait=60")
 	ends = [f"filemill_jobs_{x}_total" for x in ("succeeded", "failed", "cancelled", "quarantined", "retried")]
 	m = metrics(s)
 	assert [m[x] for x in ends] == [1, 0, 0, 0, 0]
 	failed = asked(s, f, "complain")
-	assert s.get(failed + "?wait=20").json()["state"] == "failed"
+	assert s.get(failed + "?wait=60").json()["state"] == "failed"
 	assert grown(s, m, *ends) == [0, 1, 0, 0, 0]
 	assert s.post(asked(s, f, "hold", run_at="2999-01-01T00:00:00Z") + "/cancel").status_code == 200
 	assert s.post(running(s, asked(s, f, "hold", params={}, priority=1)) + "/cancel").status_code in (200, 202)
@@ -103,9 +102,9 @@ def test_a_server_at_work_raises_no_alert(make_server, folder):
 	s = make_server()
 	before = metrics(s)
 	for n in range(30):
-		s.upload(BIG + b"%d" % n, query="ops=gzip&wait=20")
+		s.upload(BIG + b"%d" % n, query="ops=gzip&wait=60")
 	problem(s.get("/v1/files?limit=0"), 400)
-	eventually(lambda: metrics(s)["filemill_catalog_log_bytes"] > 0, timeout=20)
+	eventually(lambda: metrics(s)["filemill_catalog_log_bytes"] > 0)
 	assert firing(folder, before, metrics(s), time.time()) == set()
 
 
@@ -130,11 +129,10 @@ def test_sealed_processes_that_something_kills_raise_the_alert(make_server, fold
 	def lost_enough():
 		"""A job runs a moment before its process is there: whatever is there is killed, again and again."""
 		if state(s, job) == "running":
-			for child in runner.sealed(s):
-				os.kill(child, signal.SIGKILL)
+			runner.kill(runner.sealed(s))
 		return metrics(s)["filemill_runner_lost_total"] >= 5
 
-	eventually(lost_enough, timeout=40, pause=0.3)
+	eventually(lost_enough, pause=0.3)
 	assert s.post(job + "/cancel").status_code in (200, 202)
 	m = metrics(s)
 	assert m["filemill_jobs_retried_total"] >= 4
@@ -151,7 +149,7 @@ def test_bytes_that_are_no_more_what_they_were_and_a_log_that_was_cut_raise_thei
 	log.write_bytes(log.read_bytes()[:-200])
 	s.settings["data.scrub_every"] = "1s"
 	s.start()
-	eventually(lambda: metrics(s)["filemill_damaged_files"] == 1, timeout=30)
+	eventually(lambda: metrics(s)["filemill_damaged_files"] == 1)
 	assert firing(folder, {}, metrics(s), time.time()) == {"FilemillDamagedFiles", "FilemillAuditBroken"}
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import threading
 from datetime import datetime, timezone
 
@@ -61,7 +62,7 @@ def test_the_signature_is_that_of_the_specification(make_server, receiver):
 def test_every_way_a_job_ends_is_told(make_server, receiver):
 	s = make_server(settings={**HERE, "files.default_ops": "md5"})
 	hook = receiver.hook(s)
-	f = s.upload(b"no image", query="ops=resize;width=8;format=png,gzip&wait=20")
+	f = s.upload(b"no image", query="ops=resize;width=8;format=png,gzip&wait=60")
 	s.post(f"/v1/files/{f['id']}/jobs", json={"op": "zip", "run_at": "2099-01-01T00:00:00Z"})
 	assert s.delete(f"/v1/files/{f['id']}").status_code == 204
 	told = sorted(json.loads(x["body"])["type"] for x in hook.wait(3))
@@ -72,7 +73,7 @@ def test_only_wanted_events_of_wanted_ops_are_told(make_server, receiver):
 	s = make_server(settings=HERE)
 	failed = receiver.hook(s, events=["job.failed"])
 	zipped = receiver.hook(s, ops=["zip"])
-	s.upload(b"no image", query="ops=md5,zip,resize;width=8;format=png&wait=10")
+	s.upload(b"no image", query="ops=md5,zip,resize;width=8;format=png&wait=60")
 	assert json.loads(failed.wait(1)[0]["body"])["data"]["op"] == "resize"
 	assert json.loads(zipped.wait(1)[0]["body"])["data"]["op"] == "zip"
 	assert len(failed.deliveries()) == 1 and len(zipped.deliveries()) == 1
@@ -182,9 +183,9 @@ def test_a_webhook_that_fails_for_long_is_switched_off(make_server, receiver):
 	s = make_server(settings={**QUICK, "webhooks.retry": "0s,300ms,300ms,300ms,300ms,300ms,300ms", "webhooks.give_up": "1s"})
 	hook = receiver.hook(s, 503)
 	s.upload(b"one")
-	eventually(lambda: not hook.shown()["enabled"], 15)
+	eventually(lambda: not hook.shown()["enabled"])
 	assert hook.shown()["disabled_reason"] == "failing"
-	assert "webhook_switched_off" in s.log()
+	eventually(lambda: "webhook_switched_off" in s.log())
 
 
 def test_a_ping_is_an_event_of_its_own(make_server, receiver):
@@ -227,7 +228,7 @@ def test_a_dead_receiver_holds_no_other_up(make_server, receiver):
 
 
 def test_strange_answers_are_bounded_failures_or_successes(make_server, receiver):
-	s = make_server(settings={**HERE, "webhooks.retry": "0s", "webhooks.timeout": "1s"})
+	s = make_server(settings={**HERE, "webhooks.retry": "0s", "webhooks.timeout": "3s"})
 	huge = receiver.hook(s, {"status": 200, "body_bytes": 50_000_000})
 	silent = receiver.hook(s, "hang")
 	gone = receiver.hook(s, "drop")
@@ -256,11 +257,11 @@ def test_nothing_is_lost_over_kills_and_every_delivery_keeps_its_id(make_server,
 		ends = len(acknowledged) + rng.randrange(1, 30)
 		uploads = threading.Thread(target=upload_until_it_dies, args=[s, acknowledged])
 		uploads.start()
-		eventually(lambda: len(acknowledged) >= ends, 20)
+		eventually(lambda: len(acknowledged) >= ends)
 		s.kill()
 		uploads.join()
 		s.start()
-	eventually(lambda: hook.shown()["waiting"] == 0, 30 + KILLS)
+	eventually(lambda: hook.shown()["waiting"] == 0, 60 + KILLS)
 	deliveries, arrived, ids = hook.deliveries(), hook.arrived(), {}
 	for x in arrived:
 		ids.setdefault(json.loads(x["body"])["data"]["id"], set()).add(x["id"])
@@ -320,6 +321,6 @@ def test_the_backlog_is_measured(make_server, receiver):
 	hook = receiver.hook(s, 500)
 	s.upload(b"x")
 	hook.wait(1)
-	eventually(lambda: "filemill_webhooks_waiting 1" in s.get("/metrics").text)
-	assert "filemill_webhook_attempts_failed_total 1" in s.get("/metrics").text
+	eventually(lambda: "filemill_webhooks_waiting 1\n" in s.get("/metrics").text)
+	eventually(lambda: re.search(r"filemill_webhook_attempts_failed_total [1-9]", s.get("/metrics").text))
 	assert "filemill_webhooks_oldest_due_seconds" in s.get("/metrics").text

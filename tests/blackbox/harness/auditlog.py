@@ -45,7 +45,7 @@ def waiting(data):
 
 def settled(server):
 	"""Waits until the log has everything that was answered, and returns it."""
-	eventually(lambda: waiting(server.data) == 0, timeout=30, message="entries do not get into the log")
+	eventually(lambda: waiting(server.data) == 0, message="entries do not get into the log")
 	return lines(server.data)
 
 

@@ -39,9 +39,9 @@ class Hook:
 			assert len(x["body"].encode()) <= 20480
 		return received
 
-	def wait(self, n, timeout=10.0):
+	def wait(self, n):
 		"""At least n requests."""
-		return eventually(lambda: (x := self.arrived()) and len(x) >= n and x, timeout, message=f"{n} requests did not come")
+		return eventually(lambda: (x := self.arrived()) and len(x) >= n and x, message=f"{n} requests did not come")
 
 	def shown(self):
 		r = self.server.get(self.path)
@@ -51,10 +51,10 @@ class Hook:
 	def deliveries(self, query=""):
 		return list(self.server._all(self.path + "/deliveries", "deliveries", query))
 
-	def wait_state(self, state, n=1, timeout=10.0):
+	def wait_state(self, state, n=1):
 		"""At least n deliveries of this state."""
 		try:
-			return eventually(lambda: (x := self.deliveries(f"&state={state}")) and len(x) >= n and x, timeout)
+			return eventually(lambda: (x := self.deliveries(f"&state={state}")) and len(x) >= n and x)
 		except AssertionError as e:
 			others = [d for d in self.deliveries() if d["state"] != state]
 			raise AssertionError(f"{n} {state} deliveries did not come; others: {others}; {self.shown()}") from e
@@ -70,10 +70,10 @@ class Receiver:
 		self.lock = threading.Lock()
 
 	def control(self, name, **members):
-		requests.post(f"{self.base}/control/{name}", json=members, timeout=20).raise_for_status()
+		requests.post(f"{self.base}/control/{name}", json=members, timeout=60).raise_for_status()
 
 	def read(self, name):
-		return requests.get(f"{self.base}/control/{name}", timeout=20).json()
+		return requests.get(f"{self.base}/control/{name}", timeout=60).json()
 
 	def hook(self, server, *plan, **members):
 		"""A new webhook of the server with an endpoint of its own, which does this."""
@@ -84,5 +84,5 @@ class Receiver:
 
 	def stop(self):
 		self.process.stdin.close()
-		self.process.wait(10)
+		self.process.wait(60)
 		self.process.stdout.close()

@@ -49,6 +49,26 @@ def open_files(pid):
 	return found
 
 
+def kill(pids):
+	"""Those that end by themselves meanwhile are no error."""
+	for pid in pids:
+		try:
+			os.kill(pid, signal.SIGKILL)
+		except ProcessLookupError:
+			pass
+
+
+def cpu_seconds(server):
+	"""What the sealed processes have used, those included that have ended."""
+	ticks = 0
+	for pid in [*zygotes(server), *sealed(server)]:
+		try:
+			ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]))
+		except (FileNotFoundError, ProcessLookupError):
+			pass
+	return ticks / os.sysconf("SC_CLK_TCK")
+
+
 class Killer:
 	"""Kills a sealed child at random so many times a second, and the zygote every so many seconds."""
 

@@ -39,7 +39,7 @@ class Swarm:
 		self.poll = select.epoll()
 		self.lines = {}
 		for _ in range(connections):
-			s = socket.create_connection((server.address, server.port), timeout=10)
+			s = socket.create_connection((server.address, server.port), timeout=60)
 			s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 			s.setblocking(False)
 			self.lines[s.fileno()] = _Line(s)

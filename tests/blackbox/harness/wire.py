@@ -59,7 +59,7 @@ def parse_head(head):
 class Wire:
 	"""One connection."""
 
-	def __init__(self, server, timeout=10.0, rcvbuf=None):
+	def __init__(self, server, timeout=60.0, rcvbuf=None):
 		self.socket = socket.socket(socket.AF_INET)
 		if rcvbuf:
 			self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
@@ -172,7 +172,7 @@ class Wire:
 		body, self.buffer = self.buffer, b""
 		return Reply(status, headers, body)
 
-	def closes(self, within=3.0):
+	def closes(self, within=60.0):
 		"""The peer ends the connection within this time, and says nothing more."""
 		if self.ended:
 			return not self.buffer
@@ -185,7 +185,7 @@ class Wire:
 		return not self.buffer
 
 
-def exchange(server, data, *, method="GET", timeout=10.0, half_close=False, check_close=False):
+def exchange(server, data, *, method="GET", timeout=60.0, half_close=False, check_close=False):
 	"""Sends bytes on a new connection and returns the first answer; reply.closed says how the connection went on when asked for."""
 	with Wire(server, timeout) as w:
 		w.send(data)
