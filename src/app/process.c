@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STOP_MAX_S 10 /* whatever is stuck */
@@ -94,7 +95,21 @@ void process_end_now(void)
 	_exit(1);
 }
 
-void process_stop_hard(void)
+/* A thread of its own, for a signal handler may not log. */
+static void *end_late(void *arg)
+{
+	struct process_stop *s = arg;
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += STOP_MAX_S;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
+	log_event(LOG_ERROR, "stopped_late", LF_CSTR("part", atomic_load(&s->part)), LF_INT("status", 1));
+	process_end_now();
+	return NULL;
+}
+
+void process_stop_hard(struct process_stop *s)
 {
 	struct sigaction action = {.sa_handler = end_now};
 	sigset_t set = stop_signals();
@@ -103,7 +118,17 @@ void process_stop_hard(void)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGALRM, &action, NULL);
-	alarm(STOP_MAX_S);
+	s->watched = pthread_create(&s->watch, NULL, end_late, s) == 0;
+	alarm(STOP_MAX_S + 1); /* should even that thread be stuck, or there be none */
 	sigdelset(&set, SIGHUP);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void process_stop_over(struct process_stop *s)
+{
+	if (!s->watched)
+		return;
+	pthread_cancel(s->watch);
+	pthread_join(s->watch, NULL);
+	s->watched = false;
 }

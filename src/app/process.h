@@ -4,6 +4,8 @@
 
 #include "base/err.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* First of all: descriptors 0 to 2 exist, so that no database file gets one of these numbers; files are for their owner alone; a closed pipe is an error code. */
@@ -18,8 +20,17 @@ void process_block_signals(void);
 int process_wait_stop(void);
 /* For programs that work and do not wait: after process_block_signals(), whether SIGTERM or SIGINT came. */
 bool process_stop_asked(void);
-/* From now on SIGTERM, SIGINT and the end of ten seconds end the process at once, with status 1. */
-void process_stop_hard(void);
+/* An orderly end under way. */
+struct process_stop {
+	const char *_Atomic part; /* what is waited for now: a constant */
+	pthread_t watch;
+	bool watched;
+};
+
+/* From now on SIGTERM, SIGINT and the end of ten seconds end the process at once, with status 1; after ten seconds the log says what could not be ended. */
+void process_stop_hard(struct process_stop *s);
+/* All was ended in time. */
+void process_stop_over(struct process_stop *s);
 /* The same without a signal: nothing that was acknowledged depends on an orderly end. */
 void process_end_now(void);
 

@@ -45,6 +45,7 @@ struct service {
 	struct limiter *sync_rate;
 	struct http_server *http;
 	uint16_t port;
+	struct process_stop stop;
 };
 
 static void log_access(struct http_request *r, int status, int64_t us)
@@ -380,10 +381,14 @@ static int open_service(struct service *v, const struct settings *s, const struc
 /* Also for what was opened in part. */
 static void close_service(struct service *v)
 {
+	atomic_store(&v->stop.part, "connections");
 	http_server_free(v->http); /* closes what is still open: uploads under way are cancelled */
+	atomic_store(&v->stop.part, "engine");
 	if (v->engine != NULL)
 		engine_stop(v->engine, JOBS_GRACE_MS);
+	atomic_store(&v->stop.part, "catalogue");
 	engine_free(v->engine);
+	atomic_store(&v->stop.part, "clients");
 	net_client_free(v->client);
 	net_client_free(v->imports);
 	if (v->has_front)
@@ -392,6 +397,7 @@ static void close_service(struct service *v)
 	limiter_free(v->sync_rate);
 	mirror_close(&v->mirror);
 	data_dir_close(&v->data);
+	atomic_store(&v->stop.part, "runner");
 	runner_free(v->runner);
 }
 
@@ -433,6 +439,7 @@ static void stop_gently(struct service *v)
 	front_stop(&v->front);
 	engine_quiesce(v->engine);
 	bool uploads = front_wait_uploads(&v->front, UPLOADS_GRACE_MS);
+	atomic_store(&v->stop.part, "requests");
 	bool answered = http_server_drain(v->http, DRAIN_GRACE_MS);
 	log_event(LOG_INFO, "stopping", LF_BOOL("uploads_ended", uploads), LF_BOOL("all_answered", answered));
 	if (!http_server_end(v->http, OWED_GRACE_MS)) {
@@ -443,19 +450,20 @@ static void stop_gently(struct service *v)
 
 int serve(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
 {
-	struct service v = {.data = DATA_DIR_INIT, .mirror = MIRROR_INIT};
+	struct service v = {.data = DATA_DIR_INIT, .mirror = MIRROR_INIT, .stop = {.part = "uploads"}};
 	int rc = open_service(&v, settings, routes, version, e);
 
 	if (rc == 0) {
 		note_start(&v, settings);
 		announce(&v, settings);
 		int number = process_wait_stop();
-		process_stop_hard();
+		process_stop_hard(&v.stop);
 		log_event(LOG_INFO, "signal", LF_INT("number", number));
 		notify_manager("STOPPING=1");
 		stop_gently(&v);
 	}
 	close_service(&v);
+	process_stop_over(&v.stop);
 	if (rc == 0)
 		log_event(LOG_INFO, "stopped", LF_INT("status", 0));
 	return rc;

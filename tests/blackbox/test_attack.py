@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from harness.data import random_bytes
-from harness.server import StartFailed, eventually, problem
+from harness.server import SLOW, StartFailed, eventually, problem
 from harness.threads import together
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -127,6 +127,21 @@ def test_a_stop_while_the_disk_is_stuck_ends_in_time_and_loses_nothing(make_serv
 	s.start()
 	for file in kept + acknowledged:
 		assert s.get(f"/v1/files/{file['id']}").json() == file
+
+
+def test_a_stop_that_takes_too_long_ends_all_the_same_and_says_what_did_not_end(make_server, folder, slow_flushes):
+	if SLOW:
+		return # it takes its ten seconds on any build
+	s = make_server(env=slow_flushes)
+	kept = s.upload(b"kept")
+	(folder / "slow").touch() # the engine cannot write that it leaves
+	s.process.terminate()
+	assert s.wait() == 1
+	late, = [e for e in s.log_events() if e["event"] == "stopped_late"]
+	assert late["part"] == "engine" and s.log_events()[-1] == late
+	(folder / "slow").unlink()
+	s.start()
+	assert s.get(f"/v1/files/{kept['id']}").json() == kept
 
 
 def test_one_file_cannot_be_made_to_answer_with_ever_more_jobs(make_server):

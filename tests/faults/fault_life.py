@@ -156,7 +156,7 @@ class Life:
 			def ended(i=i, states=states):
 				r = self.server.get(f"/v1/jobs/{i}?wait=5")
 				return r.status_code == 410 or r.json()["state"] in states
-			eventually(ended, timeout=40, message=f"job {i} hangs after one failure")
+			eventually(ended, message=f"job {i} hangs after one failure")
 
 	def check_after(self):
 		"""Whatever was acknowledged is there after kill -9 and a start without faults, and nothing else lies about."""
@@ -165,7 +165,7 @@ class Life:
 		for i in self.gone:
 			assert self.server.get(f"/v1/files/{i}").status_code == 410
 		for i, states in self.jobs.items():
-			job = self.server.get(f"/v1/jobs/{i}?wait=20")
+			job = self.server.get(f"/v1/jobs/{i}?wait=60")
 			assert job.status_code == 410 or job.json()["state"] in states, job.text
 		for key, (path, more, answer) in self.keys.items():
 			r = self.server.post(path, **more)
@@ -181,8 +181,8 @@ class Life:
 
 	def check_bytes(self):
 		"""Rows and bytes are the same set once all work is done and the sweep was there. Also what was never acknowledged is whole, or not there."""
-		eventually(lambda: not self.server.get("/v1/jobs?state=running&limit=1").json()["jobs"], timeout=20)
-		eventually(lambda: set(self.server.blobs()) == named(self.server.data), timeout=20, message="bytes and rows differ after the sweep")
+		eventually(lambda: not self.server.get("/v1/jobs?state=running&limit=1").json()["jobs"])
+		eventually(lambda: set(self.server.blobs()) == named(self.server.data), message="bytes and rows differ after the sweep")
 		for f in self.server.all_files():
 			assert len(self.server.get(f"/v1/files/{f['id']}/content").content) == f["size"]
 		for j in self.server.all_jobs():

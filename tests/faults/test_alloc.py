@@ -58,7 +58,7 @@ class Client:
 
 	def call(self, method, path, want, **more):
 		try:
-			r = self.http.request(method, self.server.base + path, timeout=30, allow_redirects=False, **more)
+			r = self.http.request(method, self.server.base + path, timeout=70, allow_redirects=False, **more)
 			if method != "HEAD" and len(r.content) < int(r.headers.get("Content-Length", 0)):
 				raise requests.ConnectionError("the answer was cut off")
 		except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as e:
@@ -92,9 +92,9 @@ class Client:
 
 	def final(self, job):
 		"""The job's end; while memory is short it may take more than we wait."""
-		j = self.call("GET", f"/v1/jobs/{job}?wait=1", 200).json()
+		j = self.call("GET", f"/v1/jobs/{job}?wait={1 if self.starved else 60}", 200).json()
 		if j["state"] in ("queued", "running"):
-			assert self.starved or self.server.get(f"/v1/jobs/{job}?wait=20").json()["state"] == self.jobs[job]
+			assert self.starved or self.server.get(f"/v1/jobs/{job}?wait=60").json()["state"] == self.jobs[job]
 			raise Refused
 		assert j["state"] == self.jobs[job], j
 		return j
@@ -109,7 +109,7 @@ class Client:
 			assert r.status_code == 200 and r.json()["size"] == len(body), r.text
 			assert self.server.get(f"/v1/files/{i}/content").content == body
 		for i, want in self.jobs.items():
-			r = self.server.get(f"/v1/jobs/{i}?wait=20")
+			r = self.server.get(f"/v1/jobs/{i}?wait=60")
 			assert r.status_code == 410 or r.json()["state"] == want, r.text
 		self.files, self.gone, self.jobs = {}, set(), {}
 

@@ -117,8 +117,8 @@ class House(Scenario):
 		    "recurring": json.dumps({"hourly": {"at": "@hourly", "ops": ["sha1"], "files": "all"}})}
 
 	def prepare(self, server):
-		self.kept = [server.upload(LARGE, f"{n}", "ops=md5,gzip&wait=20") for n in range(3)]
-		self.gone = server.upload(LARGE[1:], "gone", "ops=gzip&wait=20")
+		self.kept = [server.upload(LARGE, f"{n}", "ops=md5,gzip&wait=60") for n in range(3)]
+		self.gone = server.upload(LARGE[1:], "gone", "ops=gzip&wait=60")
 		self.expired = [f"/v1/files/{self.gone['id']}", next(f"/v1/jobs/{j['id']}" for j in self.kept[0]["jobs"] if j["op"] == "gzip")]
 		eventually(lambda: recurring(server.data))
 		server.stop()
@@ -153,7 +153,7 @@ class House(Scenario):
 
 	def check(self, life):
 		"""By the server without faults, within its own time."""
-		eventually(lambda: self.done(life), timeout=20, message="what was due was not done after the restart")
+		eventually(lambda: self.done(life), message="what was due was not done after the restart")
 		for f in self.kept:
 			shown = life.server.get(f"/v1/files/{f['id']}").json()
 			assert sum(j["op"] == "sha1" for j in shown["jobs"]) == 1 and "damaged_at" not in shown, shown
@@ -212,8 +212,8 @@ class Hooks(Scenario):
 
 	def check(self, life):
 		"""Each acknowledged job's end is told, with one id however often; and no end is told that is not so."""
-		ended = {i for i in life.jobs if life.server.get(f"/v1/jobs/{i}?wait=20").json()["state"] in ("succeeded", "failed")}
-		eventually(lambda: ended <= set(self.arrived()), timeout=20, message="an end was not told")
+		ended = {i for i in life.jobs if life.server.get(f"/v1/jobs/{i}?wait=60").json()["state"] in ("succeeded", "failed")}
+		eventually(lambda: ended <= set(self.arrived()), message="an end was not told")
 		for i, said in self.arrived().items():
 			job = life.server.get(f"/v1/jobs/{i}")
 			assert job.status_code == 200 and {state for _, state in said} == {job.json()["state"]}, (said, job.text)
@@ -226,7 +226,7 @@ class Beside(Scenario):
 	"""A backup is made while an upload comes and goes; fsck looks before and after the kill."""
 
 	def prepare(self, server):
-		self.files = [server.upload(LARGE + b"%d" % n, f"{n}", "ops=md5,gzip&wait=20") for n in range(2)]
+		self.files = [server.upload(LARGE + b"%d" % n, f"{n}", "ops=md5,gzip&wait=60") for n in range(2)]
 
 	def saved(self, life):
 		data, target = life.server.data, life.folder / "backup"
@@ -351,20 +351,20 @@ def test_a_call_fails_over_each_scenario(folder, file_shim, scenario, name):
 
 def test_a_jobs_end_that_a_full_disk_does_not_take_is_taken_when_there_is_room(folder, file_shim):
 	"""The op has run to its end and only the record of that is refused, again and again: without a restart the job ends at last, by this one attempt."""
-	life = Life(folder / "l", file_shim, {"jobs.beat": "200ms", "commands": json.dumps({"slow": {"argv": ["/bin/sleep", "3"]}})},
+	life = Life(folder / "l", file_shim, {"jobs.beat": "200ms", "commands": json.dumps({"slow": {"argv": ["/bin/sleep", "6"]}})},
 		    at=1, sticky=1, errno=errno.ENOSPC, path="catalog.db-wal", arm=folder / "l/arm", **{"while": 1})
 	try:
 		life.start()
 		job = life.must("GET", f"/v1/files/{life.upload(SMALL, '?ops=slow')}")["jobs"][0]["id"]
 		sleeps = lambda: [p for p in processes(life.server.process.pid) if p[1] == "sleep"]
-		eventually(sleeps, timeout=30, message="the command does not begin")
+		eventually(sleeps, message="the command does not begin")
 		life.arm.touch()
-		eventually(lambda: not sleeps(), timeout=30, message="the command does not end")
+		eventually(lambda: not sleeps(), message="the command does not end")
 		refused = life.server.log().count('"commit_failed"')
-		eventually(lambda: life.server.log().count('"commit_failed"') > refused + 2, timeout=30, message="nothing is to be committed meanwhile")
+		eventually(lambda: life.server.log().count('"commit_failed"') > refused + 2, message="nothing is to be committed meanwhile")
 		assert life.must("GET", f"/v1/jobs/{job}")["state"] == "running" and life.faults.failed()
 		life.arm.unlink()
-		ended = life.must("GET", f"/v1/jobs/{job}?wait=30")
+		ended = life.must("GET", f"/v1/jobs/{job}?wait=60")
 		assert ended["state"] == "succeeded" and ended["attempt"] == 1, ended
 		check(life, Scenario())
 	finally:
@@ -392,7 +392,7 @@ def processes(pid):
 def test_a_backups_own_calls_fail(folder, file_shim):
 	"""It says so, and the next one into the same folder is whole; one that says nothing is whole."""
 	with Server(folder / "s") as s:
-		files = [s.upload(LARGE + bytes([n]), f"{n}", "ops=gzip&wait=20") for n in range(2)]
+		files = [s.upload(LARGE + bytes([n]), f"{n}", "ops=gzip&wait=60") for n in range(2)]
 
 	def save(where, **plan):
 		where.mkdir()

@@ -42,7 +42,7 @@ def run(*command):
 
 
 def unmount(point):
-	eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, timeout=20, message=f"{point} is still in use")
+	eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, message=f"{point} is still in use")
 
 
 class Recorded:

@@ -107,7 +107,7 @@ class Client(threading.Thread):
 			self.book.wrong.append(f"{self.name}: {type(e).__name__}: {e}")
 
 	def store(self, body, ops, wait):
-		f = self.twin.upload(body, query=f"ops={ops}" + ("&wait=20" if wait else ""))
+		f = self.twin.upload(body, query=f"ops={ops}" + ("&wait=60" if wait else ""))
 		mark = self.disk.mark()
 		file = Asked(f["id"], sha256=sha256(body), size=len(body), jobs=[])
 		file.now(mark, THERE)
@@ -163,7 +163,7 @@ class Client(threading.Thread):
 			mark = self.disk.mark()
 			job.now(mark, LIVING)
 			self.book.acts.append((mark, "job.retried", job.id))
-			shown = self.twin.get(f"/v1/jobs/{job.id}?wait=20").json()
+			shown = self.twin.get(f"/v1/jobs/{job.id}?wait=60").json()
 			self.tell(self.disk.mark(), job, shown)
 
 	def seed(self):

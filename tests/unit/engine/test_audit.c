@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define GATHER_MS 100 /* the engine flushes no more often */
+
 static struct {
 	struct env env;
 	char path[64];
@@ -117,12 +119,15 @@ static void acts_become_lines_together_with_few_flushes(void **state)
 	struct world *w = *state;
 
 	begin(w);
+	int64_t begun = env_real.mono_ms(&env_real);
 	for (int i = 0; i < 500; i++)
 		act(w, "a");
 	world_stop(w);
+	int64_t took = env_real.mono_ms(&env_real) - begun;
 	assert_int_equal(waiting(w), 0);
 	assert_int_equal(engine_audit_head(w->g).seq, 500);
-	assert_in_range(atomic_load(&disk.flushes), 1, 250);
+	assert_in_range(atomic_load(&disk.flushes), 1,
+			took / GATHER_MS + 3); /* however slow the machine: with the first one and those of the stop */
 	world_free(w);
 	assert_lines(1, 500);
 }

@@ -108,7 +108,7 @@ static void a_file_expires_with_all_that_was_made_of_it_and_in_the_end_its_tombs
 	open_world(&w, &h, &t, HOUR, 0);
 	store(&w, &u);
 	struct uuid job = job_of(&w, u.id);
-	assert_true(wait_final(&w, u.id, 20000));
+	assert_true(wait_final(&w, u.id, 60000));
 	assert_int_equal(count_blobs(&w), 2);
 	leap(&w, &h, HOUR);
 	until(file_code(&w, u.id) == ERR_FILE_GONE);
@@ -190,7 +190,7 @@ static void a_result_expires_and_its_file_stays_and_the_work_can_be_done_again(v
 
 	open_world(&w, &h, &t, 0, HOUR);
 	store(&w, &u);
-	assert_true(wait_final(&w, u.id, 20000));
+	assert_true(wait_final(&w, u.id, 60000));
 	struct uuid job = job_of(&w, u.id);
 	struct job again = read_file(&w, u.id, &a).jobs[0];
 	leap(&w, &h, HOUR - 60000);
@@ -203,7 +203,7 @@ static void a_result_expires_and_its_file_stays_and_the_work_can_be_done_again(v
 	struct change c = {.kind = CHANGE_ADD_JOBS, .add_jobs = {.owner = STR(OWNER_PUBLIC), .jobs = &again, .n = 1}};
 	assert_int_equal(apply(&w, &c), 0);
 	assert_int_equal(again.state, JOB_QUEUED);
-	assert_true(wait_final(&w, u.id, 20000));
+	assert_true(wait_final(&w, u.id, 60000));
 	assert_int_equal(count_blobs(&w), 2);
 	leap(&w, &h, 24 * HOUR);
 	until(job_code(&w, job) == ERR_JOB_NOT_FOUND);

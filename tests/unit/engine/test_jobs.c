@@ -51,7 +51,7 @@ static void a_digest_asked_for_later_runs_through_the_queue(void **state)
 		upload_bytes(&w, &PUBLIC_SPEC, data, sizes[i], 10000, &u);
 		assert_int_equal(add_job(&w, u.id, "sha512", &job), 0);
 		struct uuid id = job.id;
-		assert_true(wait_final(&w, u.id, 10000));
+		assert_true(wait_final(&w, u.id, 60000));
 		check_result(&w, id, DIGEST_SHA512, "sha512", data, sizes[i]);
 	}
 	world_close(&w);
@@ -76,7 +76,7 @@ static void ops_named_after_the_bytes_are_queued_and_done(void **state)
 	assert_int_equal(u.code, 0);
 	assert_int_equal(u.jobs, 2);
 	assert_int_equal(u.queued, 1); /* SHA-256 always rides along */
-	assert_true(wait_final(&w, u.id, 10000));
+	assert_true(wait_final(&w, u.id, 60000));
 	world_close(&w);
 	free(data);
 }
@@ -90,7 +90,7 @@ static void the_same_job_again_is_answered_from_its_result(void **state)
 	world_open(&w, NULL);
 	upload_bytes(&w, &PUBLIC_SPEC, "abc", 3, 3, &u);
 	assert_int_equal(add_job(&w, u.id, "sha1", &first), 0);
-	assert_true(wait_final(&w, u.id, 10000));
+	assert_true(wait_final(&w, u.id, 60000));
 	assert_int_equal(add_job(&w, u.id, "sha1", &again), 0);
 	assert_int_equal(again.state, JOB_SUCCEEDED);
 	assert_true(again.cached);
@@ -114,7 +114,7 @@ static void a_thousand_jobs_all_become_final_once(void **state)
 		for (int k = 0; k < 4; k++)
 			assert_int_equal(add_job(&w, u[i].id, k == 0 ? "sha1" : k == 1 ? "sha256" : k == 2 ? "sha512" : "crc32c", &job), 0);
 	for (int i = 0; i < 50; i++)
-		assert_true(wait_final(&w, u[i].id, 20000));
+		assert_true(wait_final(&w, u[i].id, 60000));
 	assert_int_equal(catalog_stats(w.catalog, INT64_MAX, &st, NULL), 0);
 	assert_int_equal(st.jobs_waiting + st.jobs_running, 0);
 	assert_int_equal(st.jobs_final[JOB_SUCCEEDED], 250);
@@ -168,7 +168,7 @@ static void a_waiting_job_can_be_cancelled_and_tried_again(void **state)
 	assert_true(wait_final(&w, u.id, 0));
 	struct change retry = {.kind = CHANGE_RETRY_JOB, .job_ref = ref};
 	assert_int_equal(apply(&w, &retry), 0);
-	assert_true(wait_final(&w, u.id, 10000));
+	assert_true(wait_final(&w, u.id, 60000));
 	check_result(&w, id, DIGEST_SHA1, "sha1", "abc", 3);
 	arena_release(&a);
 	world_close(&w);
@@ -185,7 +185,7 @@ static void a_deleted_files_bytes_go(void **state)
 	assert_int_equal(count_blobs(&w), 1);
 	struct change c = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = u.id, .owner = STR(OWNER_PUBLIC), .now = 1}};
 	assert_int_equal(apply(&w, &c), 0);
-	for (int i = 0; i < 10000 && count_blobs(&w) > 0; i++)
+	for (int i = 0; i < 60000 && count_blobs(&w) > 0; i++)
 		assert_int_equal(engine_ready(w.g, &(struct err){}),
 				 0); /* passes through the committer: time for the janitor without a sleep */
 	assert_int_equal(count_blobs(&w), 0);
@@ -214,7 +214,7 @@ static void damaged_bytes_make_a_failed_job_not_a_wrong_result(void **state)
 	assert_int_equal(blob_commit(bw, &e), 0);
 	assert_int_equal(add_job(&w, u.id, "sha512", &job), 0);
 	struct uuid jid = job.id;
-	assert_true(wait_final(&w, u.id, 10000));
+	assert_true(wait_final(&w, u.id, 60000));
 	assert_int_equal(catalog_job(w.catalog, jid, 0, STR(OWNER_PUBLIC), &a, &job, &e), 0);
 	assert_int_equal(job.state, JOB_FAILED);
 	assert_int_equal(job.error, ERR_DAMAGED);

@@ -175,6 +175,8 @@ static void a_clock_that_is_set_costs_no_job_its_lease(void **state)
 
 		hands_init(&h);
 		c.reclaim_ms = 50;
+		c.lease_ms = 200000;
+		c.beat_ms = 100000; /* far longer than any machine takes for what has to come before */
 		struct world w = {.env = &h.env, .prepare = hold_on};
 		world_open(&w, &c);
 		store_small(&w, &u[0]);
@@ -186,9 +188,9 @@ static void a_clock_that_is_set_costs_no_job_its_lease(void **state)
 		int64_t begun = h.env.mono_ms(&h.env);
 		add_job(&w, u[1].id, "sha1");
 		wait_reads(&h, 2);
-		assert_in_range(h.env.mono_ms(&h.env) - begun, 0, 3000);
+		assert_in_range(h.env.mono_ms(&h.env) - begun, 0, 50000);
 		hold_reads(&h, false);
-		assert_true(wait_final(&w, u[0].id, 10000) && wait_final(&w, u[1].id, 10000));
+		assert_true(wait_final(&w, u[0].id, 60000) && wait_final(&w, u[1].id, 60000));
 		struct job j = read_job(&w, before);
 		assert_int_equal(j.state, JOB_SUCCEEDED);
 		assert_int_equal(j.attempt, 1);
@@ -235,7 +237,7 @@ static void who_waits_learns_at_once_that_a_job_was_set_aside(void **state)
 	hold_reads(&h, true);
 	struct uuid id = add_job(&w, u.id, "sha1");
 	int64_t begun = w.env->mono_ms(w.env);
-	struct woken k = {.waiter = {.file = u.id, .owner = STR(OWNER_PUBLIC), .deadline_ms = begun + 20000, .wake = wake}, .h = &h};
+	struct woken k = {.waiter = {.file = u.id, .owner = STR(OWNER_PUBLIC), .deadline_ms = begun + 200000, .wake = wake}, .h = &h};
 	engine_wait(w.g, &k.waiter);
 	for (unsigned i = 1; i <= LOSSES_MAX; i++) {
 		wait_reads(&h, i);
@@ -245,7 +247,7 @@ static void who_waits_learns_at_once_that_a_job_was_set_aside(void **state)
 	}
 	assert_int_equal(read_job(&w, id).state, JOB_QUARANTINED);
 	wait_woken(&k);
-	assert_in_range(w.env->mono_ms(w.env) - begun, 0, 15000);
+	assert_in_range(w.env->mono_ms(w.env) - begun, 0, 100000);
 	hold_reads(&h, false);
 	world_close(&w);
 }
@@ -280,7 +282,7 @@ static void who_waits_learns_at_once_that_a_cancelled_job_came_back(void **state
 		struct uuid id = add_job(&w, u.id, "sha1"), worker = engine_new_id(w.g);
 		struct claimed job = claim_elsewhere(&w, worker, &a);
 		int64_t now = w.env->wall_ms(w.env), begun = w.env->mono_ms(w.env);
-		struct woken k = {.waiter = {.file = u.id, .owner = STR(OWNER_PUBLIC), .deadline_ms = begun + 20000, .wake = wake},
+		struct woken k = {.waiter = {.file = u.id, .owner = STR(OWNER_PUBLIC), .deadline_ms = begun + 200000, .wake = wake},
 				  .h = &h};
 		engine_wait(w.g, &k.waiter);
 		assert_false(wait_final(&w, u.id, 0)); /* so it has been looked at once */
@@ -294,7 +296,7 @@ static void who_waits_learns_at_once_that_a_cancelled_job_came_back(void **state
 		assert_int_equal(apply(&w, &back), 0);
 		assert_int_equal(read_job(&w, id).state, JOB_CANCELLED);
 		wait_woken(&k);
-		assert_in_range(w.env->mono_ms(w.env) - begun, 0, 15000);
+		assert_in_range(w.env->mono_ms(w.env) - begun, 0, 100000);
 		arena_release(&a);
 		world_close(&w);
 	}
@@ -345,7 +347,7 @@ static void bytes_that_could_not_be_removed_are_removed_later(void **state)
 		usleep(1000);
 	w.plan.fail_at = 0;
 	atomic_store(&h.ahead_ms, 61000);
-	for (int i = 0; i < 5000 && count_blobs(&w) > 0; i++)
+	for (int i = 0; i < 60000 && count_blobs(&w) > 0; i++)
 		usleep(1000);
 	assert_int_equal(count_blobs(&w), 0);
 	world_close(&w);
@@ -362,7 +364,7 @@ static void a_short_lease_is_long_enough_to_work(void **state)
 	world_open(&w, &c);
 	store_large(&w, &u);
 	add_job(&w, u.id, "sha1");
-	assert_true(wait_final(&w, u.id, 10000));
+	assert_true(wait_final(&w, u.id, 60000));
 	world_close(&w);
 }
 

@@ -130,7 +130,7 @@ static void cancel(struct mill_world *m, struct uuid id)
 static void wait_all(struct mill_world *m, const struct uuid *files, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		assert_true(wait_final(&m->w, files[i], 20000));
+		assert_true(wait_final(&m->w, files[i], 60000));
 }
 
 /* Until so many works follow another one. */
@@ -180,7 +180,7 @@ static void digests_of_a_large_file_share_its_descriptor(void **state)
 	open_mill(&m);
 	struct uuid file = store_large(&m);
 	add_list(&m, file, "md5, sha1, sha512", NULL);
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct tame_counts c = tame_counts(m.t);
 	assert_int_equal(c.begun, 1);
 	assert_int_equal(c.jobs, 3);
@@ -211,7 +211,7 @@ static void of_a_batch_only_the_cancelled_job_suffers(void **state)
 	assert_int_equal(apply(&m.w, &c), 0);
 	tame_wait_held(m.t, 1);
 	cancel(&m, ids[2]);
-	assert_true(wait_final(&m.w, files[2], 10000)); /* while the others are held */
+	assert_true(wait_final(&m.w, files[2], 60000)); /* while the others are held */
 	assert_int_equal(state_of(&m, ids[2]), JOB_CANCELLED);
 	assert_int_equal(state_of(&m, ids[1]), JOB_RUNNING);
 	tame_set(m.t, (struct tame_plan){});
@@ -237,7 +237,7 @@ static void a_failure_that_may_pass_is_tried_again_until_attempts_are_used_up(vo
 	atomic_store(&no_jitter, true);
 	tame_set(m.t, (struct tame_plan){.code = ERR_RUNNER_LOST, .times = 2});
 	struct uuid file = store(&m, "abc"), job = add(&m, file, "md5");
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_SUCCEEDED);
 	assert_int_equal(j.attempt, 3);
@@ -245,7 +245,7 @@ static void a_failure_that_may_pass_is_tried_again_until_attempts_are_used_up(vo
 	tame_set(m.t, (struct tame_plan){.code = ERR_RUNNER_LOST, .times = 3});
 	file = store(&m, "abcd");
 	job = add(&m, file, "md5");
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_FAILED);
 	assert_int_equal(j.error, ERR_RUNNER_LOST);
@@ -262,7 +262,7 @@ static void a_failure_that_stays_is_final_with_its_code_detail_and_result(void *
 	open_mill(&m);
 	tame_set(m.t, (struct tame_plan){.code = ERR_COMMAND_FAILED, .times = 1, .result = "{\"exit_code\":7}"});
 	struct uuid file = store(&m, "abc"), job = add(&m, file, "gzip");
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_FAILED);
 	assert_int_equal(j.error, ERR_COMMAND_FAILED);
@@ -285,7 +285,7 @@ static void a_runner_that_cannot_be_had_costs_no_attempt(void **state)
 		open_mill(&m);
 		tame_set(m.t, (struct tame_plan){.code = codes[i], .times = 1});
 		struct uuid file = store(&m, "abc"), job = add(&m, file, "md5");
-		assert_true(wait_final(&m.w, file, 10000));
+		assert_true(wait_final(&m.w, file, 60000));
 		struct job j = look(&m, job, &a);
 		assert_int_equal(j.state, JOB_SUCCEEDED);
 		assert_int_equal(j.attempt, 1);
@@ -338,7 +338,7 @@ static void an_output_is_stored_and_described(void **state)
 
 	open_mill(&m);
 	struct uuid file = store(&m, "abc"), job = add(&m, file, "gzip");
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_SUCCEEDED);
 	assert_int_equal(j.n_outputs, 1);
@@ -363,7 +363,7 @@ static void an_output_that_was_begun_anew_is_not_mixed_with_what_came_before(voi
 	open_mill(&m);
 	tame_set(m.t, (struct tame_plan){.anew = true, .times = 1});
 	struct uuid file = store(&m, "abc"), job = add(&m, file, "gzip");
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_SUCCEEDED);
 	read_output(&m, &j.outputs[0], text, sizeof(text));
@@ -389,7 +389,7 @@ static void an_attempt_that_another_overtook_leaves_no_output(void **state)
 	assert_int_equal(apply(&m.w, &r), 0);
 	assert_int_equal(r.reclaim.reclaimed, 1);
 	tame_set(m.t, (struct tame_plan){});
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_SUCCEEDED);
 	read_output(&m, &j.outputs[0], text, sizeof(text));
@@ -424,7 +424,7 @@ static void the_stores_trouble_is_not_the_jobs(void **state)
 		atomic_store(&ahead_ms, 60000);
 		struct uuid other = store(&m, "wakes the scheduler, whose time was changed");
 		add(&m, other, "md5");
-		assert_true(wait_final(&m.w, file, 20000) && wait_final(&m.w, other, 20000));
+		assert_true(wait_final(&m.w, file, 60000) && wait_final(&m.w, other, 60000));
 		struct job j = look(&m, job, &a);
 		assert_int_equal(j.state, JOB_SUCCEEDED);
 		assert_int_equal(j.attempt, 1);
@@ -454,7 +454,7 @@ static void put_output(struct mill_world *m, struct uuid job, int64_t fence, uns
 
 static unsigned wait_blobs(struct mill_world *m, unsigned n)
 {
-	for (int i = 0; i < 10000 && count_blobs(&m->w) > n; i++)
+	for (int i = 0; i < 60000 && count_blobs(&m->w) > n; i++)
 		usleep(1000);
 	return count_blobs(&m->w);
 }
@@ -476,7 +476,7 @@ static void the_sweep_leaves_what_an_attempt_in_hand_wrote_and_takes_what_nobody
 	put_output(&m, engine_new_id(m.w.g), 1, 1); /* of no job */
 	assert_int_equal(wait_blobs(&m, 1), 1);
 	tame_set(m.t, (struct tame_plan){});
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job j = look(&m, job, &a);
 	assert_int_equal(j.state, JOB_SUCCEEDED);
 	assert_int_equal(wait_blobs(&m, 1), 1);
@@ -534,7 +534,7 @@ static void equal_bytes_under_another_name_are_other_work_where_the_name_is_in_i
 		assert_int_equal(u.code, 0);
 		files[i] = u.id;
 		jobs[i] = add(&m, files[i], "zip");
-		assert_true(wait_final(&m.w, files[i], 10000));
+		assert_true(wait_final(&m.w, files[i], 60000));
 	}
 	assert_int_equal(tame_counts(m.t).begun, 2);
 	for (int i = 0; i < 2; i++) {
@@ -615,7 +615,7 @@ static void who_follows_can_be_cancelled_by_itself(void **state)
 	wait_following(&m, 2);
 	tame_wait_held(m.t, 1);
 	cancel(&m, jobs[1]);
-	assert_true(wait_final(&m.w, files[1], 10000)); /* while its leader is held */
+	assert_true(wait_final(&m.w, files[1], 60000)); /* while its leader is held */
 	assert_int_equal(state_of(&m, jobs[1]), JOB_CANCELLED);
 	assert_int_equal(state_of(&m, jobs[0]), JOB_RUNNING);
 	tame_set(m.t, (struct tame_plan){});
@@ -682,7 +682,7 @@ static void a_chained_job_works_on_the_output_of_the_one_before(void **state)
 	open_mill(&m);
 	struct uuid file = store(&m, "abc");
 	add_list(&m, file, "gzip, zip;after=gzip, md5;after=zip", jobs);
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	struct job zip = look(&m, jobs[1], &a), md5 = look(&m, jobs[2], &a);
 	assert_int_equal(zip.state, JOB_SUCCEEDED);
 	read_output(&m, &zip.outputs[0], text, sizeof(text));
@@ -705,7 +705,7 @@ static void what_comes_after_a_failed_job_fails_with_it(void **state)
 	tame_set(m.t, (struct tame_plan){.code = ERR_TRUNCATED, .times = 1});
 	struct uuid file = store(&m, "abc");
 	add_list(&m, file, "gzip, zip;after=gzip, md5;after=zip", jobs);
-	assert_true(wait_final(&m.w, file, 10000));
+	assert_true(wait_final(&m.w, file, 60000));
 	assert_int_equal(look(&m, jobs[0], &a).error, ERR_TRUNCATED);
 	assert_int_equal(look(&m, jobs[1], &a).error, ERR_INPUT_FAILED);
 	assert_int_equal(look(&m, jobs[2], &a).error, ERR_INPUT_FAILED);
@@ -727,7 +727,7 @@ static void an_upload_may_bring_chained_ops(void **state)
 	assert_int_equal(u.code, 0);
 	assert_int_equal(u.jobs, 3);
 	assert_int_equal(u.queued, 2); /* the first MD5 rode along, the other one has to wait for its bytes */
-	assert_true(wait_final(&m.w, u.id, 10000));
+	assert_true(wait_final(&m.w, u.id, 60000));
 	struct file f = read_file(&m.w, u.id, &a);
 	assert_true(uuid_eq(f.jobs[2].after, f.jobs[1].id));
 	for (size_t i = 0; i < 3; i++)

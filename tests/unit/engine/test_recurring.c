@@ -14,7 +14,7 @@
 #define MORNING (MIDNIGHT + 3 * 3600000) /* 03:00, when entries are due */
 #define DAILY "0 3 * * *"
 #define NAME STR("nightly")
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 static _Atomic int64_t wall;
 

@@ -225,7 +225,7 @@ static void it_gives_way_to_jobs(void **state)
 	tame_wait_held(t, 1);
 	assert_int_equal(scrub_tick(w.g), 0);
 	tame_set(t, (struct tame_plan){});
-	assert_true(wait_final(&w, u.id, 20000));
+	assert_true(wait_final(&w, u.id, 60000));
 	wait_quiet(&w);
 	assert_true(scrub_tick(w.g) > 0);
 	world_close(&w);

@@ -154,7 +154,7 @@ static void asked_the_other_way_round_both_would_say_no(void **state)
 static void let_the_job_end(void)
 {
 	pthread_mutex_unlock(&gate);
-	assert_true(wait_final(&w, upload.id, 20000));
+	assert_true(wait_final(&w, upload.id, 60000));
 }
 
 static void an_end_that_comes_while_the_sweep_looks_keeps_its_outputs(void **state)

@@ -439,7 +439,7 @@ static bool read_some(int fd, struct reader *r)
 		r->all = realloc(r->all, r->cap);
 		assert_non_null(r->all);
 	}
-	if (poll(&p, 1, 5000) <= 0)
+	if (poll(&p, 1, 60000) <= 0)
 		return false;
 	n = recv(fd, r->all + r->len, r->cap - r->len - 1, 0);
 	if (n <= 0) {

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define GONE_MAX_MS 10000
+#define GONE_MAX_MS 60000
 
 const struct runner_limits world_limits = {
 	.memory = 256 << 20, .cpu_s = 10, .wall_ms = 30000, .output_max = 64 << 20, .pixels_max = 1000000};
