@@ -81,7 +81,7 @@ def archive(person, n):
 		assert r.status_code == 200, r.text
 		return r
 	found = []
-	eventually(lambda: (r := ready()) is not None and not found.append(r), timeout=30)
+	eventually(lambda: (r := ready()) is not None and not found.append(r))
 	return found[0]
 
 
@@ -240,7 +240,7 @@ def url_for(person, name="report.txt", size=6, type="text/plain"):
 
 
 def put(url, body, **headers):
-	return requests.request(url["method"], url["url"], data=body, headers={**url["headers"], **headers}, timeout=30)
+	return requests.request(url["method"], url["url"], data=body, headers={**url["headers"], **headers}, timeout=60)
 
 
 def complete(person, n, slash=""):
@@ -345,7 +345,7 @@ def test_a_form_without_a_file_is_refused(ann):
 
 def nothing_is_left(server, person, before):
 	assert listed(person) == before[0]
-	eventually(lambda: set(server.blobs()) <= before[1], timeout=10)
+	eventually(lambda: set(server.blobs()) <= before[1])
 
 
 def what_is_there(server, person):
@@ -425,7 +425,7 @@ def test_what_was_acknowledged_together_outlives_a_kill_together(module_folder):
 					groups.append([f["id"] for f in r.json()])
 		t = threading.Thread(target=work)
 		t.start()
-		eventually(lambda: len(groups) >= 5, timeout=60)
+		eventually(lambda: len(groups) >= 5)
 		s.kill()
 		t.join()
 		s.start()

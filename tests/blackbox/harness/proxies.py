@@ -56,7 +56,7 @@ class Proxy:
 		self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment(), pass_fds=self.numbers())
 		for s in self.sockets:
 			s.close() # else they would go on listening when the proxy does no longer
-		eventually(self.answers, 20, message=lambda: (self.folder / "log").read_text())
+		eventually(self.answers, message=lambda: (self.folder / "log").read_text())
 		return self
 
 	def answers(self):
@@ -69,7 +69,7 @@ class Proxy:
 	def stop(self):
 		if self.process and self.process.poll() is None:
 			self.process.terminate()
-			self.process.wait(20)
+			self.process.wait(60)
 		self.log.close()
 
 	# ---- clients ----
@@ -87,7 +87,7 @@ class Proxy:
 	def connect(self, source="127.0.0.1"):
 		"""A connection of HTTP/1.1 over TLS."""
 		context = ssl.create_default_context(cafile=str(self.cert))
-		raw = socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
+		raw = socket.create_connection(("127.0.0.1", self.port), timeout=60, source_address=(source, 0))
 		return context.wrap_socket(raw, server_hostname=NAME)
 
 
