@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* jansson tells a string it had no memory for as a malformed one. So its allocations are watched: what a stranger is told must not be what we lack. */
+/* jansson tells a string it had no memory for as a malformed one, or leaves a byte of it out and goes on. So its allocations are watched: what a stranger is told must not be what
+ * we lack, and what is read must be what was sent. */
 static _Thread_local bool out_of_memory;
 
 static void *watched_malloc(size_t n)
@@ -125,8 +126,10 @@ int json_read(json_t **ret, struct str text, struct err *e)
 		return r;
 	out_of_memory = false;
 	json = json_loadb(text.len > 0 ? text.p : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (!json && out_of_memory)
+	if (out_of_memory) {
+		json_decref(json);
 		return err_set(e, ERR_NO_MEMORY, "no memory for a JSON text of %zu bytes", text.len);
+	}
 	if (!json)
 		return bad(e, text, offset_of(&error, text), describe(json_error_code(&error)));
 	*ret = json;

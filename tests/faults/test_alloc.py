@@ -41,7 +41,7 @@ class Client:
 
 	def __init__(self, server):
 		self.server = server
-		self.files, self.gone, self.jobs = {}, set(), {}
+		self.files, self.gone, self.jobs, self.forms = {}, set(), {}, []
 		self.starved = False # allocations may fail now
 		self.dropped = self.refused = 0
 		self.http = None
@@ -111,7 +111,10 @@ class Client:
 		for i, want in self.jobs.items():
 			r = self.server.get(f"/v1/jobs/{i}?wait=60")
 			assert r.status_code == 410 or r.json()["state"] == want, r.text
-		self.files, self.gone, self.jobs = {}, set(), {}
+		for tag in self.forms:
+			found = [f["name"] for f in self.server.get(f"/v1/files?name={tag}").json()["files"]]
+			assert len(found) in (0, 3), f"a form of three files is there in part: {found}"
+		self.files, self.gone, self.jobs, self.forms = {}, set(), {}, []
 
 
 # ---- scenarios ----
@@ -261,7 +264,25 @@ def on_surfaces(c):
 	assert c.call("GET", f"/queryFileStatus/{i['file_id']}", 200).json()["file_id"] == i["file_id"]
 
 
-SCENARIOS = (small, large, multipart, chain, sealed, pipeline, repeated, queued, cancelled, tried_again, deleted, changed, read, listed, told, looked_at, on_surfaces)
+def together(c):
+	"""Several files in one form, all or none."""
+	tag, bodies = uuid.uuid4().hex, (SMALL, LARGE, b"")
+	c.forms.append(tag)
+	stored = c.call("POST", "/upload_files", 201, files=[(f"part{i}", (f"{tag}-{i}.bin", body)) for i, body in enumerate(bodies)]).json()
+	c.files.update({f["id"]: body for f, body in zip(stored, bodies, strict=True)})
+	c.call("PATCH", f"/files/{stored[0]['id']}", 200, json={"name": f"{tag}-renamed.bin"})
+	assert len(c.call("GET", "/files?limit=3", 200).json()["files"]) == 3
+
+
+def by_address(c):
+	"""A file that is sent to a signed address."""
+	url = c.call("POST", "/upload_urls", 201, json={"name": "sent.bin", "size": len(SMALL), "type": RAW["Content-Type"]}).json()
+	c.call("PUT", url["url"].removeprefix(c.server.base), 201, data=SMALL, headers=url["headers"])
+	c.files[c.call("POST", f"/upload_urls/{url['id']}/complete", 200).json()["id"]] = SMALL
+
+
+SCENARIOS = (small, large, multipart, chain, sealed, pipeline, repeated, queued, cancelled, tried_again, deleted, changed, read, listed, told, looked_at, on_surfaces,
+	together, by_address)
 
 
 def points(total, name):

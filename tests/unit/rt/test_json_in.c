@@ -11,6 +11,16 @@
 
 #include <cmocka.h>
 
+/* The linker leads malloc() here. 0 = all are served; else this many from now is not. */
+static unsigned fail_at;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+	return fail_at > 0 && --fail_at == 0 ? NULL : __real_malloc(n);
+}
+
 static void check_bad(struct str text, const char *detail)
 {
 	struct err e = ERR_INIT;
@@ -196,6 +206,34 @@ static void what_the_writer_writes_the_reader_reads(void **state)
 	}
 }
 
+/* jansson forgets a byte of a string that it has no memory for, and goes on. */
+static void without_memory_a_text_is_refused_and_never_misread(void **state)
+{
+	static const struct str text = STR("{\"name\":\"0123456789012345678901234567890123456789\",\"list\":[1.5,true,\"another\"]}");
+	bool whole = false;
+	unsigned refused = 0;
+
+	for (unsigned n = 1; !whole; n++) {
+		json_t *json = NULL;
+		struct err e = ERR_INIT;
+
+		fail_at = n;
+		int rc = json_read(&json, text, &e);
+		whole = fail_at > 0; /* it needed fewer */
+		fail_at = 0;
+		if (rc != 0) {
+			assert_int_equal(rc, ERR_NO_MEMORY);
+			assert_null(json);
+			refused++;
+			continue;
+		}
+		assert_string_equal(json_string_value(json_object_get(json, "name")), "0123456789012345678901234567890123456789");
+		assert_string_equal(json_string_value(json_array_get(json_object_get(json, "list"), 2)), "another");
+		json_decref(json);
+	}
+	assert_true(refused > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +245,7 @@ int main(void)
 		cmocka_unit_test(unmatched_closing_brackets_buy_no_depth),
 		cmocka_unit_test(an_unknown_member_is_named),
 		cmocka_unit_test(what_the_writer_writes_the_reader_reads),
+		cmocka_unit_test(without_memory_a_text_is_refused_and_never_misread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
