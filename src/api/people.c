@@ -7,6 +7,7 @@
 #include "front/hop.h"
 #include "front/json_body.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The body with passwords in it is read, used and wiped before the request goes; all of it stays here. */
@@ -158,20 +159,23 @@ static const struct http_handler add_user = {.body_kind = HTTP_BODY_BUFFER, .end
 
 /* ---- /v1/users/me ---- */
 
-/* Null where there is no quota. */
-static void write_quota(struct json_out *j, const char *name, uint64_t quota)
+/* What holds in the end, as files_max and so on. Null where there is no quota. */
+static void write_allowance(struct json_out *j, const struct allowance *a)
 {
-	json_key(j, name);
-	if (quota > 0)
-		json_u64(j, quota);
-	else
-		json_put_null(j);
+	for (unsigned i = 0; i < QUOTAS; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "%s_max", quota_name((enum quota)i));
+		json_key(j, name);
+		if (a->max[i] > 0)
+			json_u64(j, a->max[i]);
+		else
+			json_put_null(j);
+	}
 }
 
 static void answer_me(struct http_request *r)
 {
 	struct catalog *c = front_catalog(r);
-	const struct usage quota = catalog_quota(c);
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct json_out j = json_out(&b);
 	struct err e = ERR_INIT;
@@ -182,14 +186,14 @@ static void answer_me(struct http_request *r)
 		fail(r, rc, &e);
 		return;
 	}
+	const struct allowance allowance = catalog_allowance(c, used.own);
 	json_obj_open(&j);
 	account_write_members(&j, front_caller(r)->who);
 	json_key(&j, "usage");
 	json_obj_open(&j);
 	json_ku64(&j, "files", used.files);
 	json_ku64(&j, "bytes", used.bytes);
-	write_quota(&j, "files_max", quota.files);
-	write_quota(&j, "bytes_max", quota.bytes);
+	write_allowance(&j, &allowance);
 	json_obj_close(&j);
 	json_obj_close(&j);
 	http_set_header(r, "Cache-Control", "no-store");

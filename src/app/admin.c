@@ -214,6 +214,54 @@ static int user_role(struct work *w)
 	return rc;
 }
 
+static int bad_quota(struct err *e)
+{
+	err_set(e, ERR_INVALID_VALUE, "quotas are a list such as files=1000,bytes=10GiB,jobs=none; default is what the configuration says");
+	return err_field(e, "quota");
+}
+
+static int parse_quota(struct change_patch_account *c, struct str word, struct err *e)
+{
+	struct str value, name = str_split(word, '=', &value);
+	unsigned q = 0;
+	uint64_t max = 0;
+
+	while (q < QUOTAS && !str_eq(name, str_of(quota_name((enum quota)q))))
+		q++;
+	if (q == QUOTAS || value.p == NULL)
+		return bad_quota(e);
+	if (str_eq(value, STR("default")))
+		c->quotas.max[q] = 0;
+	else if (str_eq(value, STR("none")))
+		c->quotas.max[q] = QUOTA_NONE;
+	else if ((q == QUOTA_BYTES ? config_parse_size(&max, value, NULL) == 0 : str_to_u64(value, &max)) && max > 0 && max <= QUOTA_MAX)
+		c->quotas.max[q] = (int64_t)max;
+	else
+		return bad_quota(e);
+	c->set_quotas |= 1u << q;
+	return 0;
+}
+
+static int user_quota(struct work *w)
+{
+	struct change ch = {.kind = CHANGE_PATCH_ACCOUNT, .patch_account = {.now = w->now}};
+	struct str rest = str_of(w->line->words[1]);
+	struct account a;
+	int rc = find_user(w, &a);
+
+	while (rc == 0 && rest.p != NULL)
+		rc = parse_quota(&ch.patch_account, str_split(rest, ',', &rest), w->e);
+	if (rc == 0)
+		rc = note_user(w, &ch, AUDIT_USER_CHANGED, &a, "quotas");
+	if (rc != 0)
+		return rc;
+	ch.patch_account.id = a.id;
+	rc = apply(w, &ch);
+	if (rc == 0)
+		buf_addf(w->out, "%.*s has new quotas\n", STR_FMT(a.email));
+	return rc;
+}
+
 static int user_switch(struct work *w)
 {
 	bool off = w->line->act == ADMIN_USER_DISABLE;
@@ -441,10 +489,10 @@ static int key_revoke(struct work *w)
 /* ---- all ---- */
 
 static int (*const ACTS[ADMIN_ACTS])(struct work *w) = {
-	[ADMIN_USER_ADD] = user_add,       [ADMIN_USER_LIST] = user_list,      [ADMIN_USER_PASSWD] = user_passwd,
-	[ADMIN_USER_ROLE] = user_role,     [ADMIN_USER_DISABLE] = user_switch, [ADMIN_USER_ENABLE] = user_switch,
-	[ADMIN_USER_REMOVE] = user_remove, [ADMIN_KEY_ADD] = key_add,          [ADMIN_KEY_LIST] = key_list,
-	[ADMIN_KEY_REVOKE] = key_revoke,
+	[ADMIN_USER_ADD] = user_add,       [ADMIN_USER_LIST] = user_list,     [ADMIN_USER_PASSWD] = user_passwd,
+	[ADMIN_USER_ROLE] = user_role,     [ADMIN_USER_QUOTA] = user_quota,   [ADMIN_USER_DISABLE] = user_switch,
+	[ADMIN_USER_ENABLE] = user_switch, [ADMIN_USER_REMOVE] = user_remove, [ADMIN_KEY_ADD] = key_add,
+	[ADMIN_KEY_LIST] = key_list,       [ADMIN_KEY_REVOKE] = key_revoke,
 };
 
 /* Files that somebody else makes here, the server could not open. */

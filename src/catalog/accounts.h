@@ -39,6 +39,8 @@ struct change_patch_account {
 	bool set_role;
 	enum role role;
 	bool set_disabled, disabled;
+	uint32_t set_quotas; /* 1 << enum quota */
+	struct quotas quotas;
 	int64_t now;
 	/* ERR_USER_NOT_FOUND, ERR_EMAIL_TAKEN; ERR_CONFLICT: he is the last administrator who may come, and would not be */
 };

@@ -40,20 +40,47 @@ static bool over(struct change *ch, bool owner, uint64_t limit, uint64_t waiting
 	return true;
 }
 
-bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest)
+struct allowance catalog_allowance(const struct catalog *c, struct quotas own)
+{
+	struct allowance a = {.max = {
+				      [QUOTA_FILES] = c->options.owner_files_max,
+				      [QUOTA_BYTES] = c->options.owner_bytes_max,
+				      [QUOTA_JOBS] = c->options.owner_queue_max,
+			      }};
+
+	for (unsigned i = 0; i < QUOTAS; i++)
+		if (own.max[i] != 0)
+			a.max[i] = own.max[i] == QUOTA_NONE ? 0 : (uint64_t)own.max[i];
+	return a;
+}
+
+bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, struct quotas own,
+		     uint64_t more, uint64_t rest)
 {
 	return more == 0 || (!over(ch, false, c->options.queue_max, waiting, more, rest) &&
-			     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest));
+			     !over(ch, true, catalog_allowance(c, own).max[QUOTA_JOBS], waiting_of_owner, more, rest));
 }
 
 bool catalog_has_quota(const struct catalog *c)
 {
-	return c->options.owner_files_max > 0 || c->options.owner_bytes_max > 0;
+	return c->options.owner_files_max > 0 || c->options.owner_bytes_max > 0 || catalog_own_quotas(c);
+}
+
+bool catalog_own_quotas(const struct catalog *c)
+{
+	return atomic_load(&c->own_quotas);
+}
+
+void catalog_quotas_set(struct catalog *c, struct quotas own)
+{
+	for (unsigned i = 0; i < QUOTAS; i++)
+		if (own.max[i] != 0)
+			atomic_store(&c->own_quotas, true);
 }
 
 static int check_bytes(const struct catalog *c, const struct usage *used, uint64_t size, struct err *e)
 {
-	uint64_t bytes = c->options.owner_bytes_max;
+	uint64_t bytes = catalog_allowance(c, used->own).max[QUOTA_BYTES];
 
 	if (bytes > 0 && (used->bytes > bytes || size > bytes - used->bytes)) {
 		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu bytes stored, and %llu more would be too many",
@@ -65,7 +92,7 @@ static int check_bytes(const struct catalog *c, const struct usage *used, uint64
 
 static int quota_check(const struct catalog *c, const struct usage *used, uint64_t size, struct err *e)
 {
-	uint64_t files = c->options.owner_files_max;
+	uint64_t files = catalog_allowance(c, used->own).max[QUOTA_FILES];
 
 	if (files > 0 && used->files >= files) {
 		err_set(e, ERR_QUOTA_EXCEEDED, "the owner has %llu files, and so many may be stored", (unsigned long long)used->files);
@@ -639,15 +666,10 @@ int catalog_quota_bytes(struct catalog *c, struct str owner, uint64_t size, stru
 {
 	struct usage used;
 
-	if (c->options.owner_bytes_max == 0)
+	if (!catalog_has_quota(c))
 		return 0;
 	int rc = c->ops->usage(c, owner, &used, e);
 	return rc != 0 ? rc : check_bytes(c, &used, size, e);
-}
-
-struct usage catalog_quota(const struct catalog *c)
-{
-	return (struct usage){.files = c->options.owner_files_max, .bytes = c->options.owner_bytes_max};
 }
 
 bool catalog_newcomers(struct catalog *c)

@@ -425,6 +425,7 @@ struct catalog_stats {
 /* What an owner has stored: files that are not deleted, and their bytes. Kept with each change of them. */
 struct usage {
 	uint64_t files, bytes;
+	struct quotas own; /* of the account whose id is the owner */
 };
 [[nodiscard]] int catalog_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
 /* What became of an owner's imports. Takes time in proportion to the files that have not come. */
@@ -438,7 +439,11 @@ struct import_counts {
 [[nodiscard]] int catalog_quota_room(struct catalog *c, struct str owner, uint64_t size, struct err *e);
 /* The same of so many bytes for a file that is there already: an import's, which nothing checks when its bytes have come. */
 [[nodiscard]] int catalog_quota_bytes(struct catalog *c, struct str owner, uint64_t size, struct err *e);
-struct usage catalog_quota(const struct catalog *c); /* how much an owner may have; 0 = any */
+/* How much an owner may have whose account has quotas of its own, or none: 0 = any. */
+struct allowance {
+	uint64_t max[QUOTAS];
+};
+struct allowance catalog_allowance(const struct catalog *c, struct quotas own);
 
 #define READY_COUNTED_MAX 10000 /* jobs of one priority */
 #define READY_LANES_MAX 500 /* lanes that are looked at: an owner's jobs for one op are one */

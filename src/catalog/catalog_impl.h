@@ -94,6 +94,7 @@ struct catalog_ops {
 struct catalog {
 	const struct catalog_ops *ops;
 	struct catalog_options options;
+	_Atomic bool own_quotas; /* catalog_own_quotas() */
 	_Atomic bool sealed; /* set once, by the implementation, after a failed flush */
 	struct {
 		struct ended *list;
@@ -147,7 +148,8 @@ bool change_leaves_entry(const struct change *ch);
 ATTR_PRINTF(3, 4) int change_refuse(struct change *ch, int code, const char *fmt, ...);
 /* The refusals that several implementations word alike. */
 /* Whether the queue takes so many more, with what waits in all and of this owner; else it refuses. rest: how many were not looked at yet, and may come on top. */
-bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, uint64_t more, uint64_t rest);
+bool change_has_room(const struct catalog *c, struct change *ch, uint64_t waiting, uint64_t waiting_of_owner, struct quotas own,
+		     uint64_t more, uint64_t rest);
 /* What files of the same change bring with them that were looked at before. */
 struct files_coming {
 	struct usage usage;
@@ -155,6 +157,9 @@ struct files_coming {
 };
 /* Whether catalogs ask for the usage at all, and whether a file of this size fits beside it: false, and the change is refused, when it does not. */
 bool catalog_has_quota(const struct catalog *c);
+/* Whether any account has, or had, quotas of its own, so that an owner's must be looked for; said by who reads or writes some. */
+bool catalog_own_quotas(const struct catalog *c);
+void catalog_quotas_set(struct catalog *c, struct quotas own);
 bool change_within_quota(const struct catalog *c, struct change *ch, const struct usage *used, uint64_t size);
 int change_file_full(struct change *ch); /* the file has JOBS_A_FILE_MAX jobs */
 int change_not_ready(struct change *ch); /* the job before has no output to work on, and will have none */

@@ -12,6 +12,7 @@ static const struct {
 	[ADMIN_USER_LIST] = {"user", "list", "", 0, 0, false, false},
 	[ADMIN_USER_PASSWD] = {"user", "passwd", "EMAIL", 1, 1, false, false},
 	[ADMIN_USER_ROLE] = {"user", "role", "EMAIL user|operator|admin", 2, 2, false, false},
+	[ADMIN_USER_QUOTA] = {"user", "quota", "EMAIL files=N,bytes=SIZE,jobs=N", 2, 2, false, false},
 	[ADMIN_USER_DISABLE] = {"user", "disable", "EMAIL", 1, 1, false, false},
 	[ADMIN_USER_ENABLE] = {"user", "enable", "EMAIL", 1, 1, false, false},
 	[ADMIN_USER_REMOVE] = {"user", "remove", "EMAIL", 1, 1, false, false},
@@ -34,7 +35,7 @@ int admin_parse(struct admin_line *line, char *const *words, int n, struct err *
 
 	if (act < 0)
 		return err_set(e, ERR_USAGE,
-			       "admin what? user add, list, passwd, role, disable, enable or remove; key add, list or revoke");
+			       "admin what? user add, list, passwd, role, quota, disable, enable or remove; key add, list or revoke");
 	/* What was too much is not told again: somebody may have taken a password for an argument. */
 	if (n - 2 < ACTS[act].least || n - 2 > ACTS[act].most)
 		return err_set(e, ERR_USAGE, "it is: filemill admin %s %s %s", ACTS[act].noun, ACTS[act].verb, ACTS[act].takes);

@@ -34,7 +34,8 @@ static const struct {
 	 COMMAND_AUDIT, true},
 	{"admin", "user|key ACT [-c FILE] [--data DIR] [--json] [options] …",
 	 "Accounts and keys, while no server works on the data directory:\n"
-	 "      user add EMAIL [--role user|operator|admin] [--name NAME], user list, user passwd EMAIL, user role EMAIL ROLE, user disable|enable|remove EMAIL;\n"
+	 "      user add EMAIL [--role user|operator|admin] [--name NAME], user list, user passwd EMAIL, user role EMAIL ROLE, user quota EMAIL LIST, user disable|enable|remove EMAIL;\n"
+	 "      LIST is such as files=1000,bytes=10GiB,jobs=none; default takes back what was said of one.\n"
 	 "      key add EMAIL NAME [--scopes LIST] [--expires TIME], key list [EMAIL], key revoke ID. Passwords are asked for, or read from standard input.",
 	 COMMAND_ADMIN, true},
 	{"describe", "errors|options|ops|metrics|findings|audit|routes", "Print one of the program's tables as JSON.", COMMAND_DESCRIBE,

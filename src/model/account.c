@@ -15,6 +15,13 @@ static int find(const char *const *names, unsigned n, struct str name)
 	return -1;
 }
 
+const char *quota_name(enum quota q)
+{
+	static const char *const names[QUOTAS] = {"files", "bytes", "jobs"};
+
+	return names[q];
+}
+
 const char *role_name(enum role r)
 {
 	return role_names[r];

@@ -24,6 +24,17 @@ enum scope { SCOPE_FILES_READ, SCOPE_FILES_WRITE, SCOPE_JOBS_READ, SCOPE_JOBS_WR
 const char *scope_name(enum scope s); /* files:read */
 bool scope_parse(enum scope *ret, struct str name);
 
+/* What an owner may have at most: files and bytes stored, jobs that wait. */
+enum quota { QUOTA_FILES, QUOTA_BYTES, QUOTA_JOBS, QUOTAS };
+const char *quota_name(enum quota q);
+#define QUOTA_NONE (-1)
+#define QUOTA_MAX (INT64_C(1) << 53) /* what every JSON reader takes for the same number */
+
+/* An account's own. 0 = as the configuration says for all, QUOTA_NONE = no limit. */
+struct quotas {
+	int64_t max[QUOTAS];
+};
+
 struct account {
 	struct uuid id; /* as text the owner of what is his */
 	int64_t number;
@@ -34,6 +45,7 @@ struct account {
 	int64_t created_at;
 	int64_t disabled_at; /* 0 = he may come */
 	int64_t changed_at; /* of the password: sessions begun before are over */
+	struct quotas quotas;
 };
 
 struct session {

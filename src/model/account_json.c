@@ -9,6 +9,20 @@ static void write_id(struct json_out *j, struct uuid id)
 	json_kcstr(j, "id", text);
 }
 
+/* null: as the configuration says; 0: no limit, as there. */
+static void write_quotas(struct json_out *j, const struct quotas *q)
+{
+	json_obj_open(j);
+	for (unsigned i = 0; i < QUOTAS; i++) {
+		json_key(j, quota_name((enum quota)i));
+		if (q->max[i] == 0)
+			json_put_null(j);
+		else
+			json_u64(j, q->max[i] == QUOTA_NONE ? 0 : (uint64_t)q->max[i]);
+	}
+	json_obj_close(j);
+}
+
 void account_write_members(struct json_out *j, const struct account *a)
 {
 	write_id(j, a->id);
@@ -18,6 +32,8 @@ void account_write_members(struct json_out *j, const struct account *a)
 	json_kcstr(j, "role", role_name(a->role));
 	json_ktime(j, "created_at", a->created_at);
 	json_ktime(j, "disabled_at", a->disabled_at);
+	json_key(j, "quotas");
+	write_quotas(j, &a->quotas);
 }
 
 void account_write_json(struct json_out *j, const struct account *a)

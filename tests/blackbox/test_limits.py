@@ -239,6 +239,83 @@ def test_who_has_no_room_is_told_before_the_body(make_server):
 	assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
 
 
+# ---- an account's own quotas ----
+
+@pytest.fixture
+def with_quotas(make_server):
+	"""The administrator of a server where two files and two waiting jobs of each owner are enough."""
+	server = make_server(start=False, settings={"quotas.files": 2, "jobs.owner_queue_max": 2})
+	people.first_admin(server)
+	return people.sign_in(server.start(), people.ADMIN)
+
+
+def give(admin, person, quotas):
+	return admin.request("PATCH", f"/v1/admin/users/{person.id}", json={"quotas": quotas})
+
+
+def store(person, n=0):
+	return person.post(f"/v1/files?name=a{n}&ops=", data=b"file %d" % n, headers={"Content-Type": "application/octet-stream"})
+
+
+def later(person, file, n):
+	return person.post(f"/v1/files/{file}/jobs", json={"op": "gzip", "params": {"level": n % 9 + 1}, "run_at": "2099-01-01T00:00:00.000Z"})
+
+
+def test_an_accounts_own_quotas_hold_for_it_alone_and_over_a_restart(with_quotas):
+	admin, server = with_quotas, with_quotas.server
+	ann, bob = people.add_user(admin), people.add_user(admin)
+	r = give(admin, ann, {"files": 3, "bytes": 17, "jobs": 0})
+	assert r.status_code == 200 and r.json()["quotas"] == {"files": 3, "bytes": 17, "jobs": 0}
+	assert ann.get("/v1/users/me").json()["usage"] == {"files": 0, "bytes": 0, "files_max": 3, "bytes_max": 17, "jobs_max": None}
+	assert bob.get("/v1/users/me").json()["quotas"] == {"files": None, "bytes": None, "jobs": None}
+	assert [store(ann, n).status_code for n in range(3)] == [201, 201, 403] # of 6 bytes each
+	assert [store(bob, n).status_code for n in range(3)] == [201, 201, 403]
+	assert give(admin, ann, {"bytes": None}).json()["quotas"] == {"files": 3, "bytes": None, "jobs": 0}
+	assert store(ann, 3).status_code == 201
+	r = store(ann, 4)
+	assert (r.status_code, r.json()["code"], r.json()["limit"]) == (403, "quota_exceeded", 3)
+	server.restart()
+	assert (store(ann, 5).status_code, store(ann, 5).json()["limit"]) == (403, 3)
+	assert give(admin, ann, {"files": 0}).json()["quotas"]["files"] == 0
+	assert store(ann, 6).status_code == 201
+
+
+def test_of_jobs_at_once_exactly_as_many_wait_as_the_accounts_own_quota_says(with_quotas):
+	admin = with_quotas
+	ann, bob = people.add_user(admin), people.add_user(admin)
+	assert give(admin, ann, {"jobs": 5}).status_code == 200
+	for person, room in ((ann, 5), (bob, 2)):
+		file = store(person).json()["id"]
+		with ThreadPoolExecutor(9) as pool:
+			got = list(pool.map(lambda n: later(person, file, n), range(9)))
+		assert sorted(r.status_code for r in got) == [202] * room + [429] * (9 - room)
+		refused = [r for r in got if r.status_code == 429]
+		assert {(r.json()["code"], r.json()["limit"]) for r in refused} == {("queue_full", room)} and all("Retry-After" in r.headers for r in refused)
+
+
+def test_a_quota_that_means_nothing_is_told(with_quotas):
+	ann = people.add_user(with_quotas)
+	for quotas, field in (({"files": -1}, "quotas/files"), ({"bytes": 2**53 + 1}, "quotas/bytes"), ({"jobs": "many"}, "quotas/jobs"), ({"jobs": 1.5}, "quotas/jobs"),
+			      ({"things": 1}, "quotas/things"), (7, "quotas"), (None, "quotas")):
+		r = give(with_quotas, ann, quotas)
+		assert r.status_code in (400, 422) and r.json()["field"] == field, r.text
+	assert with_quotas.get(f"/v1/admin/users/{ann.id}").json()["quotas"] == {"files": None, "bytes": None, "jobs": None}
+
+
+def test_quotas_are_given_by_the_command_too_and_by_nobody_else(with_quotas):
+	admin, server = with_quotas, with_quotas.server
+	ann = people.add_user(admin)
+	for person in (ann, people.add_user(admin, role="operator"), admin.key(["files:read", "files:write", "jobs:read", "jobs:write"])):
+		assert give(person, ann, {"files": 9}).status_code == 403
+	assert give(admin.key(["admin"]), ann, {"files": 1, "jobs": 9}).status_code == 200
+	server.stop()
+	for words, code in ((["files=5,bytes=1KiB,jobs=default"], 0), (["files=0"], 2), (["bytes=many"], 2), (["things=1"], 2), (["files"], 2), ([""], 2), ([], 2)):
+		r = run("admin", "user", "quota", ann.email, *words, "--data", server.data)
+		assert (r.returncode == 0) == (code == 0), (words, r.returncode, r.stderr)
+	server.start()
+	assert admin.get(f"/v1/admin/users/{ann.id}").json()["quotas"] == {"files": 5, "bytes": 1024, "jobs": None}
+
+
 def imported(person, url, **more):
 	r = person.post("/v1/imports?wait=60", json={"url": url, "max_attempts": 1, **more})
 	assert r.status_code == 202, r.text
@@ -252,12 +329,12 @@ def test_an_imports_bytes_count_when_they_have_come_and_one_too_many_is_not_kept
 	people.first_admin(server)
 	ann = people.sign_in(server.start(), people.ADMIN)
 	usage = lambda: ann.get("/v1/users/me").json()["usage"]
-	assert usage() == {"files": 0, "bytes": 0, "files_max": 3, "bytes_max": 1024}
+	assert usage() == {"files": 0, "bytes": 0, "files_max": 3, "bytes_max": 1024, "jobs_max": None}
 	source.gives("/most", b"m" * 1000)
 	source.answers["/25"] = lambda c, r: (c.sendall(head(25)), source.held.wait(60), c.sendall(b"x" * 25))
 	source.answers["/25/untold"] = lambda c, r: c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"y" * 25)
 	assert imported(ann, source.url("/most"))["state"] == "succeeded"
-	assert usage() == {"files": 1, "bytes": 1000, "files_max": 3, "bytes_max": 1024}
+	assert usage() == {"files": 1, "bytes": 1000, "files_max": 3, "bytes_max": 1024, "jobs_max": None}
 	late = [imported(ann, source.url(path)) for path in ("/25", "/25/untold")]
 	assert [(j["state"], j["error"]["code"]) for j in late] == [("failed", "quota_exceeded")] * 2
 	assert (usage()["files"], usage()["bytes"]) == (3, 1000)
@@ -269,7 +346,7 @@ def test_an_imports_bytes_count_when_they_have_come_and_one_too_many_is_not_kept
 	source.held.set() # nobody had waited for the bytes that were announced
 	for job in late:
 		assert ann.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
-	eventually(lambda: usage() == {"files": 2, "bytes": 50, "files_max": 3, "bytes_max": 1024})
+	eventually(lambda: usage() == {"files": 2, "bytes": 50, "files_max": 3, "bytes_max": 1024, "jobs_max": None})
 	source.close()
 
 

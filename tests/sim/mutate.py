@@ -40,7 +40,7 @@ MUTANTS = {
         [("\tshare = n > 0 && want / n > 1 ? want / n : 1;", "\tshare = n > 0 ? want : 1;")]),
     "owner_queue_without_bound": (
         "How many jobs of one owner wait is asked of no one.",
-        [(" &&\n\t\t\t     !over(ch, true, c->options.owner_queue_max, waiting_of_owner, more, rest)", "")]),
+        [(" &&\n\t\t\t     !over(ch, true, catalog_allowance(c, own).max[QUOTA_JOBS], waiting_of_owner, more, rest)", "")]),
     "owner_limit_not_asked": (
         "The scheduler claims without the owners' limit.",
         [(".owner_limit = g->config.owner_concurrency,", ".owner_limit = 0,")]),

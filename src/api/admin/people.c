@@ -104,6 +104,45 @@ static int read_disabled(const struct json_place *p, struct change_patch_account
 	return 0;
 }
 
+/* null: as the configuration says; 0: no limit, as there. */
+static int read_quota(const struct json_place *p, enum quota q, struct change_patch_account *c, struct err *e)
+{
+	const char *name = quota_name(q);
+	json_t *v = json_object_get(p->object, name);
+	int64_t max = 0;
+
+	if (v == NULL)
+		return 0;
+	if (!json_is_null(v)) {
+		int rc = json_member_int(p, name, 0, QUOTA_MAX, &max, e);
+		if (rc != 0)
+			return rc;
+		max = max == 0 ? QUOTA_NONE : max;
+	}
+	c->set_quotas |= 1u << q;
+	c->quotas.max[q] = max;
+	return 0;
+}
+
+static int read_quotas(const struct json_place *p, struct change_patch_account *c, struct err *e)
+{
+	static const char *const members[] = {"files", "bytes", "jobs", NULL};
+	json_t *v = json_object_get(p->object, "quotas");
+	const struct json_place inside = {v, "quotas/"};
+	int rc;
+
+	if (v == NULL)
+		return 0;
+	if (!json_is_object(v)) {
+		err_set(e, ERR_INVALID_VALUE, "quotas is an object with files, bytes, jobs");
+		return err_field(e, "quotas");
+	}
+	rc = json_members_only(&inside, members, e);
+	for (unsigned i = 0; rc == 0 && i < QUOTAS; i++)
+		rc = read_quota(&inside, (enum quota)i, c, e);
+	return rc;
+}
+
 static int read_name(struct http_request *r, const struct json_place *p, struct change_patch_account *c, struct err *e)
 {
 	struct str text = {};
@@ -119,7 +158,7 @@ static int read_name(struct http_request *r, const struct json_place *p, struct 
 
 static int read_patch(struct http_request *r, json_t *body, struct change_patch_account *c, struct err *e)
 {
-	static const char *const members[] = {"name", "role", "disabled", NULL};
+	static const char *const members[] = {"name", "role", "disabled", "quotas", NULL};
 	const struct json_place p = {body, ""};
 	int rc = json_members_only(&p, members, e);
 
@@ -127,7 +166,9 @@ static int read_patch(struct http_request *r, json_t *body, struct change_patch_
 		rc = read_name(r, &p, c, e);
 	if (rc == 0)
 		rc = read_role(&p, c, e);
-	return rc == 0 ? read_disabled(&p, c, e) : rc;
+	if (rc == 0)
+		rc = read_disabled(&p, c, e);
+	return rc == 0 ? read_quotas(&p, c, e) : rc;
 }
 
 static void answer_patched(struct http_request *r)
@@ -155,7 +196,8 @@ static void end_patch_user(struct http_request *r)
 				       LF_CSTR("role", c->set_role ? role_name(c->role) : ""),
 				       LF_CSTR("switched", !c->set_disabled ? ""
 							   : c->disabled    ? "off"
-									    : "on"));
+									    : "on"),
+				       LF_BOOL("quotas", c->set_quotas != 0));
 	if (rc != 0)
 		front_problem(r, rc, &e);
 	else

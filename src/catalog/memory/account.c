@@ -173,8 +173,22 @@ void mem_patch_account(struct mem *m, struct change *ch)
 		a->role = p->role;
 	if (p->set_disabled && (a->disabled_at != 0) != p->disabled)
 		a->disabled_at = p->disabled ? p->now : 0;
+	for (unsigned i = 0; i < QUOTAS; i++)
+		if (p->set_quotas & 1u << i)
+			a->quotas.max[i] = p->quotas.max[i];
+	catalog_quotas_set(&m->base, a->quotas);
 	if (p->password.p || (p->set_disabled && p->disabled))
 		end_sessions(m, p->id);
+}
+
+struct quotas mem_quotas_of(const struct mem *m, struct str owner)
+{
+	struct uuid id;
+
+	for (size_t i = 0; uuid_parse(&id, owner) && i < m->n_accounts; i++)
+		if (uuid_eq(m->accounts[i]->account.id, id))
+			return m->accounts[i]->account.quotas;
+	return (struct quotas){};
 }
 
 static void delete_keys(struct mem *m, struct uuid account)

@@ -98,9 +98,10 @@ bool mem_newcomers(struct catalog *c)
 
 uint64_t mem_waiting_of(const struct mem *m, struct str owner)
 {
+	bool wanted = m->base.options.owner_queue_max || catalog_own_quotas(&m->base);
 	uint64_t n = 0;
 
-	for (size_t i = 0; m->base.options.owner_queue_max && i < m->jobs.n; i++) {
+	for (size_t i = 0; wanted && i < m->jobs.n; i++) {
 		const struct mem_job *j = CONTAINER_OF(m->jobs.rows[i], struct mem_job, row);
 
 		n += j->job.state == JOB_QUEUED && str_eq(j->file->file.owner, owner);

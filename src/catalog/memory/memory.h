@@ -347,6 +347,7 @@ int mem_list_files(struct catalog *c, const struct file_filter *f, struct page p
 		   int64_t *ret_next, struct err *e);
 int mem_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 		  int64_t *ret_next, struct err *e);
+struct quotas mem_quotas_of(const struct mem *m, struct str owner); /* all 0 for who has no account */
 struct usage mem_usage_of(const struct mem *m, struct str owner);
 int mem_usage(struct catalog *c, struct str owner, struct usage *ret, struct err *e);
 int mem_import_counts(struct catalog *c, struct str owner, struct import_counts *ret, struct err *e);

@@ -269,7 +269,7 @@ void mem_retry(struct mem *m, struct change *ch)
 		change_not_ready(ch);
 		return;
 	}
-	if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, ch->job_ref.owner), 1, 0))
+	if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, ch->job_ref.owner), mem_quotas_of(m, ch->job_ref.owner), 1, 0))
 		return;
 	mem_queue_again(m, j, ch->job_ref.now);
 	mem_hold_again(m, j->file);

@@ -216,7 +216,7 @@ static int64_t least_run_at(const struct mem *m, int64_t not_after)
 /* Counted each time: there is no row that could differ. */
 struct usage mem_usage_of(const struct mem *m, struct str owner)
 {
-	struct usage used = {};
+	struct usage used = {.own = mem_quotas_of(m, owner)};
 
 	for (size_t i = 0; i < m->files.n; i++) {
 		const struct mem_file *f = CONTAINER_OF(m->files.rows[i], struct mem_file, row);

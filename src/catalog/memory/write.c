@@ -210,7 +210,7 @@ static bool check_new(struct mem *m, struct change *ch, const struct change_add_
 		return false;
 	before->usage.files++;
 	before->usage.bytes += file->size;
-	if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), before->queued, 0))
+	if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, file->owner), mem_quotas_of(m, file->owner), before->queued, 0))
 		return false;
 	if (mem_find(&m->files, file->id) || ids_taken(m, file->jobs, file->n_jobs)) {
 		change_refuse(ch, ERR_CONFLICT, "an id of this change is taken already");
@@ -370,7 +370,8 @@ static bool add_jobs_check(struct mem *m, struct change *ch, struct mem_file **f
 			return false;
 		}
 		queued += add->jobs[i].state == JOB_QUEUED;
-		if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, add->owner), queued, add->n - i - 1))
+		if (!change_has_room(&m->base, ch, m->waiting, mem_waiting_of(m, add->owner), mem_quotas_of(m, add->owner), queued,
+				     add->n - i - 1))
 			return false;
 	}
 	if (ids_taken(m, add->jobs, add->n)) {

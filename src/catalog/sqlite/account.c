@@ -1,6 +1,18 @@
 /* Accounts, and what belongs to them: sessions and keys. */
 #include "catalog/sqlite/sq.h"
 
+static int load_quotas(struct sq *q)
+{
+	sqlite3_stmt *s = q->stmt[W_QUOTAS_ANY];
+	bool row;
+	int rc = first(s, &row);
+
+	if (row)
+		atomic_store(&q->base.own_quotas, true);
+	sqlite3_reset(s);
+	return rc;
+}
+
 int sq_accounts_load(struct sq *q)
 {
 	sqlite3_stmt *s = q->stmt[W_ACCOUNTS];
@@ -10,7 +22,7 @@ int sq_accounts_load(struct sq *q)
 	if (row)
 		q->now.accounts = q->committed.accounts = sqlite3_column_int64(s, 0);
 	sqlite3_reset(s);
-	return rc;
+	return rc == SQLITE_OK ? load_quotas(q) : rc;
 }
 
 static int run_with(sqlite3_stmt *s, int64_t number)
@@ -115,6 +127,13 @@ static int write_patch(struct sq *q, const struct change_patch_account *p, int64
 		sqlite3_bind_int(s, 7, p->disabled);
 	else
 		sqlite3_bind_null(s, 7);
+	sqlite3_bind_int64(s, 8, p->set_quotas);
+	for (int i = 0; i < QUOTAS; i++)
+		if (p->quotas.max[i] == 0)
+			sqlite3_bind_null(s, 9 + i);
+		else
+			sqlite3_bind_int64(s, 9 + i, p->quotas.max[i] == QUOTA_NONE ? 0 : p->quotas.max[i]);
+	catalog_quotas_set(&q->base, p->quotas);
 	return run(s);
 }
 

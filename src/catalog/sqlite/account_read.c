@@ -1,7 +1,7 @@
 /* What is known of accounts, sessions and keys. */
 #include "catalog/sqlite/sq.h"
 
-enum { ACCOUNT_COUNT = 9, ACCOUNT_ID = 1 };
+enum { ACCOUNT_COUNT = 12, ACCOUNT_ID = 1 };
 
 /* From ACCOUNT_COLUMNS; false: no memory. */
 static bool row_account(sqlite3_stmt *s, struct arena *a, struct account *ret)
@@ -18,6 +18,7 @@ static bool row_account(sqlite3_stmt *s, struct arena *a, struct account *ret)
 		.created_at = sqlite3_column_int64(s, 6),
 		.changed_at = sqlite3_column_int64(s, 7),
 		.disabled_at = sqlite3_column_int64(s, 8),
+		.quotas = col_quotas(s, 9),
 	};
 	return !oom;
 }

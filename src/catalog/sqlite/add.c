@@ -201,8 +201,11 @@ int sq_add_jobs(struct sq *q, struct change *ch)
 {
 	struct change_add_jobs *add = &ch->add_jobs;
 	uint64_t waiting_of_owner = add->n ? lanes_waiting_of(&q->lanes, add->owner, add->jobs[0].op) : 0, queued = 0;
-	int rc = SQLITE_OK;
+	struct quotas own;
+	int rc = owner_quotas(q, add->owner, &own);
 
+	if (rc != SQLITE_OK)
+		return rc;
 	for (size_t i = 0; i < add->n; i++) {
 		rc = look_up(q, ch, i);
 		if (rc == SQLITE_OK && !ch->code)
@@ -212,7 +215,7 @@ int sq_add_jobs(struct sq *q, struct change *ch)
 			return rc;
 		}
 		queued += add->jobs[i].state == JOB_QUEUED;
-		if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, waiting_of_owner, queued, add->n - i - 1)) {
+		if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, waiting_of_owner, own, queued, add->n - i - 1)) {
 			add->failed_index = i;
 			return SQLITE_OK;
 		}

@@ -149,6 +149,8 @@ int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages);
 int usage_add(struct sq *q, const struct file *f);
 int usage_came(struct sq *q, int64_t import, uint64_t size); /* the bytes of a file that was there without */
 int usage_sub(struct sq *q, struct str owner, uint64_t size);
+int owner_quotas(struct sq *q, struct str owner, struct quotas *ret); /* all 0 for who has no account */
+struct quotas col_quotas(sqlite3_stmt *s, int first_column); /* from files_max, bytes_max, jobs_max */
 /* Refuses the change when the file is too much, beside those that come with it before. */
 int usage_allows(struct sq *q, struct change *ch, const struct file *f, const struct usage *coming);
 

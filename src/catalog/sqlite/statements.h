@@ -36,7 +36,8 @@
 	" w.failing_since, w.disabled_at, w.off, w.waiting"
 #define DELIVERY_COLUMNS "d.number, d.id, w.id, d.webhook, d.event, d.job, d.state, d.tries, d.created_at, d.due_at, d.ended_at"
 
-#define ACCOUNT_COLUMNS "a.number, a.id, a.email, a.name, a.password, a.role, a.created_at, a.changed_at, a.disabled_at"
+#define ACCOUNT_COLUMNS                                                                                                                    \
+	"a.number, a.id, a.email, a.name, a.password, a.role, a.created_at, a.changed_at, a.disabled_at, a.files_max, a.bytes_max, a.jobs_max"
 #define SESSION_COLUMNS "s.hash, s.id, s.created_at, s.used_at, s.expires_at"
 #define KEY_COLUMNS "k.number, k.id, k.name, k.hash, k.scopes, k.created_at, k.expires_at, k.revoked_at"
 
@@ -77,6 +78,8 @@ R_ROW(USAGE, "SELECT files, bytes FROM usage WHERE owner = ?1")
 R_ROW(IMPORT_COUNTS,
       "SELECT coalesce((SELECT files FROM usage WHERE owner = ?1), 0), count(*), count(t.job) FROM file AS f INDEXED BY file_coming"
       " LEFT JOIN task AS t ON t.job = f.import WHERE f.owner = ?1 AND f.location = 3 AND f.deleted_at IS NULL")
+W_ROW(QUOTAS, "SELECT files_max, bytes_max, jobs_max FROM account WHERE id = ?1")
+R_ROW(QUOTAS, "SELECT files_max, bytes_max, jobs_max FROM account WHERE id = ?1")
 W_ROW(DOOM, "INSERT OR IGNORE INTO doomed (blob, doomed_at) VALUES (?1, ?2)")
 W_ROW(DOOM_DONE, "DELETE FROM doomed WHERE blob = ?1")
 W_ROW(IDEMPOTENCY_FIND, "SELECT number, fingerprint, file, created_at FROM idempotency WHERE owner = ?1 AND key = ?2")
@@ -228,12 +231,15 @@ W_ROW(ATTEMPTS_CUT, "DELETE FROM attempt WHERE delivery = ?1 AND n <= (SELECT ma
 /* ---- accounts, sessions, keys ---- */
 /* Once, when the catalogue is opened. */
 W_ROW(ACCOUNTS, "SELECT count(*) FROM account NOT INDEXED")
+W_ROW(QUOTAS_ANY, "SELECT 1 FROM account WHERE coalesce(files_max, bytes_max, jobs_max) IS NOT NULL LIMIT 1")
 W_ROW(ACCOUNT_FIND, "SELECT number, role, disabled_at, changed_at FROM account WHERE id = ?1")
 W_ROW(ACCOUNT_EMAIL, "SELECT number FROM account WHERE email = ?1")
 W_ROW(ACCOUNT_ADD, "INSERT INTO account (id, email, name, password, role, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)")
 W_ROW(ACCOUNT_PATCH, "UPDATE account SET email = coalesce(?2, email), name = coalesce(?3, name), password = coalesce(?4, password),"
 		     " changed_at = CASE WHEN ?4 IS NULL THEN changed_at ELSE ?5 END, role = coalesce(?6, role),"
-		     " disabled_at = CASE ?7 WHEN 0 THEN NULL WHEN 1 THEN coalesce(disabled_at, ?5) ELSE disabled_at END WHERE number = ?1")
+		     " disabled_at = CASE ?7 WHEN 0 THEN NULL WHEN 1 THEN coalesce(disabled_at, ?5) ELSE disabled_at END,"
+		     " files_max = CASE WHEN ?8 & 1 THEN ?9 ELSE files_max END, bytes_max = CASE WHEN ?8 & 2 THEN ?10 ELSE bytes_max END,"
+		     " jobs_max = CASE WHEN ?8 & 4 THEN ?11 ELSE jobs_max END WHERE number = ?1")
 W_ROW(ACCOUNT_DELETE, "DELETE FROM account WHERE number = ?1")
 W_ROW(OTHER_ADMIN, "SELECT 1 FROM account WHERE role = 2 AND disabled_at IS NULL AND number <> ?1 LIMIT 1")
 W_ROW(SESSION_ADD, "INSERT INTO session (hash, id, account, created_at, used_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")

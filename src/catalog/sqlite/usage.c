@@ -45,6 +45,40 @@ static int read_usage(sqlite3_stmt *s, struct str owner, struct usage *ret)
 	return rc;
 }
 
+/* The row of the owner's account, if that has one. */
+static int read_quotas(const struct sq *q, sqlite3_stmt *s, struct str owner, struct quotas *ret)
+{
+	struct uuid id;
+	bool row;
+
+	*ret = (struct quotas){};
+	if (!catalog_own_quotas(&q->base) || !uuid_parse(&id, owner))
+		return SQLITE_OK;
+	bind_uuid(s, 1, &id);
+	int rc = first(s, &row);
+	if (row)
+		*ret = col_quotas(s, 0);
+	sqlite3_reset(s);
+	return rc;
+}
+
+int owner_quotas(struct sq *q, struct str owner, struct quotas *ret)
+{
+	return read_quotas(q, q->stmt[W_QUOTAS], owner, ret);
+}
+
+struct quotas col_quotas(sqlite3_stmt *s, int first_column)
+{
+	struct quotas own = {};
+
+	for (int i = 0; i < QUOTAS; i++)
+		if (!col_null(s, first_column + i)) {
+			int64_t max = sqlite3_column_int64(s, first_column + i);
+			own.max[i] = max == 0 ? QUOTA_NONE : max;
+		}
+	return own;
+}
+
 int usage_allows(struct sq *q, struct change *ch, const struct file *f, const struct usage *coming)
 {
 	struct usage used;
@@ -54,6 +88,8 @@ int usage_allows(struct sq *q, struct change *ch, const struct file *f, const st
 	int rc = read_usage(q->stmt[W_USAGE], f->owner, &used);
 	used.files += coming->files;
 	used.bytes += coming->bytes;
+	if (rc == SQLITE_OK)
+		rc = owner_quotas(q, f->owner, &used.own);
 	if (rc == SQLITE_OK)
 		(void)change_within_quota(&q->base, ch, &used, f->size);
 	return rc;
@@ -68,6 +104,8 @@ int sq_usage(struct catalog *c, struct str owner, struct usage *ret, struct err 
 	if (rc < 0)
 		return rc;
 	rc = read_usage(r->stmt[R_USAGE], owner, ret);
+	if (rc == SQLITE_OK)
+		rc = read_quotas(q, r->stmt[R_QUOTAS], owner, &ret->own);
 	if (rc != SQLITE_OK)
 		rc = sq_error(r->db, rc, e);
 	reader_put(q, r);

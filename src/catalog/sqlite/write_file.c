@@ -162,6 +162,7 @@ static int settle_jobs(struct sq *q, struct change *ch, const struct change_add_
 static int check_new(struct sq *q, struct change *ch, const struct change_add_file *add, struct files_coming *before)
 {
 	const struct file *f = add->file;
+	struct quotas own;
 	int rc = usage_allows(q, ch, f, &before->usage);
 
 	if (rc == SQLITE_OK && !ch->code)
@@ -170,9 +171,11 @@ static int check_new(struct sq *q, struct change *ch, const struct change_add_fi
 		return rc;
 	before->usage.files++;
 	before->usage.bytes += f->size;
-	(void)change_has_room(&q->base, ch, (uint64_t)q->now.waiting, f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0,
-			      before->queued, 0);
-	return SQLITE_OK;
+	rc = owner_quotas(q, f->owner, &own);
+	if (rc == SQLITE_OK)
+		(void)change_has_room(&q->base, ch, (uint64_t)q->now.waiting,
+				      f->n_jobs ? lanes_waiting_of(&q->lanes, f->owner, f->jobs[0].op) : 0, own, before->queued, 0);
+	return rc;
 }
 
 static int put_new(struct sq *q, const struct change_add_file *add)

@@ -229,6 +229,7 @@ int sq_retry(struct sq *q, struct change *ch)
 {
 	struct change_job_ref *ref = &ch->job_ref;
 	struct found job = {};
+	struct quotas own;
 	int rc = find_own_job(q, ch, &job);
 
 	ref->was_running = false;
@@ -242,8 +243,9 @@ int sq_retry(struct sq *q, struct change *ch)
 		rc = check_before(q, ch, job.after);
 	if (rc != SQLITE_OK || ch->code)
 		return rc;
-	if (!change_has_room(&q->base, ch, (uint64_t)q->now.waiting, job.waiting_of_owner, 1, 0))
-		return SQLITE_OK;
+	rc = owner_quotas(q, ref->owner, &own);
+	if (rc != SQLITE_OK || !change_has_room(&q->base, ch, (uint64_t)q->now.waiting, job.waiting_of_owner, own, 1, 0))
+		return rc;
 	rc = queue_again(q, job.task.job, job.priority, job.task.fence, ref->now);
 	return rc == SQLITE_OK ? hold_again(q, job.task.job) : rc;
 }

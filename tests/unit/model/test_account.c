@@ -74,7 +74,12 @@ static void a_name_is_text_without_control_characters(void **state)
 
 static void neither_hash_is_shown(void **state)
 {
-	const struct account a = {.number = 3, .email = STR("a@b"), .name = STR(""), .password = STR("$argon2id$"), .role = ROLE_OPERATOR};
+	const struct account a = {.number = 3,
+				  .email = STR("a@b"),
+				  .name = STR(""),
+				  .password = STR("$argon2id$"),
+				  .role = ROLE_OPERATOR,
+				  .quotas = {.max = {[QUOTA_FILES] = 12, [QUOTA_JOBS] = QUOTA_NONE}}};
 	const struct api_key k = {.number = 4, .name = STR("n"), .scopes = 1u << SCOPE_FILES_READ | 1u << SCOPE_ADMIN, .expires_at = 1000};
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
 	struct json_out j = json_out(&b);
@@ -86,7 +91,7 @@ static void neither_hash_is_shown(void **state)
 	assert_true(str_eq(
 		buf_str(&b),
 		STR("[{\"id\":\"00000000-0000-0000-0000-000000000000\",\"number\":3,\"email\":\"a@b\",\"name\":\"\",\"role\":\"operator\","
-		    "\"created_at\":null,\"disabled_at\":null},"
+		    "\"created_at\":null,\"disabled_at\":null,\"quotas\":{\"files\":12,\"bytes\":null,\"jobs\":0}},"
 		    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"number\":4,\"name\":\"n\",\"scopes\":[\"files:read\",\"admin\"],"
 		    "\"created_at\":null,\"expires_at\":\"1970-01-01T00:00:01.000Z\",\"revoked_at\":null}]")));
 }
