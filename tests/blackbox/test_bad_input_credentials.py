@@ -12,7 +12,7 @@ UNSAFE = [r for r, line in LINES.items() if r.split()[0] not in ("GET", "HEAD") 
 
 @pytest.fixture(scope="module")
 def admin(module_folder):
-	server = Server(module_folder / "credentials", settings={"webhooks.per_owner": "64"})
+	server = Server(module_folder / "credentials", surfaces=["all"], settings={"webhooks.per_owner": "64"})
 	people.first_admin(server)
 	with server:
 		yield people.sign_in(server, people.ADMIN)
