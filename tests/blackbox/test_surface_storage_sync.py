@@ -97,7 +97,7 @@ def test_an_object_is_copied(server, source, path, size):
 	source.gives(f"/{BUCKET}/{name}", body)
 	synced, _ = counts(server)
 	queued(send(server, payload(name), path))
-	eventually(lambda: counts(server) == (synced + 1, 0), timeout=20)
+	eventually(lambda: counts(server)[0] == synced + 1)
 	assert (server.mirror / name).read_bytes() == body
 	assert left_over(server.mirror) == []
 
@@ -192,11 +192,11 @@ def test_no_symbolic_link_leads_out_of_the_mirror(server, source, folder):
 	queued(send(server, payload("way-out/x")))
 	root = people.sign_in(server, people.ADMIN)
 
-	def failed_once():
+	def failed():
 		files = root.get("/v1/admin/files?name=x").json()["files"]
 		job = [f for f in files if f["name"] == "x"][0]["jobs"][0]
-		return job["attempt"] == 1 and job["state"] == "queued" and job.get("error")
-	eventually(failed_once)
+		return job["attempt"] >= 1 and job.get("error")
+	eventually(failed)
 	assert list(folder.iterdir()) == []
 	problem(root.get("/files/way-out/x"), 404, "file_not_found")
 	assert left_over(server.mirror) == []
@@ -209,7 +209,8 @@ def test_the_same_payload_is_taken_once(server, source):
 	source.gives(f"/{BUCKET}/once.bin", b"once")
 	queued(send(server, body))
 	answered(send(server, body), 409, {"detail": "Object already exists"})
-	eventually(lambda: (server.mirror / "once.bin").exists())
+	root = people.sign_in(server, people.ADMIN)
+	eventually(lambda: root.get("/v1/admin/files?name=once.bin").json()["files"][0]["jobs"][0]["state"] == "succeeded") # a moment after the copy is there
 	server.restart()
 	answered(send(server, body), 409, {"detail": "Object already exists"})
 	assert len(source.seen(f"/{BUCKET}/once.bin")) == 1
@@ -260,9 +261,11 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Me
 
 @pytest.mark.parametrize("status, fields, body", [("404", "", b""), ("403", "", b""), ("500", "", b"<Error><Code>InternalError</Code></Error>"), ("503", "", SLOW_DOWN),
 							    ("503", "Retry-After: 3600\r\n", SLOW_DOWN)])
-def test_a_download_that_fails_is_tried_again_after_seconds_up_to_three_times(server, source, status, fields, body):
-	"""Whatever went wrong, and with a pause that no other import has."""
-	synced, waiting = counts(server)
+def test_a_download_that_fails_is_tried_again_after_seconds_up_to_three_times(make_server, folder, source, status, fields, body):
+	"""Whatever went wrong, and with a pause that no other import has. The server is its own, so that nothing else comes and goes among what is counted."""
+	server = make_server(start=False, surfaces=["storage-sync"], settings=settings(folder, source.url(""), rate="off"))
+	people.first_admin(server)
+	server.start()
 	name = f"never-comes-{status}{len(fields)}.bin"
 	source.says(f"/{BUCKET}/{name}", f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{fields}\r\n".encode() + body)
 	before = time.time()
@@ -272,13 +275,12 @@ def test_a_download_that_fails_is_tried_again_after_seconds_up_to_three_times(se
 	def job():
 		files = root.get(f"/v1/admin/files?name={name}").json()["files"]
 		return files[0]["jobs"][0]
-	eventually(lambda: job()["attempt"] == 1 and job()["state"] == "queued")
-	j = job()
+	j = eventually(lambda: (x := job())["attempt"] >= 1 and x["state"] == "queued" and x)
 	assert j["error"]["code"] == ("source_busy" if status[0] == "5" else "source_failed") and status in j["error"]["detail"] and j["max_attempts"] == 4
 	assert before + 3 <= server_time(j["run_at"]) <= time.time() + 60, j
-	assert counts(server)[1] == waiting + 1
+	assert counts(server) == (0, 1)
 	assert root.post(f"/v1/admin/jobs/{j['id']}/cancel").status_code == 200
-	eventually(lambda: counts(server) == (synced, waiting))
+	eventually(lambda: counts(server) == (0, 0))
 
 
 def server_time(text):
@@ -294,7 +296,7 @@ def test_a_sync_survives_a_crash_and_what_was_half_copied_goes(make_server, fold
 	(folder / "mirror" / PART / "half").write_bytes(b"half")
 	go.set()
 	s.start()
-	eventually(lambda: counts(s) == (1, 0), timeout=20)
+	eventually(lambda: counts(s) == (1, 0))
 	assert (folder / "mirror/crash.bin").read_bytes() == b"after the crash"
 	assert left_over(folder / "mirror") == []
 
@@ -350,7 +352,7 @@ def test_no_path_leads_elsewhere(server, source):
 	for path, status in [("../beside.txt", 400), ("inner/../../beside.txt", 400), ("%2e%2e/beside.txt", 400), ("..%2Fbeside.txt", 400), ("inner%2F..%2F..%2Fbeside.txt", 400),
 				("inner//a", 400), ("./inner", 400), ("/etc/passwd", 400), ("%2Fetc%2Fpasswd", 400), ("..\\beside.txt", 400), ("inner/a%5Cb.bin", 400), ("inner%00", 400),
 				("%c0%ae%c0%ae/beside.txt", 400), ("inner", 404), ("inner/", 404), (PART, 404), (PART + "/", 404), ("x" * 3000, 404), ("x/" * 600 + "x", 404)]:
-		connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+		connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
 		connection.request("GET", "/files/" + path, headers={"Authorization": f"Bearer {root.token}"})
 		got = connection.getresponse()
 		assert got.status == status and b"not to be had" not in got.read(), path
