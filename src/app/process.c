@@ -100,13 +100,32 @@ static void *end_late(void *arg)
 {
 	struct process_stop *s = arg;
 	struct timespec until;
+	int rc = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += STOP_MAX_S;
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
+	pthread_mutex_lock(&s->lock);
+	while (!s->over && rc == 0)
+		rc = pthread_cond_timedwait(&s->ended, &s->lock, &until);
+	bool over = s->over;
+	pthread_mutex_unlock(&s->lock);
+	if (over)
+		return NULL;
 	log_event(LOG_ERROR, "stopped_late", LF_CSTR("part", atomic_load(&s->part)), LF_INT("status", 1));
 	process_end_now();
 	return NULL;
+}
+
+static void watch_end(struct process_stop *s)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->ended, &attr);
+	pthread_condattr_destroy(&attr);
+	s->watched = pthread_create(&s->watch, NULL, end_late, s) == 0;
 }
 
 void process_stop_hard(struct process_stop *s)
@@ -118,7 +137,7 @@ void process_stop_hard(struct process_stop *s)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGALRM, &action, NULL);
-	s->watched = pthread_create(&s->watch, NULL, end_late, s) == 0;
+	watch_end(s);
 	alarm(STOP_MAX_S + 1); /* should even that thread be stuck, or there be none */
 	sigdelset(&set, SIGHUP);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
@@ -128,7 +147,12 @@ void process_stop_over(struct process_stop *s)
 {
 	if (!s->watched)
 		return;
-	pthread_cancel(s->watch);
+	pthread_mutex_lock(&s->lock);
+	s->over = true;
+	pthread_cond_signal(&s->ended);
+	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->watch, NULL);
 	s->watched = false;
+	pthread_cond_destroy(&s->ended);
+	pthread_mutex_destroy(&s->lock);
 }

@@ -25,6 +25,9 @@ struct process_stop {
 	const char *_Atomic part; /* what is waited for now: a constant */
 	pthread_t watch;
 	bool watched;
+	pthread_mutex_t lock;
+	pthread_cond_t ended; /* CLOCK_MONOTONIC */
+	bool over; /* under the lock */
 };
 
 /* From now on SIGTERM, SIGINT and the end of ten seconds end the process at once, with status 1; after ten seconds the log says what could not be ended. */
