@@ -215,11 +215,6 @@ void reader_put(struct sq *q, struct reader *r)
 	pthread_mutex_unlock(&p->lock);
 }
 
-int rows_no_memory(struct err *e)
-{
-	return err_set(e, ERR_NO_MEMORY, "no memory for what was read");
-}
-
 int rows_ended(struct reader *r, sqlite3_stmt *s, int rc, bool oom, struct err *e)
 {
 	int ended = 0;

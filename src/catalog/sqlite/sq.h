@@ -350,7 +350,11 @@ bool readers_hold(struct sq *q, int64_t at_most_ms);
 void readers_release(struct sq *q);
 /* The writer, before it adds to the log or clears it: no idle reader keeps an old part of it in use. */
 void readers_unpin(struct sq *q);
-int rows_no_memory(struct err *e);
+static inline int rows_no_memory(struct err *e)
+{
+	err_set(e, ERR_NO_MEMORY, "no memory for what was read");
+	return ERR_NO_MEMORY;
+}
 /* Resets a statement that was read with and says how that went, by what the last step or first() returned; a row is as good as the end: no more were wanted. */
 int rows_ended(struct reader *r, sqlite3_stmt *s, int rc, bool oom, struct err *e);
 int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t n);
