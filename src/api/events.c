@@ -16,11 +16,10 @@ static void wake(struct engine_reader *x)
 /* Whoever may not come any more is told nothing more; when he comes again he is told why. */
 static bool may_listen(struct http_request *r)
 {
-	struct env *env = engine_env(front_engine(r));
 	int64_t until = front_caller(r)->expires_at;
 	struct err e = ERR_INIT;
 
-	return (until == 0 || env->wall_ms(env) < until) && front_still(r, &e) == 0;
+	return (until == 0 || front_now(r) < until) && front_still(r, &e) == 0;
 }
 
 static ssize_t read_events(struct http_request *r, char *p, size_t max)

@@ -159,8 +159,6 @@ static void reply_link(struct http_request *r, const struct making *m)
 
 static int make_link(struct http_request *r, struct making *m, struct err *e)
 {
-	const struct audit_by by = front_by(r);
-	char id[UUID_TEXT_LEN + 1];
 	json_t *body;
 	int rc = json_body_read(r, &body, e);
 
@@ -168,18 +166,7 @@ static int make_link(struct http_request *r, struct making *m, struct err *e)
 		return rc;
 	rc = read_link(r, body, m, e);
 	json_decref(body);
-	if (rc != 0)
-		return rc;
-	m->link.expires_at = front_now(r) + 1000 * m->expires_in_s;
-	rc = front_link_write(r, &m->link, &m->url, e);
-	if (rc != 0)
-		return rc;
-	if (!buf_ok(&m->url))
-		return err_set(e, ERR_NO_MEMORY, "no memory for a link");
-	uuid_format(id, m->link.id);
-	return engine_audit_act(front_engine(r), AUDIT_LINK_MADE, &by, e, LF_CSTR("link", id),
-				LF_CSTR("method", link_method_name(m->link.method)), LF_BOOL("single_use", m->link.single_use),
-				LF_INT("expires_at", m->link.expires_at));
+	return rc == 0 ? front_link_make(r, &m->link, 1000 * m->expires_in_s, &m->url, e) : rc;
 }
 
 static void answer_made(struct http_request *r)

@@ -12,8 +12,7 @@
 
 /* The body with passwords in it is read, used and wiped before the request goes; all of it stays here. */
 struct people_request {
-	struct http_request *r;
-	json_t *body;
+	struct json_request base;
 	bool cookie;
 	union {
 		struct engine_sign_in sign_in;
@@ -22,39 +21,6 @@ struct people_request {
 	};
 	struct account account; /* of a sign-up */
 };
-
-/* NULL after having answered. */
-static struct people_request *begin(struct http_request *r)
-{
-	struct people_request *p = arena_alloc(http_arena(r), sizeof(*p));
-	struct err e = ERR_INIT;
-	int rc;
-
-	if (p == NULL) {
-		front_problem(r, err_set(&e, ERR_NO_MEMORY, "no memory for a request"), &e);
-		return NULL;
-	}
-	memset(p, 0, sizeof(*p));
-	p->r = r;
-	rc = front_takes_work(r, &e);
-	if (rc == 0)
-		rc = json_body_read(r, &p->body, &e);
-	if (rc == 0) {
-		http_set_data(r, p);
-		return p;
-	}
-	front_problem(r, rc, &e);
-	return NULL;
-}
-
-/* Passwords stay in memory no longer than the request. */
-static void release(struct http_request *r)
-{
-	struct people_request *p = http_data(r);
-
-	if (p != NULL)
-		json_body_wipe(r, p->body);
-}
 
 static void fail(struct http_request *r, int code, struct err *e)
 {
@@ -101,9 +67,9 @@ static void signed_up(struct engine_sign_up *s)
 	struct people_request *p = CONTAINER_OF(s, struct people_request, sign_up);
 
 	if (s->code != 0)
-		front_problem(p->r, s->code, &s->err);
+		front_problem(p->base.r, s->code, &s->err);
 	else
-		reply_account(p->r, 201, &p->account);
+		reply_account(p->base.r, 201, &p->account);
 }
 
 static int read_role(const struct json_place *p, enum role *ret, struct err *e)
@@ -121,7 +87,7 @@ static int read_role(const struct json_place *p, enum role *ret, struct err *e)
 static int read_sign_up(struct people_request *p, struct err *e)
 {
 	static const char *const members[] = {"email", "password", "name", "role", NULL};
-	struct json_place place = {p->body, ""};
+	struct json_place place = {p->base.body, ""};
 	int rc;
 
 	p->account.name = STR("");
@@ -134,7 +100,7 @@ static int read_sign_up(struct people_request *p, struct err *e)
 
 static void end_sign_up(struct http_request *r)
 {
-	struct people_request *p = begin(r);
+	struct people_request *p = json_request_begin(r, sizeof(*p));
 	struct err e = ERR_INIT;
 	int rc;
 
@@ -155,7 +121,7 @@ static void end_sign_up(struct http_request *r)
 		engine_sign_up(front_engine(r), &p->sign_up);
 }
 
-static const struct http_handler add_user = {.body_kind = HTTP_BODY_BUFFER, .end = end_sign_up, .release = release};
+static const struct http_handler add_user = {.body_kind = HTTP_BODY_BUFFER, .end = end_sign_up, .release = json_request_release};
 
 /* ---- /v1/users/me ---- */
 
@@ -217,27 +183,27 @@ static void password_changed(struct engine_new_password *s)
 	struct people_request *p = CONTAINER_OF(s, struct people_request, password);
 
 	if (s->code == 0) {
-		http_reply_empty(p->r, 204);
+		http_reply_empty(p->base.r, 204);
 		return;
 	}
 	if (s->code == ERR_BAD_CREDENTIALS) { /* who asks is known: it is the body that is wrong */
 		err_set(&s->err, ERR_INVALID_VALUE, "this is not the password that there is now");
 		s->code = err_field(&s->err, "old_password");
 	}
-	front_problem(p->r, s->code, &s->err);
+	front_problem(p->base.r, s->code, &s->err);
 }
 
 static void end_change_password(struct http_request *r)
 {
 	static const char *const members[] = {"old_password", "password", NULL};
 	const struct caller *c = front_caller(r);
-	struct people_request *p = begin(r);
+	struct people_request *p = json_request_begin(r, sizeof(*p));
 	struct err e = ERR_INIT;
 	int rc;
 
 	if (p == NULL)
 		return;
-	struct json_place place = {p->body, ""};
+	struct json_place place = {p->base.body, ""};
 	struct engine_new_password *s = &p->password;
 	*s = (struct engine_new_password){
 		.account = c->account,
@@ -256,7 +222,8 @@ static void end_change_password(struct http_request *r)
 		engine_change_password(front_engine(r), s);
 }
 
-static const struct http_handler change_password = {.body_kind = HTTP_BODY_BUFFER, .end = end_change_password, .release = release};
+static const struct http_handler change_password = {
+	.body_kind = HTTP_BODY_BUFFER, .end = end_change_password, .release = json_request_release};
 
 /* ---- POST /v1/sessions ---- */
 
@@ -266,14 +233,14 @@ static void signed_in(struct engine_sign_in *s)
 	const struct session *session = &s->change.add_session.session;
 
 	if (s->code != 0) {
-		fail(p->r, s->code, &s->err);
+		fail(p->base.r, s->code, &s->err);
 		return;
 	}
 	struct token token = s->token; /* the answer ends the request's memory */
 	explicit_bzero(&s->token, sizeof(s->token));
 	if (p->cookie)
-		credentials_set_cookie(p->r, str_of(token.text), (session->expires_at - session->created_at) / 1000);
-	reply_session(p->r, 201, session->expires_at, &s->account, str_of(token.text), !p->cookie);
+		credentials_set_cookie(p->base.r, str_of(token.text), (session->expires_at - session->created_at) / 1000);
+	reply_session(p->base.r, 201, session->expires_at, &s->account, str_of(token.text), !p->cookie);
 	explicit_bzero(&token, sizeof(token));
 }
 
@@ -292,13 +259,13 @@ static int read_cookie(const struct json_place *p, bool *ret, struct err *e)
 static void end_sign_in(struct http_request *r)
 {
 	static const char *const members[] = {"email", "password", "cookie", NULL};
-	struct people_request *p = begin(r);
+	struct people_request *p = json_request_begin(r, sizeof(*p));
 	struct err e = ERR_INIT;
 	int rc;
 
 	if (p == NULL)
 		return;
-	struct json_place place = {p->body, ""};
+	struct json_place place = {p->base.body, ""};
 	struct engine_sign_in *s = &p->sign_in;
 	*s = (struct engine_sign_in){
 		.address = http_peer(r),
@@ -318,7 +285,7 @@ static void end_sign_in(struct http_request *r)
 		engine_sign_in(front_engine(r), s);
 }
 
-static const struct http_handler sign_in = {.body_kind = HTTP_BODY_BUFFER, .end = end_sign_in, .release = release};
+static const struct http_handler sign_in = {.body_kind = HTTP_BODY_BUFFER, .end = end_sign_in, .release = json_request_release};
 
 /* ---- /v1/sessions/current ---- */
 

@@ -88,3 +88,27 @@ void front_write_submit(struct front_write *w, front_work *then)
 	w->then = then;
 	engine_submit(front_engine(w->r), &w->change, written, w);
 }
+
+static void answer_deleted(struct http_request *r)
+{
+	engine_kick_doomed(front_engine(r));
+	http_reply_empty(r, 204);
+}
+
+void front_delete_file(struct http_request *r)
+{
+	struct front_write *w = front_write_new(r, CHANGE_DELETE_FILE);
+	struct err e = ERR_INIT;
+
+	if (w == NULL)
+		return;
+	struct change_delete_file *c = &w->change.delete_file;
+	*c = (struct change_delete_file){.owner = front_owner(r), .now = front_now(r)};
+	int rc = front_id(r, &c->id, &e);
+	if (rc == 0)
+		rc = front_write_audit(w, AUDIT_FILE_DELETED, &e, LF_STR("file", http_param(r, "id")));
+	if (rc != 0)
+		front_problem(r, rc, &e);
+	else
+		front_write_submit(w, answer_deleted);
+}

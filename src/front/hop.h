@@ -32,4 +32,7 @@ struct front_write *front_write_new(struct http_request *r, enum change_kind kin
 /* Submits; `then` runs on the committer's thread once the change is durable, so it must not block. A refused change is answered with its problem. */
 void front_write_submit(struct front_write *w, front_work *then);
 
+/* DELETE of the caller's file {id}: 204, or the problem. An end() of its own. */
+void front_delete_file(struct http_request *r);
+
 #endif

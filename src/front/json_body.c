@@ -67,6 +67,37 @@ void json_body_wipe(struct http_request *r, json_t *body)
 	wipe(http_body(r));
 }
 
+void *json_request_begin(struct http_request *r, size_t size)
+{
+	struct json_request *j = arena_alloc(http_arena(r), size);
+	struct err e = ERR_INIT;
+	int rc;
+
+	if (j == NULL) {
+		front_problem(r, err_set(&e, ERR_NO_MEMORY, "no memory for a request"), &e);
+		return NULL;
+	}
+	memset(j, 0, size);
+	j->r = r;
+	rc = front_takes_work(r, &e);
+	if (rc == 0)
+		rc = json_body_read(r, &j->body, &e);
+	if (rc != 0) {
+		front_problem(r, rc, &e);
+		return NULL;
+	}
+	http_set_data(r, j);
+	return j;
+}
+
+void json_request_release(struct http_request *r)
+{
+	const struct json_request *j = http_data(r);
+
+	if (j != NULL)
+		json_body_wipe(r, j->body);
+}
+
 int json_place_err(const struct json_place *p, struct err *e)
 {
 	char text[ERR_WORD_MAX];

@@ -11,6 +11,15 @@
 /* Ends with a body that has secrets in it: the object (NULL is fine) is wiped and let go, the request's bytes are wiped. In release(). */
 void json_body_wipe(struct http_request *r, json_t *body);
 
+/* A request whose body has secrets in it: in front of what its work needs besides. */
+struct json_request {
+	struct http_request *r;
+	json_t *body;
+};
+/* `size` cleared bytes of the request's arena that begin with its struct json_request, the body read; or NULL after having answered. Sets the request's data. */
+void *json_request_begin(struct http_request *r, size_t size);
+void json_request_release(struct http_request *r); /* release() of such a route: nothing secret stays longer than the request */
+
 /* One member of an object. Absent: *ret untouched and 0, or ERR_MISSING_VALUE when required. Of another type or out of range: ERR_INVALID_VALUE. `where` stands in front of the
  * member's name in the error's field: "" or such as "jobs/3/". Strings are borrowed from the object. */
 struct json_place {

@@ -50,7 +50,7 @@ static bool by_key(const struct caller *c)
 	return c->how == CALLER_KEY || c->how == CALLER_SIGNATURE;
 }
 
-int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url, struct err *e)
+static int write_url(struct http_request *r, struct link *l, struct buf *ret_url, struct err *e)
 {
 	const struct caller *c = front_caller(r);
 	struct link_secret secrets[SERVER_SECRETS_MAX];
@@ -65,7 +65,6 @@ int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url
 	l->id = engine_new_id(front_engine(r));
 	l->account = c->account;
 	l->key = by_key(c) ? c->credential : (struct uuid){};
-	l->issued_at = front_now(r);
 	uuid_format(id, l->id);
 	add_base(ret_url, r);
 	buf_add_cstr(ret_url, LINK_PATH);
@@ -73,7 +72,23 @@ int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url
 	buf_add_cstr(ret_url, "?token=");
 	rc = link_write(ret_url, l, &secrets[0], e);
 	explicit_bzero(secrets, sizeof(secrets));
-	return rc;
+	return rc == 0 && !buf_ok(ret_url) ? err_set(e, ERR_NO_MEMORY, "no memory for a link") : rc;
+}
+
+int front_link_make(struct http_request *r, struct link *l, int64_t lifetime_ms, struct buf *ret_url, struct err *e)
+{
+	const struct audit_by by = front_by(r);
+	char id[UUID_TEXT_LEN + 1];
+
+	l->issued_at = front_now(r);
+	l->expires_at = l->issued_at + lifetime_ms;
+	int rc = write_url(r, l, ret_url, e);
+	if (rc != 0)
+		return rc;
+	uuid_format(id, l->id);
+	return engine_audit_act(front_engine(r), AUDIT_LINK_MADE, &by, e, LF_CSTR("link", id),
+				LF_CSTR("method", link_method_name(l->method)), LF_BOOL("single_use", l->single_use),
+				LF_INT("expires_at", l->expires_at));
 }
 
 /* ---- redeeming ---- */

@@ -8,8 +8,9 @@
 #define LINK_LABEL "link" /* of a file stored by a link: the link's id */
 #define LINK_PATH "/v1/links/" /* and the link's id; the token is the parameter `token` */
 
-/* Appends the address of a link of the caller's; sets id, account, key and issued_at. Point reads. ERR_INVALID_VALUE with the field; catalogue's errors. */
-[[nodiscard]] int front_link_write(struct http_request *r, struct link *l, struct buf *ret_url, struct err *e);
+/* Makes a link of the caller's that holds for so long: sets id, account, key, issued_at and expires_at, appends its address, and tells the audit log. Pool thread.
+ * ERR_INVALID_VALUE with the field; ERR_NO_MEMORY; catalogue's errors. */
+[[nodiscard]] int front_link_make(struct http_request *r, struct link *l, int64_t lifetime_ms, struct buf *ret_url, struct err *e);
 
 /* Looks at the link that the request came with. If it is of this method and may be used by now, the caller is the link's from here on, and front_caller()->link says what it allows. Point reads.
  * ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED: whether one for one use is still unused is told for sure by the change that uses it up. ERR_RATE_LIMITED: its account's share. */

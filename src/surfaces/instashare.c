@@ -35,11 +35,12 @@ static void write_listed(struct json_out *j, const struct file *f)
 
 static void list_files(struct http_request *r)
 {
-	CLEANUP(buf_release) struct buf scope = BUF_INIT, b = BUF_INIT;
+	CLEANUP(buf_release) struct buf scope = BUF_INIT;
 	const struct file_filter filter = {.owner = front_owner(r), .state = -1};
 	struct err e = ERR_INIT;
-	struct page page;
 	struct file *files = NULL;
+	struct listing l;
+	struct page page;
 	size_t n = 0;
 	int64_t next = 0;
 
@@ -51,16 +52,10 @@ static void list_files(struct http_request *r)
 		front_problem(r, rc, &e);
 		return;
 	}
-	struct json_out j = json_out(&b);
-	json_obj_open(&j);
-	json_key(&j, "files");
-	json_arr_open(&j);
+	listing_begin(&l, r, "files");
 	for (size_t i = 0; i < n; i++)
-		write_listed(&j, &files[i]);
-	json_arr_close(&j);
-	list_write_next(&j, r, buf_str(&scope), next);
-	json_obj_close(&j);
-	http_reply_json(r, 200, &b);
+		write_listed(&l.j, &files[i]);
+	listing_end(&l, &scope, next);
 }
 
 static void end_list(struct http_request *r)
@@ -121,14 +116,13 @@ static int read_name(struct http_request *r, struct str *ret, struct err *e)
 
 static void end_patch(struct http_request *r)
 {
-	struct env *env = engine_env(front_engine(r));
 	struct front_write *w = front_write_new(r, CHANGE_PATCH_FILE);
 	struct err e = ERR_INIT;
 
 	if (w == NULL)
 		return;
 	struct change_patch_file *c = &w->change.patch_file;
-	*c = (struct change_patch_file){.owner = front_owner(r), .now = env->wall_ms(env)};
+	*c = (struct change_patch_file){.owner = front_owner(r), .now = front_now(r)};
 	int rc = front_id(r, &c->id, &e);
 	if (rc == 0)
 		rc = read_name(r, &c->name, &e);
@@ -140,33 +134,8 @@ static void end_patch(struct http_request *r)
 		front_write_submit(w, answer_after_patch);
 }
 
-static void answer_deleted(struct http_request *r)
-{
-	engine_kick_doomed(front_engine(r));
-	http_reply_empty(r, 204);
-}
-
-static void end_delete(struct http_request *r)
-{
-	struct env *env = engine_env(front_engine(r));
-	struct front_write *w = front_write_new(r, CHANGE_DELETE_FILE);
-	struct err e = ERR_INIT;
-
-	if (w == NULL)
-		return;
-	struct change_delete_file *c = &w->change.delete_file;
-	*c = (struct change_delete_file){.owner = front_owner(r), .now = env->wall_ms(env)};
-	int rc = front_id(r, &c->id, &e);
-	if (rc == 0)
-		rc = front_write_audit(w, AUDIT_FILE_DELETED, &e, LF_STR("file", http_param(r, "id")));
-	if (rc != 0)
-		front_problem(r, rc, &e);
-	else
-		front_write_submit(w, answer_deleted);
-}
-
 static const struct http_handler patch_file = {.body_kind = HTTP_BODY_BUFFER, .end = end_patch};
-static const struct http_handler delete_file = {.end = end_delete};
+static const struct http_handler delete_file = {.end = front_delete_file};
 
 /* ---- GET /files/{id}/download ---- */
 

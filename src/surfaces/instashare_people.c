@@ -11,44 +11,11 @@
 
 /* The body with the password in it is read, used and wiped before the request goes; all of it stays here. */
 struct person {
-	struct http_request *r;
-	json_t *body;
+	struct json_request base;
 	struct account account; /* of a registration */
 	struct engine_sign_up sign_up;
 	struct engine_sign_in sign_in;
 };
-
-/* NULL after having answered. */
-static struct person *begin(struct http_request *r)
-{
-	struct person *p = arena_alloc(http_arena(r), sizeof(*p));
-	struct err e = ERR_INIT;
-	int rc;
-
-	if (p == NULL) {
-		front_problem(r, err_set(&e, ERR_NO_MEMORY, "no memory for a request"), &e);
-		return NULL;
-	}
-	memset(p, 0, sizeof(*p));
-	p->r = r;
-	rc = front_takes_work(r, &e);
-	if (rc == 0)
-		rc = json_body_read(r, &p->body, &e);
-	if (rc == 0) {
-		http_set_data(r, p);
-		return p;
-	}
-	front_problem(r, rc, &e);
-	return NULL;
-}
-
-static void release(struct http_request *r)
-{
-	struct person *p = http_data(r);
-
-	if (p != NULL)
-		json_body_wipe(r, p->body);
-}
 
 /* ---- what is wrong of a body, each member named ---- */
 
@@ -170,7 +137,7 @@ static void registered(struct engine_sign_up *s)
 	char id[UUID_TEXT_LEN + 1];
 
 	if (s->code != 0) {
-		front_problem(p->r, s->code, &s->err);
+		front_problem(p->base.r, s->code, &s->err);
 		return;
 	}
 	uuid_format(id, p->account.id);
@@ -180,18 +147,18 @@ static void registered(struct engine_sign_up *s)
 	json_kstr(&j, "name", p->account.name);
 	json_ktime(&j, "created_at", p->account.created_at);
 	json_obj_close(&j);
-	http_reply_json(p->r, 201, &b);
+	http_reply_json(p->base.r, 201, &b);
 }
 
 static void end_register(struct http_request *r)
 {
 	static const char *const known[] = {"email", "password", "name", NULL};
-	struct person *p = begin(r);
+	struct person *p = json_request_begin(r, sizeof(*p));
 	struct faults f;
 
 	if (p == NULL)
 		return;
-	struct json_place place = {p->body, ""};
+	struct json_place place = {p->base.body, ""};
 	p->account = (struct account){.name = STR(""), .role = ROLE_USER};
 	p->sign_up = (struct engine_sign_up){
 		.account = &p->account,
@@ -205,12 +172,12 @@ static void end_register(struct http_request *r)
 	read_member(&f, &place, "email", true, &p->account.email, check_email, r);
 	read_member(&f, &place, "password", true, &p->sign_up.password, check_password, r);
 	read_member(&f, &place, "name", false, &p->account.name, check_name, r);
-	read_unknown(&f, p->body, known);
+	read_unknown(&f, p->base.body, known);
 	if (settle(r, &f))
 		engine_sign_up(front_engine(r), &p->sign_up);
 }
 
-const struct http_handler instashare_register = {.body_kind = HTTP_BODY_BUFFER, .end = end_register, .release = release};
+const struct http_handler instashare_register = {.body_kind = HTTP_BODY_BUFFER, .end = end_register, .release = json_request_release};
 
 /* ---- POST /users/login ---- */
 
@@ -221,8 +188,8 @@ static void logged_in(struct engine_sign_in *s)
 	struct json_out j = json_out(&b);
 
 	if (s->code != 0) {
-		front_challenge(p->r, s->code);
-		front_problem(p->r, s->code, &s->err);
+		front_challenge(p->base.r, s->code);
+		front_problem(p->base.r, s->code, &s->err);
 		return;
 	}
 	json_obj_open(&j);
@@ -231,26 +198,26 @@ static void logged_in(struct engine_sign_in *s)
 	json_ktime(&j, "expires_at", s->change.add_session.session.expires_at);
 	json_obj_close(&j);
 	explicit_bzero(&s->token, sizeof(s->token)); /* the answer ends the request's memory */
-	http_reply_json(p->r, 200, &b);
+	http_reply_json(p->base.r, 200, &b);
 }
 
 static void end_login(struct http_request *r)
 {
 	static const char *const known[] = {"email", "password", NULL};
-	struct person *p = begin(r);
+	struct person *p = json_request_begin(r, sizeof(*p));
 	struct faults f;
 
 	if (p == NULL)
 		return;
-	struct json_place place = {p->body, ""};
+	struct json_place place = {p->base.body, ""};
 	p->sign_in = (struct engine_sign_in){
 		.address = http_peer(r), .by = front_by(r), .arena = http_arena(r), .err = ERR_INIT, .done = logged_in};
 	faults_init(&f);
 	read_member(&f, &place, "email", true, &p->sign_in.email, NULL, r);
 	read_member(&f, &place, "password", true, &p->sign_in.password, NULL, r);
-	read_unknown(&f, p->body, known);
+	read_unknown(&f, p->base.body, known);
 	if (settle(r, &f))
 		engine_sign_in(front_engine(r), &p->sign_in);
 }
 
-const struct http_handler instashare_login = {.body_kind = HTTP_BODY_BUFFER, .end = end_login, .release = release};
+const struct http_handler instashare_login = {.body_kind = HTTP_BODY_BUFFER, .end = end_login, .release = json_request_release};

@@ -100,9 +100,6 @@ static int read_making(struct http_request *r, json_t *body, struct link *l, str
 
 static int make(struct http_request *r, struct making *m, struct err *e)
 {
-	struct env *env = engine_env(front_engine(r));
-	const struct audit_by by = front_by(r);
-	char id[UUID_TEXT_LEN + 1];
 	json_t *body;
 	int rc = json_body_read(r, &body, e);
 
@@ -112,16 +109,7 @@ static int make(struct http_request *r, struct making *m, struct err *e)
 	json_decref(body);
 	if (rc == 0)
 		rc = catalog_quota_room(front_catalog(r), front_owner(r), m->link.size, e);
-	if (rc != 0)
-		return rc;
-	m->link.expires_at = env->wall_ms(env) + URL_EXPIRES_MS;
-	if ((rc = front_link_write(r, &m->link, &m->url, e)) != 0)
-		return rc;
-	if (!buf_ok(&m->url))
-		return err_set(e, ERR_NO_MEMORY, "no memory for a link");
-	uuid_format(id, m->link.id);
-	return engine_audit_act(front_engine(r), AUDIT_LINK_MADE, &by, e, LF_CSTR("link", id), LF_CSTR("method", "PUT"),
-				LF_BOOL("single_use", true), LF_INT("expires_at", m->link.expires_at));
+	return rc == 0 ? front_link_make(r, &m->link, URL_EXPIRES_MS, &m->url, e) : rc;
 }
 
 static void reply_url(struct http_request *r, const struct making *m)
@@ -193,12 +181,11 @@ static int nothing_came(struct err *e)
 /* Whether the address may still be used and nobody has: clients ask so while they send, so their files are not looked through each time. */
 static int check_used(struct http_request *r, struct uuid link, struct err *e)
 {
-	struct env *env = engine_env(front_engine(r));
 	const struct once once = front_link_once(&(struct link){.id = link, .single_use = true});
 	bool used = true;
 	int rc = 0;
 
-	if (env->wall_ms(env) < time_of_id(link) + URL_EXPIRES_MS)
+	if (front_now(r) < time_of_id(link) + URL_EXPIRES_MS)
 		rc = catalog_once_used(front_catalog(r), once.key, &used, e);
 	return rc == 0 && !used ? nothing_came(e) : rc;
 }
