@@ -206,13 +206,17 @@ static void take_changes(struct net_client *c, struct call **ret_new, struct cal
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* libcurl hands over at once what it kept. */
-static void resume(struct call *call)
+/* libcurl hands over at once what it kept. That `take` wants no more of it, it says here only: left alone it would go on. */
+static void resume(struct net_client *c, struct call *call)
 {
+	CURLcode code;
+
 	if (call->stage != STAGE_TRANSFER || !call->paused)
 		return;
 	call->paused = false;
-	curl_easy_pause(call->easy, CURLPAUSE_CONT);
+	code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
+	if (code != CURLE_OK)
+		end_transfer(c, call, code);
 }
 
 /* False when the thread is to end. */
@@ -228,7 +232,7 @@ static bool work_on_changes(struct net_client *c)
 	}
 	for (call = resumed; call; call = next) {
 		next = call->todo;
-		resume(call);
+		resume(c, call);
 	}
 	for (call = ended; call; call = next) {
 		next = call->todo;
