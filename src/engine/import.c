@@ -206,8 +206,12 @@ static int judge_head(struct import *im, struct err *e)
 	if (h->status == 206 && (at == 0 || h->from != (int64_t)at || strcmp(h->etag, im->first.etag) != 0 ||
 				 (im->first.length >= 0 && h->whole >= 0 && h->whole != im->first.length)))
 		return err_set(e, ERR_SOURCE_MISMATCH, "the source answered with another part than was asked for");
-	if (h->status == 206)
+	if (h->status == 206) {
+		/* The first answer may not have said how much there is; this one may end before it. */
+		if (im->first.length < 0)
+			im->first.length = h->whole;
 		return 0;
+	}
 	if (h->length > 0 && (uint64_t)h->length > im->g->config.file_max)
 		return too_large(im, e);
 	if (h->length > 0)

@@ -303,10 +303,11 @@ static int64_t number(struct str s)
 	return str_to_u64(s, &n) && n <= INT64_MAX ? (int64_t)n : -1;
 }
 
-/* `bytes 100-199/1000`, or with `*` for a length that is not known (RFC 9110 §14.4). */
+/* `bytes 100-199/1000`, or with `*` for a length that is not known (RFC 9110 §14.4). One that contradicts itself says nothing. */
 static void read_content_range(struct fetch_head *ret, struct str value)
 {
 	struct str rest, to, whole;
+	int64_t first, last, all;
 
 	ret->from = ret->whole = -1;
 	if (value.p == NULL || !str_starts(value, STR("bytes ")))
@@ -316,8 +317,25 @@ static void read_content_range(struct fetch_head *ret, struct str value)
 	rest = str_split(value, '-', &to);
 	if (to.p == NULL || whole.p == NULL)
 		return;
-	ret->from = number(rest);
-	ret->whole = number(whole);
+	first = number(rest);
+	last = number(to);
+	all = number(whole);
+	if (first < 0 || last < first || (all < 0 && !str_eq(whole, STR("*"))) || (all >= 0 && last >= all))
+		return;
+	ret->from = first;
+	ret->whole = all;
+}
+
+/* A strong entity tag (RFC 9110 §8.8.3), of letters that can be sent back: one of others is of no use. */
+static bool is_strong_etag(struct str s)
+{
+	if (s.len < 2 || s.len > ETAG_MAX || s.p[0] != '"' || s.p[s.len - 1] != '"')
+		return false;
+	for (size_t i = 1; i < s.len - 1; i++) {
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"')
+			return false;
+	}
+	return true;
 }
 
 /* `"<32 hex>"`: an object stored in one piece and not encrypted with a key of its own has its MD5 as ETag. */
@@ -359,7 +377,7 @@ void import_read_head(struct fetch_head *ret, const struct net_head *h, bool obj
 
 	*ret = (struct fetch_head){.status = h->status, .length = number(net_head_field(h, "content-length"))};
 	read_content_range(ret, net_head_field(h, "content-range"));
-	if (etag.len >= 2 && etag.len <= ETAG_MAX && etag.p[0] == '"')
+	if (is_strong_etag(etag))
 		memcpy(ret->etag, etag.p, etag.len);
 	ret->no_ranges = str_eq_nocase(net_head_field(h, "accept-ranges"), STR("none"));
 	ret->has_sha256 = repr_sha256(ret->sha256, net_head_field(h, "repr-digest"));

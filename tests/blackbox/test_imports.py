@@ -150,6 +150,24 @@ def test_another_part_than_was_asked_for_is_refused(s, source):
 	failed(fetch(s, source.url("/wrong")), "source_mismatch")
 
 
+def test_a_part_that_ends_before_the_end_of_all_is_no_end(s, source):
+	body, etag = random_bytes(100_000, 7), '"one"'
+	begin = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: "one"\r\nConnection: close\r\n\r\nffff\r\n' + body[:40_000]
+	source.answers["/part"] = lambda c, r: c.sendall(head(20_000, r.offset(), len(body), etag) + body[r.offset():][:20_000] if r.offset() else begin)
+	failed(fetch(s, source.url("/part")), "source_mismatch")
+	eventually(lambda: not s.blobs())
+
+
+def test_a_validator_that_cannot_be_sent_back_is_none(s, source):
+	body = random_bytes(500_000, 8)
+	begin = b'HTTP/1.1 200 OK\r\nContent-Length: 500000\r\nETag: "\xfc"\r\nConnection: close\r\n\r\n'
+	pieces = [200_000]
+	source.answers["/latin"] = lambda c, r: c.sendall(begin + body[:pieces.pop() if pieces else None])
+	job = fetch(s, source.url("/latin"), max_attempts=3)
+	assert job["state"] == "succeeded" and job["attempt"] == 2, job
+	assert s.get(f"/v1/files/{job['file']}/content").content == body
+
+
 @pytest.mark.parametrize("field", [repr_digest(b"other"), content_md5(b"other")])
 def test_a_source_that_sends_other_bytes_than_it_says_is_refused(s, source, field):
 	source.gives("/lies", b"these", [field])
