@@ -1,5 +1,6 @@
 #include "cli/limits.h"
 #include "cli/settings.h"
+#include "http/fields.h"
 
 #include <string.h>
 
@@ -40,30 +41,13 @@ static int read_ranges(const struct ip_range **ret, size_t *ret_n, const struct 
 	return 0;
 }
 
-/* As a browser writes them: an origin is compared byte by byte, so what it would never write would never match. */
-static bool is_origin(struct str s)
-{
-	struct str host;
-
-	if (str_starts(s, STR("https://")))
-		host = (struct str){s.p + 8, s.len - 8};
-	else if (str_starts(s, STR("http://")))
-		host = (struct str){s.p + 7, s.len - 7};
-	else
-		return false;
-	for (size_t i = 0; i < host.len; i++)
-		if ((host.p[i] >= 'A' && host.p[i] <= 'Z') || host.p[i] <= ' ' || strchr("/?#@\\,*\x7f", host.p[i]) != NULL)
-			return false;
-	return host.len > 0;
-}
-
 static int check_origins(const struct config_list *origins, struct err *e)
 {
 	if (origins->n > LIST_MAX)
 		return err_set(e, ERR_BAD_CONFIG, "cors.origins: more than %d origins", LIST_MAX);
 	for (size_t i = 0; i < origins->n; i++) {
 		struct str one = str_of(origins->items[i]);
-		if (!is_origin(one) && !(origins->n == 1 && str_eq(one, STR("*"))))
+		if (!origin_written(one) && !(origins->n == 1 && str_eq(one, STR("*"))))
 			return err_set(
 				e, ERR_BAD_CONFIG,
 				"cors.origins: \"%.60s\" is no origin such as https://app.example.org, in small letters and without a slash at "

@@ -2,6 +2,7 @@
 #include "auth/token.h"
 #include "engine/people.h"
 #include "front/front.h"
+#include "http/fields.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -118,23 +119,6 @@ static int by_bearer(struct http_request *r, struct str authorization, const str
 
 /* ---- the cookie ---- */
 
-/* Its value; p NULL when there is none. False: there are two, and nobody can tell which one is meant. */
-static bool find_cookie(struct http_request *r, struct str *ret)
-{
-	struct str rest = http_header(r, "Cookie"), found = {};
-
-	while (rest.p != NULL) {
-		struct str value, name = str_split(str_split(rest, ';', &rest), '=', &value);
-		if (!str_eq(str_trim(name), STR(SESSION_COOKIE)))
-			continue;
-		if (found.p != NULL)
-			return false;
-		found = value.p != NULL ? str_trim(value) : STR("");
-	}
-	*ret = found;
-	return true;
-}
-
 static int cross_site(struct err *e)
 {
 	return err_set(e, ERR_CROSS_SITE, "a request that changes something comes from a page of this server itself, with its token");
@@ -142,20 +126,7 @@ static int cross_site(struct err *e)
 
 int credentials_same_origin(struct http_request *r, struct err *e)
 {
-	struct str site = http_header(r, "Sec-Fetch-Site"), origin = http_header(r, "Origin"), host = http_header(r, "Host");
-	struct str https = STR("https://"), http = STR("http://");
-
-	if (site.p != NULL && !str_eq(site, STR("same-origin")))
-		return cross_site(e);
-	if (origin.p == NULL)
-		return 0;
-	if (host.len == 0) /* nothing to be the origin of (HTTP/1.0) */
-		return cross_site(e);
-	/* whether a proxy in front speaks TLS is not known here */
-	struct str scheme = str_starts(origin, https) ? https : http;
-	if (!str_starts(origin, scheme) || !str_eq_nocase((struct str){origin.p + scheme.len, origin.len - scheme.len}, host))
-		return cross_site(e);
-	return 0;
+	return origin_is_own(http_header(r, "Sec-Fetch-Site"), http_header(r, "Origin"), http_header(r, "Host")) ? 0 : cross_site(e);
 }
 
 static bool changes_nothing(const struct http_request *r)
@@ -197,7 +168,7 @@ static int by_cookie(struct http_request *r, struct str token, const struct call
 int credentials_caller(struct http_request *r, const struct caller **ret, struct err *e)
 {
 	struct str authorization = http_header(r, "Authorization"), cookie = {};
-	bool one = find_cookie(r, &cookie);
+	bool one = cookie_find(&cookie, http_header(r, "Cookie"), STR(SESSION_COOKIE));
 
 	if (authorization.p != NULL)
 		return by_bearer(r, authorization, ret, e);

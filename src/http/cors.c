@@ -1,6 +1,7 @@
 /* Which scripts of other origins may read answers (CORS, WHATWG Fetch §3.2). No answer allows credentials that a browser adds by itself, so a script of
  * another origin acts with what it holds itself, a token in Authorization, or as nobody. Refusing is done by the browser, in which nothing is said: a server
  * cannot tell a script from another client, and what may not be done is decided by credentials alone. */
+#include "http/fields.h"
 #include "http/http_impl.h"
 
 #include <stdio.h>
@@ -21,14 +22,7 @@ static const char *allowed_origin(struct http_request *r)
 	unsigned count;
 	struct str origin = request_header(r, "Origin", &count);
 
-	if (count != 1)
-		return NULL;
-	for (size_t i = 0; i < c->n_cors_origins; i++) {
-		const char *one = c->cors_origins[i];
-		if (str_eq(str_of(one), STR("*")) || str_eq(str_of(one), origin))
-			return one;
-	}
-	return NULL;
+	return count == 1 ? origin_allowed(origin, c->cors_origins, c->n_cors_origins) : NULL;
 }
 
 void cors_allow(struct http_request *r)

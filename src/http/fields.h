@@ -1,4 +1,4 @@
-/* Header fields with a grammar: ranges, entity tags, digests, preferences, whom proxies name. Pure functions. */
+/* Header fields with a grammar: ranges, entity tags, digests, preferences, whom proxies name, cookies, origins. Pure functions. */
 #ifndef FILEMILL_HTTP_FIELDS_H
 #define FILEMILL_HTTP_FIELDS_H
 
@@ -42,6 +42,17 @@ struct forwarded {
 /* `Forwarded` (RFC 7239), its parameter `for`; and X-Forwarded-For, a list of addresses, as some write it with ports. False when malformed. */
 [[nodiscard]] bool forwarded_parse(struct forwarded *ret, struct str header);
 [[nodiscard]] bool x_forwarded_for_parse(struct forwarded *ret, struct str header);
+
+/* The value of a cookie in `Cookie` (RFC 6265 §4.2), trimmed; p NULL when there is none. False: there are two of the name, and nobody can tell which one is meant. */
+[[nodiscard]] bool cookie_find(struct str *ret, struct str header, struct str name);
+
+/* Whether a page of this very origin sent the request, by Sec-Fetch-Site, Origin and Host (WHATWG Fetch §3.2, §2.2.1), each with p NULL where it is absent: what names neither of the first two is no
+ * browser that would send cookies across sites. The scheme is not compared: whether a proxy in front speaks TLS is not known here. */
+bool origin_is_own(struct str site, struct str origin, struct str host);
+/* The one of the origins of a configuration, compared byte by byte, or its "*", that allows this one; NULL: none. */
+const char *origin_allowed(struct str origin, const char *const *allowed, size_t n);
+/* Whether it is an origin as browsers write them, scheme://host or scheme://host:port in small letters: what they would never write would never match. */
+bool origin_written(struct str s);
 
 /* Media type without parameters, lower-cased comparison. */
 bool media_type_is(struct str content_type, const char *type);

@@ -550,6 +550,9 @@ int hop_end(struct call *call, CURLcode code)
 		code = CURLE_OK;
 	if (code != CURLE_OK)
 		return failure_of(call, code);
+	/* libcurl ends at a 101, which only an Upgrade may bring (RFC 9110 §15.2.2), and that is never sent. */
+	if (status < 200)
+		return call_fail(call, ERR_BAD_ANSWER, "the answer is not one to this request");
 	if (call->limits.redirects_max == 0 || status < 300 || status > 399)
 		return 0;
 	curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &to);
