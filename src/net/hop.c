@@ -126,6 +126,12 @@ static bool will_follow(const struct call *call, const struct net_head *head)
 	return call->limits.redirects_max > 0 && head->status >= 300 && head->status <= 399 && net_head_field(head, "location").len > 0;
 }
 
+/* Neither interim nor out of bounds (RFC 9110 §15): behind `HTTP/2` libcurl takes any number. */
+static bool is_final(long status)
+{
+	return status >= 200 && status <= 999;
+}
+
 /* Collects the lines of a head for who wants it, and tells it when it is whole. What comes behind the body are trailers, which nobody asked for. */
 static bool tell_head(struct call *call, struct str line)
 {
@@ -141,7 +147,7 @@ static bool tell_head(struct call *call, struct str line)
 	if (!is_blank(line))
 		return true;
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (status < 200)
+	if (!is_final(status))
 		return true;
 	if (!buf_ok(&call->fields)) {
 		call->failure = call_fail(call, ERR_NO_MEMORY, "no memory for the head of the answer");
@@ -542,7 +548,7 @@ int hop_end(struct call *call, CURLcode code)
 	long status = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-	r->status = (int)status;
+	r->status = status >= 100 && status <= 999 ? (int)status : 0;
 	read_times(call);
 	if (call->failure)
 		return call->failure;
@@ -551,7 +557,7 @@ int hop_end(struct call *call, CURLcode code)
 	if (code != CURLE_OK)
 		return failure_of(call, code);
 	/* libcurl ends at a 101, which only an Upgrade may bring (RFC 9110 §15.2.2), and that is never sent. */
-	if (status < 200)
+	if (!is_final(status))
 		return call_fail(call, ERR_BAD_ANSWER, "the answer is not one to this request");
 	if (call->limits.redirects_max == 0 || status < 300 || status > 399)
 		return 0;

@@ -68,6 +68,8 @@ static void an_answer_that_is_no_whole_http_is_a_failure(void **state)
 		{"HTTP/9.9 200 OK\r\n\r\n", ERR_BAD_ANSWER},
 		{"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", ERR_BAD_ANSWER},
 		{"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ERR_BAD_ANSWER},
+		{"HTTP/2 20\r\n\r\n", ERR_BAD_ANSWER},
+		{"HTTP/2 1000\r\n\r\n", ERR_BAD_ANSWER},
 		{"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nhello", ERR_BAD_ANSWER},
 	};
 
