@@ -3,8 +3,8 @@
 #include "engine/import.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,20 +117,20 @@ static int listen_on_loopback(unsigned *ret_port)
 static void serve(int listener, struct str answer, sem_t *done)
 {
 	const struct linger at_once = {.l_onoff = 1}; /* no connection is left waiting in the kernel */
-	const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	const int fd = TEMP_FAILURE_RETRY(accept4(listener, NULL, NULL, SOCK_CLOEXEC)); /* libFuzzer has a clock that signals */
 	char request[4096];
 	size_t n = 0;
 
 	require(fd >= 0);
 	close(listener);
 	while (n < 4 || memcmp(request + n - 4, "\r\n\r\n", 4) != 0) {
-		const ssize_t got = recv(fd, request + n, sizeof(request) - n, 0);
+		const ssize_t got = TEMP_FAILURE_RETRY(recv(fd, request + n, sizeof(request) - n, 0));
 
 		require(got > 0);
 		n += (size_t)got;
 	}
 	while (answer.len > 0) {
-		const ssize_t sent = send(fd, answer.p, answer.len, MSG_NOSIGNAL);
+		const ssize_t sent = TEMP_FAILURE_RETRY(send(fd, answer.p, answer.len, MSG_NOSIGNAL));
 
 		if (sent < 0)
 			break; /* he has heard enough */

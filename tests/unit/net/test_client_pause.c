@@ -332,8 +332,8 @@ static void who_had_no_room_may_want_no_more(void **state)
 {
 	struct peer p = {.serve = send_body};
 
-	start(&p, HEAD_LARGE, LARGE);
 	source.keep = true;
+	start(&p, HEAD_LARGE, LARGE);
 	taker.last = NET_ENOUGH;
 	fetch(&p, any_size, 0);
 	wait_for_pause(1);
