@@ -1,9 +1,12 @@
 /* The checking layer in front of every backend. */
+#include "base/fd.h"
 #include "blobs/blobs_impl.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROBE_TEXT "filemill probe\n"
@@ -195,6 +198,76 @@ int blob_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size,
 	int r = check_name(name, e);
 
 	return r < 0 ? r : b->methods->open(b, name, ret_fd, ret_size, e);
+}
+
+/* ---- reading piece by piece ---- */
+
+/* From a descriptor, for backends whose blobs are files. */
+struct file_reader {
+	struct blob_reader base;
+	int fd;
+	uint64_t at, end;
+};
+
+static int file_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
+			  struct err *e)
+{
+	CLEANUP(fd_close) int fd = -1;
+	uint64_t size;
+	int r = b->methods->open(b, name, &fd, &size, e);
+
+	if (r < 0)
+		return r;
+	if (from >= size && (from > 0 || length < UINT64_MAX))
+		return err_set(e, ERR_RANGE_UNSATISFIABLE, "the range begins behind the end of the blob");
+	struct file_reader *reader = calloc(1, sizeof(*reader));
+	if (!reader)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a reader");
+	reader->fd = fd_steal(&fd);
+	reader->at = from;
+	reader->end = length < size - from ? from + length : size;
+	*ret = &reader->base;
+	*ret_size = size;
+	return 0;
+}
+
+static int file_read(struct file_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e)
+{
+	const uint64_t left = r->end - r->at;
+	ssize_t got = fd_pread_full(r->fd, dst, n < left ? n : (size_t)left, (off_t)r->at);
+
+	if (got < 0)
+		return err_errno(e, errno, "pread");
+	if (got == 0 && n > 0 && left > 0)
+		return err_set(e, ERR_IO, "the blob became shorter while it was read");
+	r->at += (uint64_t)got;
+	*ret_n = (size_t)got;
+	return 0;
+}
+
+int blob_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
+		   struct err *e)
+{
+	int r = check_name(name, e);
+
+	if (r < 0)
+		return r;
+	return (b->methods->read_open ? b->methods->read_open : file_read_open)(b, name, from, length, ret, ret_size, e);
+}
+
+int blob_read(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e)
+{
+	return r->store ? r->store->methods->read(r, dst, n, ret_n, e) : file_read((struct file_reader *)r, dst, n, ret_n, e);
+}
+
+void blob_read_close(struct blob_reader *r)
+{
+	if (r && r->store) {
+		r->store->methods->read_close(r);
+	} else if (r) {
+		fd_close(&((struct file_reader *)r)->fd);
+		free(r);
+	}
 }
 
 int blob_remove(struct blobs *b, struct str name, struct err *e)

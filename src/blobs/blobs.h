@@ -1,5 +1,5 @@
 /* Where bytes live. A blob is written once under a name that is never used again, then read any number of times, then removed.
- * Backends: memory, local directory, (S3); wrappers: fault injection. Every backend passes tests/unit/blobs/test_blobs_contract.c.
+ * Backends: memory, local directory, S3 (blobs/s3/s3.h); wrappers: fault injection. Every backend passes tests/unit/blobs/test_blobs_contract.c.
  *
  * Names: `<owner>/<2 lower-case hex digits>/<id>` with characters [0-9a-zA-Z._-] in owner and id, neither beginning with a dot; blob_name_valid() is asked
  * in front of every backend, which answers ERR_BAD_NAME.
@@ -25,6 +25,7 @@
 
 struct blobs;
 struct blob_writer; /* one blob being written; one thread at a time */
+struct blob_reader; /* bytes of one blob, one after the other; one thread at a time */
 
 bool blob_name_valid(struct str name);
 /* `<owner>/<last two hex digits of id>/<id>` for an upload; an empty owner is "public"; dst is NUL-terminated. The catalogue tells doomed and referenced
@@ -42,7 +43,8 @@ enum blob_of blob_name_parse(struct uuid *ret_id, int64_t *ret_fence, struct str
 void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
 
 /* ---- writing: may block on disk, call from pool threads only ---- */
-/* Creates the blob under its final name; ERR_CONFLICT when the name exists, ERR_STORAGE_SEALED, ERR_STORAGE_FULL…. size_hint in bytes, 0 = unknown. */
+/* Creates the blob under its final name; ERR_CONFLICT when the name exists, ERR_STORAGE_SEALED, ERR_STORAGE_FULL…. size_hint in bytes, 0 = unknown.
+ * Of a name that another process took a store that many share may tell at the commit only. */
 [[nodiscard]] int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
 /* Appends; all or an error, after which only blob_abandon() makes sense (a commit fails with the same code). */
 [[nodiscard]] int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
@@ -53,8 +55,18 @@ void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
 void blob_abandon(struct blob_writer *w);
 
 /* ---- reading: any thread; may block on disk ---- */
-/* A read-only descriptor the caller closes, positioned at 0; ERR_NOT_FOUND. Backends without descriptors give a memfd or ERR_NOT_IMPLEMENTED. */
+/* A read-only descriptor the caller closes, positioned at 0; ERR_NOT_FOUND. Where blobs are no files all bytes are fetched first, into a file without a name: it is for who
+ * needs them all, in any order, or hands them on to another process. */
 [[nodiscard]] int blob_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e);
+
+/* `length` bytes from `from` on, or as many as there are; UINT64_MAX = to the end. For who sends them on: nothing is fetched that is not read, but for what is on its way.
+ * ERR_NOT_FOUND; ERR_RANGE_UNSATISFIABLE when there is no byte at `from`, which of an empty blob is only true when `from` or `length` are not those of all. *ret_size is the
+ * whole blob's. */
+[[nodiscard]] int blob_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret,
+				 uint64_t *ret_size, struct err *e);
+/* The next bytes, at least one and at most n; 0 at the end. Waits for them. After an error only blob_read_close() makes sense. */
+[[nodiscard]] int blob_read(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e);
+void blob_read_close(struct blob_reader *r); /* NULL is fine */
 
 /* ---- removing and sweeping ---- */
 /* Removing what is not there is success. */

@@ -18,6 +18,12 @@ struct blobs_methods {
 	/* Frees w. Also called for a writer whose append failed, and on a sealed store. */
 	void (*abandon)(struct blob_writer *w);
 	int (*open)(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e);
+	/* NULL, all three: blobs.c reads from what `open` gives. `read_open` allocates a struct that begins with struct blob_reader, and fills that in. A wrapper has
+	 * read_open alone, and answers the reader of the one inside. */
+	int (*read_open)(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
+			 struct err *e);
+	int (*read)(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e);
+	void (*read_close)(struct blob_reader *r);
 	int (*remove)(struct blobs *b, struct str name, struct err *e);
 	int (*visit)(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
 	/* NULL: there can be nothing foreign. Wrappers leave it out: the one inside is asked. */
@@ -34,6 +40,10 @@ struct blobs {
 struct blob_writer {
 	struct blobs *store;
 	int failed; /* code of the append that failed; 0 = none */
+};
+
+struct blob_reader {
+	struct blobs *store; /* the backend whose reader it is; NULL: that of blobs.c */
 };
 
 /* Any thread. */

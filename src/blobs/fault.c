@@ -96,6 +96,14 @@ static int fault_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *r
 	return r < 0 ? r : blob_open(b->inner, name, ret_fd, ret_size, e);
 }
 
+static int fault_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
+			   struct err *e)
+{
+	int r = next_call(fault_of(b), e);
+
+	return r < 0 ? r : blob_read_open(b->inner, name, from, length, ret, ret_size, e);
+}
+
 static int fault_remove(struct blobs *b, struct str name, struct err *e)
 {
 	int r = next_call(fault_of(b), e);
@@ -117,6 +125,7 @@ static const struct blobs_methods fault_methods = {
 	.commit = fault_commit,
 	.abandon = fault_abandon,
 	.open = fault_open,
+	.read_open = fault_read_open,
 	.remove = fault_remove,
 	.visit = fault_visit,
 };

@@ -318,3 +318,27 @@ int sigv4_presign(struct buf *out, const struct sigv4_key *key, const struct sig
 	buf_release(&names);
 	return rc == 0 && !buf_ok(out) ? err_set(e, ERR_NO_MEMORY, "no memory for a signature") : rc;
 }
+
+void sigv4_credential(struct buf *out, const struct sigv4_key *key, int64_t unix_s)
+{
+	char time[SIGV4_TIME_LEN + 1];
+
+	sigv4_time(time, unix_s);
+	buf_addf(out, "%.*s/%.8s/%.*s/%.*s/aws4_request", STR_FMT(key->access_key), time, STR_FMT(key->region), STR_FMT(key->service));
+}
+
+int sigv4_sign_text(char dst[65], const struct sigv4_key *key, int64_t unix_s, struct str text, struct err *e)
+{
+	struct signing s = {.key = key};
+	uint8_t day_key[32] = {}, hash[32];
+	int rc;
+
+	sigv4_time(s.time, unix_s);
+	rc = derive(day_key, &s, e);
+	if (rc == 0)
+		rc = sign_hmac_sha256(hash, (struct str){(const char *)day_key, sizeof(day_key)}, &text, 1, e);
+	explicit_bzero(day_key, sizeof(day_key));
+	if (rc == 0)
+		hex_encode(dst, hash, sizeof(hash));
+	return rc;
+}

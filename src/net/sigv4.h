@@ -47,5 +47,9 @@ void sigv4_target(struct buf *out, const struct sigv4_request *r);
 /* The target with the signature in its query, good for so many seconds (at most seven days). */
 [[nodiscard]] int sigv4_presign(struct buf *out, const struct sigv4_key *key, const struct sigv4_request *r, unsigned expires_s,
 				struct err *e);
+/* The signature over a text, in hex, as forms have it ("Creating a POST policy"): over the policy in base64. */
+[[nodiscard]] int sigv4_sign_text(char dst[65], const struct sigv4_key *key, int64_t unix_s, struct str text, struct err *e);
+/* `<access key>/<day>/<region>/<service>/aws4_request` */
+void sigv4_credential(struct buf *out, const struct sigv4_key *key, int64_t unix_s);
 
 #endif
