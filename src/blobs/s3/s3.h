@@ -28,6 +28,7 @@ struct s3_options {
 	unsigned parts_at_once; /* [4] on their way, of one writer */
 	uint64_t memory_max; /* [256 MiB] of parts of all writers together; one part always fits */
 	int64_t patience_ms; /* [30 s] how long a request that fails is tried again; and how long a writer waits for memory */
+	int64_t pause_ms; /* [100 ms] before a request is sent again the first time; longer each time, to 50 times as long */
 	unsigned stall_s; /* [20] a request that moves no byte for so long has failed */
 	int64_t stale_ms; /* [2 days] uploads in parts that began earlier and are none of this process are given up by blobs_visit() */
 	int spool_fd; /* a directory for what blob_open() fetches, with files that have no name; -1: memory. Borrowed */

@@ -47,7 +47,7 @@ struct s3 {
 	bool virtual_host;
 	uint64_t part_bytes, memory_max;
 	unsigned parts_at_once, stall_s;
-	int64_t patience_ms, stale_ms;
+	int64_t patience_ms, pause_ms, stale_ms;
 	int spool_fd;
 	struct target_policy policy;
 	struct net_client *net;

@@ -7,8 +7,7 @@
 #include <time.h>
 
 #define CALLS_MAX 1024
-#define PAUSE_FIRST_MS 100
-#define PAUSE_MAX_MS 5000
+#define PAUSE_GROWS 50
 #define LAST_REQUESTS_MS 3000 /* so long the end of the store waits for requests that give uploads up */
 
 /* ADR 0038 has the table of what was read and what was tried. */
@@ -61,15 +60,17 @@ void s3_wait_until(struct s3 *s, int64_t until_ms)
 
 int64_t s3_pause_ms(const struct s3 *s, unsigned tries, int64_t asked_for_s)
 {
-	int64_t most = PAUSE_FIRST_MS;
+	const int64_t longest = s->pause_ms * PAUSE_GROWS;
+	int64_t most = s->pause_ms;
 
-	while (--tries > 0 && most < PAUSE_MAX_MS)
+	while (--tries > 0 && most < longest)
 		most *= 2;
-	if (most > PAUSE_MAX_MS)
-		most = PAUSE_MAX_MS;
+	if (most > longest)
+		most = longest;
+	/* Between half of it and all. */
 	int64_t pause_ms = most / 2 + (int64_t)(s->env->random(s->env) % (uint64_t)(most / 2 + 1));
-	if (asked_for_s > 0 && asked_for_s * 1000 > pause_ms)
-		pause_ms = asked_for_s > PAUSE_MAX_MS / 1000 ? PAUSE_MAX_MS : asked_for_s * 1000;
+	if (asked_for_s > 0)
+		pause_ms = asked_for_s > longest / 1000 ? longest : asked_for_s * 1000;
 	return pause_ms;
 }
 
@@ -247,6 +248,7 @@ static void set_numbers(struct s3 *s, const struct s3_options *o)
 	s->parts_at_once = o->parts_at_once ? o->parts_at_once : 4;
 	s->memory_max = o->memory_max ? o->memory_max : (uint64_t)256 << 20;
 	s->patience_ms = o->patience_ms ? o->patience_ms : 30000;
+	s->pause_ms = o->pause_ms ? o->pause_ms : 100;
 	s->stall_s = o->stall_s ? o->stall_s : 20;
 	s->stale_ms = o->stale_ms ? o->stale_ms : (int64_t)2 * 24 * 3600 * 1000;
 	s->spool_fd = o->spool_fd;

@@ -90,11 +90,11 @@ static void free_writer(struct s3_writer *w)
 static uint64_t part_bytes_for(const struct s3 *s, uint64_t size_hint)
 {
 	const uint64_t mib = (uint64_t)1 << 20;
-	uint64_t n = size_hint / PARTS_WANTED / mib * mib + mib;
+	const uint64_t n = size_hint / PARTS_WANTED;
 
-	if (n > S3_PART_BYTES_MAX)
-		n = S3_PART_BYTES_MAX;
-	return n > s->part_bytes ? n : s->part_bytes;
+	if (n < s->part_bytes)
+		return s->part_bytes;
+	return n < S3_PART_BYTES_MAX - mib ? n / mib * mib + mib : S3_PART_BYTES_MAX;
 }
 
 int s3_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e)
