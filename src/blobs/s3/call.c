@@ -309,7 +309,8 @@ void s3_error_word(char dst[S3_WORD_MAX + 1], const struct s3_call *c)
 	if (s3_xml_find(&word, buf_str(&c->body), "Code")) {
 		/* It may be told to people: letters and digits only. */
 		for (size_t i = 0; i < word.len && n < S3_WORD_MAX; i++)
-			if ((word.p[i] >= 'A' && word.p[i] <= 'Z') || (word.p[i] >= 'a' && word.p[i] <= 'z') || (word.p[i] >= '0' && word.p[i] <= '9'))
+			if ((word.p[i] >= 'A' && word.p[i] <= 'Z') || (word.p[i] >= 'a' && word.p[i] <= 'z') ||
+			    (word.p[i] >= '0' && word.p[i] <= '9'))
 				dst[n++] = word.p[i];
 	}
 	dst[n] = '\0';

@@ -23,14 +23,14 @@ struct s3_reader {
 	struct s3_call call;
 	char name[BLOB_NAME_MAX + 1];
 	char etag[S3_ETAG_MAX + 3]; /* with quotes */
-	uint64_t at, end; /* the next byte to ask for when the connection breaks; end = the one behind the last */
 	uint64_t whole; /* size of the object */
 	uint64_t asked; /* where the answer has to begin */
 	bool ranged; /* a part was asked for */
 	int64_t give_up_ms; /* 0: nothing failed since bytes came */
 	unsigned failures;
 
-	/* Under the lock */
+	/* Under the lock; the reader's thread alone changes `at` and `end`, and so reads them without */
+	uint64_t at, end; /* the next byte to hand over, and to ask for when the connection breaks; end = the one behind the last */
 	char *bytes; /* a ring of READ_AHEAD */
 	size_t first, count;
 	bool full; /* the connection stands still */
@@ -146,8 +146,10 @@ static int read_size(struct s3_reader *r, struct err *e)
 	if (whole < 0)
 		return err_set(e, ERR_IO, "the object storage did not say how large the blob is");
 	r->whole = (uint64_t)whole;
+	pthread_mutex_lock(&r->s->lock);
 	if (r->end > r->whole)
 		r->end = r->whole;
+	pthread_mutex_unlock(&r->s->lock);
 	snprintf(r->etag, sizeof(r->etag), c->etag[0] ? "\"%s\"" : "%s", c->etag);
 	return 0;
 }
