@@ -157,7 +157,7 @@ struct walk {
 static int tell_page(struct walk *w, struct page *p, struct err *e)
 {
 	const struct str prefix = str_of(w->s->prefix);
-	struct listed l;
+	struct listed l = {};
 	int rc;
 
 	while ((rc = next_listed(&l, p, e)) == 1) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define CAP_FIRST ((uint64_t)256 << 10) /* not counted: small blobs never wait for memory */
 
@@ -19,12 +20,21 @@ static int no_memory(struct err *e)
 
 /* ---- memory ---- */
 
+/* Straight from the kernel and back to it: an allocator would keep what is freed, for each thread, and the bound would hold for nothing that can be measured. */
+static char *resize_bytes(char *bytes, uint64_t had, uint64_t n)
+{
+	void *p = bytes ? mremap(bytes, had, n, MREMAP_MAYMOVE) : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 /* Of a part that nobody uses any more; with the lock held. */
 static void free_bytes(struct s3_part *p)
 {
 	struct s3 *s = p->writer->s;
 
-	free(p->bytes);
+	if (p->bytes)
+		munmap(p->bytes, p->cap);
 	p->bytes = NULL;
 	s->memory -= p->counted;
 	p->counted = 0;
@@ -80,7 +90,7 @@ static int grow(struct s3_writer *w, struct err *e)
 	if (rc != 0)
 		return rc;
 	p->counted += n;
-	char *bytes = realloc(p->bytes, cap);
+	char *bytes = resize_bytes(p->bytes, p->cap, cap);
 	if (!bytes)
 		return no_memory(e);
 	p->bytes = bytes;

@@ -278,14 +278,11 @@ static int read_only(int *ret_fd, int fd, struct err *e)
 	return *ret_fd < 0 ? err_errno(e, errno, "open") : 0;
 }
 
-static int copy(struct blob_reader *from, int fd, uint64_t size, struct err *e)
+static int copy(struct blob_reader *from, int fd, uint64_t size, char *bytes, struct err *e)
 {
-	CLEANUP(free_ptr) char *bytes = malloc(COPY_BYTES);
 	uint64_t done = 0;
 	size_t n = 0;
 
-	if (!bytes)
-		return err_set(e, ERR_NO_MEMORY, "no memory for a copy");
 	do {
 		int rc = s3_read(from, bytes, COPY_BYTES, &n, e);
 
@@ -296,6 +293,15 @@ static int copy(struct blob_reader *from, int fd, uint64_t size, struct err *e)
 		done += n;
 	} while (n > 0);
 	return done == size ? 0 : err_set(e, ERR_IO, "the object storage sent another number of bytes than it said");
+}
+
+static int fetch_all(struct blob_reader *from, int fd, uint64_t size, struct err *e)
+{
+	char *bytes = malloc(COPY_BYTES);
+	int rc = bytes ? copy(from, fd, size, bytes, e) : err_set(e, ERR_NO_MEMORY, "no memory for a copy");
+
+	free(bytes);
+	return rc;
 }
 
 int s3_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, struct err *e)
@@ -309,7 +315,7 @@ int s3_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, s
 		return rc;
 	rc = new_file(&fd, s3_of(b), size, e);
 	if (rc == 0)
-		rc = copy(r, fd, size, e);
+		rc = fetch_all(r, fd, size, e);
 	s3_read_close(r);
 	if (rc == 0)
 		rc = read_only(ret_fd, fd, e);

@@ -268,6 +268,7 @@ int blobs_s3_new(struct blobs **ret, const struct s3_options *o, struct err *e)
 	s->base.methods = &s3_methods;
 	s->env = o->env ? o->env : &env_real;
 	set_numbers(s, o);
+	s->base.probes = (unsigned)s->env->random(s->env); /* other nodes probe the same bucket */
 	pthread_mutex_init(&s->learning, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);

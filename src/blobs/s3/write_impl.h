@@ -14,7 +14,7 @@ struct s3_part {
 	struct s3_writer *writer;
 	enum part_state state;
 	unsigned number; /* from 1 */
-	char *bytes; /* owned; freed as soon as the service has them */
+	char *bytes; /* owned pages; given back as soon as the service has them */
 	uint64_t len, cap; /* cap is counted in s3.memory, but for the first bytes of a writer */
 	uint64_t counted;
 	struct s3_sums sums;

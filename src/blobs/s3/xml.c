@@ -13,6 +13,7 @@ struct s3_xml s3_xml(struct str text)
 static enum s3_xml_event broken(struct s3_xml *x)
 {
 	x->rest = (struct str){};
+	x->depth = 1; /* no text ends well inside of an element: it stays broken */
 	return S3_XML_BROKEN;
 }
 

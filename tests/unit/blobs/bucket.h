@@ -43,6 +43,7 @@ const char *bucket_endpoint(const struct bucket *b);
 /* The n-th request from now on fails (1 = the next); 0 = none. Sticky: all from there on. */
 void bucket_fail(struct bucket *b, unsigned n, enum bucket_fault fault, bool sticky);
 unsigned bucket_requests(const struct bucket *b); /* since bucket_fail() */
+unsigned bucket_refused(const struct bucket *b); /* for their clock, ever */
 bool bucket_failed(const struct bucket *b); /* the fault came */
 
 /* What it holds. */

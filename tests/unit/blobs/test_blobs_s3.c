@@ -205,6 +205,30 @@ static void a_request_that_stands_still_is_sent_again(void **state)
 	world_free(w);
 }
 
+/* For good: only who takes the service's time gets an answer. */
+static void a_clock_that_differs_is_taken_from_the_service(void **state)
+{
+	struct world *w = world_new(&as_ceph, NULL);
+	struct course c;
+
+	bucket_fail(w->bucket, 1, FAULT_SKEW, true);
+	run(&c, w);
+	assert_int_equal(c.put_small | c.put_large | c.open_small | c.open_large | c.visit | c.remove, 0);
+	assert_int_equal(bucket_refused(w->bucket), 1); /* once: then it is known */
+	world_free(w);
+}
+
+/* A node that is told "no" for another reason does not turn its clock. */
+static void what_is_refused_with_the_right_time_leaves_the_clock_alone(void **state)
+{
+	struct world *w = world_new(&as_ceph, NULL);
+
+	bucket_fail(w->bucket, 1, FAULT_DENIED, true);
+	assert_true(put_blob(w->blobs, SMALL, 10, 1, 10, NULL) < 0);
+	assert_int_equal(s3_of(w->blobs)->skew_s, 0);
+	world_free(w);
+}
+
 /* From some request on the service is gone, in each of these ways. */
 static void what_never_came_back_was_not_acknowledged(void **state)
 {
@@ -576,6 +600,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bytes_that_are_damaged_on_their_way_are_sent_again),
 		cmocka_unit_test(what_is_refused_for_good_is_not_acknowledged),
 		cmocka_unit_test(a_request_that_stands_still_is_sent_again),
+		cmocka_unit_test(a_clock_that_differs_is_taken_from_the_service),
+		cmocka_unit_test(what_is_refused_with_the_right_time_leaves_the_clock_alone),
 		cmocka_unit_test(what_never_came_back_was_not_acknowledged),
 		cmocka_unit_test(another_s_object_is_never_written_over),
 		cmocka_unit_test(nor_removed_by_one_whose_own_requests_failed),
