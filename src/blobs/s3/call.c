@@ -423,7 +423,7 @@ int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e)
 		enum s3_verdict v = s3_judge(c, &at_once);
 		if (v == S3_ANSWERED)
 			return 0;
-		int64_t again_ms = s3_now_ms(s) + (at_once ? 0 : s3_pause_ms(s, c->tries, c->retry_after_s));
+		int64_t again_ms = s3_now_ms(s) + (at_once && c->tries == 1 ? 0 : s3_pause_ms(s, c->tries, c->retry_after_s));
 		if (v == S3_FAILED || again_ms > until_ms)
 			return s3_unexpected(c, "a request failed", e);
 		pthread_mutex_lock(&s->lock);

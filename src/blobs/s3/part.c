@@ -221,7 +221,7 @@ static int plan_again(struct s3_part *p, struct err *e)
 		return s3_unexpected(&p->call, "a part of a blob was not taken", e);
 	if (p->give_up_ms == 0)
 		p->give_up_ms = now_ms + s->patience_ms;
-	p->again_ms = now_ms + (at_once ? 0 : s3_pause_ms(s, p->tries, p->call.retry_after_s));
+	p->again_ms = now_ms + (at_once && p->tries == 1 ? 0 : s3_pause_ms(s, p->tries, p->call.retry_after_s));
 	if (p->again_ms <= p->give_up_ms)
 		return 0;
 	return damaged ? err_set(e, ERR_IO, "the object storage answered that other bytes arrived")

@@ -106,7 +106,8 @@ static int ask_again(struct s3_reader *r, struct err *e)
 		return s3_unexpected(&r->call, "a blob could not be read", e);
 	if (r->give_up_ms == 0)
 		r->give_up_ms = now_ms + s->patience_ms;
-	const int64_t again_ms = now_ms + (at_once ? 0 : s3_pause_ms(s, ++r->failures, r->call.retry_after_s));
+	r->failures++;
+	const int64_t again_ms = now_ms + (at_once && r->failures == 1 ? 0 : s3_pause_ms(s, r->failures, r->call.retry_after_s));
 	if (again_ms > r->give_up_ms)
 		return s3_unexpected(&r->call, "a blob could not be read", e);
 	pthread_mutex_lock(&s->lock);
