@@ -15,6 +15,8 @@
 
 #define IDLE_SECONDS_MAX 30L /* a connection unused for longer is not used again */
 #define CONNECTION_SECONDS_MAX 300L
+#define UPLOAD_LARGE ((size_t)1 << 20)
+#define UPLOAD_BUFFER (256L << 10) /* bytes; libcurl's own is 64 KiB */
 
 static int64_t ms_of(curl_off_t from_us, curl_off_t to_us)
 {
@@ -374,6 +376,9 @@ static bool set_message(struct call *call, CURL *h)
 	} else if (strcmp(call->method, "POST") == 0 || strcmp(call->method, "PUT") == 0) {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
 		SET(CURLOPT_POSTFIELDS, call->body.len > 0 ? call->body.p : "");
+		/* One turn of the thread sends as much at once; the memory is the transfer's. */
+		if (call->body.len >= UPLOAD_LARGE)
+			SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
 	}
 	if (strcmp(call->method, "PUT") == 0 || strcmp(call->method, "DELETE") == 0)
 		SET(CURLOPT_CUSTOMREQUEST, call->method);

@@ -34,6 +34,7 @@ void s3_call_init(struct s3_call *c, struct s3 *s)
 			      .date_s = -1,
 			      .retry_after_s = -1,
 			      .patience_ms = s->patience_ms,
+			      .stall_s = s->stall_s,
 			      .body = BUF_INIT};
 }
 
@@ -232,16 +233,16 @@ void s3_send(struct s3_call *c, const struct s3_request *r)
 	c->signed_s = s->env->wall_ms(s->env) / 1000;
 	pthread_mutex_lock(&s->lock);
 	c->over = false;
-	const int64_t skew_s = s->skew_s;
+	c->skew_s = s->skew_s;
 	pthread_mutex_unlock(&s->lock);
-	rc = sign(&g, r, s, c->signed_s + skew_s, &e);
+	rc = sign(&g, r, s, c->signed_s + c->skew_s, &e);
 	const struct net_request request = {
 		.method = r->method,
 		.url = buf_str(&g.url),
 		.headers = g.sent,
 		.headers_n = r->n_headers + 3,
 		.body = r->body,
-		.limits = {.connect_ms = CONNECT_MS, .total_ms = TOTAL_MS, .rate_grace_s = s->stall_s, .body_max = INT64_MAX},
+		.limits = {.connect_ms = CONNECT_MS, .total_ms = TOTAL_MS, .rate_grace_s = c->stall_s, .body_max = INT64_MAX},
 		.head = take_head,
 		.take = take_body,
 		.done = done,
@@ -355,22 +356,20 @@ static bool passes(const struct s3_call *c)
 	return false;
 }
 
-/* An answer to HEAD has no body, so the clocks are compared whatever the word is. */
+/* An answer to HEAD has no body, so the clocks are compared whatever the word is. What counts is the time that this request was signed with: of several that were under way when
+ * the clocks parted, the first one refused turns ours, and the others were not refused for another reason. */
 static bool clocks_differ(struct s3_call *c)
 {
 	struct s3 *s = c->s;
-	bool differ = false;
+	const int64_t skew_s = c->date_s - c->signed_s;
 
-	if (c->status != 403 || c->date_s < 0)
+	if (c->status != 403 || c->date_s < 0 || llabs(skew_s - c->skew_s) <= SKEW_S_MAX)
 		return false;
 	pthread_mutex_lock(&s->lock);
-	const int64_t skew_s = c->date_s - c->signed_s;
-	if (llabs(skew_s - s->skew_s) > SKEW_S_MAX) {
+	if (llabs(skew_s - s->skew_s) > SKEW_S_MAX)
 		s->skew_s = skew_s;
-		differ = true;
-	}
 	pthread_mutex_unlock(&s->lock);
-	return differ;
+	return true;
 }
 
 /* An answer may begin with 200 and turn out to be an error: CompleteMultipartUpload sends its head while it works. */
@@ -413,7 +412,7 @@ int s3_unexpected(const struct s3_call *c, const char *what, struct err *e)
 int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e)
 {
 	struct s3 *s = c->s;
-	const int64_t until_ms = s3_now_ms(s) + c->patience_ms;
+	int64_t until_ms = 0;
 
 	for (c->tries = 1;; c->tries++) {
 		bool at_once;
@@ -423,7 +422,11 @@ int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e)
 		enum s3_verdict v = s3_judge(c, &at_once);
 		if (v == S3_ANSWERED)
 			return 0;
-		int64_t again_ms = s3_now_ms(s) + (at_once && c->tries == 1 ? 0 : s3_pause_ms(s, c->tries, c->retry_after_s));
+		const int64_t now_ms = s3_now_ms(s);
+		int64_t again_ms = now_ms + (at_once && c->tries == 1 ? 0 : s3_pause_ms(s, c->tries, c->retry_after_s));
+		/* Patience begins with the first failure: to put many parts together may take longer than it lasts. */
+		if (c->tries == 1)
+			until_ms = now_ms + c->patience_ms;
 		if (v == S3_FAILED || again_ms > until_ms)
 			return s3_unexpected(c, "a request failed", e);
 		pthread_mutex_lock(&s->lock);

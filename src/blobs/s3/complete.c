@@ -9,10 +9,17 @@
 #include <string.h>
 
 #define DAMAGED_TRIES 3
+#define COMPLETE_STALLS 15 /* "could take several minutes" (S3, CompleteMultipartUpload), and not all services send spaces meanwhile */
 
 enum whose { NOBODYS, OURS, ANOTHERS };
 
-static int look(enum whose *ret, uint64_t *ret_size, struct s3_writer *w, int64_t patience_ms, struct err *e)
+struct seen {
+	enum whose whose;
+	uint64_t size;
+	char etag[S3_ETAG_MAX + 1];
+};
+
+static int look(struct seen *ret, struct s3_writer *w, int64_t patience_ms, struct err *e)
 {
 	struct s3_request r = {.method = STR("HEAD"), .name = str_of(w->name)};
 	struct s3_call c;
@@ -22,10 +29,11 @@ static int look(enum whose *ret, uint64_t *ret_size, struct s3_writer *w, int64_
 	int rc = s3_do(&c, &r, e);
 	if (rc == 0 && c.status != 200 && c.status != 404)
 		rc = s3_unexpected(&c, "a blob could not be looked for", e);
-	if (rc == 0)
-		*ret = c.status == 404 ? NOBODYS : str_eq(str_of(c.token), str_of(w->token)) ? OURS : ANOTHERS;
-	if (rc == 0)
-		*ret_size = c.length < 0 ? UINT64_MAX : (uint64_t)c.length;
+	if (rc == 0) {
+		ret->whose = c.status == 404 ? NOBODYS : str_eq(str_of(c.token), str_of(w->token)) ? OURS : ANOTHERS;
+		ret->size = c.length < 0 ? UINT64_MAX : (uint64_t)c.length;
+		memcpy(ret->etag, c.etag, sizeof(ret->etag));
+	}
 	s3_call_release(&c);
 	return rc;
 }
@@ -39,34 +47,71 @@ static int conflict(struct err *e)
  * was given the same name would. */
 static int look_first(struct s3_writer *w, bool needed, struct err *e)
 {
-	enum whose whose = NOBODYS;
-	uint64_t size;
-	int rc = needed ? look(&whose, &size, w, w->s->patience_ms, e) : 0;
+	struct seen seen = {};
+	int rc = needed ? look(&seen, w, w->s->patience_ms, e) : 0;
 
-	return rc == 0 && whose != NOBODYS ? conflict(e) : rc;
+	return rc == 0 && seen.whose != NOBODYS ? conflict(e) : rc;
+}
+
+/* The ETag of an object of parts is the MD5 of their MD5s and how many they were, where it is of this form at all. Where the parts' own ETags are no MD5s, as of what the service
+ * encrypts with keys of its own, it says nothing, whatever it looks like: those parts' checksums were compared. */
+enum whole { WHOLE, WRONG, NOT_SAID };
+
+static int read_etag(enum whole *ret, const struct s3_writer *w, struct str text, struct err *e)
+{
+	CLEANUP(buf_release) struct buf md5s = BUF_INIT;
+	struct str count, hex = str_split(text, '-', &count);
+	struct s3_sums sums;
+	uint8_t md5[16];
+	uint64_t n;
+
+	*ret = NOT_SAID;
+	if (!count.p || !hex_decode(md5, sizeof(md5), hex) || !str_to_u64(count, &n))
+		return 0;
+	for (unsigned i = 0; i < w->parts; i++) {
+		struct s3_sent sent;
+		uint8_t etag[16];
+
+		memcpy(&sent, w->sent.p + i * sizeof(sent), sizeof(sent));
+		if (!hex_decode(etag, sizeof(etag), str_of(sent.etag)) || memcmp(etag, sent.md5, sizeof(etag)) != 0)
+			return 0;
+		buf_add(&md5s, sent.md5, sizeof(sent.md5));
+	}
+	int rc = buf_ok(&md5s) ? s3_sums_of(&sums, buf_str(&md5s), e) : err_set(e, ERR_NO_MEMORY, "no memory for a digest");
+	if (rc == 0)
+		*ret = n == w->parts && memcmp(md5, sums.md5, sizeof(md5)) == 0 ? WHOLE : WRONG;
+	return rc;
+}
+
+static int other_parts(struct err *e)
+{
+	return err_set(e, ERR_IO, "the object storage put other parts together than it was sent");
 }
 
 /* The answer did not say that the object is ours and whole: is it? */
 static int must_be_ours(struct s3_writer *w, struct err *e)
 {
-	enum whose whose;
-	uint64_t size;
-	int rc = look(&whose, &size, w, w->s->patience_ms, e);
+	enum whole whole = NOT_SAID;
+	struct seen seen;
+	int rc = look(&seen, w, w->s->patience_ms, e);
 
-	if (rc == 0 && whose == ANOTHERS)
+	if (rc == 0 && seen.whose == ANOTHERS)
 		return conflict(e);
-	if (rc == 0 && whose == OURS && size != w->size)
+	if (rc == 0 && seen.whose == NOBODYS)
+		return err_set(e, ERR_IO, "the object storage does not have what it was sent");
+	if (rc == 0 && seen.size != w->size)
 		return err_set(e, ERR_IO, "the object in the object storage has another size than was written");
-	return rc == 0 && whose == NOBODYS ? err_set(e, ERR_IO, "the object storage does not have what it was sent") : rc;
+	if (rc == 0 && w->parts > 0)
+		rc = read_etag(&whole, w, str_of(seen.etag), e);
+	return rc == 0 && whole == WRONG ? other_parts(e) : rc;
 }
 
 /* What may have come to be although nobody was told. One try: patience was shown before, and there is the sweep. */
 static void undo(struct s3_writer *w)
 {
-	enum whose whose;
-	uint64_t size;
+	struct seen seen;
 
-	if (look(&whose, &size, w, 1, NULL) == 0 && whose == OURS)
+	if (look(&seen, w, 1, NULL) == 0 && seen.whose == OURS)
 		(void)s3_delete(w->s, str_of(w->name), NULL);
 }
 
@@ -137,35 +182,18 @@ static void write_parts(struct buf *out, const struct s3_writer *w)
 	buf_add_cstr(out, "</CompleteMultipartUpload>");
 }
 
-/* The ETag of an object of parts is the MD5 of their MD5s and how many they were, where it is of this form at all. */
-enum whole { WHOLE, WRONG, NOT_SAID };
-
-static int read_etag(enum whole *ret, const struct s3_writer *w, const struct s3_call *c, struct err *e)
+/* Ceph answers an empty element. */
+static int read_answered_etag(enum whole *ret, const struct s3_writer *w, const struct s3_call *c, struct err *e)
 {
-	CLEANUP(buf_release) struct buf etag = BUF_INIT, md5s = BUF_INIT;
-	struct s3_sums sums;
-	uint8_t md5[16];
+	CLEANUP(buf_release) struct buf etag = BUF_INIT;
 
 	*ret = NOT_SAID;
 	if (!s3_xml_find(&etag, buf_str(&c->body), "ETag"))
 		return 0;
-	struct str text = buf_str(&etag), count;
+	struct str text = buf_str(&etag);
 	if (text.len >= 2 && text.p[0] == '"')
 		text = (struct str){text.p + 1, text.len - 2};
-	struct str hex = str_split(text, '-', &count);
-	uint64_t n;
-	if (!count.p || !hex_decode(md5, sizeof(md5), hex) || !str_to_u64(count, &n))
-		return 0;
-	for (unsigned i = 0; i < w->parts; i++) {
-		struct s3_sent sent;
-
-		memcpy(&sent, w->sent.p + i * sizeof(sent), sizeof(sent));
-		buf_add(&md5s, sent.md5, sizeof(sent.md5));
-	}
-	int rc = buf_ok(&md5s) ? s3_sums_of(&sums, buf_str(&md5s), e) : err_set(e, ERR_NO_MEMORY, "no memory for a digest");
-	if (rc == 0)
-		*ret = n == w->parts && memcmp(md5, sums.md5, sizeof(md5)) == 0 ? WHOLE : WRONG;
-	return rc;
+	return read_etag(ret, w, text, e);
 }
 
 static int read_completed(struct s3_writer *w, const struct s3_call *c, struct err *e)
@@ -177,12 +205,10 @@ static int read_completed(struct s3_writer *w, const struct s3_call *c, struct e
 		return must_be_ours(w, e);
 	if (c->status != 200)
 		return s3_unexpected(c, "the parts of a blob were not put together", e);
-	rc = read_etag(&whole, w, c, e);
-	if (rc != 0)
-		return rc;
-	if (whole == WRONG)
-		return err_set(e, ERR_IO, "the object storage put other parts together than it was sent");
-	return whole == NOT_SAID ? must_be_ours(w, e) : 0;
+	rc = read_answered_etag(&whole, w, c, e);
+	if (rc == 0 && whole == WRONG)
+		return other_parts(e);
+	return rc == 0 && whole == NOT_SAID ? must_be_ours(w, e) : rc;
 }
 
 int complete_parts(struct s3_writer *w, struct err *e)
@@ -206,6 +232,7 @@ int complete_parts(struct s3_writer *w, struct err *e)
 	if (w->powers.complete_if_none_match)
 		s3_add_header(&r, "if-none-match", STR("*"));
 	s3_call_init(&c, w->s);
+	c.stall_s *= COMPLETE_STALLS;
 	rc = s3_do(&c, &r, e);
 	if (rc == 0)
 		rc = read_completed(w, &c, e);

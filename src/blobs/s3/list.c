@@ -19,6 +19,7 @@ struct page {
 	bool escaped; /* keys are, as was asked: not all services do it everywhere */
 	bool more;
 	struct buf next_key, next_id;
+	struct buf at, next; /* the same as one text */
 };
 
 static void release_page(struct page *p)
@@ -26,6 +27,8 @@ static void release_page(struct page *p)
 	buf_release(&p->memory);
 	buf_release(&p->next_key);
 	buf_release(&p->next_id);
+	buf_release(&p->at);
+	buf_release(&p->next);
 }
 
 static int broken(struct err *e)
@@ -171,6 +174,23 @@ static int tell_page(struct walk *w, struct page *p, struct err *e)
 	return rc;
 }
 
+static void write_place(struct buf *out, const struct page *p)
+{
+	buf_reset(out);
+	buf_add_str(out, buf_str(&p->next_key));
+	buf_add_char(out, '\n');
+	buf_add_str(out, buf_str(&p->next_id));
+}
+
+/* There is a next page, and it is another one: a service that answers the same for ever is not followed. */
+static int check_next(struct page *p, struct err *e)
+{
+	write_place(&p->next, p);
+	if (!buf_ok(&p->at) || !buf_ok(&p->next))
+		return err_set(e, ERR_NO_MEMORY, "no memory for a list of blobs");
+	return p->more && (p->next_key.len == 0 || str_eq(buf_str(&p->next), buf_str(&p->at))) ? broken(e) : 0;
+}
+
 static int walk(struct walk *w, struct err *e)
 {
 	CLEANUP(release_page) struct page p = {.element = w->element};
@@ -188,11 +208,12 @@ static int walk(struct walk *w, struct err *e)
 			s3_add_query(&r, w->next_key, buf_str(&p.next_key));
 		if (p.next_id.len > 0)
 			s3_add_query(&r, w->next_id, buf_str(&p.next_id));
+		write_place(&p.at, &p);
 		rc = get_page(&p, &c, &r, e);
 		if (rc == 0)
 			rc = tell_page(w, &p, e);
-		if (rc == 0 && p.more && p.next_key.len == 0)
-			rc = broken(e);
+		if (rc == 0)
+			rc = check_next(&p, e);
 	} while (rc == 0 && p.more);
 	s3_call_release(&c);
 	return rc;

@@ -148,9 +148,13 @@ static int read_size(struct s3_reader *r, struct err *e)
 		return err_set(e, ERR_IO, "the object storage did not say how large the blob is");
 	r->whole = (uint64_t)whole;
 	pthread_mutex_lock(&r->s->lock);
+	/* More may have come already than it says there is. */
+	const bool fits = r->count <= r->whole && r->at <= r->whole - r->count;
 	if (r->end > r->whole)
 		r->end = r->whole;
 	pthread_mutex_unlock(&r->s->lock);
+	if (!fits)
+		return err_set(e, ERR_IO, "the object storage sent more of the blob than it says there is");
 	snprintf(r->etag, sizeof(r->etag), c->etag[0] ? "\"%s\"" : "%s", c->etag);
 	return 0;
 }

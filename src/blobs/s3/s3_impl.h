@@ -36,6 +36,7 @@ struct s3_powers {
 };
 
 struct s3_writer;
+struct s3_part;
 struct s3_call;
 
 struct s3 {
@@ -58,6 +59,7 @@ struct s3 {
 	struct s3_powers powers;
 	int64_t skew_s; /* how far their clock is ahead of ours */
 	uint64_t memory; /* bytes of parts */
+	const struct s3_part *reserve; /* the part that may have the last of memory_max; NULL: none */
 	struct s3_writer *writers;
 };
 
@@ -116,7 +118,7 @@ struct s3_call {
 	enum net_take (*take)(struct s3_call *c, const char *data, size_t n); /* of an answer of 200 or 206; NULL: the body is gathered */
 	void (*finished)(struct s3_call *c); /* with the lock held, before `over`; may be NULL */
 	uint64_t net_id;
-	int64_t signed_s; /* by our clock */
+	int64_t signed_s, skew_s; /* when it was signed by our clock, and how far ahead theirs was held to be */
 	bool over; /* under the lock */
 
 	/* The answer */
@@ -134,6 +136,7 @@ struct s3_call {
 	struct buf body;
 
 	int64_t patience_ms; /* of s3_do(); the store's when nobody sets it */
+	unsigned stall_s; /* so is this */
 	unsigned tries; /* made by s3_do() */
 };
 void s3_call_init(struct s3_call *c, struct s3 *s);
@@ -148,7 +151,7 @@ void s3_cancel_and_wait(struct s3_call *c);
 void s3_send_and_forget(struct s3 *s, const struct s3_request *r);
 
 enum s3_verdict { S3_ANSWERED, S3_AGAIN, S3_FAILED };
-/* Of a call that is over. S3_AGAIN: the same request may do better after a pause. Sets the skew when the clocks differ; *ret_at_once then. */
+/* Of a call that is over. S3_AGAIN: the same request may do better after a pause. Sets the skew when it was signed with a wrong time; *ret_at_once then. */
 enum s3_verdict s3_judge(struct s3_call *c, bool *ret_at_once);
 /* Sends until there is an answer that trying again would not change, or patience ends. 0: c has the answer, whatever its status. Else the error of the last one. */
 [[nodiscard]] int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e);

@@ -133,6 +133,7 @@ int main(int argc, char **argv)
 	char *bytes = malloc(PIECE);
 	int failed;
 
+	setlinebuf(stdout); /* whoever measures beside it reads along */
 	if (n < 1 || n > WRITERS_MAX || mib < 1 || !o.endpoint || !bytes) {
 		fprintf(stderr, "usage: S3_ENDPOINT=… bench_s3 WRITERS MIB [PART_MIB [PARTS_AT_ONCE [MEMORY_MIB]]]\n");
 		return 2;

@@ -23,6 +23,7 @@
 #define CONNECTIONS_MAX 256
 #define PAGE 100
 #define SKEW_S 3600
+#define ENCRYPTED_ETAG "0123456789abcdef0123456789abcdef"
 
 struct object {
 	struct object *next; /* sorted by key, or by number */
@@ -293,7 +294,7 @@ static void add_digests(struct object *o, const struct bucket *b, const struct r
 	struct s3_sums sums;
 
 	assert_int_equal(s3_sums_of(&sums, (struct str){o->bytes, o->n}, NULL), 0);
-	snprintf(o->etag, sizeof(o->etag), "%s%s", b->o.opaque_etags ? "opaque-" : "", sums.md5_hex);
+	snprintf(o->etag, sizeof(o->etag), "%s%s", b->o.opaque_etags ? "opaque-" : "", b->o.encrypted ? ENCRYPTED_ETAG : sums.md5_hex);
 	buf_addf(&a->fields, "ETag: \"%s\"\r\n", o->etag);
 	if (b->o.checksums && field(r, "x-amz-checksum-sha256").p)
 		buf_addf(&a->fields, "x-amz-checksum-sha256: %s\r\n", sums.sha256_base64);
@@ -372,6 +373,8 @@ static void complete(struct bucket *b, const struct request *r, struct answer *a
 		assert_int_equal(s3_sums_of(&sums, (struct str){o->bytes, o->n}, NULL), 0);
 		buf_add(&bytes, o->bytes, o->n);
 		buf_add(&md5s, sums.md5, sizeof(sums.md5));
+		if (b->o.other_parts)
+			md5s.p[0] ^= 1;
 		if (o->number != n + 1 || !memmem(r->body, r->n, o->etag, strlen(o->etag))) {
 			refuse(a, 400, "InvalidPart");
 			return;
@@ -379,10 +382,11 @@ static void complete(struct bucket *b, const struct request *r, struct answer *a
 	}
 	struct object *whole = new_object(r->key, buf_str(&bytes), str_of((*u)->token));
 	assert_int_equal(s3_sums_of(&sums, buf_str(&md5s), NULL), 0);
-	snprintf(whole->etag, sizeof(whole->etag), "%s%s-%u", b->o.opaque_etags ? "opaque-" : "", sums.md5_hex, n);
+	snprintf(whole->etag, sizeof(whole->etag), "%s%s-%u", b->o.opaque_etags ? "opaque-" : "", b->o.encrypted ? ENCRYPTED_ETAG : sums.md5_hex, n);
 	insert(b, whole);
 	drop_upload(u);
-	buf_addf(&a->body, "<CompleteMultipartUploadResult><ETag>&#34;%s&quot;</ETag></CompleteMultipartUploadResult>", whole->etag);
+	buf_addf(&a->body, "<CompleteMultipartUploadResult><ETag>&#34;%s&quot;</ETag></CompleteMultipartUploadResult>",
+		 b->o.empty_etags ? "" : whole->etag);
 }
 
 static void get_object(struct bucket *b, const struct request *r, struct answer *a)
@@ -408,7 +412,7 @@ static void get_object(struct bucket *b, const struct request *r, struct answer 
 		}
 		to = to < o->n ? to : o->n - 1;
 		a->status = 206;
-		buf_addf(&a->fields, "Content-Range: bytes %llu-%llu/%zu\r\n", from, to, o->n);
+		buf_addf(&a->fields, "Content-Range: bytes %llu-%llu/%zu\r\n", from, to, b->o.short_ranges ? 1 : o->n);
 		buf_add(&a->body, o->bytes + from, to - from + 1);
 		return;
 	}
@@ -440,9 +444,9 @@ static void list_objects(struct bucket *b, const struct request *r, struct answe
 		buf_addf(&a->body, "</Key><Size>%zu</Size><Owner><ID>x</ID></Owner></Contents>\n", o->n);
 		last = o;
 	}
-	buf_addf(&a->body, "<IsTruncated>%s</IsTruncated>", more ? "true" : "false");
-	if (more)
-		buf_addf(&a->body, "<NextContinuationToken>%s</NextContinuationToken>", last->key);
+	buf_addf(&a->body, "<IsTruncated>%s</IsTruncated>", more || b->o.same_page ? "true" : "false");
+	if (more || b->o.same_page)
+		buf_addf(&a->body, "<NextContinuationToken>%s</NextContinuationToken>", more ? last->key : "again");
 	buf_add_cstr(&a->body, "</ListBucketResult>");
 }
 
@@ -469,6 +473,7 @@ static void act_on_key(struct bucket *b, const struct request *r, struct answer 
 		begin_upload(b, r, a);
 	} else if (strcmp(r->method, "POST") == 0) {
 		complete(b, r, a);
+		poll(NULL, 0, (int)b->o.slow_complete_ms);
 	} else if (strcmp(r->method, "DELETE") == 0 && has(r, "uploadId")) {
 		u = find_upload(b, r);
 		if (*u)

@@ -32,6 +32,12 @@ struct bucket_options {
 	bool checksums, put_if_none_match, complete_if_none_match; /* what it can */
 	bool no_ranges; /* answers 200 with all bytes */
 	bool opaque_etags; /* none that is an MD5 */
+	bool encrypted; /* ETags look like MD5s and are none */
+	bool empty_etags; /* of what is put together, in that answer, as Ceph does */
+	bool other_parts; /* has put together other parts than it was told */
+	bool short_ranges; /* says of a part of an object that the whole is a byte long */
+	bool same_page; /* every page of a list is the same, and there are more */
+	unsigned slow_complete_ms; /* so long it says nothing when it puts parts together */
 };
 
 struct bucket *bucket_start(const struct bucket_options *o);

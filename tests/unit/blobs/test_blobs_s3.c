@@ -27,6 +27,7 @@
 static const struct bucket_options all_powers = {.checksums = true, .put_if_none_match = true, .complete_if_none_match = true};
 static const struct bucket_options no_powers = {};
 static const struct bucket_options as_ceph = {.put_if_none_match = true};
+static const struct bucket_options encrypted = {.checksums = true, .put_if_none_match = true, .encrypted = true};
 static const struct bucket_options opaque = {.checksums = true, .put_if_none_match = true, .opaque_etags = true};
 
 static unsigned step = 1; /* of the requests every so many-th is failed; each kind of failure begins at another */
@@ -218,6 +219,28 @@ static void a_clock_that_differs_is_taken_from_the_service(void **state)
 	world_free(w);
 }
 
+/* Of several requests under way when the clocks part each is refused, and only the first finds our clock wrong still. */
+static void all_that_were_signed_with_a_wrong_time_are_sent_again(void **state)
+{
+	struct world *w = world_new(&as_ceph, NULL);
+	struct s3_call calls[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		s3_call_init(&calls[i], s3_of(w->blobs));
+		calls[i].status = 403;
+		calls[i].signed_s = 1000000;
+		calls[i].date_s = 1000000 + 3600;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		bool at_once;
+
+		assert_int_equal(s3_judge(&calls[i], &at_once), S3_AGAIN);
+		assert_true(at_once);
+		assert_int_equal(s3_of(w->blobs)->skew_s, 3600);
+	}
+	world_free(w);
+}
+
 /* A node that is told "no" for another reason does not turn its clock. */
 static void what_is_refused_with_the_right_time_leaves_the_clock_alone(void **state)
 {
@@ -226,6 +249,42 @@ static void what_is_refused_with_the_right_time_leaves_the_clock_alone(void **st
 	bucket_fail(w->bucket, 1, FAULT_DENIED, true);
 	assert_true(put_blob(w->blobs, SMALL, 10, 1, 10, NULL) < 0);
 	assert_int_equal(s3_of(w->blobs)->skew_s, 0);
+	world_free(w);
+}
+
+static void to_put_parts_together_may_take_longer_than_other_requests(void **state)
+{
+	struct bucket_options slow = all_powers;
+	const struct s3_options quick = {.stall_s = 1, .patience_ms = 100};
+
+	slow.slow_complete_ms = 2500;
+	struct world *w = world_new(&slow, &quick);
+	assert_int_equal(put_blob(w->blobs, LARGE, LARGE_BYTES, 2, 30000, NULL), 0);
+	assert_true(holds_blob(w->blobs, LARGE, LARGE_BYTES, 2));
+	world_free(w);
+}
+
+/* Where the answer has no ETag the object has one. */
+static void other_parts_than_were_sent_are_found_out(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct bucket_options o = {.put_if_none_match = true, .other_parts = true, .empty_etags = i == 1};
+		struct world *w = world_new(&o, NULL);
+
+		assert_int_equal(put_blob(w->blobs, LARGE, LARGE_BYTES, 2, 30000, NULL), ERR_IO);
+		assert_int_equal(bucket_objects(w->bucket), 0);
+		world_free(w);
+	}
+}
+
+/* What the service encrypts with keys of its own has ETags of the same form. */
+static void etags_that_only_look_like_digests_are_not_compared(void **state)
+{
+	struct world *w = world_new(&encrypted, NULL);
+
+	assert_int_equal(put_blob(w->blobs, SMALL, 1000, 1, 1000, NULL), 0);
+	assert_int_equal(put_blob(w->blobs, LARGE, LARGE_BYTES, 2, 30000, NULL), 0);
+	assert_true(holds_blob(w->blobs, LARGE, LARGE_BYTES, 2));
 	world_free(w);
 }
 
@@ -330,6 +389,30 @@ static void a_service_without_ranges_is_not_believed(void **state)
 	world_free(w);
 }
 
+static void a_service_that_sends_more_than_it_says_there_is_is_not_believed(void **state)
+{
+	const struct bucket_options o = {.short_ranges = true};
+	struct world *w = world_new(&o, NULL);
+	struct blob_reader *r;
+	uint64_t size;
+
+	assert_int_equal(put_blob(w->blobs, SMALL, 1000, 1, 1000, NULL), 0);
+	assert_int_equal(blob_read_open(w->blobs, STR(SMALL), 0, 500, &r, &size, NULL), ERR_IO);
+	assert_int_equal(blob_read_open(w->blobs, STR(SMALL), 10, 500, &r, &size, NULL), ERR_IO);
+	world_free(w);
+}
+
+static void a_list_that_does_not_go_on_is_not_followed(void **state)
+{
+	const struct bucket_options o = {.same_page = true};
+	struct world *w = world_new(&o, NULL);
+	unsigned seen = 0;
+
+	assert_int_equal(put_blob(w->blobs, SMALL, 1000, 1, 1000, NULL), 0);
+	assert_int_equal(blobs_visit(w->blobs, count_it, &seen, NULL), ERR_IO);
+	world_free(w);
+}
+
 static void a_descriptor_cannot_be_written_through(void **state)
 {
 	static const size_t sizes[] = {1000, (size_t)300 << 10};
@@ -373,6 +456,37 @@ static void who_finds_no_memory_for_a_part_is_told_to_come_again(void **state)
 	/* And there is memory again. */
 	assert_int_equal(s3_of(w->blobs)->memory, 0);
 	assert_int_equal(put_blob(w->blobs, LARGE, (size_t)1 << 20, 2, PART, NULL), 0);
+	free(bytes);
+	world_free(w);
+}
+
+/* All of them hold half of a part and want the other half. */
+static void writers_that_hold_all_memory_do_not_wait_for_each_other(void **state)
+{
+	const struct s3_options impatient = {.patience_ms = 2000};
+	struct world *w = world_new(&all_powers, &impatient);
+	const size_t mib = (size_t)1 << 20, half = mib / 2;
+	struct s3 *s = s3_of(w->blobs);
+	struct blob_writer *writers[4];
+	char name[4][32], *bytes = malloc(mib);
+
+	assert_non_null(bytes);
+	memset(bytes, 'x', mib);
+	s->part_bytes = mib;
+	s->memory_max = 3 * mib;
+	for (unsigned i = 0; i < ARRAY_LEN(writers); i++) {
+		snprintf(name[i], sizeof(name[i]), "public/00/writer-%u", i);
+		assert_int_equal(blob_create(w->blobs, str_of(name[i]), 0, &writers[i], NULL), 0);
+		assert_int_equal(blob_append(writers[i], bytes, half, NULL), 0);
+	}
+	assert_int_equal(s->memory, 2 * mib); /* what is there but for one part */
+	for (unsigned i = 0; i < ARRAY_LEN(writers); i++) {
+		assert_int_equal(blob_append(writers[i], bytes, half + 1, NULL), 0);
+		assert_true(s->memory <= s->memory_max);
+		assert_int_equal(blob_commit(writers[i], NULL), 0);
+	}
+	assert_int_equal(s->memory, 0);
+	assert_null(s->reserve);
 	free(bytes);
 	world_free(w);
 }
@@ -601,13 +715,20 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_refused_for_good_is_not_acknowledged),
 		cmocka_unit_test(a_request_that_stands_still_is_sent_again),
 		cmocka_unit_test(a_clock_that_differs_is_taken_from_the_service),
+		cmocka_unit_test(all_that_were_signed_with_a_wrong_time_are_sent_again),
 		cmocka_unit_test(what_is_refused_with_the_right_time_leaves_the_clock_alone),
+		cmocka_unit_test(to_put_parts_together_may_take_longer_than_other_requests),
+		cmocka_unit_test(other_parts_than_were_sent_are_found_out),
+		cmocka_unit_test(etags_that_only_look_like_digests_are_not_compared),
 		cmocka_unit_test(what_never_came_back_was_not_acknowledged),
 		cmocka_unit_test(another_s_object_is_never_written_over),
 		cmocka_unit_test(nor_removed_by_one_whose_own_requests_failed),
 		cmocka_unit_test(a_service_without_ranges_is_not_believed),
+		cmocka_unit_test(a_service_that_sends_more_than_it_says_there_is_is_not_believed),
+		cmocka_unit_test(a_list_that_does_not_go_on_is_not_followed),
 		cmocka_unit_test(a_descriptor_cannot_be_written_through),
 		cmocka_unit_test(who_finds_no_memory_for_a_part_is_told_to_come_again),
+		cmocka_unit_test(writers_that_hold_all_memory_do_not_wait_for_each_other),
 		cmocka_unit_test(a_blob_has_no_more_parts_than_services_take),
 		cmocka_unit_test(only_old_uploads_of_nobody_here_are_given_up),
 		cmocka_unit_test(an_upload_that_is_abandoned_is_given_up),
