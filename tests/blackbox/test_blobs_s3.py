@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ceph import ACCESS, BUCKET, SECRET, Ceph
+from harness.ceph import ACCESS, BUCKET, SECRET
 
 PROGRAMS = Path(os.environ["FILEMILL_BIN"]).resolve().parents[2] / "tests" / "unit" / "blobs"
 PREFIX = "a folder/b c+d=e&f?g#h%41~$i'(1)!*;:@,ü日/"
@@ -136,9 +136,8 @@ def a_signed_form_bounds_size_and_type(ceph, tmp_path):
 	assert curl(tmp_path, get)[::2] == (200, b"x" * 10)
 
 
-# One test: to start the service takes longer than all of it, and tests may be spread over processes.
-def test_on_a_real_object_storage_the_contract_holds_and_addresses_allow_what_they_say(tmp_path_factory, tmp_path):
-	with Ceph(tmp_path_factory.mktemp("ceph")) as ceph:
-		signed_addresses_allow_what_they_say_and_nothing_else(ceph, tmp_path)
-		a_signed_form_bounds_size_and_type(ceph, tmp_path)
-		the_contract_of_stores_holds(ceph)
+def on_a_real_object_storage(ceph, tmp_path):
+	"""Called by test_imports_s3.py, which has one: to start it takes longer than all of this."""
+	signed_addresses_allow_what_they_say_and_nothing_else(ceph, tmp_path)
+	a_signed_form_bounds_size_and_type(ceph, tmp_path)
+	the_contract_of_stores_holds(ceph)

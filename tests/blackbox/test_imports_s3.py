@@ -1,4 +1,4 @@
-"""Imports from a real object storage, where AWS's own command line puts the objects: keys as awkward as they come, ETags, resuming, wrong keys."""
+"""A real object storage: imports of what AWS's own command line put there (keys as awkward as they come, ETags, resuming, wrong keys), and blobs kept in it."""
 import hashlib
 import hmac
 import json
@@ -8,6 +8,7 @@ import pytest
 from harness.ceph import ACCESS, BUCKET, SECRET, Ceph
 from harness.data import random_bytes
 from harness.server import eventually, problem
+from test_blobs_s3 import on_a_real_object_storage
 
 KEYS = ["a folder/b c+d/ümläut/日本.bin", "a=b&c?d#e%41~$tar'(1)!*;:@,.bin", "two//slashes", "dots/../and/./more"]
 
@@ -75,3 +76,7 @@ def test_storage_sync_copies_objects_whose_names_are_paths(make_server, ceph, fo
 	eventually(lambda: s.get("/sync/").json() == {"synced_objects_count": len(objects), "queued_objects_count": 0}, timeout=40)
 	for key, body in objects.items():
 		assert (folder / "mirror" / key).read_bytes() == body, key
+
+
+def test_the_contract_of_stores_holds_and_signed_addresses_allow_what_they_say(ceph, tmp_path):
+	on_a_real_object_storage(ceph, tmp_path)
