@@ -26,10 +26,12 @@ struct s3_options {
 	const char *ca_file; /* [the system's] */
 	uint64_t part_bytes; /* [16 MiB] of all parts but the last; larger for blobs that would have too many of them */
 	unsigned parts_at_once; /* [4] on their way, of one writer */
-	uint64_t memory_max; /* [256 MiB] of parts of all writers together; the last of it, as much as one part has, is for one writer at a time; one part always fits */
+	uint64_t
+		memory_max; /* [256 MiB] of parts of all writers together; the last of it, as much as one part has, is for one writer at a time; one part always fits */
 	int64_t patience_ms; /* [30 s] how long a request that failed is tried again; and how long a writer waits for memory */
 	int64_t pause_ms; /* [100 ms] before a request is sent again the first time; longer each time, to 50 times as long */
-	unsigned stall_s; /* [20] a request that moves no byte for so long has failed; 15 times as long where the service puts parts together */
+	unsigned
+		stall_s; /* [20] a request that moves no byte for so long has failed; 15 times as long where the service puts parts together */
 	int64_t stale_ms; /* [2 days] uploads in parts that began earlier and are none of this process are given up by blobs_visit() */
 	int spool_fd; /* a directory for what blob_open() fetches, with files that have no name; -1: memory. Borrowed */
 };

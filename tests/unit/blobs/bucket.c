@@ -382,7 +382,8 @@ static void complete(struct bucket *b, const struct request *r, struct answer *a
 	}
 	struct object *whole = new_object(r->key, buf_str(&bytes), str_of((*u)->token));
 	assert_int_equal(s3_sums_of(&sums, buf_str(&md5s), NULL), 0);
-	snprintf(whole->etag, sizeof(whole->etag), "%s%s-%u", b->o.opaque_etags ? "opaque-" : "", b->o.encrypted ? ENCRYPTED_ETAG : sums.md5_hex, n);
+	snprintf(whole->etag, sizeof(whole->etag), "%s%s-%u", b->o.opaque_etags ? "opaque-" : "",
+		 b->o.encrypted ? ENCRYPTED_ETAG : sums.md5_hex, n);
 	insert(b, whole);
 	drop_upload(u);
 	buf_addf(&a->body, "<CompleteMultipartUploadResult><ETag>&#34;%s&quot;</ETag></CompleteMultipartUploadResult>",
