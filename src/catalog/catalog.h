@@ -357,6 +357,9 @@ struct catalog_options {
 /* Opens or creates `catalog.db` in the directory (an absolute or relative path; the caller holds the directory's lock), migrates the schema forward.
  * ERR_SCHEMA_NEWER, ERR_DAMAGED, ERR_IO, ERR_STORAGE_FULL. Sets journal_mode=WAL, synchronous=FULL and checks both took. */
 [[nodiscard]] int catalog_sqlite_open(struct catalog **ret, const char *dir, const struct catalog_options *options, struct err *e);
+/* Connects to a PostgreSQL (14 or later, UTF-8) by libpq's connection string, makes or migrates the schema in the first schema of the search path; nodes that start at once wait for each
+ * other. ERR_SCHEMA_NEWER, ERR_CATALOG_UNAVAILABLE, ERR_DAMAGED: the tables there are not ours. Unlike the others it is shared with other nodes' catalogues on the same database. */
+[[nodiscard]] int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struct catalog_options *options, struct err *e);
 void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */
 
 /* ---- writing ---- */
@@ -461,7 +464,7 @@ struct catalog_depth {
 
 /* When the next waiting job becomes ready: a time <= now means one is ready, INT64_MAX none waits. */
 [[nodiscard]] int catalog_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
-/* Whether there are owners of whom a job waits, ready or not, and none runs. Does not block. */
+/* Whether there are owners of whom a job waits, ready or not, and none runs. Blocks on a shared catalogue only, for one short look. */
 bool catalog_newcomers(struct catalog *c);
 
 /* The job that did this work before and whose result and outputs are still there: *ret is its id, or zero when there is none. */

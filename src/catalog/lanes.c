@@ -159,6 +159,11 @@ struct lane *lanes_get(struct lanes *l, struct str owner, struct str op)
 	return lane ? lane : lanes_restore(l, (int64_t)l->n_numbered + 1, owner, op);
 }
 
+struct lane *lanes_find(const struct lanes *l, struct str owner, struct str op)
+{
+	return l->n_buckets ? *bucket(l, owner, op) : NULL;
+}
+
 struct lane *lanes_numbered(const struct lanes *l, int64_t number)
 {
 	return number > 0 && (uint64_t)number <= l->n_numbered ? l->numbered[number - 1] : NULL;
@@ -296,6 +301,16 @@ void lane_set_head(struct lanes *l, struct lane *lane, uint32_t priority, int64_
 void lane_count(struct lanes *l, struct lane *lane, uint64_t waiting, uint64_t running)
 {
 	count(l, lane, waiting, running);
+}
+
+void lanes_forget_heads(struct lanes *l)
+{
+	for (struct lane_owner *o = l->owners; o; o = o->next) {
+		o->next_at = INT64_MAX;
+		for (struct lane *lane = o->lanes; lane; lane = lane->next)
+			for (unsigned p = 0; p < LEVELS; p++)
+				lane->head_at[p] = INT64_MAX;
+	}
 }
 
 size_t lanes_mark(struct lanes *l)

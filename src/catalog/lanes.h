@@ -62,6 +62,7 @@ struct lanes {
 void lanes_release(struct lanes *l);
 /* The lane of this owner and op, made if it is new, with the next number. NULL: no memory. */
 struct lane *lanes_get(struct lanes *l, struct str owner, struct str op);
+struct lane *lanes_find(const struct lanes *l, struct str owner, struct str op); /* NULL: there is none */
 /* The same with a number that was given before. */
 struct lane *lanes_restore(struct lanes *l, int64_t number, struct str owner, struct str op);
 struct lane *lanes_numbered(const struct lanes *l, int64_t number); /* NULL: there is none */
@@ -77,6 +78,8 @@ void lane_no_longer_waits(struct lanes *l, struct lane *lane); /* one less; wher
 void lane_runs(struct lanes *l, struct lane *lane, int one); /* 1 or -1 */
 void lane_set_head(struct lanes *l, struct lane *lane, uint32_t priority, int64_t run_at);
 void lane_count(struct lanes *l, struct lane *lane, uint64_t waiting, uint64_t running); /* all anew; heads are set apart */
+
+void lanes_forget_heads(struct lanes *l); /* of all lanes; for those who tell all of them anew */
 
 size_t lanes_mark(struct lanes *l); /* where lanes_undo() goes back to */
 void lanes_undo(struct lanes *l, size_t mark);

@@ -1,0 +1,84 @@
+/* Is the schema ours, of a version we know; and bringing it forward. Nodes that start at once wait for each other: one advisory lock for the whole of it, taken by the transaction, so
+ * that a node that dies leaves nothing behind. A migration and its row in schema_version are one transaction. */
+#include "catalog/postgres/pg.h"
+#include "catalog/postgres/schema.h"
+
+static int text(struct pg_link *l, const char *sql)
+{
+	return pg_run_text(l, sql);
+}
+
+/* The one number a text query gives; -1 where it gives none. */
+static int64_t number(struct pg_link *l, const char *sql)
+{
+	PGresult *r = PQexec(l->conn, sql);
+	uint64_t v = 0;
+	bool there = PQresultStatus(r) == PGRES_TUPLES_OK && PQntuples(r) == 1 && !PQgetisnull(r, 0, 0) &&
+		     str_to_u64(str_of(PQgetvalue(r, 0, 0)), &v);
+
+	if (PQresultStatus(r) != PGRES_TUPLES_OK)
+		pg_fail(l, r);
+	PQclear(r);
+	return there ? (int64_t)v : -1;
+}
+
+static int run_one(struct pg_link *l, int64_t from)
+{
+	char note[100];
+	int rc = text(l, pg_schema_migrations[from]);
+
+	snprintf(note, sizeof(note), "INSERT INTO schema_version (version) VALUES (%lld)", (long long)from + 1);
+	return rc == 0 ? text(l, note) : rc;
+}
+
+/* Inside the transaction that holds the lock. */
+static int bring_forward(struct pg_link *l, bool keep)
+{
+	int64_t version = 0;
+	int rc = 0;
+
+	if (number(l, "SELECT count(*) FROM pg_class WHERE relname = 'schema_version' AND relnamespace = current_schema()::regnamespace") >
+	    0)
+		version = number(l, "SELECT max(version) FROM schema_version");
+	if (l->failure != PG_FINE)
+		return l->err.code;
+	if (version > pg_schema_latest) {
+		l->failure = PG_FAILED;
+		return err_set(&l->err, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
+			       pg_schema_latest);
+	}
+	if (keep && version < 1)
+		return pg_fail_with(l, ERR_DAMAGED, "there is none in this database");
+	if (keep && version < pg_schema_latest) {
+		l->failure = PG_FAILED;
+		return err_set(&l->err, ERR_SCHEMA_OLDER,
+			       "the catalogue has schema %lld, this program works on %d; a start of the server brings it forward",
+			       (long long)version, pg_schema_latest);
+	}
+	if (version < 1)
+		rc = text(l, "CREATE TABLE schema_version (version bigint PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())");
+	for (version = version < 1 ? 0 : version; rc == 0 && version < pg_schema_latest; version++)
+		rc = run_one(l, version);
+	return rc;
+}
+
+int pg_migrate(struct pg_link *l, bool keep, struct err *e)
+{
+	int rc = PQexitPipelineMode(l->conn) ? 0 : pg_fail(l, NULL);
+
+	PQsetnonblocking(l->conn, 0);
+	if (rc == 0)
+		rc = text(l, "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('filemill schema ' || current_schema(), 0))");
+	if (rc == 0)
+		rc = bring_forward(l, keep);
+	if (rc == 0)
+		rc = text(l, "COMMIT");
+	if (rc == 0 && (PQsetnonblocking(l->conn, 1) != 0 || !PQenterPipelineMode(l->conn)))
+		rc = pg_fail(l, NULL);
+	if (rc == 0)
+		return 0;
+	if (e)
+		*e = l->err;
+	link_close(l);
+	return rc;
+}

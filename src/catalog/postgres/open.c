@@ -1,0 +1,72 @@
+/* Opening and closing: the writing connection, the schema, the slot of its own in the tallies. */
+#include "catalog/postgres/pg.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void pg_free(struct catalog *c)
+{
+	struct pg *q = CONTAINER_OF(c, struct pg, base);
+
+	pool_release(q);
+	link_close(&q->link);
+	writes_free(q->writes);
+	lanes_release(&q->lanes);
+	arena_release(&q->scratch);
+	free(q->conninfo);
+	free(q);
+}
+
+static struct pg *pg_new(const char *conninfo, const struct catalog_options *options)
+{
+	struct pg *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	pool_init(q);
+	q->base.ops = &pg_ops;
+	q->base.options = *options;
+	q->link.pg = q;
+	q->statement_ms = PG_STATEMENT_MS;
+	q->try_ms = PG_TRY_MS;
+	q->conninfo = strdup(conninfo);
+	q->writes = writes_new();
+	if (q->conninfo && q->writes)
+		return q;
+	pg_free(&q->base);
+	return NULL;
+}
+
+/* What is asked for before the first batch is written, such as whether there is room, has to know; later each batch tells. */
+static int look_for_quotas(struct pg *q)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	int rc = pg_ask(&q->link, W_QUOTAS_ANY, NULL, &r);
+
+	if (rc == 0 && pg_col_bool(&r, 0, 0))
+		atomic_store(&q->base.own_quotas, true);
+	return rc;
+}
+
+int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struct catalog_options *options, struct err *e)
+{
+	struct pg *q = pg_new(conninfo, options);
+	int rc;
+
+	if (!q)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue");
+	rc = link_open(&q->link, e);
+	if (rc == 0)
+		rc = pg_migrate(&q->link, options->keep_schema, e);
+	if (rc == 0 && (pg_take_slot(q) != 0 || look_for_quotas(q) != 0)) {
+		rc = q->link.err.code;
+		if (e)
+			*e = q->link.err;
+	}
+	if (rc < 0) {
+		pg_free(&q->base);
+		return rc;
+	}
+	*ret = &q->base;
+	return 0;
+}
