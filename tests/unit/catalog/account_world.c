@@ -120,7 +120,7 @@ int key_code(struct world *w, unsigned n, int64_t now)
 	return rc;
 }
 
-int revoke(struct world *w, unsigned n, unsigned account)
+int revoke_key(struct world *w, unsigned n, unsigned account)
 {
 	struct change ch = {.kind = CHANGE_REVOKE_KEY,
 			    .revoke_key = {.id = test_id(n), .account = account > 0 ? test_id(account) : (struct uuid){}, .now = NOW + 10}};

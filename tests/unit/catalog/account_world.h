@@ -22,6 +22,6 @@ int session_code(struct world *w, uint8_t fill, int64_t now);
 struct api_key build_key(unsigned n, unsigned account); /* id test_id(n), hash filled with n */
 int add_key(struct world *w, struct api_key k, uint32_t max);
 int key_code(struct world *w, unsigned n, int64_t now); /* by hash and by id, which must agree */
-int revoke(struct world *w, unsigned n, unsigned account); /* 0: whoever's */
+int revoke_key(struct world *w, unsigned n, unsigned account); /* 0: whoever's */
 
 #endif

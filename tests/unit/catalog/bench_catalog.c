@@ -1,5 +1,6 @@
 /* Measures the SQLite catalogue by itself: bench_catalog DIR [FILES [WAITING-JOBS]]; or, on what an earlier run left there, bench_catalog DIR read;
  * or bench_catalog DIR crowd [WAITING-JOBS]: claims while one owner has so many waiting jobs and another one. Not a test: it is built and never run by the suite.
+ * bench_catalog DIR short: uploads, claims and reads in a few seconds. DIR may be postgres:CONNINFO, an empty database; with `short` and `crowd` only.
  * Prints wall-clock rates and the CPU time a unit took; DIR must be an empty directory on the disk to be measured. */
 #include "catalog/catalog.h"
 
@@ -377,10 +378,31 @@ static void load_ids(void)
 	} while (page.before);
 }
 
+static void open_catalog(const char *where)
+{
+	const struct catalog_options options = {};
+	struct str rest = {}, kind = str_split(str_of(where), ':', &rest);
+	struct err e = ERR_INIT;
+
+	if (str_eq(kind, STR("postgres")) && rest.p)
+		must(catalog_postgres_new(&cat, rest.p, &options, &e), "connect", &e);
+	else
+		must(catalog_sqlite_open(&cat, where, &options, &e), "open", &e);
+}
+
+static void bench_short(void)
+{
+	bench_uploads(1000, 1, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_uploads(64 * 250, 64, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_uploads(256 * 100, 256, BYTES, true, "uploads of 4 KiB with a fused job");
+	bench_uploads(256 * 160, 256, 64, false, "uploads of 64 B with a queued job");
+	bench_queue(256 * 160);
+	bench_reads(10000);
+}
+
 int main(int argc, char **argv)
 {
-	struct catalog_options options = {};
-	size_t files = argc > 2 && strcmp(argv[2], "read") != 0 ? strtoul(argv[2], NULL, 10) : 100000;
+	size_t files = argc > 2 && strcmp(argv[2], "read") != 0 && strcmp(argv[2], "short") != 0 ? strtoul(argv[2], NULL, 10) : 100000;
 	size_t waiting = argc > 3 ? strtoul(argv[3], NULL, 10) : 51200;
 	struct err e = ERR_INIT;
 	struct watch w;
@@ -393,7 +415,7 @@ int main(int argc, char **argv)
 	stored = calloc(files + waiting + 500000, sizeof(*stored));
 	if (!stored)
 		return 1;
-	must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
+	open_catalog(argv[1]);
 	if (argc > 2 && strcmp(argv[2], "read") == 0) {
 		struct catalog_stats st;
 		must(catalog_stats(cat, 0, &st, &e), "stats", &e);
@@ -413,9 +435,15 @@ int main(int argc, char **argv)
 		bench_crowd(argc > 3 ? waiting : 1000000);
 		w = start();
 		catalog_free(cat);
-		must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
+		open_catalog(argv[1]);
 		report("close and open with them", 1, w);
 		catalog_free(cat);
+		return 0;
+	}
+	if (argc > 2 && strcmp(argv[2], "short") == 0) {
+		bench_short();
+		catalog_free(cat);
+		free(stored);
 		return 0;
 	}
 	bench_uploads(3000, 1, BYTES, true, "uploads of 4 KiB with a fused job");
@@ -430,7 +458,7 @@ int main(int argc, char **argv)
 	catalog_free(cat);
 	report("close", 1, w);
 	w = start();
-	must(catalog_sqlite_open(&cat, argv[1], &options, &e), "open", &e);
+	open_catalog(argv[1]);
 	report("open", 1, w);
 	bench_reads(300000);
 	catalog_free(cat);

@@ -11,7 +11,7 @@ static void an_account_is_kept_as_it_was_made(void **state)
 	struct account a;
 
 	assert_int_equal(add_account_as(w, 1, "ada@example.org", ROLE_OPERATOR), 0);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	a = read_account(w, 1);
 	assert_id(a.id, 1);
@@ -74,7 +74,7 @@ static void the_first_account_is_made_once(void **state)
 	assert_int_equal(catalog_account_count(w->c), 0);
 	must_apply(w, &ch);
 	assert_int_equal(catalog_account_count(w->c), 1);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	assert_int_equal(catalog_account_count(w->c), 1);
 	a.id = test_id(2);
@@ -181,7 +181,7 @@ static void who_was_deleted_leaves_nothing_that_could_be_shown(void **state)
 	assert_int_equal(add_account_as(w, 3, "1@example.org", ROLE_USER), 0);
 	assert_int_equal(session_code(w, 1, NOW), ERR_UNAUTHENTICATED);
 	assert_int_equal(key_code(w, 11, NOW), ERR_UNAUTHENTICATED);
-	if (w->dir[0]) {
+	if (w->lasting) {
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM session"), 1);
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM api_key"), 1);
 		assert_int_equal(world_sql(w, "SELECT max(number) FROM account"), 3);
@@ -235,7 +235,7 @@ static void a_session_is_found_by_its_hash_with_whose_it_is(void **state)
 
 	add_account(w, 1, ROLE_ADMIN);
 	assert_int_equal(add_session(w, 1, 7, NOW, 10), 0);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	memset(hash, 7, sizeof(hash));
 	assert_int_equal(catalog_session(w->c, hash, NOW + 5, IDLE, &w->arena, &s, &a, &w->err), 0);

@@ -133,7 +133,7 @@ static void what_is_in_the_log_goes_and_the_numbers_go_on(void **state)
 	assert_entries(w, "3:{c} ");
 	assert_int_equal(done(w, 3, 7), 0);
 	assert_entries(w, "");
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	assert_int_equal(catalog_audit_head(w->c, &h, &w->err), 0);
 	assert_int_equal(h.seq, 3);
@@ -152,7 +152,7 @@ static void entries_are_read_in_pages_and_survive(void **state)
 	note(w, "{a}");
 	note(w, "{b}");
 	note(w, "{c}");
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	entries(w, 0, 2, is, sizeof(is));
 	assert_string_equal(is, "1:{a} 2:{b} ");

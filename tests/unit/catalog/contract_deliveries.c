@@ -311,13 +311,13 @@ static void a_deleted_webhook_is_gone_at_once_and_its_deliveries_bit_by_bit(void
 	assert_int_equal(hook_code(w, 1), ERR_WEBHOOK_NOT_FOUND);
 	assert_int_equal(sums(w).webhooks, 1);
 	assert_int_equal(sums(w).waiting, 3);
-	if (w->dir[0])
+	if (w->lasting)
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM webhook WHERE deleted_at IS NOT NULL AND secret IS NOT NULL"), 0);
 	assert_int_equal(purge_deliveries(w, 1, 2), 0);
-	if (w->dir[0])
+	if (w->lasting)
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM delivery"), 4);
 	assert_int_equal(purge_deliveries(w, 1, 2), 0);
-	if (w->dir[0]) {
+	if (w->lasting) {
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM delivery"), 3);
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM webhook"), 1);
 	}
@@ -340,7 +340,7 @@ static void what_was_told_long_ago_is_forgotten(void **state)
 	assert_int_equal(told(w, 1, &list), 2);
 	assert_int_equal(list[0].state, DELIVERY_DELIVERED);
 	assert_int_equal(list[1].state, DELIVERY_WAITING);
-	if (w->dir[0])
+	if (w->lasting)
 		assert_int_equal(world_sql(w, "SELECT count(*) FROM attempt"), 1);
 	assert_int_equal(patch_enabled(w, 1, false), 0); /* at NOW + 70 */
 	assert_int_equal(purge_deliveries(w, NOW + 70, 100), 0);
@@ -355,7 +355,7 @@ static void webhooks_survive_a_restart(void **state)
 	struct world *w = *state;
 	struct delivery *list;
 
-	if (!w->dir[0])
+	if (!w->lasting)
 		return; /* memory keeps nothing, by design */
 	add_hook(w, 1);
 	add_ended(w, 1);

@@ -12,7 +12,7 @@ static void a_key_is_found_by_hash_and_by_id_with_whose_it_is(void **state)
 	add_account(w, 1, ROLE_OPERATOR);
 	k.expires_at = NOW + 1000;
 	assert_int_equal(add_key(w, k, 10), 0);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	for (int by_id = 0; by_id < 2; by_id++) {
 		int rc = by_id ? catalog_key_by_id(w->c, test_id(10), NOW, &w->arena, &found, &a, &w->err)
@@ -45,9 +45,9 @@ static void a_key_that_is_over_does_not_hold(void **state)
 	assert_int_equal(key_code(w, 10, NOW + 999), 0);
 	assert_int_equal(key_code(w, 10, NOW + 1000), ERR_UNAUTHENTICATED);
 	assert_int_equal(key_code(w, 11, NOW + 1000000000), 0); /* it has no end */
-	assert_int_equal(revoke(w, 11, 1), 0);
+	assert_int_equal(revoke_key(w, 11, 1), 0);
 	assert_int_equal(key_code(w, 11, NOW), ERR_UNAUTHENTICATED);
-	assert_int_equal(revoke(w, 11, 1), 0);
+	assert_int_equal(revoke_key(w, 11, 1), 0);
 }
 
 static void keys_rest_while_their_account_is_disabled(void **state)
@@ -72,10 +72,10 @@ static void nobody_revokes_anothers_key(void **state)
 	add_account(w, 1, ROLE_USER);
 	add_account(w, 2, ROLE_USER);
 	assert_int_equal(add_key(w, build_key(10, 1), 10), 0);
-	assert_int_equal(revoke(w, 10, 2), ERR_KEY_NOT_FOUND);
-	assert_int_equal(revoke(w, 11, 1), ERR_KEY_NOT_FOUND);
+	assert_int_equal(revoke_key(w, 10, 2), ERR_KEY_NOT_FOUND);
+	assert_int_equal(revoke_key(w, 11, 1), ERR_KEY_NOT_FOUND);
 	assert_int_equal(key_code(w, 10, NOW), 0);
-	assert_int_equal(revoke(w, 10, 0), 0); /* whoever's */
+	assert_int_equal(revoke_key(w, 10, 0), 0); /* whoever's */
 	assert_int_equal(key_code(w, 10, NOW), ERR_UNAUTHENTICATED);
 }
 
@@ -94,7 +94,7 @@ static void an_account_has_as_many_keys_as_allowed(void **state)
 	later.created_at = NOW + 10;
 	assert_int_equal(add_key(w, later, 2), 0); /* one has expired */
 	assert_int_equal(add_key(w, build_key(14, 1), 3), ERR_LIMIT_REACHED);
-	assert_int_equal(revoke(w, 11, 1), 0);
+	assert_int_equal(revoke_key(w, 11, 1), 0);
 	assert_int_equal(add_key(w, build_key(14, 1), 3), 0);
 	assert_int_equal(add_key(w, build_key(14, 1), 9), ERR_CONFLICT); /* the id is taken */
 }
@@ -119,7 +119,7 @@ static void keys_are_listed_newest_first_in_pages(void **state)
 	add_account(w, 2, ROLE_USER);
 	for (unsigned n = 10; n < 16; n++)
 		assert_int_equal(add_key(w, build_key(n, 1 + n % 2), 10), 0);
-	assert_int_equal(revoke(w, 12, 1), 0);
+	assert_int_equal(revoke_key(w, 12, 1), 0);
 	assert_int_equal(list(w, 1, 0, 2, &keys, &next), 2);
 	assert_id(keys[0].id, 14);
 	assert_id(keys[1].id, 12);
@@ -149,7 +149,7 @@ static void a_purge_takes_what_is_over_for_long_enough(void **state)
 	assert_int_equal(add_key(w, expired, 10), 0);
 	assert_int_equal(add_key(w, build_key(11, 1), 10), 0);
 	assert_int_equal(add_key(w, build_key(12, 1), 10), 0);
-	assert_int_equal(revoke(w, 12, 1), 0); /* at NOW + 10 */
+	assert_int_equal(revoke_key(w, 12, 1), 0); /* at NOW + 10 */
 	assert_int_equal(add_session(w, 1, 7, NOW + LASTS - 1, 10), 0);
 	must_apply(w, &ch);
 	assert_int_equal(list(w, 1, 0, 10, &keys, &next), 2);

@@ -29,7 +29,7 @@ static void it_happens_once(void **state)
 	assert_int_equal(use(w, 1, NOW + 1000), ERR_USED);
 	assert_int_equal(use(w, 1, 0), ERR_USED);
 	assert_int_equal(use(w, 2, 0), 0);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	assert_int_equal(use(w, 1, NOW + 1000), ERR_USED);
 	assert_int_equal(use(w, 2, NOW + 1000), ERR_USED);
@@ -205,7 +205,7 @@ static void the_newest_secrets_stay(void **state)
 	assert_secrets(w, "a");
 	assert_true(add_secret(w, 'b', 2, false));
 	assert_true(add_secret(w, 'c', 2, false));
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	assert_secrets(w, "cb");
 	assert_true(add_secret(w, 'd', SERVER_SECRETS_MAX, false));

@@ -66,7 +66,7 @@ static void usage_follows_what_is_stored_and_deleted(void **state)
 	assert_usage(w, "a", 1, 0);
 	assert_int_equal(drop(w, 2, "a"), 0);
 	assert_usage(w, "a", 0, 0);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	assert_usage(w, "a", 0, 0);
 	assert_usage(w, "b", 1, 7);
@@ -159,7 +159,7 @@ static void who_has_more_than_a_new_quota_keeps_it_and_gets_no_more(void **state
 {
 	struct world *w = *state;
 
-	if (!w->dir[0])
+	if (!w->lasting)
 		return; /* the memory catalogue keeps nothing over an opening */
 	assert_int_equal(put(w, 1, "a", 60), 0);
 	assert_int_equal(put(w, 2, "a", 60), 0);

@@ -50,7 +50,7 @@ static void an_entry_stands_where_it_was_left(void **state)
 	assert_int_equal(count_states(w), 0);
 	must_apply(w, &begin);
 	must_apply(w, &on);
-	if (w->dir[0] != '\0')
+	if (w->lasting)
 		world_reopen(w);
 	struct recurring_state s = only_state(w);
 	assert_str(s.name, "nightly");

@@ -55,7 +55,7 @@ static void several_files_come_in_their_order(void **state)
 	build_several(&s, 1, MANY);
 	assert_int_equal(apply1(w, &s.change), 0);
 	assert_there_are(w, MANY, bytes_of(&s), MANY);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	for (unsigned i = 0; i < MANY; i++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT;

@@ -343,7 +343,7 @@ static void the_scrub_goes_on_where_it_was(void **state)
 	assert_int_equal(p.began_at, 0);
 	assert_false(p.whole);
 	must_apply(w, &ch);
-	if (w->dir[0])
+	if (w->lasting)
 		world_reopen(w);
 	assert_int_equal(catalog_scrub_position(w->c, &p, &w->err), 0);
 	assert_int_equal(p.at.kind, STORED_OUTPUT);

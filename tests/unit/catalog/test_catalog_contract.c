@@ -1,8 +1,11 @@
 /* Runs the contract against every implementation: the same tests, a fresh catalogue each. */
+#include "postgres.h"
 #include "world.h"
+#include "world_postgres.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TESTS_MAX 340
 
@@ -33,11 +36,17 @@ static int run_backend(const char *name, CMFixtureFunction begin)
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
-int main(void)
+/* With the name of one, it alone. */
+int main(int argc, char *argv[])
 {
+	const char *only = argc > 1 ? argv[1] : NULL;
 	int failed = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(BACKENDS); i++)
-		failed += run_backend(BACKENDS[i].name, BACKENDS[i].begin);
+		if (!only || strcmp(only, BACKENDS[i].name) == 0)
+			failed += run_backend(BACKENDS[i].name, BACKENDS[i].begin);
+	if ((!only || strcmp(only, "postgres") == 0) && postgres_installed())
+		failed += run_backend("postgres", world_postgres);
+	postgres_end();
 	return failed;
 }

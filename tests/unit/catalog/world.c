@@ -49,7 +49,13 @@ unsigned open_descriptors(void)
 
 /* ---- the world ---- */
 
-static struct world *world_new(void)
+static void open_catalog(struct world *w)
+{
+	if (w->kind->open(w) < 0)
+		fail_msg("open: %s", w->err.detail);
+}
+
+int world_begin(void **state, const struct world_kind *kind, bool lasting)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
@@ -57,34 +63,25 @@ static struct world *world_new(void)
 		abort();
 	w->descriptors = open_descriptors();
 	w->err = ERR_INIT;
-	return w;
+	w->kind = kind;
+	w->lasting = lasting;
+	*state = w;
+	if (kind->empty)
+		kind->empty(w);
+	open_catalog(w);
+	return 0;
 }
 
-static void open_catalog(struct world *w)
+static int open_memory(struct world *w)
 {
-	int r = w->dir[0] ? catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err) : catalog_memory_new(&w->c, &w->options, &w->err);
-
-	if (r < 0)
-		fail_msg("open: %s", w->err.detail);
+	return catalog_memory_new(&w->c, &w->options, &w->err);
 }
 
 int world_memory(void **state)
 {
-	struct world *w = world_new();
+	static const struct world_kind kind = {.open = open_memory};
 
-	*state = w;
-	open_catalog(w);
-	return 0;
-}
-
-int world_sqlite(void **state)
-{
-	struct world *w = world_new();
-
-	*state = w;
-	temp_dir(w->dir);
-	open_catalog(w);
-	return 0;
+	return world_begin(state, &kind, false);
 }
 
 void world_reopen(struct world *w)
@@ -99,14 +96,31 @@ void world_restart(struct world *w, struct catalog_options options)
 	catalog_free(w->c);
 	w->c = NULL;
 	w->options = options;
-	if (w->dir[0]) {
-		remove_dir(w->dir);
-		temp_dir(w->dir);
-	}
+	if (w->kind->empty)
+		w->kind->empty(w);
 	open_catalog(w);
 }
 
 int64_t world_sql(const struct world *w, const char *sql)
+{
+	return w->kind->sql(w, sql);
+}
+
+/* ---- SQLite ---- */
+
+static int open_sqlite(struct world *w)
+{
+	return catalog_sqlite_open(&w->c, w->dir, &w->options, &w->err);
+}
+
+static void empty_sqlite(struct world *w)
+{
+	if (w->dir[0])
+		remove_dir(w->dir);
+	temp_dir(w->dir);
+}
+
+static int64_t sql_sqlite(const struct world *w, const char *sql)
 {
 	char path[DIR_MAX + 16];
 	sqlite3 *db;
@@ -221,10 +235,9 @@ static void check_lanes(const struct world *w)
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE state = 1"), running);
 }
 
-/* What must hold whatever was done: SQLite's own check, one task or one result for each job, and a tally that agrees with the tables. */
-void world_check_database(const struct world *w)
+/* One task or one result for each job, and so on. */
+void world_check_rules(const struct world *w)
 {
-	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM job AS j WHERE (SELECT count(*) FROM task WHERE job = j.number)"
 				      " + (SELECT count(*) FROM result WHERE job = j.number) <> 1"),
 			 0);
@@ -238,10 +251,12 @@ void world_check_database(const struct world *w)
 		0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM task WHERE (state = 1) <> (worker IS NOT NULL)"), 0);
 	/* Outputs: of jobs that succeeded, of files that are there, as many as the result says; nothing that is doomed is referred to. */
-	assert_int_equal(world_sql(w,
-				   "SELECT count(*) FROM result AS r JOIN job AS j ON j.number = r.job JOIN file AS f ON f.number = j.file"
-				   " WHERE (SELECT count(*) FROM output WHERE job = r.job) <> iif(f.deleted_at IS NULL, r.outputs, 0)"),
-			 0);
+	assert_int_equal(
+		world_sql(
+			w,
+			"SELECT count(*) FROM result AS r JOIN job AS j ON j.number = r.job JOIN file AS f ON f.number = j.file"
+			" WHERE (SELECT count(*) FROM output WHERE job = r.job) <> CASE WHEN f.deleted_at IS NULL THEN r.outputs ELSE 0 END"),
+		0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM output WHERE job NOT IN (SELECT job FROM result WHERE state = 2)"), 0);
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM doomed WHERE blob IN (SELECT blob FROM output)"), 0);
 	/* Chains: within a file, forward; what waits is held exactly while the job before it has not succeeded, and that one may still. */
@@ -273,6 +288,13 @@ void world_check_database(const struct world *w)
 		world_sql(w, "SELECT count(*) FROM task AS t JOIN job AS j ON j.number = t.job JOIN file AS f ON f.number = j.file"
 			     " LEFT JOIN lane AS l ON l.number = t.lane WHERE l.number IS NULL OR l.owner <> f.owner OR l.op <> j.op"),
 		0);
+}
+
+/* What must hold whatever was done: SQLite's own check, the rules, and a tally that agrees with the tables. */
+void world_check_database(const struct world *w)
+{
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+	world_check_rules(w);
 	assert_int_equal(world_sql(w, "SELECT waiting - (SELECT count(*) FROM task WHERE state = 0) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT running - (SELECT count(*) FROM task WHERE state = 1) FROM tally"), 0);
 	assert_int_equal(world_sql(w, "SELECT files - (SELECT count(*) FROM file WHERE deleted_at IS NULL) FROM tally"), 0);
@@ -294,14 +316,32 @@ int world_end(void **state)
 	if (w->dir[0] && w->c)
 		check_lanes(w);
 	catalog_free(w->c);
-	if (w->dir[0]) {
-		world_check_database(w);
-		remove_dir(w->dir);
-	}
+	if (w->kind->check)
+		w->kind->check(w);
+	if (w->kind->end)
+		w->kind->end(w);
 	arena_release(&w->arena);
 	assert_int_equal(open_descriptors(), w->descriptors);
 	free(w);
 	return 0;
+}
+
+static void check_sqlite(struct world *w)
+{
+	world_check_database(w);
+}
+
+static void end_sqlite(struct world *w)
+{
+	remove_dir(w->dir);
+}
+
+int world_sqlite(void **state)
+{
+	static const struct world_kind kind = {
+		.open = open_sqlite, .empty = empty_sqlite, .sql = sql_sqlite, .check = check_sqlite, .end = end_sqlite};
+
+	return world_begin(state, &kind, true);
 }
 
 /* ---- rows ---- */

@@ -15,10 +15,23 @@
 #define OWNER STR(OWNER_PUBLIC)
 #define DIR_MAX 64
 
+struct world;
+
+/* How a kind of catalogue is made and looked into. */
+struct world_kind {
+	int (*open)(struct world *w); /* as the catalogue's own function; again, after it was closed */
+	void (*empty)(struct world *w); /* nothing is stored; the catalogue is closed */
+	int64_t (*sql)(const struct world *w, const char *sql);
+	void (*check)(struct world *w); /* what must hold whatever was done; the catalogue is closed */
+	void (*end)(struct world *w);
+};
+
 struct world {
 	struct catalog *c;
+	const struct world_kind *kind;
+	bool lasting; /* what was written is there when the catalogue is opened again */
 	struct catalog_options options;
-	char dir[DIR_MAX]; /* "" for the memory catalogue */
+	char dir[DIR_MAX]; /* of the SQLite catalogue; "" for others */
 	struct arena arena; /* for what is read */
 	struct err err;
 	unsigned descriptors; /* open before the world was made */
@@ -27,8 +40,9 @@ struct world {
 /* cmocka's set-up and tear-down; *state becomes the world. Tearing down checks a SQLite catalogue through and through. */
 int world_memory(void **state);
 int world_sqlite(void **state);
+int world_begin(void **state, const struct world_kind *kind, bool lasting); /* for other kinds */
 int world_end(void **state);
-void world_reopen(struct world *w); /* closes and opens the SQLite catalogue again */
+void world_reopen(struct world *w); /* closes and opens the catalogue again */
 void world_restart(struct world *w, struct catalog_options options); /* an empty one with other options */
 /* Runs SQL on the world's database and returns the first value, 0 when there is none. */
 int64_t world_sql(const struct world *w, const char *sql);
@@ -36,6 +50,8 @@ int64_t world_sql(const struct world *w, const char *sql);
 #define OLD_OWNER "0190d2a6-0000-7000-8000-000000000001"
 void world_old(struct world *w);
 void world_check_database(const struct world *w);
+/* The rules that tables of every kind follow, by SQL that every kind understands. */
+void world_check_rules(const struct world *w);
 void temp_dir(char dir[DIR_MAX]);
 void remove_dir(const char *dir);
 unsigned open_descriptors(void);
