@@ -17,6 +17,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 READY_S = 120
+MEMORY = "/dev/shm"
+MEMORY_FREE_MIN = 2 << 30
 
 # A database of another order of letters than bytes have, since administrators' databases have one.
 INITDB = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en", "--no-instructions", "--no-sync"]
@@ -39,6 +41,15 @@ def programs():
 	return max(found, key=lambda p: int(p.parent.name), default=None)
 
 
+def in_memory():
+	"""A folder for what is thrown away, so that it waits for no disk; None = the usual one, where there is none or little room in it."""
+	try:
+		room = os.statvfs(MEMORY)
+	except OSError:
+		return None
+	return MEMORY if room.f_bavail * room.f_frsize >= MEMORY_FREE_MIN and os.access(MEMORY, os.W_OK) else None
+
+
 def _ends_with_us():
 	# SIGQUIT is an immediate shutdown, of the whole cluster.
 	ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
@@ -49,7 +60,7 @@ class Postgres:
 		self.programs = programs()
 		if self.programs is None:
 			raise FileNotFoundError("postgresql is not installed")
-		self.folder = Path(tempfile.mkdtemp(prefix="filemill-postgres-"))
+		self.folder = Path(tempfile.mkdtemp(prefix="filemill-postgres-", dir=None if durable else in_memory()))
 		self.process = None
 		self.identity = {}
 		try:
