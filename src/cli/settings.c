@@ -171,7 +171,7 @@ static const struct config_option options[] = {
 	{"imports", "s3_bucket", NULL, CONFIG_STRING, AT(s3_bucket), "", 0, 0, NULL,
 	 "The only bucket that may be imported from; empty means every one the key may read."},
 	{"imports", "s3_virtual_host", NULL, CONFIG_BOOL, AT(s3_virtual_host), "false", 0, 0, NULL,
-	 "Put the bucket in front of the host's name instead of the path."},
+	 "Put the bucket in front of the host's name instead of the path, where it can be part of one."},
 
 	{"runner", "path", NULL, CONFIG_STRING, AT(runner_path), "", 0, 0, NULL,
 	 "The program filemill-runner; empty means the one beside filemill, then the installed one."},
@@ -229,6 +229,8 @@ static const struct config_option options[] = {
 	 "Region that requests to it are signed for."},
 	{"surfaces.storage_sync", "access_key", NULL, CONFIG_STRING, AT(storage_sync_access_key), "", 0, 0, NULL, "Access key for it."},
 	{"surfaces.storage_sync", "secret_key", NULL, CONFIG_STRING, AT(storage_sync_secret_key), "", 0, 0, NULL, "Secret key for it."},
+	{"surfaces.storage_sync", "virtual_host", NULL, CONFIG_BOOL, AT(storage_sync_virtual_host), "false", 0, 0, NULL,
+	 "Put the bucket in front of the host's name instead of the path, where it can be part of one."},
 	{"surfaces.storage_sync", "rate", NULL, CONFIG_STRING, AT(storage_sync_rate_text), "50/m", 0, 0, NULL,
 	 "Requests to /sync/ of one address in a time; all of them may come at once. off means no limit."},
 	{"surfaces.storage_sync", "rate_limit_status", NULL, CONFIG_INT, AT(storage_sync_rate_status), "412", 400, 499, NULL,

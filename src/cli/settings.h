@@ -103,6 +103,7 @@ struct settings {
 	const char *hash_tasks_log_file;
 	const char *storage_sync_secret, *storage_sync_source, *storage_sync_endpoint, *storage_sync_region;
 	const char *storage_sync_access_key, *storage_sync_secret_key, *storage_sync_rate_text, *storage_sync_mirror_dir;
+	bool storage_sync_virtual_host;
 	int64_t storage_sync_rate_status;
 	struct limiter_rate storage_sync_rate; /* from the text */
 	const char *storage_sync_bucket; /* from the source; "" = none */

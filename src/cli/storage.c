@@ -25,6 +25,9 @@ static int read_endpoint(struct engine_s3 *s3, const char *option, const char *t
 		return err_set(e, ERR_BAD_CONFIG, "%s: %.160s", option, why.detail);
 	if (t.rest.len > 1 || (t.rest.len == 1 && t.rest.p[0] != '/'))
 		return err_set(e, ERR_BAD_CONFIG, "%s: an endpoint is scheme://host or scheme://host:port, without a path", option);
+	if (s3->virtual_host && t.literal)
+		return err_set(e, ERR_BAD_CONFIG,
+			       "%s: an address cannot have a bucket in front of it: name a host, or have the bucket in the path", option);
 	snprintf(line, sizeof(line), t.literal == AF_INET6 ? "%s://[%s]" : "%s://%s", t.tls ? "https" : "http", t.host);
 	if (t.port != (t.tls ? 443 : 80))
 		snprintf(line + strlen(line), sizeof(line) - strlen(line), ":%u", (unsigned)t.port);
@@ -102,6 +105,7 @@ static int read_sync(struct settings *s, struct arena *a, struct err *e)
 				 .access_key = s->storage_sync_access_key,
 				 .secret_key = s->storage_sync_secret_key,
 				 .bucket = s->storage_sync_bucket,
+				 .virtual_host = s->storage_sync_virtual_host,
 				 .attempts = 4, /* as the original: the first, and three more */
 				 .pause_min_ms = 3000,
 				 .pause_max_ms = 60000};

@@ -53,6 +53,8 @@ struct import_source {
 /* The request for the bytes from `from` on, if what is there is still `etag`. All it points to lies in the arena. */
 [[nodiscard]] int import_request(struct net_request *ret, struct engine *g, const struct import_source *s, uint64_t from, const char *etag,
 				 struct arena *a, struct err *e);
+/* Whether the bucket stands in front of the endpoint's host; else in front of the path. It is one that engine_bucket_allowed() allows. */
+bool import_bucket_in_host(const struct engine_s3 *s3, struct str bucket);
 /* object: an S3 service's, whose ETag may be the MD5 */
 void import_read_head(struct fetch_head *ret, const struct net_head *h, bool object);
 

@@ -209,6 +209,25 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_NO_MEMORY, "no memory for an import");
 }
 
+/* In front of the host it has to be a part of a name, in small letters, and over TLS a single label, for which a certificate for all of them stands (RFC 9525 §6.3). */
+bool import_bucket_in_host(const struct engine_s3 *s3, struct str bucket)
+{
+	const bool tls = str_starts(str_of(s3->endpoint), STR("https://"));
+	struct str label, rest = bucket;
+
+	if (!s3->virtual_host)
+		return false;
+	while (rest.p != NULL) {
+		label = str_split(rest, '.', &rest);
+		if (label.len == 0 || label.len > 63 || label.p[0] == '-' || label.p[label.len - 1] == '-' || (tls && rest.p != NULL))
+			return false;
+		for (size_t i = 0; i < label.len; i++)
+			if (label.p[i] == '_' || (label.p[i] >= 'A' && label.p[i] <= 'Z'))
+				return false;
+	}
+	return true;
+}
+
 /* scheme://host of the endpoint, with the bucket in front of the host or of the path. What is signed as Host is what libcurl sends: without the port that is the scheme's own. */
 static int object_request(struct net_request *r, struct net_header *headers, size_t *n, struct engine *g, const struct import_source *s,
 			  struct arena *a, struct err *e)
@@ -224,7 +243,7 @@ static int object_request(struct net_request *r, struct net_header *headers, siz
 	int rc;
 
 	authority = (struct str){endpoint.p + scheme.len, endpoint.len - scheme.len};
-	if (s->s3->virtual_host)
+	if (import_bucket_in_host(s->s3, s->bucket))
 		buf_addf(&host, "%.*s.", STR_FMT(s->bucket));
 	else
 		buf_addf(&path, "/%.*s", STR_FMT(s->bucket));

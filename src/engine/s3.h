@@ -27,7 +27,7 @@ struct engine_s3 {
 	const char *endpoint; /* `https://host`, or `http://host:9000`: without a path, and without the port that is the scheme's own */
 	const char *region, *access_key, *secret_key;
 	const char *bucket; /* the only one; "" = any */
-	bool virtual_host; /* the bucket stands in front of the host's name, not of the path */
+	bool virtual_host; /* a bucket that can be part of a host's name stands in front of the host, not of the path; the host is no address */
 	struct target_policy targets; /* the administrator named it, so it may be anywhere */
 	/* How often and when it is tried again, in the place of what is usual: whatever went wrong, up to so many attempts in all, each after a random pause between these times the number
 	 * of attempts there were. 0 attempts: as usual. */

@@ -37,6 +37,22 @@ def test_objects_are_fetched_whatever_their_keys_are(make_server, ceph):
 		assert s.get(f"/v1/files/{job['file']}").json()["name"] in (key.rsplit("/", 1)[-1], "file")
 
 
+def test_a_bucket_is_found_in_front_of_the_hosts_name(make_server, ceph):
+	"""Where the path would have the bucket once more, and the host without it is not to be found."""
+	wrapper = ceph.knows_names()
+	own = {"endpoint": ceph.named_endpoint(), "access_key": ACCESS, "secret_key": SECRET, "virtual_host": "true"}
+	s = make_server(settings={f"imports.s3_{k}": v for k, v in own.items()}, wrapper=wrapper)
+	body = random_bytes(100_000, 3)
+	for key in (KEYS[0], f"{BUCKET}/{KEYS[1]}"):
+		ceph.put(key, body)
+		job = fetch(s, key)
+		assert job["state"] == "succeeded", (key, job)
+		assert s.get(f"/v1/files/{job['file']}/content").content == body, key
+	s.settings["imports.s3_virtual_host"] = "false"
+	s.restart()
+	assert fetch(s, KEYS[0])["error"]["code"] == "unresolved"
+
+
 def test_a_large_object_in_parts_is_fetched(make_server, ceph):
 	s = make_server(settings=ceph.settings())
 	body = random_bytes(1 << 20, 1) * 20
@@ -62,9 +78,10 @@ def test_what_is_not_there_or_not_allowed_is_told(make_server, ceph):
 
 
 def test_storage_sync_copies_objects_whose_names_are_paths(make_server, ceph, folder):
-	"""The whole way, from a client's signature to the mirror; the rest of this surface is in test_surface_storage_sync.py."""
-	own = {"secret": "shared", "source": f"s3://{BUCKET}", "endpoint": ceph.endpoint(), "access_key": ACCESS, "secret_key": SECRET, "mirror_dir": str(folder / "mirror")}
-	s = make_server(surfaces=["storage-sync"], settings={f"surfaces.storage_sync.{k}": v for k, v in own.items()})
+	"""The whole way, from a client's signature to the mirror, with the bucket in front of the host's name; the rest of this surface is in test_surface_storage_sync.py."""
+	own = {"secret": "shared", "source": f"s3://{BUCKET}", "endpoint": ceph.named_endpoint(), "virtual_host": "true", "access_key": ACCESS, "secret_key": SECRET,
+	       "mirror_dir": str(folder / "mirror")}
+	s = make_server(surfaces=["storage-sync"], settings={f"surfaces.storage_sync.{k}": v for k, v in own.items()}, wrapper=ceph.knows_names())
 	objects = {key: random_bytes(100_000 * n, n) for n, key in enumerate([KEYS[0], KEYS[1], "large in parts"])}
 	objects["large in parts"] = random_bytes(1 << 20, 9) * 12
 	for n, (key, body) in enumerate(objects.items()):

@@ -1,4 +1,5 @@
-"""A real Ceph with one monitor, one memory store and its S3 gateway, on loopback, without a service of the system: everything lies in one folder."""
+"""A real Ceph with one monitor, one memory store and its S3 gateway, on loopback, without a service of the system: everything lies in one folder. The gateway knows its buckets as parts of
+the path and in front of the name HOST, which leads to it for whom `knows_names` wraps."""
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ACCESS, SECRET, BUCKET = "testaccess", "testsecret123456789", "sync-source"
+HOST = "s3.test"
 PROGRAMS = {"ceph-mon": "ceph-mon", "ceph-osd": "ceph-osd", "radosgw": "radosgw", "ceph": "ceph-common", "radosgw-admin": "radosgw", "monmaptool": "ceph-common",
 	    "aws": "awscli"}
 CONF = """[global]
@@ -43,6 +45,7 @@ osd objectstore = memstore
 memstore device bytes = 1073741824
 [client]
 rgw data = {dir}/rgw
+rgw dns name = {host}
 rgw enable usage log = false
 rgw enable ops log = false
 """
@@ -95,7 +98,7 @@ class Ceph:
 
 	def _start(self):
 		fsid, mon = str(uuid.uuid4()), free_port()
-		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir))
+		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir, host=HOST))
 		for name in ("mon", "osd", "rgw"):
 			(self.dir / name).mkdir()
 		subprocess.run(["/usr/bin/monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon}]", str(self.dir / "monmap")],
@@ -128,6 +131,20 @@ class Ceph:
 
 	def endpoint(self):
 		return f"http://127.0.0.1:{self.port}"
+
+	def named_endpoint(self):
+		return f"http://{HOST}:{self.port}"
+
+	def knows_names(self):
+		"""For a program to be run in: it finds the bucket's own name and nothing else of HOST."""
+		argv = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
+		hosts = self.dir / "hosts"
+		hosts.write_text(f"127.0.0.1 localhost\n127.0.0.1 {BUCKET}.{HOST}\n")
+		wrapper = [*argv, "sh", "-c", 'mount --bind "$0" "$(readlink -f /etc/hosts)" && exec "$@"', str(hosts)]
+		tried = subprocess.run([*wrapper, "true"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+		if tried.returncode != 0:
+			pytest.skip(f"no mount namespace is to be had here: {tried.stdout[-200:]}")
+		return wrapper
 
 	def aws(self, *argv):
 		env = {"PATH": "/usr/bin:/bin", "HOME": str(self.dir), "AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",

@@ -228,6 +228,24 @@ static void storage_sync_has_a_source_of_its_own(void **state)
 	assert_int_equal(s.n_s3, 0);
 }
 
+static void a_bucket_stands_in_front_of_a_host_and_not_of_an_address(void **state)
+{
+	static const char *const addresses[] = {"http://127.0.0.1:9000", "https://[2001:db8::1]"};
+	struct settings s;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(
+		load(&s, &e, (const char *const[]){SYNC_WHOLE, SYNC "virtual-host", SYNC "endpoint", "https://s3.example.org", NULL}), 0);
+	assert_true(s.s3[0].virtual_host);
+	assert_int_equal(load(&s, &e, (const char *const[]){SYNC_WHOLE, NULL}), 0);
+	assert_false(s.s3[0].virtual_host);
+	for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+		assert_int_equal(load(&s, &e, (const char *const[]){SYNC_WHOLE, SYNC "endpoint", addresses[i], NULL}), 0);
+		assert_int_equal(load(&s, &e, (const char *const[]){SYNC_WHOLE, SYNC "virtual-host", SYNC "endpoint", addresses[i], NULL}),
+				 ERR_BAD_CONFIG);
+	}
+}
+
 static void storage_syncs_rate_is_read_as_it_was_written_before(void **state)
 {
 	static const struct {
@@ -317,6 +335,7 @@ int main(void)
 		cmocka_unit_test(addresses_are_read),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test_teardown(storage_sync_has_a_source_of_its_own, drop_strings),
+		cmocka_unit_test_teardown(a_bucket_stands_in_front_of_a_host_and_not_of_an_address, drop_strings),
 		cmocka_unit_test_teardown(storage_syncs_rate_is_read_as_it_was_written_before, drop_strings),
 		cmocka_unit_test_teardown(storage_sync_is_not_served_half_set_up, drop_strings),
 		cmocka_unit_test(each_option_has_its_own_name_and_says_what_it_is),

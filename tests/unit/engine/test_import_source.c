@@ -1,4 +1,4 @@
-/* What the head of a source's answer promises, and what is no promise. */
+/* How a source is asked, and what the head of its answer promises, and what is no promise. */
 #include "engine/import.h"
 
 #include <setjmp.h>
@@ -98,9 +98,36 @@ static void an_object_has_its_md5_as_validator_only_when_it_was_put_in_one_piece
 	assert_false(read_head(text, true).has_md5);
 }
 
+static void a_bucket_stands_in_front_of_the_host_where_it_can_be_part_of_its_name(void **state)
+{
+	static const struct {
+		const char *bucket;
+		bool http, https;
+	} cases[] = {
+		{"photos", true, true},   {"a-b-1", true, true},     {"123", true, true},       {"eu.photos", true, false},
+		{"Photos", false, false}, {"pho_tos", false, false}, {"photos-", false, false}, {"a..b", false, false},
+		{"a.-b", false, false},   {"a.", false, false},
+	};
+	struct engine_s3 s3 = {.endpoint = "http://s3.example.org:9000", .virtual_host = true};
+	char longest[65];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		s3.endpoint = "http://s3.example.org:9000";
+		assert_int_equal(import_bucket_in_host(&s3, str_of(cases[i].bucket)), cases[i].http);
+		s3.endpoint = "https://s3.example.org";
+		assert_int_equal(import_bucket_in_host(&s3, str_of(cases[i].bucket)), cases[i].https);
+	}
+	memset(longest, 'a', sizeof(longest));
+	assert_true(import_bucket_in_host(&s3, (struct str){longest, 63}));
+	assert_false(import_bucket_in_host(&s3, (struct str){longest, 64}));
+	s3.virtual_host = false;
+	assert_false(import_bucket_in_host(&s3, STR("photos")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_bucket_stands_in_front_of_the_host_where_it_can_be_part_of_its_name),
 		cmocka_unit_test(a_part_is_where_it_says_unless_it_contradicts_itself),
 		cmocka_unit_test(only_a_strong_validator_that_can_be_sent_back_is_kept),
 		cmocka_unit_test(an_object_has_its_md5_as_validator_only_when_it_was_put_in_one_piece),
