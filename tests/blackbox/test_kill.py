@@ -19,6 +19,8 @@ LEAST = 40 # uploads that a round is to have time for, on the average
 SMALL, LARGE = 4096, 100 * 1024
 FILLER = random.Random(1).randbytes(LARGE)
 
+pytestmark = pytest.mark.disk # a kill is to meet flushes that take their time
+
 
 class Traffic:
 	"""Small and large files, raw and as forms; now and then jobs for the queue."""

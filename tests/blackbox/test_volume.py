@@ -11,6 +11,8 @@ from harness import wire
 from harness.data import result_of
 from harness.server import Server, is_sanitized
 
+pytestmark = pytest.mark.disk # gigabytes
+
 FILES = 1000
 LARGEST = 8 * 2**20
 BIG = 3 * 2**30

@@ -160,5 +160,9 @@ def test_bytes_that_are_no_more_what_they_were_and_a_log_that_was_cut_raise_thei
 
 def test_a_disk_without_room_raises_the_alert(make_server, folder):
 	s = make_server(settings={"files.free_reserve": "64TiB"})
-	m = eventually(lambda: metrics(s) if metrics(s)["filemill_disk_free_bytes"] > 0 else None)
+
+	def told():
+		m = metrics(s)
+		return m if m["filemill_disk_free_bytes"] > 0 and m["filemill_scheduler_beat_timestamp_seconds"] > 0 else None
+	m = eventually(told)
 	assert fire(folder, m, m, time.time()) == {"FilemillStorageFull"}

@@ -150,7 +150,7 @@ static int apply_guarded(struct sq *q, struct change *ch)
 
 /* ---- the batch ---- */
 
-/* Leaves no transaction open: after some failures SQLite has rolled back by itself. The statement was prepared before, so that this needs no memory. */
+/* Leaves no transaction open: after some failures SQLite has rolled back by itself. */
 static void roll_back(struct sq *q)
 {
 	if (!sqlite3_get_autocommit(q->db))
@@ -181,9 +181,17 @@ static int commit(struct sq *q)
 	return SQLITE_OK;
 }
 
+/* A roll-back that found no memory has left its transaction open; it is made up for before another begins. */
+static int begin(struct sq *q)
+{
+	int rc = sqlite3_get_autocommit(q->db) ? SQLITE_OK : run(q->stmt[W_ROLLBACK]);
+
+	return rc == SQLITE_OK ? run(q->stmt[W_BEGIN]) : rc;
+}
+
 static int apply_batch(struct sq *q, struct change *const *changes, size_t n, bool guarded)
 {
-	int rc = run(q->stmt[W_BEGIN]);
+	int rc = begin(q);
 
 	q->now = q->committed;
 	q->now_changed = false;

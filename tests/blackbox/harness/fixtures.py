@@ -25,18 +25,22 @@ def answers_as_documented():
 	contract.demand()
 
 
+def fresh_folder(request):
+	return Path(tempfile.mkdtemp(prefix="filemill-test-", dir="/var/tmp" if request.node.get_closest_marker("disk") else None))
+
+
 @pytest.fixture
-def folder():
+def folder(request):
 	"""A fresh folder, gone afterwards: a whole run writes gigabytes."""
-	path = Path(tempfile.mkdtemp(prefix="filemill-test-"))
+	path = fresh_folder(request)
 	yield path
 	if not os.environ.get("KEEP_TEST_FOLDERS"):
 		shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def module_folder():
-	path = Path(tempfile.mkdtemp(prefix="filemill-test-"))
+def module_folder(request):
+	path = fresh_folder(request)
 	yield path
 	if not os.environ.get("KEEP_TEST_FOLDERS"):
 		shutil.rmtree(path, ignore_errors=True)

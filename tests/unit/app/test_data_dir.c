@@ -1,3 +1,4 @@
+#include "../fresh_folder.h"
 #include "app/data_dir.h"
 #include "base/fd.h"
 
@@ -22,8 +23,7 @@ static int make_world(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	strcpy(w->top, "/tmp/data-dir-XXXXXX");
-	assert_non_null(mkdtemp(w->top));
+	fresh_folder(w->top, sizeof(w->top), "data");
 	snprintf(w->dir, sizeof(w->dir), "%s/data", w->top);
 	*state = w;
 	return 0;

@@ -1,3 +1,4 @@
+#include "../fresh_folder.h"
 /* The newest lines of a log, over its files, however they lie in the pieces that are read. */
 #include "log.h"
 
@@ -23,8 +24,8 @@ static int make(void **state)
 {
 	static struct folder f;
 
-	f = (struct folder){.path = "/tmp/filemill-tail-XXXXXX"};
-	assert_non_null(mkdtemp(f.path));
+	f = (struct folder){};
+	fresh_folder(f.path, sizeof(f.path), "tail");
 	f.fd = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(f.fd >= 0);
 	assert_int_equal(digest_set_new(&f.digest, 1u << DIGEST_SHA256, NULL), 0);

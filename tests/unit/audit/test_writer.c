@@ -1,3 +1,4 @@
+#include "../fresh_folder.h"
 /* The writer: what a crash leaves is cut and written again, what somebody else left is kept and told, a full disk takes nothing back or apart, a failed flush ends it. */
 #include "audit/writer.h"
 #include "base/fd.h"
@@ -52,11 +53,11 @@ static int make(void **state)
 {
 	static struct world w;
 
-	w = (struct world){.path = "/tmp/filemill-audit-XXXXXX", .env = env_real, .room = -1};
+	w = (struct world){.env = env_real, .room = -1};
 	w.env.write = scant_write;
 	w.env.fdatasync = lame_fdatasync;
 	log_make(&w.log);
-	assert_non_null(mkdtemp(w.path));
+	fresh_folder(w.path, sizeof(w.path), "audit");
 	w.dir = open(w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*state = &w;
 	return 0;

@@ -1,4 +1,5 @@
 #include "place.h"
+#include "../fresh_folder.h"
 
 #include "base/fd.h"
 
@@ -31,8 +32,7 @@ unsigned open_descriptors(void)
 void place_make(struct place *p)
 {
 	p->descriptors = open_descriptors();
-	snprintf(p->path, sizeof(p->path), "%s/filemill-blobs-XXXXXX", "/tmp");
-	assert_non_null(mkdtemp(p->path));
+	fresh_folder(p->path, sizeof(p->path), "blobs");
 	p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(p->fd >= 0);
 }

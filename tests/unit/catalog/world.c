@@ -1,4 +1,5 @@
 #include "world.h"
+#include "../fresh_folder.h"
 
 #include "base/fd.h"
 #include "catalog/catalog_impl.h"
@@ -17,9 +18,7 @@
 
 void temp_dir(char dir[DIR_MAX])
 {
-	snprintf(dir, DIR_MAX, "/tmp/filemill-catalog-XXXXXX");
-	if (!mkdtemp(dir))
-		abort();
+	fresh_folder(dir, DIR_MAX, "catalog");
 }
 
 void remove_dir(const char *dir)

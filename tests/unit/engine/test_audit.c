@@ -1,3 +1,4 @@
+#include "../fresh_folder.h"
 /* From acts to lines: what holds when the log's disk is full, its flush fails, or the log is not what the catalogue knows. */
 #include "base/fd.h"
 #include "rt/metrics.h"
@@ -45,8 +46,7 @@ static int make(void **state)
 	disk.env = env_real;
 	disk.env.write = disk_write;
 	disk.env.fdatasync = disk_fdatasync;
-	strcpy(disk.path, "/tmp/filemill-audit-XXXXXX");
-	assert_non_null(mkdtemp(disk.path));
+	fresh_folder(disk.path, sizeof(disk.path), "audit");
 	disk.dir = open(disk.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	disk.full = disk.flush_fails = false;
 	disk.flushes = 0;
