@@ -2,6 +2,7 @@
  * puts into the log. Passwords come from a terminal or from standard input, never from the command line, where everybody on the machine could read them. */
 #include "app/admin.h"
 #include "app/ask.h"
+#include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "audit/audit.h"
 #include "auth/token.h"
@@ -510,12 +511,13 @@ static int check_owner(const char *data_dir, struct err *e)
 
 static int open_dir(struct data_dir *d, const struct settings *s, enum admin_act act, struct err *e)
 {
+	const struct data_dir_options options = {.allow_network_fs = s->allow_network_fs, .catalogue_elsewhere = catalogue_is_shared(s)};
 	int rc = check_owner(s->data_dir, e);
 
 	/* The first account may come before the first start, which may need one. */
 	if (rc == 0)
-		rc = act == ADMIN_USER_ADD ? data_dir_open(d, s->data_dir, s->allow_network_fs, &env_real, e)
-					   : data_dir_open_complete(d, s->data_dir, e);
+		rc = act == ADMIN_USER_ADD ? data_dir_open(d, s->data_dir, &options, &env_real, e)
+					   : data_dir_open_complete(d, s->data_dir, &options, e);
 	if (rc == ERR_IN_USE)
 		rc = err_set(e, rc, "a server works on it: stop it first, or ask it by its API (/v1/users, /v1/keys)");
 	return rc;
@@ -527,7 +529,7 @@ static int open_and_work(struct work *w, const struct settings *s, struct data_d
 	int rc = open_dir(d, s, w->line->act, w->e);
 
 	if (rc == 0)
-		rc = catalog_sqlite_open(&w->catalog, s->data_dir, &options, w->e);
+		rc = catalogue_open(&w->catalog, s, &options, w->e);
 	if (rc == 0 && w->line->act == ADMIN_USER_ADD)
 		rc = data_dir_complete(d, w->e);
 	if (rc != 0)

@@ -1,7 +1,8 @@
 #include "app/audit.h"
+#include "app/catalogue.h"
 #include "audit/audit.h"
 #include "base/fd.h"
-#include "catalog/snapshot.h"
+#include "catalog/audit_head.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,15 +132,15 @@ static int verify(FILE *out, struct look *l, const struct audit_head *head, bool
 	return 0;
 }
 
-int audit_verify(FILE *out, const char *data_dir, const struct audit_options *o, bool *ret_fine, struct err *e)
+int audit_verify(FILE *out, const struct settings *s, const struct audit_options *o, bool *ret_fine, struct err *e)
 {
 	struct look l = {.o = o, .arena = ARENA_INIT};
 	struct audit_head head = {};
 	bool of_directory = o->n_files == 0;
-	int rc = of_directory ? catalog_sqlite_audit_head(data_dir, &head, e) : 0; /* before the files: they only grow */
+	int rc = of_directory ? catalogue_audit_head(s, &head, e) : 0; /* before the files: they only grow */
 
 	if (rc == 0)
-		rc = open_look(&l, data_dir, e);
+		rc = open_look(&l, s->data_dir, e);
 	if (rc == 0)
 		rc = verify(out, &l, of_directory ? &head : NULL, ret_fine, e);
 	close_look(&l);

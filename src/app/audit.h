@@ -3,6 +3,7 @@
 #define FILEMILL_APP_AUDIT_H
 
 #include "base/err.h"
+#include "cli/settings.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ struct audit_options {
 };
 
 /* Tells what it found in one line. *ret_fine: nothing is wrong. An error: it could not be looked at. */
-[[nodiscard]] int audit_verify(FILE *out, const char *data_dir, const struct audit_options *o, bool *ret_fine, struct err *e);
+[[nodiscard]] int audit_verify(FILE *out, const struct settings *s, const struct audit_options *o, bool *ret_fine, struct err *e);
 [[nodiscard]] int audit_show(FILE *out, const char *data_dir, const struct audit_options *o, struct err *e);
 
 #endif

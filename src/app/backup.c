@@ -5,6 +5,7 @@
  * one that was interrupted, and is read. So is what the catalogue calls damaged: an earlier backup may have the right bytes, and the wrong ones are not brought. */
 #include "app/backup.h"
 #include "app/audit_copy.h"
+#include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/place.h"
 #include "app/transfer.h"
@@ -165,8 +166,11 @@ static int open_snapshot(struct job *b, const char *name, struct snapshot **ret,
 
 static int open_all(struct job *b, const struct settings *s, struct err *e)
 {
-	int rc = data_dir_look(&b->data, s->data_dir, e);
+	int rc = catalogue_need_embedded(s, e);
 
+	if (rc != 0)
+		return rc;
+	rc = data_dir_look(&b->data, s->data_dir, e);
 	if (rc == 0)
 		rc = data_dir_hold_blobs(&b->data, e);
 	if (rc == 0)

@@ -138,14 +138,23 @@ static int take_lock(struct data_dir *d, struct err *e)
 }
 
 /* SQLite would make a new catalogue where one was lost, and the files would be gone without a word. */
-static int check_catalogue(struct data_dir *d, struct err *e)
+static int check_catalogue(struct data_dir *d, bool elsewhere, struct err *e)
 {
-	struct stat st;
+	struct stat st, inside;
+	bool there = fstatat(d->fd, CATALOGUE, &inside, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (elsewhere && there)
+		return err_set(e, ERR_BAD_CONFIG,
+			       "it has a catalogue of its own, %s, and catalog.url names another one: its files are not in that",
+			       CATALOGUE);
 
 	d->fresh = fstatat(d->fd, FRESH, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (d->fresh || (fstatat(d->fd, CATALOGUE, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size > 0))
+	if (d->fresh || elsewhere || (there && S_ISREG(inside.st_mode) && inside.st_size > 0))
 		return 0;
-	return err_set(e, ERR_DAMAGED, "its catalogue %s is missing or empty; restore it, or start with another directory", CATALOGUE);
+	return err_set(
+		e, ERR_DAMAGED,
+		"its catalogue %s is missing or empty; restore it, or start with another directory. If it was never there, catalog.url is missing",
+		CATALOGUE);
 }
 
 int data_dir_complete(struct data_dir *d, struct err *e)
@@ -167,7 +176,7 @@ static int open_hold(struct data_dir *d, struct err *e)
 	return d->hold_fd >= 0 ? 0 : err_errno(e, errno, "open of the marker");
 }
 
-static int open_marked(struct data_dir *d, struct env *env, struct err *e)
+static int open_marked(struct data_dir *d, bool elsewhere, struct env *env, struct err *e)
 {
 	bool marked, empty = false;
 	int rc;
@@ -188,7 +197,7 @@ static int open_marked(struct data_dir *d, struct env *env, struct err *e)
 		return rc;
 	if ((rc = open_hold(d, e)) != 0)
 		return rc;
-	return check_catalogue(d, e);
+	return check_catalogue(d, elsewhere, e);
 }
 
 static int open_blobs(struct data_dir *d, struct err *e)
@@ -211,7 +220,7 @@ int data_dir_open_audit(struct data_dir *d, struct err *e)
 	return d->audit_fd >= 0 ? 0 : err_errno(e, errno, "open of audit");
 }
 
-int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e)
+int data_dir_open(struct data_dir *ret, const char *path, const struct data_dir_options *o, struct env *env, struct err *e)
 {
 	struct data_dir d = DATA_DIR_INIT;
 	int rc = 0;
@@ -221,10 +230,10 @@ int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs,
 	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d.fd < 0)
 		return errno == ENOTDIR ? err_set(e, ERR_BAD_CONFIG, "it is no directory") : err_errno(e, errno, "open");
-	if (!allow_network_fs)
+	if (!o->allow_network_fs)
 		rc = refuse_network_fs(d.fd, e);
 	if (rc == 0)
-		rc = open_marked(&d, env, e);
+		rc = open_marked(&d, o->catalogue_elsewhere, env, e);
 	if (rc == 0)
 		rc = open_blobs(&d, e);
 	if (rc != 0)
@@ -234,7 +243,7 @@ int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs,
 	return rc;
 }
 
-static int look_complete(struct data_dir *d, struct err *e)
+static int look_complete(struct data_dir *d, bool elsewhere, struct err *e)
 {
 	bool marked;
 	int rc = read_marker(d->fd, &d->id, &marked, e);
@@ -244,7 +253,7 @@ static int look_complete(struct data_dir *d, struct err *e)
 	if (rc == 0)
 		rc = take_lock(d, e);
 	if (rc == 0)
-		rc = check_catalogue(d, e);
+		rc = check_catalogue(d, elsewhere, e);
 	if (rc == 0)
 		rc = open_hold(d, e);
 	if (rc == 0 && d->fresh)
@@ -252,7 +261,7 @@ static int look_complete(struct data_dir *d, struct err *e)
 	return rc == 0 ? open_blobs(d, e) : rc;
 }
 
-int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e)
+int data_dir_open_complete(struct data_dir *ret, const char *path, const struct data_dir_options *o, struct err *e)
 {
 	struct data_dir d = DATA_DIR_INIT;
 	int rc;
@@ -261,7 +270,7 @@ int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e
 	if (d.fd < 0)
 		return errno == ENOENT || errno == ENOTDIR ? err_set(e, ERR_BAD_CONFIG, "there is no such directory")
 							   : err_errno(e, errno, "open");
-	rc = look_complete(&d, e);
+	rc = look_complete(&d, o->catalogue_elsewhere, e);
 	if (rc != 0)
 		data_dir_close(&d);
 	else

@@ -21,12 +21,17 @@ struct data_dir {
 
 #define DATA_DIR_INIT ((struct data_dir){.fd = -1, .lock_fd = -1, .blobs_fd = -1, .audit_fd = -1, .hold_fd = -1})
 
+struct data_dir_options {
+	bool allow_network_fs;
+	bool catalogue_elsewhere; /* it is not in the directory, and must not be: ERR_BAD_CONFIG */
+};
+
 /* Creates what is missing: the directory (not its parents), the marker, blobs/. The catalogue is the caller's to open next; afterwards data_dir_complete(). ERR_IN_USE when another process holds the lock; ERR_BAD_CONFIG when it lies on a network file system, or
  * holds other things and no marker: then nothing was changed in it. ERR_DAMAGED for a marker that is none, and when the catalogue or the
  * blobs of a directory that was complete are missing: new ones must not be put in their place. */
-[[nodiscard]] int data_dir_open(struct data_dir *ret, const char *path, bool allow_network_fs, struct env *env, struct err *e);
+[[nodiscard]] int data_dir_open(struct data_dir *ret, const char *path, const struct data_dir_options *o, struct env *env, struct err *e);
 /* The same for one that is there and complete, to be looked at: makes nothing but the lock file. ERR_BAD_CONFIG when there is none. */
-[[nodiscard]] int data_dir_open_complete(struct data_dir *ret, const char *path, struct err *e);
+[[nodiscard]] int data_dir_open_complete(struct data_dir *ret, const char *path, const struct data_dir_options *o, struct err *e);
 /* The catalogue is there: from now on its absence is damage. */
 [[nodiscard]] int data_dir_complete(struct data_dir *d, struct err *e);
 /* The folder of the audit log, made where it is missing. */

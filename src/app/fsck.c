@@ -4,6 +4,7 @@
  * from that nothing is written without --repair. Blobs are removed only while the catalogue is at one with itself: one that contradicts itself is no
  * witness for what nobody needs. */
 #include "app/fsck.h"
+#include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/fsck_report.h"
 #include "audit/audit.h"
@@ -27,6 +28,7 @@ struct check {
 	struct blobs *blobs;
 	struct digest_set *digest;
 	uint8_t *chunk; /* READ_BYTES */
+	struct str catalogue; /* what it is called where no row is meant */
 	bool damaged; /* the catalogue's database is */
 	bool may_remove;
 	struct err *e;
@@ -49,7 +51,7 @@ static int check_catalogue(struct check *c)
 
 	if (rc != ERR_DAMAGED)
 		return rc;
-	tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, STR("catalog.db"), str_of(c->e->detail));
+	tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, c->catalogue, str_of(c->e->detail));
 	return 0;
 }
 
@@ -351,25 +353,30 @@ static int look(struct check *c)
 	return rc == 0 ? check_store(c) : rc;
 }
 
-static int open_and_look(struct check *c, const char *path, const struct data_dir *d)
+static int open_and_look(struct check *c, const struct settings *s, const struct data_dir *d)
 {
 	const struct catalog_options options = {.keep_schema = true};
 	int rc = blobs_local_new(&c->blobs, &env_real, d->blobs_fd, c->e);
 
 	if (rc == 0)
-		rc = catalog_sqlite_open(&c->catalog, path, &options, c->e);
+		rc = catalogue_open(&c->catalog, s, &options, c->e);
 	if (rc == ERR_DAMAGED) {
-		tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, STR("catalog.db"), str_of(c->e->detail));
+		tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, c->catalogue, str_of(c->e->detail));
 		return 0;
 	}
 	return rc == 0 ? look(c) : rc;
 }
 
-int fsck(FILE *out, const char *data_dir, const struct fsck_options *options, bool *ret_clean, struct err *e)
+int fsck(FILE *out, const struct settings *s, const struct fsck_options *options, bool *ret_clean, struct err *e)
 {
+	const struct data_dir_options dir = {.catalogue_elsewhere = catalogue_is_shared(s)};
+	const char *data_dir = s->data_dir;
 	struct data_dir d = DATA_DIR_INIT;
-	struct check c = {.options = options, .may_remove = true, .e = e};
-	int rc = data_dir_open_complete(&d, data_dir, e);
+	struct check c = {.options = options,
+			  .catalogue = catalogue_is_shared(s) ? STR("PostgreSQL") : STR("catalog.db"),
+			  .may_remove = true,
+			  .e = e};
+	int rc = data_dir_open_complete(&d, data_dir, &dir, e);
 
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", data_dir);
@@ -380,7 +387,7 @@ int fsck(FILE *out, const char *data_dir, const struct fsck_options *options, bo
 			       data_dir);
 	}
 	report_begin(&c.report, out, options->json);
-	rc = open_and_look(&c, data_dir, &d);
+	rc = open_and_look(&c, s, &d);
 	if (!report_end(&c.report, rc == 0 && !c.damaged) && rc == 0)
 		rc = err_set(e, ERR_IO, "the report could not be written");
 	*ret_clean = c.report.findings == 0;

@@ -3,6 +3,7 @@
 #define FILEMILL_APP_FSCK_H
 
 #include "base/err.h"
+#include "cli/settings.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +16,6 @@ struct fsck_options {
 
 /* Writes what it finds as it goes: a line each and a last line, or one JSON object. *ret_clean: nothing was found. Changes nothing unless it is to repair; what it
  * repaired counts as found. ERR_IN_USE while a server runs, ERR_BAD_CONFIG when there is no data directory. On an error the report is not complete. */
-[[nodiscard]] int fsck(FILE *out, const char *data_dir, const struct fsck_options *options, bool *ret_clean, struct err *e);
+[[nodiscard]] int fsck(FILE *out, const struct settings *s, const struct fsck_options *options, bool *ret_clean, struct err *e);
 
 #endif

@@ -110,7 +110,7 @@ static int run_fsck(const struct command_line *line)
 	int rc = load(line, &settings, &routes, &strings, &e);
 
 	if (rc == 0)
-		rc = fsck(stdout, settings.data_dir, &options, &clean, &e);
+		rc = fsck(stdout, &settings, &options, &clean, &e);
 	if (rc != 0)
 		complain(&e);
 	arena_release(&strings);
@@ -157,7 +157,7 @@ static int run_audit(const struct command_line *line)
 	int rc = load(line, &settings, &routes, &strings, &e);
 
 	if (rc == 0 && str_eq(str_of(line->topic), STR("verify")))
-		rc = audit_verify(stdout, settings.data_dir, &options, &fine, &e);
+		rc = audit_verify(stdout, &settings, &options, &fine, &e);
 	else if (rc == 0)
 		rc = audit_show(stdout, settings.data_dir, &options, &e);
 	if (rc != 0)

@@ -1,6 +1,7 @@
 /* filemill restore: a backup becomes a data directory. Its marker comes last, so that no server starts on half of one. */
 #include "app/audit_copy.h"
 #include "app/backup.h"
+#include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/place.h"
 #include "app/transfer.h"
@@ -154,6 +155,8 @@ int restore(struct buf *out, const struct settings *s, const struct backup_optio
 	struct err why = ERR_INIT;
 	int rc = transfer_init(&r.transfer, &why);
 
+	if (rc == 0)
+		rc = catalogue_need_embedded(s, &why);
 	if (rc == 0)
 		rc = work(&r, s, &why);
 	transfer_clear(&r.transfer);

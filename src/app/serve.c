@@ -4,6 +4,7 @@
  * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it.
  * The same happens when a reply is still owed at the end, because the disk below does not come back from a flush: what waits for it cannot be taken down in order. */
 #include "app/serve.h"
+#include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/hold.h"
 #include "app/notify.h"
@@ -188,7 +189,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 	struct blobs *blobs = NULL;
 	int rc;
 
-	if ((rc = catalog_sqlite_open(&catalog, s->data_dir, &options, e)) != 0)
+	if ((rc = catalogue_open(&catalog, s, &options, e)) != 0)
 		return rc;
 	v->hold = (struct hold){.data = &v->data, .limit_ms = s->backup_hold_ms};
 	rc = data_dir_complete(&v->data, e);
@@ -347,7 +348,8 @@ static int open_service(struct service *v, const struct settings *s, const struc
 
 	if (rc != 0)
 		return rc;
-	rc = data_dir_open(&v->data, s->data_dir, s->allow_network_fs, &env_real, e);
+	const struct data_dir_options data = {.allow_network_fs = s->allow_network_fs, .catalogue_elsewhere = catalogue_is_shared(s)};
+	rc = data_dir_open(&v->data, s->data_dir, &data, &env_real, e);
 	if (rc == 0)
 		rc = data_dir_open_audit(&v->data, e);
 	if (rc != 0)

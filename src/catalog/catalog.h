@@ -360,6 +360,8 @@ struct catalog_options {
 /* Connects to a PostgreSQL (14 or later, UTF-8) by libpq's connection string, makes or migrates the schema in the first schema of the search path; nodes that start at once wait for each
  * other. ERR_SCHEMA_NEWER, ERR_CATALOG_UNAVAILABLE, ERR_DAMAGED: the tables there are not ours. Unlike the others it is shared with other nodes' catalogues on the same database. */
 [[nodiscard]] int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struct catalog_options *options, struct err *e);
+/* Whether it may be a connection string: ERR_BAD_CONFIG. What this says, and what an opening says, has nothing of the string but names of hosts and of its user. */
+[[nodiscard]] int catalog_postgres_check(const char *conninfo, struct err *e);
 void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */
 
 /* ---- writing ---- */

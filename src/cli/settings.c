@@ -1,4 +1,5 @@
 #include "cli/settings.h"
+#include "catalog/catalog.h"
 #include "cli/limits.h"
 #include "cli/recurring.h"
 #include "cli/storage.h"
@@ -43,6 +44,9 @@ static const struct config_option options[] = {
 	 "Use the data directory even on a network or user-space file system, which may break the promise of durability."},
 	{"data", "backup_hold", NULL, CONFIG_DURATION, AT(backup_hold_ms), "24h", 100, 365 * DAY, NULL,
 	 "How long a backup under way may keep the bytes of deleted files from being removed."},
+
+	{"catalog", "url", NULL, CONFIG_STRING, AT(catalog_url), "", 0, 0, NULL,
+	 "PostgreSQL that holds the catalogue, such as postgres://filemill@db.example.org/filemill; empty means SQLite in the data directory."},
 
 	{"data", "scrub_rate", NULL, CONFIG_SIZE, AT(scrub_rate), "8MiB", 0, 64 * GIB, NULL,
 	 "Bytes a second of what is stored that are read again and compared with their digests; 0 turns this off."},
@@ -281,6 +285,13 @@ static int check_may_lack(struct settings *s, struct err *e)
 	return 0;
 }
 
+static int check_catalog(const struct settings *s, struct err *e)
+{
+	int rc = s->catalog_url[0] != '\0' ? catalog_postgres_check(s->catalog_url, e) : 0;
+
+	return rc == 0 ? 0 : err_wrap(e, "catalog.url");
+}
+
 static int read_net_policy(struct settings *s, struct err *e)
 {
 	struct target_policy *policy = &s->net_policy;
@@ -356,6 +367,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 	struct settings s = {};
 	int rc = config_load(&s, options, ARRAY_LEN(options), src, strings, e);
 
+	if (rc == 0)
+		rc = check_catalog(&s, e);
 	if (rc == 0)
 		rc = check_may_lack(&s, e);
 	if (rc == 0)

@@ -26,6 +26,8 @@ struct settings {
 	const char *data_dir;
 	bool allow_network_fs;
 	int64_t backup_hold_ms;
+	/* catalog */
+	const char *catalog_url; /* a secret; "" = SQLite in the data directory */
 	/* files */
 	uint64_t file_max, inline_max, free_reserve;
 	int64_t uploads_max;

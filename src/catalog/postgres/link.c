@@ -194,6 +194,16 @@ static void say_nothing(void *arg, const PGresult *r)
 {
 }
 
+/* libpq's own words, for whoever starts the program. They name what was tried and what the server said, and no password (url.c). */
+static int not_connected(const struct pg_link *l, struct err *e)
+{
+	const char *said = PQerrorMessage(l->conn);
+
+	if (l->pg->opened || said[0] == '\0')
+		return err_set(e, ERR_CATALOG_UNAVAILABLE, "there is no connection to the catalogue's PostgreSQL");
+	return err_set(e, ERR_CATALOG_UNAVAILABLE, "%.*s", (int)strcspn(said, "\n"), said);
+}
+
 /* What stands before dbname the connection string may say otherwise. */
 int link_open(struct pg_link *l, struct err *e)
 {
@@ -209,8 +219,9 @@ int link_open(struct pg_link *l, struct err *e)
 	if (!l->conn)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a connection");
 	if (PQstatus(l->conn) != CONNECTION_OK) {
+		int rc = not_connected(l, e);
 		link_close(l);
-		return err_set(e, ERR_CATALOG_UNAVAILABLE, "there is no connection to the catalogue's PostgreSQL");
+		return rc;
 	}
 	PQsetNoticeReceiver(l->conn, say_nothing, NULL);
 	if (set_up(l) == 0 && (PQsetnonblocking(l->conn, 1) != 0 || !PQenterPipelineMode(l->conn)))

@@ -67,6 +67,7 @@ int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struc
 		pg_free(&q->base);
 		return rc;
 	}
+	q->opened = true;
 	*ret = &q->base;
 	return 0;
 }

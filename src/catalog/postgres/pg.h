@@ -192,6 +192,7 @@ struct pg {
 	struct catalog base;
 	char *conninfo;
 	int statement_ms; /* of connections that are made from now on: PG_STATEMENT_MS but in tests */
+	bool opened; /* what goes wrong later may be told to clients */
 	int try_ms; /* how long a batch is tried again: PG_TRY_MS but in tests */
 	struct pg_pool pool;
 

@@ -56,7 +56,7 @@ def _ends_with_us():
 
 
 class Postgres:
-	def __init__(self, durable=False):
+	def __init__(self, durable=False, settings=None):
 		self.programs = programs()
 		if self.programs is None:
 			raise FileNotFoundError("postgresql is not installed")
@@ -68,7 +68,7 @@ class Postgres:
 				self._give_away()
 			self._run("initdb", *INITDB, str(self.folder / "data"))
 			with open(self.folder / "data" / "postgresql.conf", "a", encoding="ascii") as conf:
-				for name, value in {**SETTINGS, "unix_socket_directories": f"'{self.folder}'", **({} if durable else FORGETFUL)}.items():
+				for name, value in {**SETTINGS, "unix_socket_directories": f"'{self.folder}'", **({} if durable else FORGETFUL), **(settings or {})}.items():
 					print(name, "=", value, file=conf)
 			self.start()
 		except BaseException:
@@ -91,6 +91,7 @@ class Postgres:
 				   **self.identity)
 		if r.returncode != 0:
 			raise RuntimeError(f"{program}: {r.stdout}{r.stderr}")
+		return r.stdout
 
 	def where(self):
 		"""libpq's words, without a database."""
@@ -98,6 +99,10 @@ class Postgres:
 
 	def conninfo(self, database="postgres"):
 		return f"{self.where()} dbname={database}"
+
+	def sql(self, text, database="postgres"):
+		"""Runs a statement; rows as lines of fields with tabs between."""
+		return self._run("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", text, self.conninfo(database))
 
 	def start(self):
 		with open(self.folder / "log", "ab") as log:

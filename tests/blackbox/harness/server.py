@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from harness import contract
+from harness import catalogue, contract
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SLOW = bool(os.environ.get("FILEMILL_SLOW")) # a build several times slower than usual is under test
@@ -52,7 +52,10 @@ def clean_environment(settings=None):
 
 def run(*args, settings=None, timeout=2 * PATIENCE_S, cwd=None):
 	"""Runs the program to its end; output as text."""
-	return subprocess.run([binary(), *map(str, args)], env=clean_environment(settings), cwd=cwd, timeout=timeout,
+	args = [str(a) for a in args]
+	data = args[args.index("--data") + 1] if "--data" in args[:-1] else (settings or {}).get("data.dir")
+	env = {**(catalogue.environment(data) if data else {}), **clean_environment(settings)}
+	return subprocess.run([binary(), *args], env=env, cwd=cwd, timeout=timeout,
 			      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape")
 
 
@@ -98,8 +101,7 @@ class Server:
 
 	def start(self, timeout=START_TIMEOUT_S):
 		assert self.process is None, "already running"
-		env = clean_environment(self.settings)
-		env.update(self.env)
+		env = {**catalogue.environment(self.data), **clean_environment(self.settings), **self.env}
 		log = open(self.log_path, "ab")
 		self._log_start = log.tell()
 		self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,

@@ -54,7 +54,7 @@ static int free_world(void **state)
 
 static int open_in(struct data_dir *d, const struct world *w, struct err *e)
 {
-	return data_dir_open(d, w->dir, true, &env_real, e);
+	return data_dir_open(d, w->dir, &(struct data_dir_options){.allow_network_fs = true}, &env_real, e);
 }
 
 static void touch(const struct world *w, const char *name, const char *text)
@@ -141,6 +141,24 @@ static void a_catalogue_that_was_lost_is_not_replaced_by_a_new_one(void **state)
 	touch(w, "catalog.db", "SQLite");
 	assert_int_equal(open_in(&d, w, &e), 0);
 	data_dir_close(&d);
+}
+
+static void a_catalogue_elsewhere_is_not_looked_for_and_one_inside_is_not_passed_over(void **state)
+{
+	const struct data_dir_options elsewhere = {.allow_network_fs = true, .catalogue_elsewhere = true};
+	struct world *w = *state;
+	struct data_dir d;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(data_dir_open(&d, w->dir, &elsewhere, &env_real, &e), 0);
+	assert_int_equal(data_dir_complete(&d, &e), 0);
+	data_dir_close(&d);
+	assert_int_equal(data_dir_open_complete(&d, w->dir, &elsewhere, &e), 0);
+	data_dir_close(&d);
+	assert_int_equal(open_in(&d, w, &e), ERR_DAMAGED);
+	touch(w, "catalog.db", "SQLite");
+	assert_int_equal(data_dir_open(&d, w->dir, &elsewhere, &env_real, &e), ERR_BAD_CONFIG);
+	assert_int_equal(data_dir_open_complete(&d, w->dir, &elsewhere, &e), ERR_BAD_CONFIG);
 }
 
 static void a_damaged_marker_is_told(void **state)
@@ -259,6 +277,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_directory_with_other_things_is_refused_and_left_alone, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_first_start_that_was_interrupted_is_taken_up, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_catalogue_that_was_lost_is_not_replaced_by_a_new_one, make_world, free_world),
+		cmocka_unit_test_setup_teardown(a_catalogue_elsewhere_is_not_looked_for_and_one_inside_is_not_passed_over, make_world,
+						free_world),
 		cmocka_unit_test_setup_teardown(a_damaged_marker_is_told, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_blob_root_that_is_a_symbolic_link_is_refused, make_world, free_world),
 		cmocka_unit_test_setup_teardown(a_plain_file_is_no_directory, make_world, free_world),

@@ -1,0 +1,41 @@
+#include "app/catalogue.h"
+#include "catalog/catalog.h"
+#include "catalog/snapshot.h"
+#include "cli/settings.h"
+
+bool catalogue_is_shared(const struct settings *s)
+{
+	return s->catalog_url[0] != '\0';
+}
+
+int catalogue_open(struct catalog **ret, const struct settings *s, const struct catalog_options *options, struct err *e)
+{
+	if (!catalogue_is_shared(s))
+		return catalog_sqlite_open(ret, s->data_dir, options, e);
+	int rc = catalog_postgres_new(ret, s->catalog_url, options, e);
+	return rc == 0 ? 0 : err_wrap(e, "catalog.url");
+}
+
+int catalogue_audit_head(const struct settings *s, struct audit_head *ret, struct err *e)
+{
+	const struct catalog_options options = {.keep_schema = true};
+	struct catalog *c = NULL;
+
+	if (!catalogue_is_shared(s))
+		return catalog_sqlite_audit_head(s->data_dir, ret, e);
+	int rc = catalogue_open(&c, s, &options, e);
+	if (rc == 0)
+		rc = catalog_audit_head(c, ret, e);
+	catalog_free(c);
+	return rc;
+}
+
+int catalogue_need_embedded(const struct settings *s, struct err *e)
+{
+	if (!catalogue_is_shared(s))
+		return 0;
+	return err_set(
+		e, ERR_BAD_CONFIG,
+		"the catalogue is on PostgreSQL, and this command copies only one in the data directory: use pg_dump, and a copy of the "
+		"data directory made after it; see docs/operations.md");
+}

@@ -1,0 +1,117 @@
+"""The catalogue on PostgreSQL, opened from the configuration: what only that shows. That everything else holds there too is shown by the other tests with FILEMILL_CATALOG=postgres."""
+import hashlib
+import itertools
+import os
+import subprocess
+
+import pytest
+
+from harness.catalogue import ON_POSTGRES
+from harness.postgres import Postgres, programs
+from harness.server import StartFailed, binary, clean_environment, eventually, run
+
+pytestmark = [pytest.mark.skipif(programs() is None, reason="postgresql is not installed"),
+	      pytest.mark.skipif(ON_POSTGRES, reason="makes its own catalogues")]
+
+SECRET = "p4ss-w0rd"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+	c = Postgres()
+	yield c
+	c.close()
+
+
+@pytest.fixture
+def database(cluster, _numbers=itertools.count()):
+	"""Where a new database is, with a password that nobody asks for and nobody must say."""
+	name = f"d{next(_numbers)}"
+	cluster.sql(f"CREATE DATABASE {name}")
+	return f"{cluster.conninfo(name)} password={SECRET}"
+
+
+def name_of(database):
+	return database.split("dbname=")[1].split()[0]
+
+
+def finished(server, jobs):
+	return eventually(lambda: [j for j in server.all_jobs() if j["state"] == "succeeded"] if len(server.all_jobs("&state=succeeded")) == jobs else None)
+
+
+def test_what_was_acknowledged_is_there_after_a_restart_and_after_kill_9(make_server, cluster, database):
+	s = make_server(settings={"catalog.url": database, "files.inline_max": "1KiB"})
+	bodies = [os.urandom(n) for n in (0, 100, 5000)]
+	files = [s.upload(b, f"{i}.bin", "ops=md5,sha1") for i, b in enumerate(bodies)]
+	finished(s, 6)
+	s.restart()
+	files += [s.upload(os.urandom(200), "last.bin", "ops=md5,sha1")]
+	s.kill()
+	s.start()
+	finished(s, 8)
+	for body, file in zip(bodies, files):
+		assert s.get(f"/v1/files/{file['id']}/content").content == body
+		md5 = next(j for j in s.get(f"/v1/files/{file['id']}").json()["jobs"] if j["op"] == "md5")
+		assert md5["result"]["md5"] == hashlib.md5(body).hexdigest()
+	assert not (s.data / "catalog.db").exists()
+	rows = cluster.sql("SELECT status, count(*) FROM md5_tasks GROUP BY status", name_of(database))
+	assert rows.split() == ["SUCCESS", "4"]
+	s.stop()
+	assert SECRET not in s.log()
+
+
+def test_a_data_directory_stays_with_its_kind_of_catalogue(make_server, database):
+	s = make_server()
+	s.upload(b"embedded")
+	s.stop()
+	s.settings["catalog.url"] = database
+	with pytest.raises(StartFailed, match="it has a catalogue of its own"):
+		s.start()
+	del s.settings["catalog.url"]
+	s.start()
+	assert len(s.all_files()) == 1
+
+	other = make_server(settings={"catalog.url": database})
+	other.upload(b"elsewhere")
+	other.stop()
+	del other.settings["catalog.url"]
+	with pytest.raises(StartFailed, match="catalog.url is missing"):
+		other.start()
+	assert not (other.data / "catalog.db").exists()
+
+
+@pytest.mark.parametrize("url", [f"postgres://filemill:{SECRET}@x@db.example.org/filemill", f"postgres://filemill:a/{SECRET}@db.example.org/filemill",
+				 f"postgres://filemill:{SECRET}@db.example.org/filemill?sslmode", f"host=db.example.org password={SECRET} x", SECRET,
+				 f"postgres://filemill:{SECRET}%@db.example.org/", f"host=db.example.org password='{SECRET}", f"host=a port={SECRET}"])
+def test_a_malformed_address_is_refused_without_a_word_of_it(folder, url):
+	r = run("check-config", settings={"catalog.url": url})
+	assert r.returncode == 78
+	assert "catalog.url: it is no connection string" in r.stderr
+	assert SECRET not in r.stdout + r.stderr
+
+
+def test_a_server_that_is_not_there_is_named_and_the_password_is_not(make_server, folder):
+	with pytest.raises(StartFailed) as failed:
+		make_server(settings={"catalog.url": f"postgres://filemill:{SECRET}@127.0.0.1:1/filemill"})
+	assert "127.0.0.1" in failed.value.stderr and "refused" in failed.value.stderr
+	assert SECRET not in failed.value.stderr
+
+
+def test_the_commands_work_on_it_or_say_why_not(make_server, database, folder):
+	settings = {"catalog.url": database}
+	s = make_server(settings=settings)
+	s.upload(b"x" * 100000)
+	finished(s, 1)
+	s.stop()
+	data = ("--data", s.data)
+	assert run("fsck", *data, "--read", settings=settings).returncode == 0
+	assert run("audit", "verify", *data, settings=settings).stdout.startswith("ok: ")
+	for command in ("backup", "restore"):
+		r = run(command, *data, folder / "copy", settings=settings)
+		assert r.returncode == 78 and "pg_dump" in r.stderr, r
+	assert not (folder / "copy").exists()
+	r = subprocess.run([binary(), "admin", "user", "add", "a@example.org", *map(str, data)], input="correct horse battery\n", text=True, capture_output=True,
+			   env=clean_environment(settings), check=True)
+	assert "a@example.org" in run("admin", "user", "list", *data, settings=settings).stdout
+	s.start()
+	assert s.get("/v1/files").status_code == 401
