@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/seen.h"
 #include "auth/token.h"
+#include "base/wipe.h"
 #include "front/caller.h"
 #include "front/hop.h"
 #include "front/json_body.h"
@@ -115,10 +116,10 @@ static void answer_made(struct http_request *r)
 	token_signing_secret(secret, m->server_secret, (struct str){id, UUID_TEXT_LEN});
 	base64_encode(text, secret, sizeof(secret));
 	api_key_write_json(&j, &m->key, m->token.text, text);
-	explicit_bzero(secret, sizeof(secret));
-	explicit_bzero(text, sizeof(text));
-	explicit_bzero(&m->token, sizeof(m->token));
-	explicit_bzero(m->server_secret, sizeof(m->server_secret));
+	wipe(secret, sizeof(secret));
+	wipe(text, sizeof(text));
+	wipe(&m->token, sizeof(m->token));
+	wipe(m->server_secret, sizeof(m->server_secret));
 	http_set_header(r, "Location", location);
 	http_set_header(r, "Cache-Control", "no-store");
 	http_reply_json(r, 201, &b);
@@ -136,7 +137,7 @@ static int server_secret(struct http_request *r, uint8_t ret[SERVER_SECRET], str
 	if (rc == 0)
 		memcpy(ret, list[0].bytes, SERVER_SECRET);
 	if (list != NULL)
-		explicit_bzero(list, n * sizeof(*list));
+		wipe(list, n * sizeof(*list));
 	return rc;
 }
 

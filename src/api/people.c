@@ -2,6 +2,7 @@
 #include "engine/people.h"
 #include "api/api.h"
 #include "auth/token.h"
+#include "base/wipe.h"
 #include "front/caller.h"
 #include "front/credentials.h"
 #include "front/hop.h"
@@ -237,11 +238,11 @@ static void signed_in(struct engine_sign_in *s)
 		return;
 	}
 	struct token token = s->token; /* the answer ends the request's memory */
-	explicit_bzero(&s->token, sizeof(s->token));
+	wipe(&s->token, sizeof(s->token));
 	if (p->cookie)
 		credentials_set_cookie(p->base.r, str_of(token.text), (session->expires_at - session->created_at) / 1000);
 	reply_session(p->base.r, 201, session->expires_at, &s->account, str_of(token.text), !p->cookie);
-	explicit_bzero(&token, sizeof(token));
+	wipe(&token, sizeof(token));
 }
 
 static int read_cookie(const struct json_place *p, bool *ret, struct err *e)

@@ -1,5 +1,6 @@
 /* /v1/webhooks: made, listed, changed, removed, their secrets rotated. */
 #include "api/api.h"
+#include "base/wipe.h"
 #include "front/front.h"
 #include "front/hop.h"
 #include "front/json_body.h"
@@ -134,13 +135,15 @@ static void reply_webhook(struct http_request *r, int status, const struct webho
 	http_reply_json(r, status, &b);
 }
 
-static void reply_with_secret(struct http_request *r, int status, const struct webhook *w, const struct webhook_secret *secret)
+/* Takes the secret: it lies in the request's memory, which the answer ends. */
+static void reply_with_secret(struct http_request *r, int status, const struct webhook *w, struct webhook_secret *secret)
 {
 	char text[WEBHOOK_SECRET_TEXT + 1];
 
 	webhook_secret_format(text, secret);
+	wipe(secret, sizeof(*secret));
 	reply_webhook(r, status, w, text);
-	explicit_bzero(text, sizeof(text));
+	wipe(text, sizeof(text));
 }
 
 static void answer_webhook(struct http_request *r)
@@ -187,7 +190,6 @@ static void answer_made(struct http_request *r)
 	snprintf(location, sizeof(location), "/v1/webhooks/%s", id);
 	http_set_header(r, "Location", location);
 	reply_with_secret(r, 201, made, &made->secret);
-	explicit_bzero(&made->secret, sizeof(made->secret));
 }
 
 /* Its address is left out: it may hold a secret of the receiver's. */
@@ -370,11 +372,12 @@ static void answer_rotated_now(struct http_request *r)
 	struct webhook hook;
 	int rc = catalog_webhook(front_catalog(r), c->id, c->owner, http_arena(r), &hook, &e);
 
-	if (rc != 0)
+	if (rc != 0) {
+		wipe(&c->secret, sizeof(c->secret));
 		front_problem(r, rc, &e);
-	else
-		reply_with_secret(r, 200, &hook, &c->secret);
-	explicit_bzero(&c->secret, sizeof(c->secret));
+		return;
+	}
+	reply_with_secret(r, 200, &hook, &c->secret);
 }
 
 static void answer_rotated(struct http_request *r)

@@ -6,6 +6,7 @@
 #include "app/data_dir.h"
 #include "audit/audit.h"
 #include "auth/token.h"
+#include "base/wipe.h"
 #include "catalog/catalog.h"
 #include "rt/config.h"
 
@@ -94,7 +95,7 @@ static int ask_hash(struct work *w, struct str *ret)
 
 	if (rc == 0)
 		rc = password_hash(hash, (struct str){asked.text, asked.len}, w->e);
-	explicit_bzero(&asked, sizeof(asked));
+	wipe(&asked, sizeof(asked));
 	if (rc != 0)
 		return rc;
 	*ret = arena_str(&w->arena, str_of(hash));
@@ -344,13 +345,13 @@ static int newest_secret(struct work *w, struct secret *ret)
 
 	random_bytes(ch.add_secret.bytes);
 	int rc = apply(w, &ch);
-	explicit_bzero(ch.add_secret.bytes, sizeof(ch.add_secret.bytes));
+	wipe(ch.add_secret.bytes, sizeof(ch.add_secret.bytes));
 	if (rc == 0)
 		rc = catalog_secrets(w->catalog, &w->arena, &list, &n, w->e);
 	if (rc != 0)
 		return rc;
 	*ret = list[0];
-	explicit_bzero(list, n * sizeof(*list));
+	wipe(list, n * sizeof(*list));
 	return 0;
 }
 
@@ -371,8 +372,8 @@ static void tell_new_key(struct work *w, const struct api_key *k, const struct t
 			 "id              %s\nkey             %s\nsigning secret  %s\nKey and signing secret are not shown again.\n", id,
 			 token->text, signing_text);
 	}
-	explicit_bzero(signing, sizeof(signing));
-	explicit_bzero(signing_text, sizeof(signing_text));
+	wipe(signing, sizeof(signing));
+	wipe(signing_text, sizeof(signing_text));
 }
 
 static int key_name_check(struct str name, struct err *e)
@@ -416,15 +417,15 @@ static int key_add(struct work *w)
 	k.account = a.id;
 	random_bytes(random);
 	token = token_make(TOKEN_KEY, random);
-	explicit_bzero(random, sizeof(random));
+	wipe(random, sizeof(random));
 	if (!token_read(str_of(token.text), &kind, k.hash))
 		rc = err_set(w->e, ERR_INTERNAL, "the key that was made is none");
 	if (rc == 0)
 		rc = apply(w, &ch);
 	if (rc == 0)
 		tell_new_key(w, &k, &token, &secret);
-	explicit_bzero(&token, sizeof(token));
-	explicit_bzero(&secret, sizeof(secret));
+	wipe(&token, sizeof(token));
+	wipe(&secret, sizeof(secret));
 	return rc;
 }
 

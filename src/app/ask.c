@@ -1,4 +1,5 @@
 #include "app/ask.h"
+#include "base/wipe.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -29,7 +30,7 @@ static int read_line(struct asked *ret, bool *ret_any, const sigset_t *mask, str
 		if (ret->len < sizeof(ret->text))
 			ret->text[ret->len++] = c;
 	}
-	explicit_bzero(&c, 1);
+	wipe(&c, 1);
 	if (n < 0)
 		return errno == EINTR ? err_set(e, ERR_CANCELLED, "interrupted; nothing was changed") : err_errno(e, errno, "read");
 	*ret_any |= n == 1;
@@ -66,7 +67,7 @@ static int ask_twice(struct asked *ret, const sigset_t *mask, struct err *e)
 		rc = prompt("The same again: ", &again, mask, e);
 	if (rc == 0 && (again.len != ret->len || memcmp(again.text, ret->text, ret->len) != 0))
 		rc = err_set(e, ERR_INVALID_VALUE, "the second is not the first");
-	explicit_bzero(&again, sizeof(again));
+	wipe(&again, sizeof(again));
 	return rc;
 }
 

@@ -13,7 +13,7 @@ struct asked {
 };
 
 /* One line, without its end. At a terminal nothing is shown and it is asked for twice. ERR_INVALID_VALUE: no password was given, it cannot be one (password_allowed()), or the second is not the
- * first; ERR_CANCELLED: a signal came. The caller clears *ret with explicit_bzero(), also after an error. */
+ * first; ERR_CANCELLED: a signal came. The caller clears *ret with wipe(), also after an error. */
 [[nodiscard]] int ask_password(struct asked *ret, struct err *e);
 
 #endif

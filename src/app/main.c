@@ -6,6 +6,7 @@
 #include "app/process.h"
 #include "app/routes.h"
 #include "app/serve.h"
+#include "base/wipe.h"
 #include "cli/command.h"
 #include "rt/log.h"
 
@@ -184,7 +185,7 @@ static int run_admin(const struct command_line *line)
 	else
 		complain(&e);
 	if (b.p != NULL)
-		explicit_bzero(b.p, b.len); /* a key may be in it */
+		wipe(b.p, b.len); /* a key may be in it */
 	buf_release(&b);
 	arena_release(&strings);
 	return rc == 0 ? status : command_exit_status(rc);

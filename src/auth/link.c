@@ -2,6 +2,7 @@
  * and written again is the same text. */
 #include "auth/link.h"
 #include "base/compiler.h"
+#include "base/wipe.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -58,7 +59,7 @@ static void sign(uint8_t ret[crypto_auth_hmacsha256_BYTES], struct str id, struc
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		crypto_auth_hmacsha256_update(&s, (const unsigned char *)parts[i].p, parts[i].len);
 	crypto_auth_hmacsha256_final(&s, ret);
-	explicit_bzero(&s, sizeof(s));
+	wipe(&s, sizeof(s));
 }
 
 void link_once(uint8_t ret[LINK_ONCE], struct uuid id)
@@ -229,8 +230,8 @@ static bool signed_by(const struct link_secret *secret, struct str id, struct st
 	sign(mac, id, text, secret->bytes);
 	sodium_bin2base64(right, sizeof(right), mac, sizeof(mac), BASE64URL);
 	bool same = str_eq_const_time(signature, (struct str){right, SIGNATURE_TEXT});
-	explicit_bzero(mac, sizeof(mac));
-	explicit_bzero(right, sizeof(right));
+	wipe(mac, sizeof(mac));
+	wipe(right, sizeof(right));
 	return same;
 }
 

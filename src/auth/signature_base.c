@@ -1,5 +1,6 @@
 /* What is signed, and by which key. */
 #include "auth/signature.h"
+#include "base/wipe.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -92,7 +93,7 @@ bool signature_is_by(const struct signature *s, struct str base, const void *key
 	crypto_auth_hmacsha256_init(&state, key, n);
 	crypto_auth_hmacsha256_update(&state, (const unsigned char *)base.p, base.len);
 	crypto_auth_hmacsha256_final(&state, mac);
-	explicit_bzero(&state, sizeof(state));
+	wipe(&state, sizeof(state));
 	return sodium_memcmp(mac, s->mac, sizeof(mac)) == 0;
 }
 

@@ -1,4 +1,5 @@
 #include "auth/token.h"
+#include "base/wipe.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -28,7 +29,7 @@ static bool is_base64_of_32(const char *p)
 				    sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
 		  n == sizeof(bytes);
 
-	explicit_bzero(bytes, sizeof(bytes));
+	wipe(bytes, sizeof(bytes));
 	return ok;
 }
 
@@ -60,7 +61,7 @@ static void hmac(uint8_t ret[32], struct str key, struct str a, struct str b)
 	crypto_auth_hmacsha256_update(&s, (const unsigned char *)a.p, a.len);
 	crypto_auth_hmacsha256_update(&s, (const unsigned char *)b.p, b.len);
 	crypto_auth_hmacsha256_final(&s, ret);
-	explicit_bzero(&s, sizeof(s));
+	wipe(&s, sizeof(s));
 }
 
 void token_csrf(char ret[CSRF_TEXT + 1], struct str token)

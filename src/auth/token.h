@@ -14,7 +14,7 @@
 
 enum token_kind { TOKEN_SESSION, TOKEN_KEY };
 
-/* Cleared with explicit_bzero() by whoever holds one. */
+/* Cleared with wipe() by whoever holds one. */
 struct token {
 	char text[TOKEN_TEXT + 1];
 };

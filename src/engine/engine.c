@@ -1,4 +1,5 @@
 #include "base/fd.h"
+#include "base/wipe.h"
 #include "engine/engine_impl.h"
 #include "engine/import.h"
 #include "engine/people.h"
@@ -121,7 +122,7 @@ static int make_secret(struct engine *g, struct err *e)
 		memcpy(c.add_secret.bytes + i, &bits, sizeof(bits));
 	}
 	int rc = engine_apply(g, &c);
-	explicit_bzero(c.add_secret.bytes, sizeof(c.add_secret.bytes));
+	wipe(c.add_secret.bytes, sizeof(c.add_secret.bytes));
 	if (rc != 0 && e != NULL)
 		*e = c.err;
 	return rc;

@@ -11,6 +11,7 @@
  *
  * Nothing polls: the thread sleeps until it is kicked or the next delivery is due. */
 #include "engine/webhook.h"
+#include "base/wipe.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
 
@@ -381,8 +382,8 @@ static int64_t ready_in(const struct webhooks *w, const struct due_webhook *d)
 static void wipe_secrets(struct due_webhook *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		explicit_bzero(&list[i].webhook.secret, sizeof(list[i].webhook.secret));
-		explicit_bzero(&list[i].webhook.previous, sizeof(list[i].webhook.previous));
+		wipe(&list[i].webhook.secret, sizeof(list[i].webhook.secret));
+		wipe(&list[i].webhook.previous, sizeof(list[i].webhook.previous));
 	}
 }
 

@@ -1,5 +1,6 @@
 #include "front/credentials.h"
 #include "auth/token.h"
+#include "base/wipe.h"
 #include "engine/people.h"
 #include "front/front.h"
 #include "http/fields.h"
@@ -189,5 +190,5 @@ void credentials_set_cookie(struct http_request *r, struct str token, int64_t ma
 	snprintf(text, sizeof(text), SESSION_COOKIE "=%.*s; Path=/; Max-Age=%lld; HttpOnly; Secure; SameSite=Strict", STR_FMT(token),
 		 (long long)(token.p != NULL ? max_age_s : 0));
 	http_set_header(r, "Set-Cookie", text);
-	explicit_bzero(text, sizeof(text));
+	wipe(text, sizeof(text));
 }

@@ -1,5 +1,6 @@
 #include "front/json_body.h"
 #include "base/clock.h"
+#include "base/wipe.h"
 #include "http/fields.h"
 
 #include <stdarg.h>
@@ -50,9 +51,9 @@ int json_body_read(struct http_request *r, json_t **ret, struct err *e)
 	return 0;
 }
 
-static void wipe(struct str s)
+static void wipe_text(struct str s)
 {
-	explicit_bzero((void *)(uintptr_t)s.p, s.len);
+	wipe((void *)(uintptr_t)s.p, s.len);
 }
 
 void json_body_wipe(struct http_request *r, json_t *body)
@@ -62,9 +63,9 @@ void json_body_wipe(struct http_request *r, json_t *body)
 
 	json_object_foreach(body, name, value)
 		if (json_is_string(value))
-			wipe((struct str){json_string_value(value), json_string_length(value)});
+			wipe_text((struct str){json_string_value(value), json_string_length(value)});
 	json_decref(body);
-	wipe(http_body(r));
+	wipe_text(http_body(r));
 }
 
 void *json_request_begin(struct http_request *r, size_t size)

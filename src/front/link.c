@@ -1,4 +1,5 @@
 #include "front/link.h"
+#include "base/wipe.h"
 #include "engine/people.h"
 #include "front/caller.h"
 #include "front/limits.h"
@@ -24,7 +25,7 @@ static int read_secrets(struct http_request *r, struct link_secret ret[SERVER_SE
 		memcpy(ret[i].bytes, list[i].bytes, LINK_SECRET);
 	}
 	if (n > 0)
-		explicit_bzero(list, n * sizeof(*list));
+		wipe(list, n * sizeof(*list));
 	*ret_n = n < SERVER_SECRETS_MAX ? n : SERVER_SECRETS_MAX;
 	return 0;
 }
@@ -71,7 +72,7 @@ static int write_url(struct http_request *r, struct link *l, struct buf *ret_url
 	buf_add_cstr(ret_url, id);
 	buf_add_cstr(ret_url, "?token=");
 	rc = link_write(ret_url, l, &secrets[0], e);
-	explicit_bzero(secrets, sizeof(secrets));
+	wipe(secrets, sizeof(secrets));
 	return rc == 0 && !buf_ok(ret_url) ? err_set(e, ERR_NO_MEMORY, "no memory for a link") : rc;
 }
 
@@ -165,7 +166,7 @@ int front_link_open(struct http_request *r, enum link_method method, struct err 
 	if ((rc = read_secrets(r, secrets, &n, e)) != 0)
 		return rc;
 	rc = link_read(&l, http_param(r, "id"), token, secrets, n, front_now(r), http_arena(r), e);
-	explicit_bzero(secrets, sizeof(secrets));
+	wipe(secrets, sizeof(secrets));
 	if (rc != 0)
 		return rc;
 	if (l.method != method) {

@@ -6,6 +6,7 @@
 #include "front/signed.h"
 #include "auth/signature.h"
 #include "auth/token.h"
+#include "base/wipe.h"
 #include "engine/people.h"
 #include "front/credentials.h"
 #include "front/front.h"
@@ -176,7 +177,7 @@ static int check_mac(struct signed_request *s, const struct secret *secrets, siz
 			uint8_t key[32];
 			token_signing_secret(key, secrets[k].bytes, s->signature.keyid);
 			right |= signature_is_by(&s->signature, buf_str(&base), key, sizeof(key));
-			explicit_bzero(key, sizeof(key));
+			wipe(key, sizeof(key));
 		}
 	}
 	return right ? 0 : bad(e);
@@ -201,7 +202,7 @@ static int find_caller(struct signed_request *s, const struct caller **ret, stru
 	if (rc != 0)
 		return rc;
 	rc = check_mac(s, secrets, n, e);
-	explicit_bzero(secrets, n * sizeof(*secrets));
+	wipe(secrets, n * sizeof(*secrets));
 	if (rc != 0)
 		return rc;
 	const struct caller by = {

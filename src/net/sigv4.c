@@ -1,5 +1,6 @@
 #include "net/sigv4.h"
 #include "base/civil.h"
+#include "base/wipe.h"
 #include "net/sign.h"
 
 #include <openssl/evp.h>
@@ -201,11 +202,11 @@ static int derive(uint8_t ret[32], const struct signing *s, struct err *e)
 
 		rc = sign_hmac_sha256(next, key, &steps[i], 1, e);
 		memcpy(ret, next, sizeof(next));
-		explicit_bzero(next, sizeof(next));
+		wipe(next, sizeof(next));
 		key = (struct str){(const char *)ret, 32};
 	}
 	if (secret.p)
-		explicit_bzero(secret.p, secret.len);
+		wipe(secret.p, secret.len);
 	buf_release(&secret);
 	return rc;
 }
@@ -227,7 +228,7 @@ static int sign(struct signing *s, struct err *e)
 	rc = buf_ok(&text) ? derive(key, s, e) : err_set(e, ERR_NO_MEMORY, "no memory for a signature");
 	if (rc == 0)
 		rc = sign_hmac_sha256(hash, (struct str){(const char *)key, sizeof(key)}, &part, 1, e);
-	explicit_bzero(key, sizeof(key));
+	wipe(key, sizeof(key));
 	if (rc == 0)
 		hex_encode(s->signature, hash, sizeof(hash));
 	buf_release(&text);
@@ -337,7 +338,7 @@ int sigv4_sign_text(char dst[65], const struct sigv4_key *key, int64_t unix_s, s
 	rc = derive(day_key, &s, e);
 	if (rc == 0)
 		rc = sign_hmac_sha256(hash, (struct str){(const char *)day_key, sizeof(day_key)}, &text, 1, e);
-	explicit_bzero(day_key, sizeof(day_key));
+	wipe(day_key, sizeof(day_key));
 	if (rc == 0)
 		hex_encode(dst, hash, sizeof(hash));
 	return rc;

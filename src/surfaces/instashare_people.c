@@ -1,5 +1,6 @@
 /* instashare: accounts that people make themselves, and signing in. */
 #include "auth/password.h"
+#include "base/wipe.h"
 #include "engine/people.h"
 #include "front/caller.h"
 #include "front/json_body.h"
@@ -197,7 +198,7 @@ static void logged_in(struct engine_sign_in *s)
 	json_kcstr(&j, "token_type", "bearer");
 	json_ktime(&j, "expires_at", s->change.add_session.session.expires_at);
 	json_obj_close(&j);
-	explicit_bzero(&s->token, sizeof(s->token)); /* the answer ends the request's memory */
+	wipe(&s->token, sizeof(s->token)); /* the answer ends the request's memory */
 	http_reply_json(p->base.r, 200, &b);
 }
 

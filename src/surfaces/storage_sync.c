@@ -4,6 +4,7 @@
  * adds it, so it holds also for two that arrive at the same instant. */
 #include "base/fd.h"
 #include "base/json_out.h"
+#include "base/wipe.h"
 #include "front/content.h"
 #include "front/hop.h"
 #include "front/limits.h"
@@ -58,7 +59,7 @@ static bool signature_right(struct http_request *r)
 	bool ok = secret.len > 0 && hex_decode(shown, sizeof(shown), http_header(r, "Authorization")) &&
 		  sign_hmac_sha256(right, secret, &body, 1, NULL) == 0 && sign_equal(shown, right);
 
-	explicit_bzero(right, sizeof(right));
+	wipe(right, sizeof(right));
 	return ok;
 }
 

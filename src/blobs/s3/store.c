@@ -1,4 +1,5 @@
 /* The store: its life, names of its objects, removal, pauses. */
+#include "base/wipe.h"
 #include "blobs/s3/s3_impl.h"
 
 #include <stdio.h>
@@ -113,7 +114,7 @@ static int s3_remove(struct blobs *b, struct str name, struct err *e)
 static void free_secret(char *text)
 {
 	if (text)
-		explicit_bzero(text, strlen(text));
+		wipe(text, strlen(text));
 	free(text);
 }
 
