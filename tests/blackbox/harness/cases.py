@@ -66,7 +66,7 @@ def check_leftovers(server, base):
 	known = {f["id"] for f in server.all_files()}
 	eventually(lambda: set(server.blobs()) <= known, message="temporary files stayed")
 	server.http.close()
-	eventually(lambda: server.fds() <= base["fds"] + 4, message=lambda: f"{server.fds()} descriptors instead of {base['fds']}")
+	eventually(lambda: server.fds() <= base["fds"] + 4, message=lambda: f"more than {base['fds']} descriptors: {server.open_files()}")
 	if base["rss"] is not None:
 		eventually(lambda: server.rss() <= base["rss"] + 12 * 2**20, message=lambda: f"{server.rss()} bytes of memory instead of {base['rss']}")
 

@@ -246,16 +246,20 @@ class Server:
 	def peak(self):
 		return self._status("VmHWM")
 
-	def fds(self):
-		"""Open descriptors but those of blob folders and of the catalogue's readers, of which a bounded number is kept."""
-		count, folder, catalog = 0, f"/proc/{self.pid}/fd", str(self.data.resolve() / "catalog.db")
+	def open_files(self):
+		"""What the open descriptors lead to, but for those of blob folders and of the catalogue's readers, of which a bounded number is kept."""
+		found, folder, catalog = [], f"/proc/{self.pid}/fd", str(self.data.resolve() / "catalog.db")
 		for name in os.listdir(folder):
 			try:
 				path = os.readlink(f"{folder}/{name}")
 			except FileNotFoundError:
 				continue
-			count += not path.startswith(catalog) and not (path.startswith(str(self.data.resolve() / "blobs")) and os.path.isdir(path))
-		return count
+			if not path.startswith(catalog) and not (path.startswith(str(self.data.resolve() / "blobs")) and os.path.isdir(path)):
+				found.append(path)
+		return sorted(found)
+
+	def fds(self):
+		return len(self.open_files())
 
 	def cpu_seconds(self):
 		fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
