@@ -312,20 +312,24 @@ def check(life, x):
 
 
 def points(x, name):
-	"""Numbers of calls to fail: one of each kind in turn, for nine in ten are the catalogue's pages."""
+	"""Numbers of calls to fail: one of each kind in turn, for nine in ten are the catalogue's pages. A life that is shorter than the one that was counted has fewer calls, so earlier and
+	earlier ones follow until enough have failed."""
 	if ALL:
 		return range(1, len(x.calls) + 1)
 	rng, kinds = random.Random(f"{SEED} {type(x).__name__} {name}"), {}
 	for n, call, path in x.calls:
 		kinds.setdefault((call, path.split("/")[1] if "/" in path else path), []).append(int(n))
 	order = rng.sample(sorted(kinds), len(kinds))
-	return [rng.choice(kinds[order[i % len(order)]]) for i in range(POINTS)]
+	of_kind = [kinds[order[i % len(order)]] for i in range(5 * POINTS)]
+	return [rng.choice(numbers[:max(1, len(numbers) >> i // POINTS)]) for i, numbers in enumerate(of_kind)]
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_call_fails_over_each_scenario(folder, file_shim, scenario, name):
 	struck, failures = 0, []
 	for i, n in enumerate(points(scenario, name)):
+		if struck == POINTS and not ALL:
+			break
 		life = Life(folder / str(i), file_shim, scenario.settings, at=n, **PLANS[name])
 		try:
 			play(life, scenario)
