@@ -30,6 +30,14 @@ int catalogue_audit_head(const struct settings *s, struct audit_head *ret, struc
 	return rc;
 }
 
+int catalogue_look(const struct settings *s, struct catalog_look *ret, struct err *e)
+{
+	if (!catalogue_is_shared(s))
+		return catalog_sqlite_look(s->data_dir, ret, e);
+	int rc = catalog_postgres_look(s->catalog_url, ret, e);
+	return rc == 0 ? 0 : err_wrap(e, "catalog.url");
+}
+
 int catalogue_need_embedded(const struct settings *s, struct err *e)
 {
 	if (!catalogue_is_shared(s))

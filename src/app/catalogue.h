@@ -8,6 +8,7 @@
 
 struct audit_head;
 struct catalog;
+struct catalog_look;
 struct catalog_options;
 struct settings;
 
@@ -17,6 +18,8 @@ bool catalogue_is_shared(const struct settings *s);
 [[nodiscard]] int catalogue_open(struct catalog **ret, const struct settings *s, const struct catalog_options *options, struct err *e);
 /* How far the audit log has got, also beside a running server. */
 [[nodiscard]] int catalogue_audit_head(const struct settings *s, struct audit_head *ret, struct err *e);
+/* What is there, beside those who work on it or without them. */
+[[nodiscard]] int catalogue_look(const struct settings *s, struct catalog_look *ret, struct err *e);
 /* For commands that know the embedded catalogue only: ERR_BAD_CONFIG for the other one. */
 [[nodiscard]] int catalogue_need_embedded(const struct settings *s, struct err *e);
 

@@ -1,7 +1,9 @@
 #include "app/doctor.h"
+#include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "base/fd.h"
 #include "base/json_out.h"
+#include "catalog/catalog.h"
 #include "cli/recurring.h"
 #include "rt/env.h"
 #include "runner/runner.h"
@@ -194,6 +196,34 @@ static void look_at_data(struct findings *f, const struct settings *s)
 	judge_space(f, fd, s->free_reserve);
 }
 
+/* ---- the catalogue ---- */
+
+static void look_at_catalogue(struct findings *f, const struct settings *s)
+{
+	struct catalog_look look;
+	struct err e = ERR_INIT;
+	char path[4096];
+
+	/* The data directory may not be there yet, or be another user's. */
+	int n = snprintf(path, sizeof(path), "%s/catalog.db", s->data_dir);
+	if (!catalogue_is_shared(s) && (n < 0 || (size_t)n >= sizeof(path) || access(path, F_OK) != 0)) {
+		found(f, "catalogue", "schema", NOTE, "there is no catalogue yet: the first start makes it");
+		return;
+	}
+	if (catalogue_look(s, &look, &e) != 0) {
+		found(f, "catalogue", "database", BAD, "%s", e.detail);
+		return;
+	}
+	found(f, "catalogue", "database", GOOD, "%s", look.server);
+	if (look.schema == look.latest)
+		found(f, "catalogue", "schema", GOOD, "%lld", (long long)look.schema);
+	else if (look.schema == 0)
+		found(f, "catalogue", "schema", NOTE, "there is no catalogue yet: the first start makes it");
+	else
+		found(f, "catalogue", "schema", NOTE, "%lld of %lld: the next start, or filemill migrate, brings it forward",
+		      (long long)look.schema, (long long)look.latest);
+}
+
 /* ---- recurring jobs ---- */
 
 static void look_at_recurring(struct findings *f, const struct settings *s)
@@ -262,6 +292,7 @@ bool doctor(struct buf *out, const struct settings *s, const char *version, bool
 	look_at_machine(&f, version);
 	look_at_seal(&f, s);
 	look_at_data(&f, s);
+	look_at_catalogue(&f, s);
 	look_at_recurring(&f, s);
 	(json ? write_json : write_text)(out, &f);
 	return all_holds(&f);

@@ -3,6 +3,7 @@
 #include "app/backup.h"
 #include "app/doctor.h"
 #include "app/fsck.h"
+#include "app/migrate.h"
 #include "app/process.h"
 #include "app/routes.h"
 #include "app/serve.h"
@@ -169,6 +170,26 @@ static int run_audit(const struct command_line *line)
 	return fine ? EXIT_OK : EXIT_FAILED;
 }
 
+static int run_migrate(const struct command_line *line)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct arena strings = ARENA_INIT;
+	struct settings settings;
+	struct routes routes;
+	struct err e = ERR_INIT;
+	bool current = false;
+	int rc = load(line, &settings, &routes, &strings, &e);
+
+	if (rc == 0)
+		rc = migrate(&b, &settings, line->check, &current, &e);
+	arena_release(&strings);
+	if (rc != 0) {
+		complain(&e);
+		return command_exit_status(rc);
+	}
+	return print(&b) == EXIT_OK && current ? EXIT_OK : EXIT_FAILED;
+}
+
 static int run_admin(const struct command_line *line)
 {
 	struct buf b = BUF_INIT;
@@ -253,6 +274,8 @@ int main(int argc, char **argv)
 		return run_audit(&line);
 	case COMMAND_ADMIN:
 		return run_admin(&line);
+	case COMMAND_MIGRATE:
+		return run_migrate(&line);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

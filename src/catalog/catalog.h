@@ -360,6 +360,16 @@ struct catalog_options {
 /* Connects to a PostgreSQL (14 or later, UTF-8) by libpq's connection string, makes or migrates the schema in the first schema of the search path; nodes that start at once wait for each
  * other. ERR_SCHEMA_NEWER, ERR_CATALOG_UNAVAILABLE, ERR_DAMAGED: the tables there are not ours. Unlike the others it is shared with other nodes' catalogues on the same database. */
 [[nodiscard]] int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struct catalog_options *options, struct err *e);
+/* A catalogue looked at from outside, beside those who work on it. Nothing is changed. */
+struct catalog_look {
+	int64_t schema; /* 0: there is none yet */
+	int64_t latest; /* that this program works on */
+	char server[40]; /* version of the database's program, such as `PostgreSQL 15.14` */
+};
+[[nodiscard]] int catalog_sqlite_look(const char *dir, struct catalog_look *ret,
+				      struct err *e); /* ERR_DAMAGED: there is none, or it is not ours. ERR_SCHEMA_NEWER */
+[[nodiscard]] int catalog_postgres_look(const char *conninfo, struct catalog_look *ret,
+					struct err *e); /* ERR_CATALOG_UNAVAILABLE, ERR_SCHEMA_NEWER */
 /* Whether it may be a connection string: ERR_BAD_CONFIG. What this says, and what an opening says, has nothing of the string but names of hosts and of its user. */
 [[nodiscard]] int catalog_postgres_check(const char *conninfo, struct err *e);
 void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */

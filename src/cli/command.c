@@ -28,6 +28,9 @@ static const struct {
 	{"restore", "[-c FILE] [--data DIR] [--no-verify] [--partial] [options] TARGET",
 	 "Make a data directory, new or empty before, of the backup in TARGET. --no-verify: do not check digests; --partial: also if bytes of some files are missing or damaged.",
 	 COMMAND_RESTORE, true},
+	{"migrate", "[-c FILE] [--data DIR] [--check] [options]",
+	 "Bring the catalogue's schema to that of this program, as a start of serve does; --check: only say whether there is something to do.",
+	 COMMAND_MIGRATE, true},
 	{"audit", "verify|show [-c FILE] [--data DIR] [--head LINE:HASH] [--act WORD] [options] [FILE…]",
 	 "verify: check the audit log of the data directory, or FILEs of it in their order, line by line; --head: it must have this line, noted elsewhere.\n"
 	 "      show: print its lines; --act: only of acts that begin with WORD.",
@@ -76,7 +79,7 @@ static bool take_switch(struct command_line *line, const char *arg)
 		{COMMAND_ADMIN, "--json", &line->json},         {COMMAND_FSCK, "--read", &line->read},
 		{COMMAND_FSCK, "--repair", &line->repair},      {COMMAND_BACKUP, "--verify", &line->verify},
 		{COMMAND_BACKUP, "--copy", &line->copy},        {COMMAND_RESTORE, "--no-verify", &line->no_verify},
-		{COMMAND_RESTORE, "--partial", &line->partial},
+		{COMMAND_RESTORE, "--partial", &line->partial}, {COMMAND_MIGRATE, "--check", &line->check},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(switches); i++)
@@ -250,11 +253,12 @@ void command_help(struct buf *out, const struct command_line *line)
 	}
 	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_CHECK_CONFIG &&
 	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK && line->command != COMMAND_BACKUP &&
-	    line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT && line->command != COMMAND_ADMIN)
+	    line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT && line->command != COMMAND_ADMIN &&
+	    line->command != COMMAND_MIGRATE)
 		return;
 	buf_add_cstr(
 		out,
-		"\nOptions of serve, check-config, doctor, fsck, backup, restore, audit and admin, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
+		"\nOptions of serve, check-config, doctor, fsck, backup, restore, migrate, audit and admin, also as FILEMILL_SECTION_KEY in the environment and as section, key in the YAML file:\n"
 		"  -c, --config FILE\n      Configuration file in YAML.\n");
 	config_help(out, options, n);
 }

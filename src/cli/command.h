@@ -20,13 +20,15 @@ enum command {
 	COMMAND_BACKUP,
 	COMMAND_RESTORE,
 	COMMAND_AUDIT,
-	COMMAND_ADMIN
+	COMMAND_ADMIN,
+	COMMAND_MIGRATE
 };
 
 struct command_line {
 	enum command command;
 	bool help; /* --help after a subcommand */
 	bool json; /* of doctor, fsck and admin */
+	bool check; /* of migrate */
 	bool read, repair; /* of fsck */
 	bool verify, no_verify, copy, partial; /* of backup and restore */
 	const char *config_file; /* -c, or NULL */

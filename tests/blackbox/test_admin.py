@@ -19,7 +19,7 @@ SHOWN_TIMEOUT_S = 30
 
 def admin(data, *words, password=None, code=0):
 	"""Runs it to its end, with a line on standard input or none; nothing secret may show up on standard error."""
-	r = subprocess.run([binary(), "admin", *words, "--data", str(data)], env=clean_environment(), timeout=60, text=True,
+	r = subprocess.run([binary(), "admin", *words, "--data", str(data)], env=clean_environment(data=data), timeout=60, text=True,
 			   input=None if password is None else password + "\n", stdin=subprocess.DEVNULL if password is None else None,
 			   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 	assert r.returncode == code, (words, r.returncode, r.stdout, r.stderr)
@@ -251,7 +251,7 @@ def test_killed_at_any_moment_it_has_made_an_account_or_none(folder):
 	add(data, "first@example.org")
 	told = set()
 	for i in range(8):
-		p = subprocess.Popen([binary(), "admin", "user", "add", f"n{i}@example.org", "--data", str(data)], env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+		p = subprocess.Popen([binary(), "admin", "user", "add", f"n{i}@example.org", "--data", str(data)], env=clean_environment(data=data), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 		p.stdin.write(PASSWORD.encode() + b"\n")
 		p.stdin.flush()
 		if i % 4 == 3:
@@ -273,7 +273,7 @@ def test_killed_at_any_moment_it_has_made_an_account_or_none(folder):
 def at_terminal(data, *typed):
 	"""The lines that a person types, each when he is asked; what was shown, and the exit status."""
 	person, terminal = pty.openpty()
-	p = subprocess.Popen([binary(), "admin", "user", "add", "ann@example.org", "--data", str(data)], env=clean_environment(), stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+	p = subprocess.Popen([binary(), "admin", "user", "add", "ann@example.org", "--data", str(data)], env=clean_environment(data=data), stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
 	shown = b""
 	for number, line in enumerate(typed, 1):
 		while shown.count(b": ") < number:

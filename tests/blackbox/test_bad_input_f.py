@@ -179,7 +179,7 @@ def test_f9_a_log_that_cannot_be_written_is_not_fatal(folder):
 	"""Standard error on a full device: lines are dropped, service goes on."""
 	(folder / "d").mkdir()
 	with open("/dev/full", "wb") as full:
-		p = subprocess.Popen([binary(), "serve", "--data", str(folder / "d"), "--listen", "127.0.0.1:0"], env=clean_environment(), stdout=subprocess.PIPE, stderr=full, text=True)
+		p = subprocess.Popen([binary(), "serve", "--data", str(folder / "d"), "--listen", "127.0.0.1:0"], env=clean_environment(data=folder / "d"), stdout=subprocess.PIPE, stderr=full, text=True)
 		base = p.stdout.readline().split()[2]
 		import requests
 		for i in range(20):

@@ -160,7 +160,7 @@ def test_kill_while_it_starts(folder):
 	rng = random.Random(5)
 	server = Server(folder / "s")
 	for _ in range(15):
-		p = subprocess.Popen(server.command(), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+		p = subprocess.Popen(server.command(), env=clean_environment(data=server.data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 		time.sleep(rng.uniform(0, 0.06))
 		p.kill()
 		p.wait()
@@ -168,7 +168,7 @@ def test_kill_while_it_starts(folder):
 	f = server.upload(b"x" * LARGE)
 	server.kill()
 	for _ in range(10):
-		p = subprocess.Popen(server.command(), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+		p = subprocess.Popen(server.command(), env=clean_environment(data=server.data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 		time.sleep(rng.uniform(0, 0.06))
 		p.kill()
 		p.wait()

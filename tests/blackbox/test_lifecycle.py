@@ -247,7 +247,7 @@ def test_closed_standard_streams(folder):
 	s.stop()
 	from harness.server import binary, clean_environment
 	p = subprocess.Popen(["/bin/sh", "-c", 'exec "$0" "$@" <&- 2>&-', binary(), "serve", "--data", str(s.data), "--listen", "127.0.0.1:0"],
-			     env=clean_environment(), stdout=subprocess.PIPE, text=True)
+			     env=clean_environment(data=s.data), stdout=subprocess.PIPE, text=True)
 	line = p.stdout.readline()
 	assert line.startswith("filemill ready "), line
 	base = line.split()[2]

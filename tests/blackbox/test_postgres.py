@@ -1,7 +1,10 @@
 """The catalogue on PostgreSQL, opened from the configuration: what only that shows. That everything else holds there too is shown by the other tests with FILEMILL_CATALOG=postgres."""
 import hashlib
 import itertools
+import json
 import os
+import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -115,3 +118,55 @@ def test_the_commands_work_on_it_or_say_why_not(make_server, database, folder):
 	assert "a@example.org" in run("admin", "user", "list", *data, settings=settings).stdout
 	s.start()
 	assert s.get("/v1/files").status_code == 401
+
+
+def test_migrate_makes_the_catalogue_and_says_where_it_stands(make_server, cluster, database, folder):
+	settings, data = {"catalog.url": database}, ("--data", folder / "data")
+	r = run("migrate", "--check", *data, settings=settings)
+	assert r.returncode == 1 and re.fullmatch(r"PostgreSQL [^:]+: no catalogue yet; this program makes one of schema \d+\n", r.stdout), r
+	r = run("migrate", *data, settings=settings)
+	assert r.returncode == 0 and "was made" in r.stdout, r
+	latest = int(cluster.sql("SELECT max(version) FROM schema_version", name_of(database)))
+	for flags in (("--check",), ()):
+		r = run("migrate", *flags, *data, settings=settings)
+		assert r.returncode == 0 and f"schema {latest}, as this program works on it" in r.stdout, r
+	assert not (folder / "data").exists()
+	s = make_server(settings=settings)
+	assert run("migrate", *data, settings=settings).returncode == 0 # beside a server
+	s.stop()
+	cluster.sql(f"INSERT INTO schema_version (version) VALUES ({latest + 1})", name_of(database))
+	r = run("migrate", *data, settings=settings)
+	assert r.returncode == 1 and f"has schema {latest + 1}, this program knows up to {latest}" in r.stderr, r
+	with pytest.raises(StartFailed, match=f"has schema {latest + 1}"):
+		s.start()
+
+
+def test_migrate_says_where_an_embedded_catalogue_stands(make_server):
+	s = make_server()
+	data = ("--data", s.data)
+	assert run("migrate", *data).returncode == 0 # beside a server, since there is nothing to do
+	s.stop()
+	with sqlite3.connect(s.data / "catalog.db") as db:
+		latest = db.execute("PRAGMA user_version").fetchone()[0]
+		db.execute(f"PRAGMA user_version = {latest - 1}")
+	r = run("migrate", "--check", *data)
+	assert r.returncode == 1 and f"schema {latest - 1}; this program works on {latest}" in r.stdout, r
+	with sqlite3.connect(s.data / "catalog.db") as db:
+		assert db.execute("PRAGMA user_version").fetchone()[0] == latest - 1
+		db.execute(f"PRAGMA user_version = {latest}")
+	r = run("migrate", *data)
+	assert r.returncode == 0 and f"schema {latest}, as this program works on it" in r.stdout, r
+
+
+def test_doctor_tells_of_it(cluster, database, folder):
+	def told(url):
+		r = run("doctor", "--json", "--data", folder / "data", settings={"catalog.url": url})
+		assert SECRET not in r.stdout + r.stderr
+		return {f["name"]: f for f in json.loads(r.stdout)["findings"] if f["part"] == "catalogue"}
+
+	by = told(database)
+	assert by["database"]["verdict"] == "ok" and by["database"]["detail"].startswith("PostgreSQL ") and by["schema"]["verdict"] == "note"
+	assert cluster.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name_of(database)).strip() == "0"
+	run("migrate", "--data", folder / "data", settings={"catalog.url": database})
+	assert told(database)["schema"]["verdict"] == "ok"
+	assert told(f"host=127.0.0.1 port=1 password={SECRET}")["database"]["verdict"] == "failed"

@@ -31,11 +31,9 @@ static int run_one(struct pg_link *l, int64_t from)
 	return rc == 0 ? text(l, note) : rc;
 }
 
-/* Inside the transaction that holds the lock. */
-static int bring_forward(struct pg_link *l, bool keep)
+static int read_version(struct pg_link *l, int64_t *ret)
 {
 	int64_t version = 0;
-	int rc = 0;
 
 	if (number(l, "SELECT count(*) FROM pg_class WHERE relname = 'schema_version' AND relnamespace = current_schema()::regnamespace") >
 	    0)
@@ -47,13 +45,34 @@ static int bring_forward(struct pg_link *l, bool keep)
 		return err_set(&l->err, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
 			       pg_schema_latest);
 	}
+	*ret = version > 0 ? version : 0;
+	return 0;
+}
+
+int pg_schema_version(struct pg_link *l, int64_t *ret)
+{
+	if (!PQexitPipelineMode(l->conn))
+		return pg_fail(l, NULL);
+	PQsetnonblocking(l->conn, 0);
+	return read_version(l, ret);
+}
+
+/* Inside the transaction that holds the lock. */
+static int bring_forward(struct pg_link *l, bool keep)
+{
+	int64_t version = 0;
+	int rc = read_version(l, &version);
+
+	if (rc != 0)
+		return rc;
 	if (keep && version < 1)
 		return pg_fail_with(l, ERR_DAMAGED, "there is none in this database");
 	if (keep && version < pg_schema_latest) {
 		l->failure = PG_FAILED;
-		return err_set(&l->err, ERR_SCHEMA_OLDER,
-			       "the catalogue has schema %lld, this program works on %d; a start of the server brings it forward",
-			       (long long)version, pg_schema_latest);
+		return err_set(
+			&l->err, ERR_SCHEMA_OLDER,
+			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
+			(long long)version, pg_schema_latest);
 	}
 	if (version < 1)
 		rc = text(l, "CREATE TABLE schema_version (version bigint PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())");

@@ -1,6 +1,8 @@
 /* Opening and closing: the writing connection, the schema, the slot of its own in the tallies. */
 #include "catalog/postgres/pg.h"
+#include "catalog/postgres/schema.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,4 +72,25 @@ int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struc
 	q->opened = true;
 	*ret = &q->base;
 	return 0;
+}
+
+int catalog_postgres_look(const char *conninfo, struct catalog_look *ret, struct err *e)
+{
+	const struct catalog_options options = {};
+	struct catalog_look look = {.latest = pg_schema_latest};
+	struct pg *q = pg_new(conninfo, &options);
+
+	if (!q)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a connection");
+	int rc = link_open(&q->link, e);
+	if (rc == 0) {
+		snprintf(look.server, sizeof(look.server), "PostgreSQL %s", PQparameterStatus(q->link.conn, "server_version") ?: "?");
+		rc = pg_schema_version(&q->link, &look.schema);
+		if (rc != 0 && e)
+			*e = q->link.err;
+	}
+	pg_free(&q->base);
+	if (rc == 0)
+		*ret = look;
+	return rc;
 }

@@ -220,6 +220,8 @@ int pg_reader_done(struct pg *q, struct pg_link *r, struct err *e);
 
 /* ---- open.c, migrate.c ---- */
 int pg_migrate(struct pg_link *l, bool keep, struct err *e);
+/* The schema's version, 0 = there is none yet; or the code of l->err. The connection is not to be used any more. */
+int pg_schema_version(struct pg_link *l, int64_t *ret);
 extern const struct catalog_ops pg_ops; /* ops.c */
 void pg_free(struct catalog *c);
 

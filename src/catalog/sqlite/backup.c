@@ -3,6 +3,7 @@
  *
  * The source is somebody else's: opened for reading, and closed without a checkpoint, because SQLite 3.40 can corrupt a log that two connections checkpoint and restart at once. */
 #include "catalog/snapshot.h"
+#include "catalog/sqlite/schema.h"
 #include "catalog/sqlite/sq.h"
 
 #include "base/fd.h"
@@ -117,26 +118,50 @@ int catalog_sqlite_backup(const char *dir, const char *to, snapshot_progress_fn 
 	return r == 0 ? flush_file(to, e) : r;
 }
 
-int catalog_sqlite_audit_head(const char *dir, struct audit_head *ret, struct err *e)
+/* The database for reading beside others. */
+static int open_beside(const char *dir, sqlite3 **ret, int64_t *ret_schema, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = NULL;
 	sqlite3 *db = NULL;
-	int64_t schema = 0;
-	int r, rc;
 
 	if (asprintf(&path, "%s/catalog.db", dir) < 0)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a path");
-	r = check_there(path, e);
+	int r = check_there(path, e);
 	if (r == 0)
 		r = open_source(&db, path, e);
 	if (r == 0)
-		r = sq_identify(db, &schema, e);
-	if (r < 0) {
+		r = sq_identify(db, ret_schema, e);
+	if (r < 0)
 		sqlite3_close(db);
+	else
+		*ret = db;
+	return r;
+}
+
+int catalog_sqlite_audit_head(const char *dir, struct audit_head *ret, struct err *e)
+{
+	sqlite3 *db;
+	int64_t schema = 0;
+	int r = open_beside(dir, &db, &schema, e);
+
+	if (r < 0)
 		return r;
-	}
-	rc = sq_read_audit_head(db, schema, ret);
+	int rc = sq_read_audit_head(db, schema, ret);
 	r = rc == SQLITE_OK ? 0 : sq_error(db, rc, e);
 	sqlite3_close(db);
 	return r;
+}
+
+int catalog_sqlite_look(const char *dir, struct catalog_look *ret, struct err *e)
+{
+	struct catalog_look look = {.latest = schema_latest};
+	sqlite3 *db;
+	int r = open_beside(dir, &db, &look.schema, e);
+
+	if (r < 0)
+		return r;
+	sqlite3_close(db);
+	snprintf(look.server, sizeof(look.server), "SQLite %s", sqlite3_libversion());
+	*ret = look;
+	return 0;
 }

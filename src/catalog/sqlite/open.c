@@ -204,9 +204,10 @@ static int open_writer(struct sq *q, struct err *e)
 		return sq_error(q->db, rc, e);
 	r = sq_identify(q->db, &version, e);
 	if (r == 0 && version < schema_latest && q->base.options.keep_schema)
-		r = err_set(e, ERR_SCHEMA_OLDER,
-			    "the catalogue has schema %lld, this program works on %d; a start of the server brings it forward",
-			    (long long)version, schema_latest);
+		r = err_set(
+			e, ERR_SCHEMA_OLDER,
+			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
+			(long long)version, schema_latest);
 	if (r < 0)
 		return r;
 	r = configure(q, e);

@@ -40,9 +40,10 @@ def is_sanitized():
 	return b"__asan_init" in data or b"__tsan_init" in data
 
 
-def clean_environment(settings=None):
-	"""The environment without the FILEMILL_… variables meant for the tests, which the server would refuse as unknown."""
+def clean_environment(settings=None, data=None):
+	"""The environment without the FILEMILL_… variables meant for the tests, which the server would refuse as unknown; and with what names the catalogue of this data directory."""
 	env = {k: v for k, v in os.environ.items() if not k.startswith("FILEMILL_")}
+	env.update(catalogue.environment(data) if data else {})
 	env.setdefault("ASAN_OPTIONS", "abort_on_error=0:exitcode=99")
 	env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:exitcode=99")
 	for key, value in (settings or {}).items():
@@ -54,8 +55,7 @@ def run(*args, settings=None, timeout=2 * PATIENCE_S, cwd=None):
 	"""Runs the program to its end; output as text."""
 	args = [str(a) for a in args]
 	data = args[args.index("--data") + 1] if "--data" in args[:-1] else (settings or {}).get("data.dir")
-	env = {**(catalogue.environment(data) if data else {}), **clean_environment(settings)}
-	return subprocess.run([binary(), *args], env=env, cwd=cwd, timeout=timeout,
+	return subprocess.run([binary(), *args], env=clean_environment(settings, data), cwd=cwd, timeout=timeout,
 			      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape")
 
 
@@ -101,7 +101,7 @@ class Server:
 
 	def start(self, timeout=START_TIMEOUT_S):
 		assert self.process is None, "already running"
-		env = {**catalogue.environment(self.data), **clean_environment(self.settings), **self.env}
+		env = {**clean_environment(self.settings, self.data), **self.env}
 		log = open(self.log_path, "ab")
 		self._log_start = log.tell()
 		self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
