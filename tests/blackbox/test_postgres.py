@@ -9,12 +9,10 @@ import subprocess
 
 import pytest
 
-from harness.catalogue import ON_POSTGRES
 from harness.postgres import Postgres, programs
 from harness.server import StartFailed, binary, clean_environment, eventually, run
 
-pytestmark = [pytest.mark.skipif(programs() is None, reason="postgresql is not installed"),
-	      pytest.mark.skipif(ON_POSTGRES, reason="makes its own catalogues")]
+pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
 
 SECRET = "p4ss-w0rd"
 
