@@ -170,16 +170,21 @@ int credentials_caller(struct http_request *r, const struct caller **ret, struct
 {
 	struct str authorization = http_header(r, "Authorization"), cookie = {};
 	bool one = cookie_find(&cookie, http_header(r, "Cookie"), STR(SESSION_COOKIE));
+	uint64_t accounts;
 
 	if (authorization.p != NULL)
 		return by_bearer(r, authorization, ret, e);
-	if (catalog_account_count(front_catalog(r)) == 0)
+	if ((accounts = catalog_account_count(front_catalog(r))) == 0)
 		return 0; /* a cookie is left over from elsewhere: browsers do not tell ports apart */
 	if (!one)
 		return bad(e);
 	if (cookie.p != NULL)
 		return by_cookie(r, cookie, ret, e);
-	return front_of(r)->anonymous ? 0 : err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
+	if (front_of(r)->anonymous)
+		return 0;
+	return accounts == ACCOUNTS_UNKNOWN
+		       ? err_set(e, ERR_CATALOG_UNAVAILABLE, "who may come without credentials cannot be looked up now")
+		       : err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
 }
 
 void credentials_set_cookie(struct http_request *r, struct str token, int64_t max_age_s)

@@ -132,8 +132,13 @@ int front_link_still(struct http_request *r, const struct link *l, struct err *e
 	struct account who;
 	int rc;
 
-	if (uuid_is_zero(l->account))
-		return catalog_account_count(c) == 0 || front_of(r)->anonymous ? 0 : orphan(e);
+	if (uuid_is_zero(l->account)) {
+		uint64_t accounts = catalog_account_count(c);
+		if (accounts == 0 || front_of(r)->anonymous)
+			return 0;
+		return accounts == ACCOUNTS_UNKNOWN ? err_set(e, ERR_CATALOG_UNAVAILABLE, "whether this link holds cannot be looked up now")
+						    : orphan(e);
+	}
 	rc = catalog_account(c, l->account, http_arena(r), &who, e);
 	if (rc == 0 && (who.disabled_at != 0 || who.changed_at > l->issued_at))
 		return orphan(e);

@@ -6,11 +6,13 @@ import os
 import re
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from harness.postgres import Postgres, programs
-from harness.server import StartFailed, binary, clean_environment, eventually, run
+from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
 
@@ -59,6 +61,31 @@ def test_what_was_acknowledged_is_there_after_a_restart_and_after_kill_9(make_se
 	assert rows.split() == ["SUCCESS", "4"]
 	s.stop()
 	assert SECRET not in s.log()
+
+
+def test_while_postgresql_is_away_callers_are_told_and_afterwards_all_goes_on(make_server, cluster, database):
+	s = make_server(settings={"catalog.url": database})
+	before = s.upload(b"before")
+	finished(s, 1)
+	cluster.stop("immediate")
+	try:
+		problem(s.get(f"/v1/files/{before['id']}"), 503, "catalog_unavailable")
+		s.alive()
+		with ThreadPoolExecutor(1) as pool:
+			meanwhile = pool.submit(requests.post, s.base + "/v1/files?name=meanwhile", data=b"meanwhile", timeout=70)
+			cluster.start()
+			meanwhile = meanwhile.result()
+	finally:
+		if cluster.process is None:
+			cluster.start()
+	# A batch waits some seconds for a connection to come back.
+	if meanwhile.status_code != 201:
+		problem(meanwhile, 503)
+	eventually(lambda: s.get(f"/v1/files/{before['id']}").status_code == 200)
+	eventually(lambda: s.post("/v1/files?name=after", data=b"after").status_code == 201)
+	names = sorted(f["name"] for f in s.all_files())
+	assert names == ["a.bin", "after"] + (["meanwhile"] if meanwhile.status_code == 201 else [])
+	finished(s, len(names))
 
 
 def test_a_data_directory_stays_with_its_kind_of_catalogue(make_server, database):

@@ -176,7 +176,7 @@ uint64_t pg_account_count(struct catalog *c)
 	if (n > 0)
 		return n;
 	if (pg_read(q, R_ACCOUNT_COUNT, NULL, &r, NULL) != 0)
-		return 1;
+		return ACCOUNTS_UNKNOWN;
 	n = (uint64_t)pg_col_int(&r, 0, 0);
 	if (n > 0)
 		q->accounts = n;
