@@ -171,7 +171,14 @@ void http_reply_fd(struct http_request *r, int status, const char *content_type,
 #define HTTP_STREAM_END (-1)
 typedef ssize_t http_stream_fn(struct http_request *r, char *p, size_t max);
 void http_reply_stream(struct http_request *r, int status, const char *content_type, http_stream_fn *read);
-/* Any thread, any number of times, from before the reply on; the caller sees to it that release() has not returned. */
+/* An answer of a known length, made piece by piece in the same way; an end before that breaks the connection, so that nobody takes it for the whole. */
+struct http_source {
+	ssize_t (*read)(struct http_source *s, char *p, size_t max);
+	void (*free)(struct http_source *s); /* once, after the last read; http_stream_wake() must not be called any more. Worker, or who replies */
+};
+/* Takes the source. */
+void http_reply_source(struct http_request *r, int status, const char *content_type, struct http_source *source, uint64_t len);
+/* Any thread, any number of times, from before the reply on; the caller sees to it that release() has not returned, or the source's free(). */
 void http_stream_wake(struct http_request *r);
 /* application/problem+json from an error: type, title, status, detail, code, and field, expected, limit where set; Retry-After where given. 5xx is logged once here. */
 void http_reply_problem(struct http_request *r, const struct err *e);

@@ -135,7 +135,7 @@ struct out_header {
 	const char *name, *value;
 };
 
-enum reply_kind { REPLY_EMPTY, REPLY_BUF, REPLY_STATIC, REPLY_FD, REPLY_STREAM };
+enum reply_kind { REPLY_EMPTY, REPLY_BUF, REPLY_STATIC, REPLY_FD, REPLY_STREAM, REPLY_SOURCE };
 
 struct reply {
 	int status;
@@ -146,6 +146,7 @@ struct reply {
 	int fd; /* FD: owned */
 	uint64_t offset;
 	http_stream_fn *read; /* STREAM */
+	struct http_source *source; /* SOURCE: owned */
 };
 
 enum request_stage { STAGE_NEW, STAGE_ADMIT, STAGE_BODY, STAGE_ENDED, STAGE_SENT };

@@ -46,6 +46,9 @@ void reply_release(struct reply *reply)
 		free((char *)(uintptr_t)reply->p);
 	reply->p = NULL;
 	fd_close(&reply->fd);
+	if (reply->source)
+		reply->source->free(reply->source);
+	reply->source = NULL;
 }
 
 static const char no_memory[] =
@@ -147,6 +150,13 @@ void http_reply_fd(struct http_request *r, int status, const char *content_type,
 void http_reply_stream(struct http_request *r, int status, const char *content_type, http_stream_fn *read)
 {
 	struct reply reply = {.status = status, .kind = REPLY_STREAM, .content_type = content_type, .fd = -1, .read = read};
+
+	give(r, &reply);
+}
+
+void http_reply_source(struct http_request *r, int status, const char *content_type, struct http_source *source, uint64_t len)
+{
+	struct reply reply = {.status = status, .kind = REPLY_SOURCE, .content_type = content_type, .n = len, .fd = -1, .source = source};
 
 	give(r, &reply);
 }

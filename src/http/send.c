@@ -43,17 +43,24 @@ static bool overridden(const struct http_request *r, const char *name)
 
 /* ---- through MHD ---- */
 
+static ssize_t read_some(struct http_request *r, char *p, size_t max)
+{
+	struct http_source *s = r->reply.source;
+
+	return s ? s->read(s, p, max) : r->reply.read(r, p, max);
+}
+
 /* Nothing for now: the connection is suspended until there is. Whoever wakes between the question and the suspension is not missed. */
 static ssize_t read_stream(void *cls, uint64_t at, char *p, size_t max)
 {
 	struct http_request *r = cls;
 
 	for (;;) {
-		ssize_t n = r->reply.read(r, p, max);
+		ssize_t n = read_some(r, p, max);
 		if (n > 0)
 			return n;
 		if (n < 0)
-			return MHD_CONTENT_READER_END_OF_STREAM;
+			return r->reply.source ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
 		if (park_until_more(r))
 			return 0;
 	}
@@ -87,6 +94,8 @@ static struct MHD_Response *response_of(struct http_request *r)
 		return m;
 	case REPLY_STATIC:
 		return MHD_create_response_from_buffer(p->n, memory, MHD_RESPMEM_PERSISTENT);
+	case REPLY_SOURCE:
+		return MHD_create_response_from_callback(p->n, SOURCE_BLOCK, read_stream, r, NULL);
 	case REPLY_FD:
 		m = MHD_create_response_from_fd_at_offset64(p->n, p->fd, p->offset);
 		if (m)
