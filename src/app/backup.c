@@ -8,6 +8,7 @@
 #include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/place.h"
+#include "app/store.h"
 #include "app/transfer.h"
 #include "base/fd.h"
 
@@ -173,6 +174,8 @@ static int open_all(struct job *b, const struct settings *s, struct err *e)
 	rc = data_dir_look(&b->data, s->data_dir, e);
 	if (rc == 0)
 		rc = data_dir_hold_blobs(&b->data, e);
+	if (rc == 0)
+		rc = store_must_be_local(s, &b->data, "a backup", e);
 	if (rc == 0)
 		rc = blobs_local_new(&b->from, &env_real, b->data.blobs_fd, e);
 	if (rc != 0)

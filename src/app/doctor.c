@@ -3,8 +3,10 @@
 #include "app/data_dir.h"
 #include "base/fd.h"
 #include "base/json_out.h"
+#include "blobs/s3/s3.h"
 #include "catalog/catalog.h"
 #include "cli/recurring.h"
+#include "cli/storage.h"
 #include "rt/env.h"
 #include "runner/runner.h"
 
@@ -224,6 +226,29 @@ static void look_at_catalogue(struct findings *f, const struct settings *s)
 		      (long long)look.schema, (long long)look.latest);
 }
 
+/* ---- the object storage ---- */
+
+static void look_at_storage(struct findings *f, const struct settings *s)
+{
+	struct err e = ERR_INIT;
+	struct s3_options o;
+	struct blobs *b;
+
+	if (s->storage_bucket[0] == '\0')
+		return;
+	storage_s3_options(&o, s);
+	found(f, "storage", "place", NOTE, "s3://%.60s/%.60s at %.100s", s->storage_bucket, s->storage_prefix, s->storage_endpoint);
+	int rc = blobs_s3_new(&b, &o, &e);
+	if (rc == 0) {
+		rc = blobs_probe(b, &e);
+		blobs_free(b);
+	}
+	if (rc == 0)
+		found(f, "storage", "writable", GOOD, "an object was written and removed");
+	else
+		found(f, "storage", "writable", BAD, "%s", e.detail);
+}
+
 /* ---- recurring jobs ---- */
 
 static void look_at_recurring(struct findings *f, const struct settings *s)
@@ -293,6 +318,7 @@ bool doctor(struct buf *out, const struct settings *s, const char *version, bool
 	look_at_seal(&f, s);
 	look_at_data(&f, s);
 	look_at_catalogue(&f, s);
+	look_at_storage(&f, s);
 	look_at_recurring(&f, s);
 	(json ? write_json : write_text)(out, &f);
 	return all_holds(&f);

@@ -7,14 +7,13 @@
 #include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/fsck_report.h"
+#include "app/store.h"
 #include "audit/audit.h"
-#include "base/fd.h"
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
 #include "ops/ops.h"
 #include "rt/env.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,22 +113,19 @@ static int tell_bad(struct check *c, const struct stored *s, enum finding f, con
 	return 0;
 }
 
-/* *ret_errno: a read failed. */
-static int digest_fd(struct check *c, int fd, uint8_t ret[32], int *ret_errno)
+/* *ret_failed: a read did, for the reason in *why. */
+static int digest_reader(struct check *c, struct blob_reader *r, uint8_t ret[32], bool *ret_failed, struct err *why)
 {
 	int rc = digest_set_reset(c->digest, 1u << DIGEST_SHA256, c->e);
-	off_t at = 0;
-	ssize_t n;
-	size_t len;
+	size_t n = 1, len;
 
 	if (rc != 0)
 		return rc;
-	while ((n = fd_pread_full(fd, c->chunk, READ_BYTES, at)) > 0) {
-		digest_set_update(c->digest, c->chunk, (size_t)n);
-		c->report.bytes_read += (uint64_t)n;
-		at += n;
+	while ((rc = blob_read(r, c->chunk, READ_BYTES, &n, why)) == 0 && n > 0) {
+		digest_set_update(c->digest, c->chunk, n);
+		c->report.bytes_read += n;
 	}
-	*ret_errno = n < 0 ? errno : 0;
+	*ret_failed = rc != 0;
 	if ((rc = digest_set_finish(c->digest, c->e)) != 0)
 		return rc;
 	memcpy(ret, digest_set_get(c->digest, DIGEST_SHA256, &len), 32);
@@ -223,18 +219,12 @@ static int tell_unreadable(struct check *c, const struct stored *s, const char *
 	return 0;
 }
 
-static int check_blob(struct check *c, const struct stored *s)
+static int judge_blob(struct check *c, const struct stored *s, struct blob_reader *r, uint64_t size)
 {
-	CLEANUP(fd_close) int fd = -1;
-	struct err e = ERR_INIT;
+	struct err why = ERR_INIT;
 	uint8_t sha256[32];
-	uint64_t size;
-	int failed, rc = blob_open(c->blobs, s->blob, &fd, &size, &e);
+	bool failed;
 
-	if (rc == ERR_NOT_FOUND || rc == ERR_BAD_NAME)
-		return tell_missing(c, s, "its blob is not in the store");
-	if (rc != 0)
-		return tell_unreadable(c, s, e.detail[0] != '\0' ? e.detail : err_info(rc)->title);
 	if (size != s->size)
 		return tell_length(c, s, size);
 	if (!c->options->read) {
@@ -242,10 +232,30 @@ static int check_blob(struct check *c, const struct stored *s)
 			tell_known(c, s);
 		return 0;
 	}
-	rc = digest_fd(c, fd, sha256, &failed);
+	int rc = digest_reader(c, r, sha256, &failed, &why);
 	if (rc != 0)
 		return rc;
-	return failed ? tell_unreadable(c, s, strerror(failed)) : judge_digest(c, s, sha256);
+	return failed ? tell_unreadable(c, s, why.detail) : judge_digest(c, s, sha256);
+}
+
+static int check_blob(struct check *c, const struct stored *s)
+{
+	/* Whether it is there and how long it is can be told from its first byte. */
+	const uint64_t wanted = c->options->read || s->size == 0 ? UINT64_MAX : 1;
+	struct err e = ERR_INIT;
+	struct blob_reader *r;
+	uint64_t size;
+	int rc = blob_read_open(c->blobs, s->blob, 0, wanted, &r, &size, &e);
+
+	if (rc == ERR_NOT_FOUND || rc == ERR_BAD_NAME)
+		return tell_missing(c, s, "its blob is not in the store");
+	if (rc == ERR_RANGE_UNSATISFIABLE)
+		return tell_length(c, s, 0);
+	if (rc != 0)
+		return tell_unreadable(c, s, e.detail[0] != '\0' ? e.detail : err_info(rc)->title);
+	rc = judge_blob(c, s, r, size);
+	blob_read_close(r);
+	return rc;
 }
 
 static int check_page(struct check *c, const struct stored *list, size_t n)
@@ -302,6 +312,8 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 	int64_t fence;
 	int rc;
 
+	if (store_is_mark(name))
+		return 0;
 	c->report.blobs++;
 	if (blob_name_parse(&id, &fence, name) == BLOB_OF_NOBODY) {
 		report_finding(&c->report, FINDING_BLOB_FOREIGN, name, STR("its name is neither a file's nor an output's"), NULL);
@@ -356,7 +368,7 @@ static int look(struct check *c)
 static int open_and_look(struct check *c, const struct settings *s, const struct data_dir *d)
 {
 	const struct catalog_options options = {.keep_schema = true};
-	int rc = blobs_local_new(&c->blobs, &env_real, d->blobs_fd, c->e);
+	int rc = store_open(&c->blobs, s, d, c->options->repair ? STORE_REPAIR : STORE_LOOK, c->e);
 
 	if (rc == 0)
 		rc = catalogue_open(&c->catalog, s, &options, c->e);

@@ -4,6 +4,7 @@
 #include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/place.h"
+#include "app/store.h"
 #include "app/transfer.h"
 #include "base/fd.h"
 
@@ -128,8 +129,11 @@ static int fill(struct job *r, struct err *e)
 
 static int work(struct job *r, const struct settings *s, struct err *e)
 {
-	int rc = open_backup(r, e);
+	int rc = store_must_be_local(s, NULL, "a restore", e);
 
+	if (rc != 0)
+		return rc;
+	rc = open_backup(r, e);
 	if (rc != 0)
 		return err_wrap(e, "backup folder %.100s", r->o->target);
 	rc = data_dir_make(&r->data, s->data_dir, e);

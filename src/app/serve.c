@@ -9,6 +9,7 @@
 #include "app/hold.h"
 #include "app/notify.h"
 #include "app/process.h"
+#include "app/store.h"
 #include "front/caller.h"
 #include "front/front.h"
 #include "front/limits.h"
@@ -196,7 +197,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 	if (rc == 0)
 		rc = check_callers(s, catalog_account_count(catalog), e);
 	if (rc == 0)
-		rc = blobs_local_new(&blobs, &env_real, v->data.blobs_fd, e);
+		rc = store_open(&blobs, s, &v->data, STORE_SERVE, e);
 	if (rc == 0)
 		rc = engine_new(&v->engine, &config, &env_real, catalog, blobs, e);
 	if (rc == 0)

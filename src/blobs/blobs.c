@@ -260,6 +260,23 @@ int blob_read(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct 
 	return r->store ? r->store->methods->read(r, dst, n, ret_n, e) : file_read((struct file_reader *)r, dst, n, ret_n, e);
 }
 
+int blob_read_wait(struct blob_reader *r, struct err *e)
+{
+	return r->store ? r->store->methods->read_wait(r, e) : 0;
+}
+
+bool blob_read_ready(struct blob_reader *r)
+{
+	return !r->store || r->store->methods->read_ready(r);
+}
+
+bool blobs_are_files(const struct blobs *b)
+{
+	while (b->inner)
+		b = b->inner;
+	return !b->methods->read_open;
+}
+
 void blob_read_close(struct blob_reader *r)
 {
 	if (r && r->store) {
@@ -291,7 +308,7 @@ int blobs_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), voi
 	return b->methods->foreign ? b->methods->foreign(b, tell, arg, e) : 0;
 }
 
-int blobs_probe(struct blobs *b, struct err *e)
+static int probe_by_writing(struct blobs *b, struct err *e)
 {
 	char text[BLOB_NAME_MAX + 1];
 	struct blob_writer *w;
@@ -313,4 +330,13 @@ int blobs_probe(struct blobs *b, struct err *e)
 	}
 	r = blob_commit(w, e);
 	return r < 0 ? r : blob_remove(b, name, e);
+}
+
+int blobs_probe(struct blobs *b, struct err *e)
+{
+	struct blobs *real = b;
+
+	while (real->inner)
+		real = real->inner;
+	return real->methods->probe ? real->methods->probe(real, e) : probe_by_writing(b, e);
 }

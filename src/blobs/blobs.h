@@ -66,7 +66,13 @@ void blob_abandon(struct blob_writer *w);
 				 uint64_t *ret_size, struct err *e);
 /* The next bytes, at least one and at most n; 0 at the end. Waits for them. After an error only blob_read_close() makes sense. */
 [[nodiscard]] int blob_read(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e);
+/* Waits until blob_read() would not wait: for who may wait on one thread only. The same errors. */
+[[nodiscard]] int blob_read_wait(struct blob_reader *r, struct err *e);
+/* blob_read() would not wait. */
+bool blob_read_ready(struct blob_reader *r);
 void blob_read_close(struct blob_reader *r); /* NULL is fine */
+/* Whether blob_open() gives the blob itself and copies nothing. */
+bool blobs_are_files(const struct blobs *b);
 
 /* ---- removing and sweeping ---- */
 /* Removing what is not there is success. */

@@ -23,11 +23,15 @@ struct blobs_methods {
 	int (*read_open)(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
 			 struct err *e);
 	int (*read)(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e);
+	int (*read_wait)(struct blob_reader *r, struct err *e);
+	bool (*read_ready)(struct blob_reader *r);
 	void (*read_close)(struct blob_reader *r);
 	int (*remove)(struct blobs *b, struct str name, struct err *e);
 	int (*visit)(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
 	/* NULL: there can be nothing foreign. Wrappers leave it out: the one inside is asked. */
 	int (*foreign)(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
+	/* NULL: by the others. Wrappers leave it out: the one inside is asked. */
+	int (*probe)(struct blobs *b, struct err *e);
 };
 
 struct blobs {

@@ -1,4 +1,5 @@
 #include "cli/settings.h"
+#include "blobs/s3/s3.h"
 #include "catalog/catalog.h"
 #include "cli/limits.h"
 #include "cli/recurring.h"
@@ -24,6 +25,8 @@
 
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL}; /* in the order of enum log_level */
 static const char *const format_words[] = {"auto", "text", "json", NULL}; /* in the order of enum log_format */
+
+static const char *const virtual_host_words[] = {"auto", "false", "true", NULL}; /* in the order of enum s3_style */
 
 static const char *const forwarded_words[] = {"x-forwarded-for", "forwarded", NULL}; /* in the order of enum http_forwarded */
 
@@ -52,6 +55,28 @@ static const struct config_option options[] = {
 	 "Bytes a second of what is stored that are read again and compared with their digests; 0 turns this off."},
 	{"data", "scrub_every", NULL, CONFIG_DURATION, AT(scrub_every_ms), "30d", SECOND, 3650 * DAY, NULL,
 	 "How long after the begin of one round of reading all again the next may begin."},
+
+	{"storage", "s3_bucket", NULL, CONFIG_STRING, AT(storage_bucket), "", 0, 0, NULL,
+	 "Bucket of an object storage that holds the bytes of files larger than files.inline_max; empty means the data directory."},
+	{"storage", "s3_endpoint", NULL, CONFIG_STRING, AT(storage_endpoint), "", 0, 0, NULL,
+	 "The object storage, such as https://s3.example.org; empty means Amazon's of the region."},
+	{"storage", "s3_region", NULL, CONFIG_STRING, AT(storage_region), "", 0, 0, NULL,
+	 "Region that requests to it are signed for; empty means the usual one of the service, which Amazon's does not have."},
+	{"storage", "s3_prefix", NULL, CONFIG_STRING, AT(storage_prefix), "", 0, 0, NULL,
+	 "What all keys in the bucket begin with, such as filemill/; no other server may have the same."},
+	{"storage", "s3_access_key", NULL, CONFIG_STRING, AT(storage_access_key), "", 0, 0, NULL, "Access key for it."},
+	{"storage", "s3_secret_key", NULL, CONFIG_STRING, AT(storage_secret_key), "", 0, 0, NULL, "Secret key for it."},
+	{"storage", "s3_virtual_host", NULL, CONFIG_ENUM, AT(storage_virtual_host), "auto", 0, 0, virtual_host_words,
+	 "Put the bucket in front of the host's name instead of the path; auto means where the service wants it."},
+	{"storage", "s3_part_size", NULL, CONFIG_SIZE, AT(storage_part_size), "16MiB", (int64_t)S3_PART_BYTES_MIN,
+	 (int64_t)S3_PART_BYTES_MAX, NULL,
+	 "Bytes that are sent to it at once; what is larger goes in parts, while the upload is still arriving."},
+	{"storage", "s3_memory", NULL, CONFIG_SIZE, AT(storage_memory), "256MiB", 5 * MIB, 1 * TIB, NULL,
+	 "Memory for parts of all uploads together; uploads that find none wait."},
+	{"storage", "s3_patience", NULL, CONFIG_DURATION, AT(storage_patience_ms), "30s", 100, HOUR, NULL,
+	 "How long a request to it that failed is tried again."},
+	{"storage", "s3_abandoned", NULL, CONFIG_DURATION, AT(storage_abandoned_ms), "2d", SECOND, 365 * DAY, NULL,
+	 "After that time the sweep gives up parts in the bucket that a server which was killed left behind; no upload may take longer."},
 
 	{"files", "max_size", NULL, CONFIG_SIZE, AT(file_max), "5GiB", 1, 8 * TIB, NULL, "Largest file taken."},
 	{"files", "inline_max", NULL, CONFIG_SIZE, AT(inline_max), "32KiB", 0, 1 * MIB, NULL,
@@ -126,7 +151,8 @@ static const struct config_option options[] = {
 
 	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "0", 0, 256, NULL,
 	 "Jobs that run at once, each sealed one in a process of its own; 0 means one a core, at least 2."},
-	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "8", 1, 256, NULL, "Threads for work that blocks on disk."},
+	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "0", 0, 256, NULL,
+	 "Threads for work that blocks on disk, or on the object storage; 0 means 8, or 32 where there is an object storage."},
 	{"jobs", "queue_max", NULL, CONFIG_INT, AT(queue_max), "10000000", 0, INT64_MAX, NULL, "Waiting jobs at most; 0 means no limit."},
 	{"jobs", "owner_queue_max", NULL, CONFIG_INT, AT(owner_queue_max), "0", 0, INT64_MAX, NULL,
 	 "Waiting jobs of one owner at most; 0 means no limit but queue_max."},
@@ -389,6 +415,8 @@ int settings_load(struct settings *ret, const struct config_source *src, struct 
 		rc = check_together(&s, e);
 	if (s.auth_threads == 0)
 		s.auth_threads = (default_job_threads() + 1) / 2;
+	if (s.io_threads == 0)
+		s.io_threads = s.storage_bucket[0] != '\0' ? 32 : 8;
 	if (s.job_threads == 0)
 		s.job_threads = default_job_threads();
 	if (rc == 0)

@@ -28,6 +28,12 @@ struct settings {
 	int64_t backup_hold_ms;
 	/* catalog */
 	const char *catalog_url; /* a secret; "" = SQLite in the data directory */
+	/* storage */
+	const char *storage_endpoint, *storage_region, *storage_bucket /* "" = files are in the data directory */, *storage_prefix;
+	const char *storage_access_key, *storage_secret_key;
+	int storage_virtual_host; /* enum s3_style */
+	uint64_t storage_part_size, storage_memory;
+	int64_t storage_patience_ms, storage_abandoned_ms;
 	/* files */
 	uint64_t file_max, inline_max, free_reserve;
 	int64_t uploads_max;
@@ -90,7 +96,7 @@ struct settings {
 	const struct engine_recurring *recurring;
 	size_t n_recurring;
 	/* jobs */
-	int64_t job_threads, /* never 0 after settings_load() */ io_threads, queue_max, owner_queue_max, owner_concurrency;
+	int64_t job_threads, io_threads, /* these two never 0 after settings_load() */ queue_max, owner_queue_max, owner_concurrency;
 	int64_t lease_ms, beat_ms, reclaim_ms;
 	/* audit */
 	bool audit_uploads;

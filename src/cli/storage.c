@@ -1,4 +1,5 @@
 #include "cli/storage.h"
+#include "blobs/s3/s3.h"
 #include "cli/limits.h"
 #include "cli/settings.h"
 
@@ -112,10 +113,59 @@ static int read_sync(struct settings *s, struct arena *a, struct err *e)
 	return read_place(s3, "surfaces.storage_sync.endpoint", s->storage_sync_endpoint, a, e);
 }
 
+static int check_own(const struct settings *s, struct err *e)
+{
+	const bool any = s->storage_endpoint[0] != '\0' || s->storage_access_key[0] != '\0' || s->storage_secret_key[0] != '\0' ||
+			 s->storage_prefix[0] != '\0';
+	struct s3_options o;
+
+	if (s->storage_bucket[0] == '\0')
+		return any ? err_set(e, ERR_BAD_CONFIG, "storage.s3_bucket: the bucket is needed too") : 0;
+	storage_s3_options(&o, s);
+	int rc = s3_options_check(&o, e);
+	return rc == 0 ? 0 : err_wrap(e, "storage.s3_bucket and what belongs to it");
+}
+
+/* Amazon's endpoint of the region, when none is given. */
+static int read_own(struct settings *s, struct arena *a, struct err *e)
+{
+	char usual[128];
+
+	if (s->storage_bucket[0] != '\0' && s->storage_endpoint[0] == '\0') {
+		if (s->storage_region[0] == '\0')
+			return err_set(e, ERR_BAD_CONFIG,
+				       "storage.s3_endpoint: the endpoint is needed, or Amazon's region in storage.s3_region");
+		snprintf(usual, sizeof(usual), "https://s3.%.60s.amazonaws.com", s->storage_region);
+		s->storage_endpoint = arena_strndup(a, usual, strlen(usual));
+		if (s->storage_endpoint == NULL)
+			return err_set(e, ERR_NO_MEMORY, "no memory for settings");
+	}
+	return check_own(s, e);
+}
+
+void storage_s3_options(struct s3_options *ret, const struct settings *s)
+{
+	*ret = (struct s3_options){.endpoint = s->storage_endpoint,
+				   .region = s->storage_region,
+				   .bucket = s->storage_bucket,
+				   .prefix = s->storage_prefix,
+				   .access_key = s->storage_access_key,
+				   .secret_key = s->storage_secret_key,
+				   .style = (enum s3_style)s->storage_virtual_host,
+				   .ca_file = s->net_ca_file,
+				   .part_bytes = s->storage_part_size,
+				   .memory_max = s->storage_memory,
+				   .patience_ms = s->storage_patience_ms,
+				   .stale_ms = s->storage_abandoned_ms,
+				   .spool_fd = -1};
+}
+
 int storage_read(struct settings *s, struct arena *a, struct err *e)
 {
-	int rc = 0;
+	int rc = read_own(s, a, e);
 
+	if (rc != 0)
+		return rc;
 	if (s->s3_access_key[0] != '\0' || s->s3_endpoint[0] != '\0') {
 		s->s3[0] = (struct engine_s3){.name = "",
 					      .region = s->s3_region,

@@ -232,10 +232,23 @@ struct catalog *engine_catalog(struct engine *g); /* for its read functions only
 /* Point reads may be done on an HTTP thread (a mapped, local catalogue: microseconds); everything else goes to the pool. */
 bool engine_reads_are_local(const struct engine *g);
 struct pool *engine_pool(struct engine *g);
-/* Content of a file: bytes for inline files appended to *ret_bytes (fd -1), else a descriptor the caller closes. */
-[[nodiscard]] int engine_open_content(struct engine *g, const struct file *f, int *ret_fd, struct buf *ret_bytes, struct err *e);
-/* An output's bytes: a descriptor the caller closes. ERR_OUTPUT_NOT_FOUND when they went meanwhile. */
-[[nodiscard]] int engine_open_output(struct engine *g, const struct output *o, int *ret_fd, struct err *e);
+/* Bytes to be sent on, in one of three forms. */
+struct engine_bytes {
+	int fd; /* all of them, as a file; -1 = none */
+	struct blob_reader *reader; /* those that were asked for, one after the other; NULL = none */
+	struct buf inlined; /* all of them, where there is neither */
+};
+#define ENGINE_BYTES_INIT ((struct engine_bytes){.fd = -1, .inlined = BUF_INIT})
+void engine_bytes_release(struct engine_bytes *b);
+struct engine_part {
+	uint64_t first, length; /* within the whole; no byte at all only where there is none */
+};
+/* Content of a file. */
+[[nodiscard]] int engine_open_content(struct engine *g, const struct file *f, struct engine_part part, struct engine_bytes *ret,
+				      struct err *e);
+/* An output's bytes. ERR_OUTPUT_NOT_FOUND when they went meanwhile. */
+[[nodiscard]] int engine_open_output(struct engine *g, const struct output *o, struct engine_part part, struct engine_bytes *ret,
+				     struct err *e);
 const struct op_table *engine_ops(const struct engine *g);
 /* Validated ops for a stored file → the change that adds the job; fills ids and times. */
 void engine_new_job(struct engine *g, struct job *ret, struct uuid file, const struct op_request *op);

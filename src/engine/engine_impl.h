@@ -240,7 +240,8 @@ struct scrub {
 	struct arena row; /* texts of `now` */
 	struct stored now;
 	bool reading, again; /* `now` is being read; for the second time */
-	int fd;
+	int fd; /* of a blob that is a file, or -1 */
+	struct blob_reader *reader; /* of any other, or NULL */
 	off_t at;
 	struct digest_set *digest; /* with `chunk` from the first step on */
 	uint8_t *chunk;

@@ -380,16 +380,17 @@ static int tell_came(struct import *im, struct err *e)
 	const struct job *job = &im->j->claimed->job;
 	CLEANUP(fd_close) int fd = -1;
 	char id[UUID_TEXT_LEN + 1], attempt[UUID_TEXT_LEN + 24];
+	uint64_t size;
 
 	if (s3 == NULL || s3->came == NULL)
 		return 0;
-	int rc = engine_open_output(im->g, &im->w->output->row, &fd, e);
+	int rc = blob_open(im->g->blobs, im->w->output->row.blob, &fd, &size, e);
 	if (rc != 0)
 		return rc;
 	uuid_format(id, job->id);
 	snprintf(attempt, sizeof(attempt), "%s.%lld", id, (long long)job->fence);
 	const struct engine_object o = {
-		.key = im->source.key, .attempt = attempt, .fd = fd, .size = im->w->output->size, .may_go_on = may_go_on, .arg = im->w};
+		.key = im->source.key, .attempt = attempt, .fd = fd, .size = size, .may_go_on = may_go_on, .arg = im->w};
 	return s3->came(s3->came_arg, &o, e);
 }
 

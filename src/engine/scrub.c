@@ -32,9 +32,16 @@ void scrub_init(struct scrub *s)
 	s->fd = -1;
 }
 
-void scrub_release(struct scrub *s)
+static void close_blob(struct scrub *s)
 {
 	fd_close(&s->fd);
+	blob_read_close(s->reader);
+	s->reader = NULL;
+}
+
+void scrub_release(struct scrub *s)
+{
+	close_blob(s);
 	arena_release(&s->row);
 	digest_set_free(s->digest);
 	free(s->chunk);
@@ -58,7 +65,7 @@ static void row_done(struct engine *g)
 
 	s->position.at = s->now.at;
 	s->reading = s->again = false;
-	fd_close(&s->fd);
+	close_blob(s);
 	if (s->unsaved >= SAVE_BYTES || engine_mono(g) - s->saved_at >= SAVE_MS)
 		save_position(g);
 }
@@ -111,7 +118,7 @@ static void judge(struct engine *g)
 	} else {
 		s->again = true;
 		s->reading = false;
-		fd_close(&s->fd);
+		close_blob(s);
 	}
 }
 
@@ -138,7 +145,8 @@ static void open_blob(struct engine *g)
 	struct scrub *s = &g->scrub;
 	struct err e = ERR_INIT;
 	uint64_t size;
-	int rc = blob_open(g->blobs, s->now.blob, &s->fd, &size, &e);
+	int rc = blobs_are_files(g->blobs) ? blob_open(g->blobs, s->now.blob, &s->fd, &size, &e)
+					   : blob_read_open(g->blobs, s->now.blob, 0, UINT64_MAX, &s->reader, &size, &e);
 
 	s->at = 0;
 	if (rc == ERR_NOT_FOUND)
@@ -147,8 +155,20 @@ static void open_blob(struct engine *g)
 		unreadable(g, &e);
 	else if (size != s->now.size)
 		mark(g, "length");
-	else
+	else if (s->fd >= 0)
 		(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static int read_chunk(struct scrub *s, size_t n, size_t *ret_n, struct err *e)
+{
+	if (s->reader != NULL)
+		return blob_read(s->reader, s->chunk, n, ret_n, e);
+	ssize_t got = fd_pread_full(s->fd, s->chunk, n, s->at);
+	if (got < 0)
+		return err_errno(e, errno, "pread");
+	(void)posix_fadvise(s->fd, s->at, got, POSIX_FADV_DONTNEED);
+	*ret_n = (size_t)got;
+	return 0;
 }
 
 /* At most `allowed` bytes; returns how many. */
@@ -156,19 +176,17 @@ static int64_t read_piece(struct engine *g, int64_t allowed)
 {
 	struct scrub *s = &g->scrub;
 	struct err e = ERR_INIT;
-	ssize_t n = fd_pread_full(s->fd, s->chunk, allowed < (int64_t)CHUNK ? (size_t)allowed : CHUNK, s->at);
+	size_t n;
 
-	if (n < 0) {
-		err_errno(&e, errno, "pread");
+	if (read_chunk(s, allowed < (int64_t)CHUNK ? (size_t)allowed : CHUNK, &n, &e) != 0) {
 		unreadable(g, &e);
 		return 0;
 	}
-	digest_set_update(s->digest, s->chunk, (size_t)n);
-	(void)posix_fadvise(s->fd, s->at, n, POSIX_FADV_DONTNEED);
-	s->at += n;
+	digest_set_update(s->digest, s->chunk, n);
+	s->at += (int64_t)n;
 	if (n == 0 || (uint64_t)s->at >= s->now.size)
 		judge(g);
-	return n;
+	return (int64_t)n;
 }
 
 /* ---- row after row ---- */

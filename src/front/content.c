@@ -1,6 +1,7 @@
 #include "front/content.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "front/passing.h"
 #include "http/fields.h"
 #include "http/multipart.h"
 
@@ -113,40 +114,58 @@ static bool is_markup(struct str type)
 	return str_starts(type, STR("text/")) || (type.len >= xml.len && str_eq((struct str){type.p + type.len - xml.len, xml.len}, xml));
 }
 
-static void send_bytes(const struct answer *a, int status, int *fd, struct buf *bytes)
+static void send_bytes(const struct answer *a, int status, struct engine_bytes *bytes)
 {
+	struct buf *inlined = &bytes->inlined;
 	struct str type = is_markup(a->content->type) ? STR("application/octet-stream") : a->content->type;
 	char text[TYPE_MAX_BYTES + 32];
 
 	snprintf(text, sizeof(text), "%.*s%s", STR_FMT(type), str_eq(type, STR("text/plain")) ? "; charset=utf-8" : "");
-	if (*fd >= 0) {
-		http_reply_fd(a->r, status, text, fd_steal(fd), a->first, a->length);
+	if (bytes->fd >= 0) {
+		http_reply_fd(a->r, status, text, fd_steal(&bytes->fd), a->first, a->length);
 		return;
 	}
-	if (a->range == RANGE_PART && bytes->p != NULL) {
-		memmove(bytes->p, bytes->p + a->first, a->length);
-		bytes->len = a->length;
+	if (bytes->reader != NULL) {
+		struct blob_reader *reader = bytes->reader;
+		bytes->reader = NULL;
+		passing_answer(a->r, status, text, reader, a->length);
+		return;
 	}
-	http_reply_buf(a->r, status, text, bytes);
+	if (a->range == RANGE_PART && inlined->p != NULL) {
+		memmove(inlined->p, inlined->p + a->first, a->length);
+		inlined->len = a->length;
+	}
+	http_reply_buf(a->r, status, text, inlined);
+}
+
+/* Who asks for the head alone is told of bytes that are there: one of them is asked for. */
+static struct engine_part part_of(const struct answer *a)
+{
+	struct engine_part part = {a->first, a->length};
+
+	if (http_method(a->r) == HTTP_HEAD && part.length > 1)
+		part.length = 1;
+	return part;
 }
 
 /* The bytes are all there: a short blob must be told before a status is sent that promises more. */
-static int open_bytes(const struct answer *a, int *fd, struct buf *bytes, struct err *e)
+static int open_bytes(const struct answer *a, int *own, struct engine_bytes *bytes, struct err *e)
 {
 	const struct content *c = a->content;
 	struct stat st;
 	int rc = 0;
 
 	if (c->file != NULL)
-		rc = engine_open_content(front_engine(a->r), c->file, fd, bytes, e);
+		rc = engine_open_content(front_engine(a->r), c->file, part_of(a), bytes, e);
 	else if (c->output != NULL)
-		rc = engine_open_output(front_engine(a->r), c->output, fd, e);
-
-	if (rc != 0)
+		rc = engine_open_output(front_engine(a->r), c->output, part_of(a), bytes, e);
+	else
+		bytes->fd = fd_steal(own);
+	if (rc != 0 || bytes->reader != NULL)
 		return rc;
-	if (*fd < 0 && (!buf_ok(bytes) || bytes->len != a->content->size))
-		return err_set(e, buf_ok(bytes) ? ERR_DAMAGED : ERR_NO_MEMORY, "the bytes could not be read whole");
-	if (*fd >= 0 && (fstat(*fd, &st) != 0 || (uint64_t)st.st_size != a->content->size))
+	if (bytes->fd < 0 && (!buf_ok(&bytes->inlined) || bytes->inlined.len != c->size))
+		return err_set(e, buf_ok(&bytes->inlined) ? ERR_DAMAGED : ERR_NO_MEMORY, "the bytes could not be read whole");
+	if (bytes->fd >= 0 && (fstat(bytes->fd, &st) != 0 || (uint64_t)st.st_size != c->size))
 		return err_set(e, ERR_DAMAGED, "the stored bytes do not have the length they should");
 	return 0;
 }
@@ -178,12 +197,10 @@ int content_inline_wanted(const struct http_request *r, bool *ret, struct err *e
 void content_answer(struct http_request *r, const struct content *c, bool show_inline)
 {
 	struct answer a = {.r = r, .content = c};
-	CLEANUP(buf_release) struct buf bytes = BUF_INIT;
-	CLEANUP(fd_close) int fd = -1;
+	CLEANUP(engine_bytes_release) struct engine_bytes bytes = ENGINE_BYTES_INIT;
+	CLEANUP(fd_close) int own = c->file == NULL && c->output == NULL ? c->fd : -1;
 	struct err e = ERR_INIT;
 
-	if (c->file == NULL && c->output == NULL)
-		fd = c->fd;
 	strcpy(a.etag, "\"");
 	if (c->sha256 != NULL)
 		hex_encode(a.etag, c->sha256, 32);
@@ -203,7 +220,7 @@ void content_answer(struct http_request *r, const struct content *c, bool show_i
 		answer_unsatisfiable(&a);
 		return;
 	}
-	int rc = open_bytes(&a, &fd, &bytes, &e);
+	int rc = open_bytes(&a, &own, &bytes, &e);
 	if (rc != 0) {
 		front_problem(r, rc, &e);
 		return;
@@ -216,5 +233,5 @@ void content_answer(struct http_request *r, const struct content *c, bool show_i
 			 (unsigned long long)(a.first + a.length - 1), (unsigned long long)c->size);
 		http_set_header(r, "Content-Range", text);
 	}
-	send_bytes(&a, a.range == RANGE_PART ? 206 : 200, &fd, &bytes);
+	send_bytes(&a, a.range == RANGE_PART ? 206 : 200, &bytes);
 }

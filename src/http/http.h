@@ -174,7 +174,8 @@ void http_reply_stream(struct http_request *r, int status, const char *content_t
 /* An answer of a known length, made piece by piece in the same way; an end before that breaks the connection, so that nobody takes it for the whole. */
 struct http_source {
 	ssize_t (*read)(struct http_source *s, char *p, size_t max);
-	void (*free)(struct http_source *s); /* once, after the last read; http_stream_wake() must not be called any more. Worker, or who replies */
+	void (*free)(struct http_source
+			     *s); /* once, after the last read; http_stream_wake() must not be called any more. Worker, or who replies */
 };
 /* Takes the source. */
 void http_reply_source(struct http_request *r, int status, const char *content_type, struct http_source *source, uint64_t len);

@@ -33,6 +33,7 @@
 #define LINGERS_MAX 256
 #define LINGER_MS 5000
 #define LINGER_BYTES (64u << 20)
+#define SOURCE_BLOCK (64u << 10) /* bytes a source is asked for at once */
 #define STREAM_BLOCK 16384 /* bytes a stream is asked for at once by a client of HTTP/1.0; else what MHD has room for */
 #define SEND_STALL_MS 30000
 #define STILLBORN_MS 10000 /* a worker takes a new connection over sooner than that */

@@ -5,18 +5,12 @@ import json
 
 import pytest
 
-from harness.ceph import ACCESS, BUCKET, SECRET, Ceph
+from harness.ceph import ACCESS, BUCKET, SECRET, ceph # noqa: F401
 from harness.data import random_bytes
 from harness.server import eventually, problem
 from test_blobs_s3 import on_a_real_object_storage
 
 KEYS = ["a folder/b c+d/ümläut/日本.bin", "a=b&c?d#e%41~$tar'(1)!*;:@,.bin", "two//slashes", "dots/../and/./more"]
-
-
-@pytest.fixture(scope="module")
-def ceph(tmp_path_factory):
-	with Ceph(tmp_path_factory.mktemp("ceph")) as c:
-		yield c
 
 
 def fetch(s, key, bucket=BUCKET, **more):

@@ -219,21 +219,21 @@ static int look_up(struct world *w, const struct told_file *t, struct arena *a, 
 
 static void check_content(struct world *w, const struct told_file *t, const struct file *f)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-	CLEANUP(fd_close) int fd = -1;
+	CLEANUP(engine_bytes_release) struct engine_bytes bytes = ENGINE_BYTES_INIT;
+	struct buf *b = &bytes.inlined;
 	struct err e = ERR_INIT;
-	int rc = engine_open_content(w->g, f, &fd, &b, &e);
+	int rc = engine_open_content(w->g, f, (struct engine_part){0, f->size}, &bytes, &e);
 
 	expect(t->doomed && (rc == ERR_FILE_GONE || rc == ERR_FILE_NOT_FOUND), rc, "the content of an acknowledged file");
 	if (rc != 0)
 		return;
-	if (fd >= 0) {
-		buf_reserve(&b, f->size);
-		b.len = f->size;
-		if (fd_pread_full(fd, b.p, f->size, 0) != (ssize_t)f->size)
+	if (bytes.fd >= 0) {
+		buf_reserve(b, f->size);
+		b->len = f->size;
+		if (fd_pread_full(bytes.fd, b->p, f->size, 0) != (ssize_t)f->size)
 			coop_fail("a content cannot be read");
 	}
-	if (b.len != content_size(t->content) || (b.len > 0 && memcmp(b.p, content_bytes(t->content), b.len) != 0))
+	if (b->len != content_size(t->content) || (b->len > 0 && memcmp(b->p, content_bytes(t->content), b->len) != 0))
 		coop_fail("file %s is given out with other bytes", short_id(t->id));
 }
 
@@ -241,9 +241,10 @@ static void check_outputs(struct world *w, const struct told_file *t, const stru
 {
 	for (size_t i = 0; i < f->n_jobs; i++)
 		for (size_t k = 0; k < f->jobs[i].n_outputs; k++) {
-			CLEANUP(fd_close) int fd = -1;
+			const struct output *o = &f->jobs[i].outputs[k];
+			CLEANUP(engine_bytes_release) struct engine_bytes bytes = ENGINE_BYTES_INIT;
 			struct err e = ERR_INIT;
-			int rc = engine_open_output(w->g, &f->jobs[i].outputs[k], &fd, &e);
+			int rc = engine_open_output(w->g, o, (struct engine_part){0, o->size}, &bytes, &e);
 
 			expect((t->doomed || results_expire(w)) && rc == ERR_OUTPUT_NOT_FOUND, rc, "an output");
 		}

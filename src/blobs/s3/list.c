@@ -16,7 +16,8 @@ struct page {
 	const char *element; /* "Contents", "Upload" */
 	struct buf memory; /* the decoded texts; grows before anything is read from it */
 	struct s3_xml x;
-	bool escaped; /* keys are, as was asked: not all services do it everywhere */
+	struct str prefix; /* of all keys */
+	bool escaped; /* keys are, as was asked, and the answer says so */
 	bool more;
 	struct buf next_key, next_id;
 	struct buf at, next; /* the same as one text */
@@ -45,13 +46,28 @@ static long unescape(char *text, size_t n)
 	return pct_decode(text, (struct str){text, n});
 }
 
+/* Escapes would change the prefix. */
+static bool shows_escapes(struct str prefix)
+{
+	for (size_t i = 0; i < prefix.len; i++)
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/", prefix.p[i]))
+			return true;
+	return false;
+}
+
+/* Not all services escape all keys of an answer, nor say so where they do (Ceph: keys of uploads are and it is not said, markers are not). The prefix tells what it can. */
+static bool is_escaped(const struct page *p, struct str key)
+{
+	return str_starts(key, p->prefix) ? p->escaped && !shows_escapes(p->prefix) : true;
+}
+
 /* The text of the element just closed: entities, and where it is a key percent-escapes, which were asked for because XML has no room for all bytes of keys. */
 static bool add_text(struct str *ret, struct page *p, struct str text, bool key)
 {
 	char *dst = p->memory.p + p->memory.len;
 	long n = s3_xml_text(dst, text);
 
-	if (n >= 0 && key && p->escaped)
+	if (n >= 0 && key && is_escaped(p, (struct str){dst, (size_t)n}))
 		n = unescape(dst, (size_t)n);
 	*ret = (struct str){dst, n > 0 ? (size_t)n : 0};
 	p->memory.len += ret->len;
@@ -193,7 +209,7 @@ static int check_next(struct page *p, struct err *e)
 
 static int walk(struct walk *w, struct err *e)
 {
-	CLEANUP(release_page) struct page p = {.element = w->element};
+	CLEANUP(release_page) struct page p = {.element = w->element, .prefix = str_of(w->s->prefix)};
 	struct s3_call c;
 	int rc;
 

@@ -1,5 +1,5 @@
 /* What a service can is asked by trying: what its documentation says and what the version at hand does are two things, and a precondition that is silently
- * ignored would be worse than none. The object of the trial has the name of a probe, so that the sweep removes what a crash leaves. */
+ * ignored would be worse than none. The object of the trial has the name of a probe, so that fsck removes what a crash leaves. */
 #include "blobs/s3/s3_impl.h"
 
 #include <stdio.h>

@@ -237,21 +237,41 @@ static size_t fetch(struct s3_reader *r, char *dst, size_t n)
 	return got;
 }
 
-int s3_read(struct blob_reader *base, void *dst, size_t n, size_t *ret_n, struct err *e)
+int s3_read_wait(struct blob_reader *base, struct err *e)
 {
 	struct s3_reader *r = (struct s3_reader *)base;
 
-	if (n == 0 || r->at == r->end) {
-		*ret_n = 0;
-		return 0;
-	}
-	while (!wait_for_bytes(r)) {
+	while (r->at < r->end && !wait_for_bytes(r)) {
 		int rc = judge_empty(r, e);
 
 		if (rc == 0)
 			rc = ask_again(r, e);
 		if (rc != 0)
 			return rc;
+	}
+	return 0;
+}
+
+bool s3_read_ready(struct blob_reader *base)
+{
+	struct s3_reader *r = (struct s3_reader *)base;
+
+	pthread_mutex_lock(&r->s->lock);
+	const bool ready = r->count > 0 || r->at == r->end;
+	pthread_mutex_unlock(&r->s->lock);
+	return ready;
+}
+
+int s3_read(struct blob_reader *base, void *dst, size_t n, size_t *ret_n, struct err *e)
+{
+	struct s3_reader *r = (struct s3_reader *)base;
+	int rc = n > 0 ? s3_read_wait(base, e) : 0;
+
+	if (rc != 0)
+		return rc;
+	if (n == 0 || r->at == r->end) {
+		*ret_n = 0;
+		return 0;
 	}
 	*ret_n = fetch(r, dst, n);
 	r->give_up_ms = 0;

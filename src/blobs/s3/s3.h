@@ -36,6 +36,8 @@ struct s3_options {
 	int spool_fd; /* a directory for what blob_open() fetches, with files that have no name; -1: memory. Borrowed */
 };
 
+/* The same that blobs_s3_new() looks at, but for the certificates. */
+[[nodiscard]] int s3_options_check(const struct s3_options *o, struct err *e);
 /* Asks the service nothing yet: what it can do is found out before the first write. ERR_BAD_CONFIG. */
 [[nodiscard]] int blobs_s3_new(struct blobs **ret, const struct s3_options *o, struct err *e);
 

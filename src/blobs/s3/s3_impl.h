@@ -179,6 +179,8 @@ int s3_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, s
 int s3_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
 		 struct err *e);
 int s3_read(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e);
+int s3_read_wait(struct blob_reader *r, struct err *e);
+bool s3_read_ready(struct blob_reader *r);
 void s3_read_close(struct blob_reader *r);
 
 /* ---- listing: list.c ---- */

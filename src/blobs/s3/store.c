@@ -9,6 +9,7 @@
 
 #define CALLS_MAX 1024
 #define PAUSE_GROWS 50
+#define PROBE_STALL_S 3
 #define LAST_REQUESTS_MS 3000 /* so long the end of the store waits for requests that give uploads up */
 
 /* ADR 0038 has the table of what was read and what was tried. */
@@ -109,6 +110,42 @@ static int s3_remove(struct blobs *b, struct str name, struct err *e)
 	return s3_delete(s3_of(b), name, e);
 }
 
+/* ---- health ---- */
+
+/* One try each, and soon given up: who asks wants to know how it is now. */
+static int probe_with(struct s3 *s, const struct s3_request *r, struct err *e)
+{
+	struct s3_call c;
+
+	s3_call_init(&c, s);
+	c.patience_ms = 1;
+	c.stall_s = PROBE_STALL_S;
+	int rc = s3_do(&c, r, e);
+	if (rc == 0 && c.status != 200 && c.status != 204)
+		rc = s3_unexpected(&c, "the object storage cannot be written", e);
+	s3_call_release(&c);
+	return rc;
+}
+
+/* The object has the name of a probe, so that fsck removes what a crash leaves. */
+static int s3_probe(struct blobs *b, struct err *e)
+{
+	static const struct str bytes = STR("filemill probe\n");
+	struct s3 *s = s3_of(b);
+	char name[64], token[S3_TOKEN_LEN + 1];
+	struct s3_sums sums;
+	int rc = s3_sums_of(&sums, bytes, e);
+
+	if (rc != 0)
+		return rc;
+	s3_token(s, token);
+	snprintf(name, sizeof(name), "probe/00/probe-%.16s", token);
+	struct s3_request put = {.method = STR("PUT"), .name = str_of(name), .body = bytes};
+	s3_add_sums(&put, &sums, &(struct s3_powers){});
+	rc = probe_with(s, &put, e);
+	return rc == 0 ? probe_with(s, &(struct s3_request){.method = STR("DELETE"), .name = str_of(name)}, e) : rc;
+}
+
 /* ---- life ---- */
 
 static void free_secret(char *text)
@@ -147,10 +184,13 @@ static const struct blobs_methods s3_methods = {
 	.open = s3_open,
 	.read_open = s3_read_open,
 	.read = s3_read,
+	.read_wait = s3_read_wait,
+	.read_ready = s3_read_ready,
 	.read_close = s3_read_close,
 	.remove = s3_remove,
 	.visit = s3_visit,
 	.foreign = s3_foreign,
+	.probe = s3_probe,
 };
 
 struct s3 *s3_inside(struct blobs *b)
@@ -229,6 +269,19 @@ static int read_endpoint(struct s3 *s, const struct s3_options *o, struct err *e
 	return s->authority && s->scheme && s->region ? 0 : no_memory(e);
 }
 
+int s3_options_check(const struct s3_options *o, struct err *e)
+{
+	struct s3 s = {};
+	int rc = check(o, e);
+
+	if (rc == 0)
+		rc = read_endpoint(&s, o, e);
+	free(s.authority);
+	free(s.scheme);
+	free(s.region);
+	return rc;
+}
+
 static int init(struct s3 *s, const struct s3_options *o, struct err *e)
 {
 	const struct net_client_options net = {
@@ -269,7 +322,6 @@ int blobs_s3_new(struct blobs **ret, const struct s3_options *o, struct err *e)
 	s->base.methods = &s3_methods;
 	s->env = o->env ? o->env : &env_real;
 	set_numbers(s, o);
-	s->base.probes = (unsigned)s->env->random(s->env); /* other nodes probe the same bucket */
 	pthread_mutex_init(&s->learning, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);

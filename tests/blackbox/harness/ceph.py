@@ -1,7 +1,11 @@
 """A real Ceph with one monitor, one memory store and its S3 gateway, on loopback, without a service of the system: everything lies in one folder. The gateway knows its buckets as parts of
 the path and in front of the name HOST, which leads to it for whom `knows_names` wraps."""
+import ctypes
+import fcntl
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -56,6 +60,10 @@ def free_port():
 		return s.getsockname()[1]
 
 
+def _die_with_us():
+	ctypes.CDLL(None).prctl(1, signal.SIGKILL) # PR_SET_PDEATHSIG
+
+
 class Ceph:
 	def __init__(self, folder):
 		for program, package in PROGRAMS.items():
@@ -70,7 +78,7 @@ class Ceph:
 		try:
 			self._start()
 		except BaseException:
-			self.__exit__(None, None, None)
+			Ceph.__exit__(self)
 			raise
 		return self
 
@@ -81,16 +89,16 @@ class Ceph:
 		shutil.rmtree(self.dir, ignore_errors=True)
 
 	def _run(self, *argv, check=True):
-		return subprocess.run([f"/usr/bin/{argv[0]}", "-c", str(self.conf), *map(str, argv[1:])], timeout=60, check=check,
+		return subprocess.run([f"/usr/bin/{argv[0]}", "-c", str(self.conf), *map(str, argv[1:])], timeout=240, check=check,
 				      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
 
 	def _spawn(self, *argv):
 		log = open(self.dir / "start.log", "ab")
 		self.processes.append(subprocess.Popen([f"/usr/bin/{argv[0]}", "-c", str(self.conf), *map(str, argv[1:])], stdin=subprocess.DEVNULL,
-						       stdout=log, stderr=log))
+						       stdout=log, stderr=log, preexec_fn=_die_with_us))
 		log.close()
 
-	def _wait(self, there, what, seconds=60):
+	def _wait(self, there, what, seconds=240):
 		deadline = time.monotonic() + seconds
 		while not there():
 			assert time.monotonic() < deadline, f"{what} does not come up:\n" + (self.dir / "start.log").read_text(errors="replace")[-3000:]
@@ -106,7 +114,7 @@ class Ceph:
 		self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", self.dir / "monmap")
 		self._spawn("ceph-mon", "-f", "-i", "a")
 		osd = str(uuid.uuid4())
-		self._run("ceph", "--connect-timeout", "50", "osd", "new", osd, "0")
+		self._run("ceph", "--connect-timeout", "200", "osd", "new", osd, "0")
 		self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
 		self._spawn("ceph-osd", "-f", "-i", "0")
 		self.osd = self.processes[-1]
@@ -149,13 +157,13 @@ class Ceph:
 	def aws(self, *argv):
 		env = {"PATH": "/usr/bin:/bin", "HOME": str(self.dir), "AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",
 		       "LANG": "C.UTF-8"}
-		done = subprocess.run(["/usr/bin/aws", "--endpoint-url", self.endpoint(), *argv], env=env, timeout=60, stdin=subprocess.DEVNULL,
+		done = subprocess.run(["/usr/bin/aws", "--endpoint-url", self.endpoint(), *argv], env=env, timeout=240, stdin=subprocess.DEVNULL,
 				      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 		assert done.returncode == 0, done.stdout
 		return done.stdout
 
 	def put(self, key, body):
-		path = self.dir / "object"
+		path = self.dir / f"object-{os.getpid()}"
 		path.write_bytes(body)
 		try:
 			self.aws("s3", "cp", "--only-show-errors", str(path), f"s3://{BUCKET}/{key}")
@@ -164,3 +172,62 @@ class Ceph:
 
 	def settings(self):
 		return {"imports.s3_endpoint": self.endpoint(), "imports.s3_access_key": ACCESS, "imports.s3_secret_key": SECRET}
+
+	def storage(self, prefix, endpoint=None, **more):
+		"""Settings of a server whose files are in the bucket."""
+		return {"storage.s3_endpoint": endpoint or self.endpoint(), "storage.s3_bucket": BUCKET, "storage.s3_prefix": prefix, "storage.s3_access_key": ACCESS,
+			"storage.s3_secret_key": SECRET, **more}
+
+	def keys(self, prefix):
+		"""Keys of the objects beneath the prefix, without it, but for the one that says whose it is."""
+		text = self.aws("s3api", "list-objects-v2", "--bucket", BUCKET, "--prefix", prefix, "--output", "json")
+		found = [o["Key"][len(prefix):] for o in (json.loads(text) if text.strip() else {}).get("Contents", [])]
+		return sorted(k for k in found if k != "filemill/00/owner")
+
+	def uploads(self, prefix):
+		"""Keys of uploads in parts that were begun beneath the prefix."""
+		text = self.aws("s3api", "list-multipart-uploads", "--bucket", BUCKET, "--output", "json")
+		return [u["Key"] for u in (json.loads(text) if text.strip() else {}).get("Uploads", []) if u["Key"].startswith(prefix)]
+
+
+class Shared(Ceph):
+	"""One for all processes of a test run, which find each other by a common folder. Who comes first starts it, and waits at the end for those who use it still."""
+
+	def __init__(self, common):
+		self.state = Path(common) / "ceph.json"
+		self.users = open(Path(common) / "ceph.users", "a")
+		self.starting = open(Path(common) / "ceph.lock", "a")
+		self.ours = False
+		super().__init__(Path(common) / f"ceph-{os.getpid()}")
+
+	def __enter__(self):
+		fcntl.flock(self.starting, fcntl.LOCK_EX)
+		try:
+			if self.state.exists():
+				there = json.loads(self.state.read_text())
+				self.dir, self.port = Path(there["dir"]), there["port"]
+			else:
+				self.dir.mkdir()
+				super().__enter__()
+				self.ours = True
+				self.state.write_text(json.dumps({"dir": str(self.dir), "port": self.port}))
+			fcntl.flock(self.users, fcntl.LOCK_SH)
+		finally:
+			fcntl.flock(self.starting, fcntl.LOCK_UN)
+		return self
+
+	def __exit__(self, *_):
+		if self.ours:
+			fcntl.flock(self.starting, fcntl.LOCK_EX)
+			fcntl.flock(self.users, fcntl.LOCK_EX) # the others have ended, or were
+			self.state.unlink()
+			super().__exit__(None, None, None)
+		self.users.close()
+		self.starting.close()
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory):
+	common = tmp_path_factory.getbasetemp()
+	with Shared(common.parent if "PYTEST_XDIST_WORKER" in os.environ else common) as c:
+		yield c

@@ -249,7 +249,7 @@ static void a_failing_store_call_never_leads_to_an_acknowledgement(void **state)
 			w.plan.fail_at = 0;
 			if (u.code == 0) {
 				f = read_file(&w, u.id, &a);
-				assert_int_equal(engine_open_content(w.g, &f, &fd, &bytes, &e), 0);
+				assert_int_equal(open_content(&w, &f, &fd, &bytes, &e), 0);
 				close(fd);
 			} else {
 				faults++;

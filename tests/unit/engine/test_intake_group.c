@@ -104,7 +104,7 @@ static void assert_readable(struct world *w, struct uuid id, const char *data, s
 	int fd = -1;
 
 	assert_int_equal(f.size, n);
-	assert_int_equal(engine_open_content(w->g, &f, &fd, &b, &e), 0);
+	assert_int_equal(open_content(w, &f, &fd, &b, &e), 0);
 	if (fd >= 0) {
 		char *is = malloc(n);
 		assert_int_equal(pread(fd, is, n, 0), (ssize_t)n);

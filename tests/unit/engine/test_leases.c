@@ -320,7 +320,7 @@ static void bytes_that_went_with_their_file_are_gone_not_damaged(void **state)
 	engine_kick_doomed(w.g);
 	while (count_blobs(&w) > 0)
 		usleep(1000);
-	assert_int_equal(engine_open_content(w.g, &f, &fd, &bytes, &e), ERR_FILE_GONE);
+	assert_int_equal(open_content(&w, &f, &fd, &bytes, &e), ERR_FILE_GONE);
 	assert_int_equal(fd, -1);
 	arena_release(&a);
 	world_close(&w);

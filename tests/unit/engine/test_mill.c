@@ -323,7 +323,7 @@ static void read_output(struct mill_world *m, const struct output *o, char *dst,
 	struct err e = ERR_INIT;
 	int fd;
 
-	assert_int_equal(engine_open_output(m->w.g, o, &fd, &e), 0);
+	assert_int_equal(open_output(&m->w, o, &fd, &e), 0);
 	ssize_t n = read(fd, dst, max - 1);
 	assert_int_equal(n, o->size);
 	dst[n] = '\0';

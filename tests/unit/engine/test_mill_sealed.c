@@ -109,7 +109,7 @@ static void what_a_command_writes_is_stored_and_the_next_job_reads_it(void **sta
 	assert_int_equal(f.jobs[0].n_outputs, 1);
 	assert_true(str_eq(f.jobs[0].outputs[0].name, STR("note.txt.up")));
 	assert_true(str_eq(f.jobs[0].outputs[0].type, STR("text/plain")));
-	assert_int_equal(engine_open_output(s.w.g, &f.jobs[0].outputs[0], &fd, &e), 0);
+	assert_int_equal(open_output(&s.w, &f.jobs[0].outputs[0], &fd, &e), 0);
 	assert_int_equal(read(fd, text, sizeof(text)), 5);
 	assert_memory_equal(text, "HELLO", 5);
 	close(fd);

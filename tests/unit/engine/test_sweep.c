@@ -106,11 +106,11 @@ static void assert_readable(struct uuid id)
 	struct err e = ERR_INIT;
 	struct file f = read_file(&w, id, &a);
 
-	assert_int_equal(engine_open_content(w.g, &f, &fd, &bytes, &e), 0);
+	assert_int_equal(open_content(&w, &f, &fd, &bytes, &e), 0);
 	for (size_t i = 0; i < f.n_jobs; i++) {
 		for (size_t k = 0; k < f.jobs[i].n_outputs; k++) {
 			fd_close(&fd);
-			assert_int_equal(engine_open_output(w.g, &f.jobs[i].outputs[k], &fd, &e), 0);
+			assert_int_equal(open_output(&w, &f.jobs[i].outputs[k], &fd, &e), 0);
 		}
 	}
 }
@@ -313,7 +313,7 @@ static bool read_whole(const struct told *told)
 	int rc = catalog_file(w.catalog, (struct file_key){.id = told->id}, STR(OWNER_PUBLIC), &a, &f, &e);
 
 	if (rc == 0)
-		rc = engine_open_content(w.g, &f, &fd, &bytes, &e);
+		rc = open_content(&w, &f, &fd, &bytes, &e);
 	if (rc == 0 && memcmp(f.sha256, told->sha256, 32) != 0)
 		rc = err_set(&e, ERR_DAMAGED, "it has another digest");
 	if (rc != 0 && !(told->lost && rc == ERR_FILE_GONE))

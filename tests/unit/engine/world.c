@@ -276,3 +276,26 @@ void hex_of(char *dst, unsigned algo, const void *p, size_t n)
 	hex_encode(dst, is, len);
 	digest_set_free(d);
 }
+
+int open_content(struct world *w, const struct file *f, int *ret_fd, struct buf *ret_inlined, struct err *e)
+{
+	struct engine_bytes b;
+	int rc = engine_open_content(w->g, f, (struct engine_part){0, f->size}, &b, e);
+
+	if (rc == 0) {
+		*ret_fd = b.fd;
+		buf_release(ret_inlined);
+		*ret_inlined = b.inlined;
+	}
+	return rc;
+}
+
+int open_output(struct world *w, const struct output *o, int *ret_fd, struct err *e)
+{
+	struct engine_bytes b;
+	int rc = engine_open_output(w->g, o, (struct engine_part){0, o->size}, &b, e);
+
+	if (rc == 0)
+		*ret_fd = b.fd;
+	return rc;
+}

@@ -65,6 +65,9 @@ int apply(struct world *w, struct change *c);
 bool wait_final(struct world *w, struct uuid file, int64_t ms);
 size_t count_blobs(struct world *w);
 struct file read_file(struct world *w, struct uuid id, struct arena *a);
+/* All bytes, of a store whose blobs are files: as engine_open_content(), in the one form or the other. */
+int open_content(struct world *w, const struct file *f, int *ret_fd, struct buf *ret_inlined, struct err *e);
+int open_output(struct world *w, const struct output *o, int *ret_fd, struct err *e);
 void fill_random(void *p, size_t n);
 void hex_of(char *dst, unsigned algo, const void *p, size_t n);
 

@@ -1,4 +1,4 @@
-/* Answers without a known end: http_reply_stream() and who reads them. */
+/* Answers made piece by piece, without a known end or with one: http_reply_stream(), http_reply_source() and who reads them. */
 #include "world.h"
 
 #include "base/compiler.h"
@@ -22,6 +22,7 @@ struct well {
 	uint64_t poured, drawn;
 	bool over; /* nothing comes after what was poured */
 	unsigned asked; /* calls of draw() */
+	_Atomic unsigned sources_over;
 	unsigned late; /* so many times a byte comes just behind the answer that there is none */
 };
 
@@ -58,6 +59,28 @@ static void end_draw(struct http_request *r)
 	http_reply_stream(r, 200, "text/event-stream", draw);
 }
 
+static ssize_t draw_source(struct http_source *s, char *p, size_t max)
+{
+	return draw(well.r, p, max);
+}
+
+static void source_over(struct http_source *s)
+{
+	atomic_fetch_add(&well.sources_over, 1);
+}
+
+/* 30 bytes out of the well. */
+static void end_source(struct http_request *r)
+{
+	static struct http_source source = {.read = draw_source, .free = source_over};
+
+	pthread_mutex_lock(&well.lock);
+	well.r = r;
+	pthread_mutex_unlock(&well.lock);
+	http_set_header(r, "Cache-Control", "no-store");
+	http_reply_source(r, 200, "text/event-stream", &source, 30);
+}
+
 static void leave(struct http_request *r)
 {
 	pthread_mutex_lock(&well.lock);
@@ -74,7 +97,9 @@ static void end_hello(struct http_request *r)
 
 static const struct http_handler draws = {.start = begin, .end = end_draw, .release = leave};
 static const struct http_handler hello = {.start = begin, .end = end_hello, .release = leave};
-static const struct http_route routes[] = {{HTTP_GET, "/well", &draws}, {HTTP_GET, "/hello", &hello}, {}};
+static const struct http_handler draws_source = {.start = begin, .end = end_source, .release = leave};
+static const struct http_route routes[] = {
+	{HTTP_GET, "/well", &draws}, {HTTP_GET, "/source", &draws_source}, {HTTP_GET, "/hello", &hello}, {}};
 static const struct http_route *const tables[] = {routes, NULL};
 
 static void well_start(struct http_config config)
@@ -324,6 +349,44 @@ static void a_head_has_no_body_and_nobody_is_asked_for_one(void **state)
 	well_stop();
 }
 
+static void an_answer_of_a_known_length_ends_with_its_last_byte(void **state)
+{
+	well_start(world_config());
+	int fd = open_well(GET("/source"), "Content-Length: 30\r\n");
+	pour(3, false);
+	expect(fd, "abc");
+	pour(27, false);
+	expect(fd, "defghijklmnopqrstuvwxyzabcd");
+	check_open(fd, GET("/hello"), 200, "hello"); /* the connection goes on */
+	assert_int_equal(atomic_load(&well.sources_over), 1);
+	close(fd);
+	well_stop();
+}
+
+static void an_answer_of_a_known_length_that_ends_before_breaks_the_connection(void **state)
+{
+	char got[40];
+
+	well_start(world_config());
+	int fd = open_well(GET("/source"), "Content-Length: 30\r\n");
+	pour(29, true);
+	assert_int_equal(take(fd, got, sizeof(got)), 29);
+	close(fd);
+	EVENTUALLY(atomic_load(&well.sources_over) == 1);
+	well_stop();
+}
+
+static void a_head_of_a_known_length_asks_nobody(void **state)
+{
+	well_start(world_config());
+	int fd = open_well("HEAD /source HTTP/1.1\r\nHost: a\r\n\r\n", "Content-Length: 30\r\n");
+	check_open(fd, GET("/hello"), 200, "hello");
+	assert_int_equal(asked(), 0);
+	EVENTUALLY(atomic_load(&well.sources_over) == 1);
+	close(fd);
+	well_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +399,9 @@ int main(void)
 		cmocka_unit_test(who_takes_nothing_costs_no_one_else_anything),
 		cmocka_unit_test(who_leaves_is_let_go_at_the_next_pieces),
 		cmocka_unit_test(a_head_has_no_body_and_nobody_is_asked_for_one),
+		cmocka_unit_test(an_answer_of_a_known_length_ends_with_its_last_byte),
+		cmocka_unit_test(an_answer_of_a_known_length_that_ends_before_breaks_the_connection),
+		cmocka_unit_test(a_head_of_a_known_length_asks_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

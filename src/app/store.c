@@ -1,0 +1,207 @@
+#include "app/store.h"
+#include "base/fd.h"
+#include "blobs/s3/s3.h"
+#include "cli/storage.h"
+#include "rt/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOTE "filemill.store"
+#define NOTE_NEW "filemill.store.new"
+#define MARK "filemill/00/owner"
+#define PLACE_MAX (S3_PREFIX_MAX + 128) /* `s3://bucket/prefix` */
+
+bool store_is_mark(struct str name)
+{
+	return str_eq(name, STR(MARK));
+}
+
+/* ---- what the data directory says ---- */
+
+/* "" = its files are in itself. */
+static int read_note(char dst[PLACE_MAX], int dir_fd, struct err *e)
+{
+	CLEANUP(fd_close) int fd = openat(dir_fd, NOTE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	dst[0] = '\0';
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_errno(e, errno, "open of " NOTE);
+	ssize_t n = fd_pread_full(fd, dst, PLACE_MAX - 1, 0);
+	if (n < 0)
+		return err_errno(e, errno, "read of " NOTE);
+	dst[n] = '\0';
+	if (n < 2 || dst[n - 1] != '\n')
+		return err_set(e, ERR_DAMAGED, "its file %s is damaged", NOTE);
+	dst[n - 1] = '\0';
+	return 0;
+}
+
+/* Under another name first: it is there whole or not at all. */
+static int write_note(int dir_fd, const char *place, struct err *e)
+{
+	CLEANUP(fd_close) int fd = openat(dir_fd, NOTE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0 || fd_write_all(fd, place, strlen(place)) != 0 || fd_write_all(fd, "\n", 1) != 0 || fsync(fd) != 0 ||
+	    renameat(dir_fd, NOTE_NEW, dir_fd, NOTE) != 0 || fsync(dir_fd) != 0)
+		return err_errno(e, errno, "write of " NOTE);
+	return 0;
+}
+
+static void place_of(char dst[PLACE_MAX], const struct settings *s)
+{
+	snprintf(dst, PLACE_MAX, "s3://%s/%s", s->storage_bucket, s->storage_prefix);
+}
+
+static int elsewhere(struct err *e, const char *noted)
+{
+	return err_set(e, ERR_BAD_CONFIG, "its files are in %.180s: that is what storage.s3_bucket and storage.s3_prefix must say", noted);
+}
+
+/* ---- what the bucket says ---- */
+
+/* ERR_NOT_FOUND: it is nobody's. */
+static int read_mark(struct blobs *b, char dst[UUID_TEXT_LEN + 1], struct err *e)
+{
+	struct blob_reader *r;
+	uint64_t size;
+	size_t got = 0, n = 1;
+	int rc = blob_read_open(b, STR(MARK), 0, UINT64_MAX, &r, &size, e);
+
+	if (rc != 0)
+		return rc;
+	while (rc == 0 && n > 0 && got < UUID_TEXT_LEN) {
+		rc = blob_read(r, dst + got, UUID_TEXT_LEN - got, &n, e);
+		got += rc == 0 ? n : 0;
+	}
+	blob_read_close(r);
+	dst[got] = '\0';
+	return rc;
+}
+
+static int write_mark(struct blobs *b, const char *id, struct err *e)
+{
+	struct blob_writer *w;
+	int rc = blob_create(b, STR(MARK), UUID_TEXT_LEN, &w, e);
+
+	if (rc != 0)
+		return rc;
+	rc = blob_append(w, id, UUID_TEXT_LEN, e);
+	if (rc == 0)
+		return blob_commit(w, e);
+	blob_abandon(w);
+	return rc;
+}
+
+static int claim(struct blobs *b, const struct data_dir *d, const char *place, struct err *e)
+{
+	char id[UUID_TEXT_LEN + 1], whose[UUID_TEXT_LEN + 1] = "";
+
+	uuid_format(id, d->id);
+	int rc = read_mark(b, whose, e);
+	if (rc == ERR_NOT_FOUND) {
+		rc = write_mark(b, id, e);
+		/* Somebody may have been quicker. */
+		if (rc == 0 || rc == ERR_CONFLICT)
+			rc = read_mark(b, whose, e);
+	}
+	if (rc != 0)
+		return err_wrap(e, "%.160s", place);
+	if (strcmp(id, whose) != 0)
+		return err_set(e, ERR_BAD_CONFIG, "%.140s belongs to another data directory (%.36s): choose another bucket or prefix",
+			       place, whose);
+	return 0;
+}
+
+/* ---- opening ---- */
+
+static int stop_at_first(void *arg, struct str name, uint64_t size)
+{
+	uint64_t *n = arg;
+
+	(void)size;
+	*n += !str_starts(name, STR("probe/"));
+	return *n > 0;
+}
+
+/* A directory that has files already would lose them by a setting. */
+static int check_unused(const struct data_dir *d, struct err *e)
+{
+	struct blobs *local;
+	uint64_t n = 0;
+	int rc = blobs_local_new(&local, &env_real, d->blobs_fd, e);
+
+	if (rc != 0)
+		return rc;
+	rc = blobs_visit(local, stop_at_first, &n, e);
+	blobs_free(local);
+	if (rc < 0)
+		return rc;
+	return n == 0 ? 0
+		      : err_set(e, ERR_BAD_CONFIG,
+				"its files are in itself, and storage.s3_bucket is set: a bucket is for a new data directory");
+}
+
+static int open_bucket(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e)
+{
+	struct s3_options o;
+
+	storage_s3_options(&o, s);
+	o.spool_fd = d->blobs_fd;
+	if (use == STORE_LOOK)
+		o.stale_ms = INT64_MAX;
+	return blobs_s3_new(ret, &o, e);
+}
+
+static int bind_bucket(struct blobs *b, const struct data_dir *d, const char *place, enum store_use use, struct err *e)
+{
+	if (use != STORE_SERVE)
+		return err_set(e, ERR_BAD_CONFIG, "no server has used it with %.160s yet", place);
+	int rc = check_unused(d, e);
+	if (rc == 0)
+		rc = claim(b, d, place, e);
+	if (rc == 0)
+		rc = write_note(d->fd, place, e);
+	if (rc == 0)
+		log_event(LOG_INFO, "storage_bound", LF_CSTR("place", place));
+	return rc;
+}
+
+int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e)
+{
+	char noted[PLACE_MAX], place[PLACE_MAX];
+	struct blobs *b;
+	int rc = read_note(noted, d->fd, e);
+
+	if (rc != 0)
+		return rc;
+	if (s->storage_bucket[0] == '\0')
+		return noted[0] == '\0' ? blobs_local_new(ret, &env_real, d->blobs_fd, e) : elsewhere(e, noted);
+	place_of(place, s);
+	if (noted[0] != '\0' && strcmp(noted, place) != 0)
+		return elsewhere(e, noted);
+	rc = open_bucket(&b, s, d, use, e);
+	if (rc != 0)
+		return rc;
+	if (noted[0] == '\0')
+		rc = bind_bucket(b, d, place, use, e);
+	if (rc != 0)
+		blobs_free(b);
+	else
+		*ret = b;
+	return rc;
+}
+
+int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e)
+{
+	char noted[PLACE_MAX] = "";
+	int rc = d != NULL ? read_note(noted, d->fd, e) : 0;
+
+	if (rc == 0 && (noted[0] != '\0' || s->storage_bucket[0] != '\0'))
+		rc = err_set(e, ERR_NOT_IMPLEMENTED, "%s is only there for files in the data directory, and these are in %s", what,
+			     noted[0] != '\0' ? noted : "a bucket (storage.s3_bucket)");
+	return rc;
+}

@@ -1,0 +1,27 @@
+/* Where the bytes of files are: in the data directory, or in a bucket. The one place that knows which stores there are.
+ *
+ * A data directory whose files are in a bucket says so in its file `filemill.store`, and the bucket says under the prefix whose it is, in the blob store_is_mark() knows. So neither can be
+ * taken for another's by a wrong setting: what no row refers to is swept, and what no blob holds is damaged. */
+#ifndef FILEMILL_APP_STORE_H
+#define FILEMILL_APP_STORE_H
+
+#include "app/data_dir.h"
+#include "blobs/blobs.h"
+#include "cli/settings.h"
+
+enum store_use {
+	STORE_SERVE, /* marks what is new */
+	STORE_REPAIR, /* changes blobs */
+	STORE_LOOK, /* changes nothing */
+};
+/* Opens the store by the settings. ERR_BAD_CONFIG when the data directory's files are elsewhere, or the bucket is another's. The data directory stays open as long as the store. A
+ * bucket is asked only the first time; afterwards the store opens without it. */
+[[nodiscard]] int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e);
+
+/* ERR_NOT_IMPLEMENTED for what is only done where the files are in the data directory. */
+[[nodiscard]] int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e);
+
+/* It says whose the bucket is, and is no file's and no output's. */
+bool store_is_mark(struct str name);
+
+#endif

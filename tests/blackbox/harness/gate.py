@@ -1,0 +1,85 @@
+"""What stands between a server and another one: connections can be cut, and refused for a while."""
+import socket
+import threading
+
+
+class Gate:
+	def __init__(self, port):
+		self.port = port # of the other
+		self.listener = socket.create_server(("127.0.0.1", 0))
+		self.shut = False
+		self.pairs = set()
+		self.lock = threading.Lock()
+		self.threads = [threading.Thread(target=self._accept, daemon=True)]
+		self.threads[0].start()
+
+	def endpoint(self):
+		return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+	def cut(self, shut=False):
+		"""Ends all connections; shut: and takes none until open()."""
+		with self.lock:
+			self.shut = shut
+			pairs = list(self.pairs)
+		for pair in pairs:
+			for s in pair:
+				self._end(s)
+		return len(pairs)
+
+	def open(self):
+		self.shut = False
+
+	def close(self):
+		self.cut(shut=True)
+		self._end(self.listener)
+		for t in self.threads:
+			t.join()
+		self.listener.close()
+
+	@staticmethod
+	def _end(s):
+		try:
+			s.shutdown(socket.SHUT_RDWR)
+		except OSError:
+			pass
+
+	def _accept(self):
+		while True:
+			try:
+				near, _ = self.listener.accept()
+			except OSError:
+				return
+			if self.shut:
+				near.close()
+				continue
+			far = socket.create_connection(("127.0.0.1", self.port))
+			with self.lock:
+				self.pairs.add((near, far))
+			t = threading.Thread(target=self._serve, args=(near, far), daemon=True)
+			self.threads.append(t)
+			t.start()
+
+	def _serve(self, near, far):
+		back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
+		back.start()
+		self._pass(near, far)
+		back.join()
+		with self.lock:
+			self.pairs.discard((near, far))
+		near.close()
+		far.close()
+
+	def _pass(self, a, b):
+		try:
+			while data := a.recv(1 << 16):
+				b.sendall(data)
+		except OSError:
+			pass
+		self._end(a)
+		self._end(b)
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.close()

@@ -1,0 +1,175 @@
+"""Servers whose files are in a bucket of a real object storage."""
+import itertools
+import os
+import socket
+
+import pytest
+
+from harness.ceph import BUCKET, ceph # noqa: F401
+from harness.data import random_bytes, sha256
+from harness.gate import Gate
+from harness.server import StartFailed, eventually, problem, run
+
+MIB = 1 << 20
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def prefix():
+	return f"a store/{os.getpid()}-{next(_numbers)}/"
+
+
+def large(n, seed):
+	return random_bytes(MIB, seed) * (n // MIB) + random_bytes(n % MIB, seed + 1)
+
+
+def content(s, f, **headers):
+	return s.get(f"/v1/files/{f['id']}/content", headers=headers)
+
+
+def key_of(f):
+	return f"public/{f['id'][-2:]}/{f['id']}"
+
+
+# ---- the main path ----
+
+def test_large_files_live_in_the_bucket_and_small_ones_in_the_catalogue(make_server, ceph, prefix):
+	settings = ceph.storage(prefix, **{"storage.s3_part_size": "5MiB"})
+	s = make_server(settings=settings)
+	bodies = [random_bytes(1000, 1), random_bytes(300_000, 2), large(12 * MIB + 7, 3)]
+	files = [s.upload(b) for b in bodies]
+	assert [f["sha256"] for f in files] == [sha256(b) for b in bodies]
+	assert ceph.keys(prefix) == sorted(key_of(f) for f in files[1:])
+	assert s.blobs() == {} and ceph.uploads(prefix) == []
+	for f, body in zip(files, bodies):
+		assert content(s, f).content == body
+		head = s.head(f"/v1/files/{f['id']}/content")
+		assert head.status_code == 200 and int(head.headers["Content-Length"]) == len(body) and not head.content
+		part = content(s, f, Range="bytes=-500")
+		assert part.status_code == 206 and part.content == body[-500:]
+		assert content(s, f, **{"If-None-Match": head.headers["ETag"]}).status_code == 304
+	middle = content(s, files[2], Range=f"bytes={6 * MIB - 10}-{6 * MIB + 9}")
+	assert middle.content == bodies[2][6 * MIB - 10:6 * MIB + 10]
+
+	r = s.post(f"/v1/files/{files[2]['id']}/jobs", json={"op": "zip"})
+	assert r.status_code in (201, 202), r.text
+	job = s.get(f"/v1/jobs/{r.json()['id']}?wait=60").json()
+	assert job["state"] == "succeeded", job
+	archive = s.get(f"/v1/jobs/{job['id']}/outputs/0").content
+	assert archive[:2] == b"PK" and len(archive) == job["outputs"][0]["size"]
+	assert len(ceph.keys(prefix)) == 3
+
+	s.stop()
+	done = run("fsck", "--data", s.data, "--read", settings=settings)
+	assert done.returncode == 0 and "0 findings" in done.stdout, done.stdout + done.stderr
+	s.start()
+	assert content(s, files[2]).content == bodies[2]
+	for f in files:
+		assert s.delete(f"/v1/files/{f['id']}").status_code == 204
+	eventually(lambda: ceph.keys(prefix) == [])
+
+
+def test_fsck_finds_what_is_missing_and_what_nobody_needs(make_server, ceph, prefix):
+	settings = ceph.storage(prefix)
+	s = make_server(settings=settings)
+	files = [s.upload(random_bytes(100_000, n)) for n in range(2)]
+	s.stop()
+	ceph.aws("s3", "rm", f"s3://{BUCKET}/{prefix}{key_of(files[0])}")
+	stray = f"{prefix}public/00/0190d2a6-0000-7000-8000-000000000000"
+	ceph.put(stray, b"x" * 50_000)
+	ceph.put(prefix + "what is this", b"x")
+	done = run("fsck", "--data", s.data, settings=settings)
+	assert done.returncode == 1 and files[0]["id"] in done.stdout and stray[len(prefix):] in done.stdout and "what is this" in done.stdout, done.stdout + done.stderr
+	assert files[1]["id"] not in done.stdout
+	run("fsck", "--data", s.data, "--repair", settings=settings)
+	assert ceph.keys(prefix) == sorted([key_of(files[1]), "what is this"])
+	s.start()
+	assert problem(content(s, files[0]), 500)["code"] == "damaged"
+	assert content(s, files[1]).status_code == 200
+
+
+# ---- whose bucket it is ----
+
+def test_a_data_directory_and_its_bucket_belong_together(make_server, ceph, prefix, folder):
+	settings = ceph.storage(prefix)
+	s = make_server(settings=settings)
+	f = s.upload(random_bytes(100_000, 1))
+	s.stop()
+	for other in ({}, ceph.storage(prefix + "x/")):
+		with pytest.raises(StartFailed, match="its files are in s3://"):
+			make_server(data=s.data, settings=other)
+	with pytest.raises(StartFailed, match="belongs to another data directory"):
+		make_server(settings=settings)
+	local = make_server()
+	local.upload(random_bytes(100_000, 2))
+	local.stop()
+	with pytest.raises(StartFailed, match="its files are in itself"):
+		make_server(data=local.data, settings=ceph.storage(prefix + "y/"))
+	for command in (("backup", folder / "backup"), ("restore", folder / "backup")):
+		done = run(command[0], "--data", s.data if command[0] == "backup" else folder / "new", command[1], settings=settings)
+		assert done.returncode != 0 and "only there for files in the data directory" in done.stderr, done.stderr
+	s.start()
+	assert content(s, f).status_code == 200
+
+
+# ---- when it is away ----
+
+def test_without_the_bucket_small_files_are_served_and_large_ones_are_asked_for_again(make_server, ceph, prefix):
+	with Gate(ceph.port) as gate:
+		s = make_server(settings=ceph.storage(prefix, gate.endpoint(), **{"storage.s3_patience": "300ms"}))
+		small, big = s.upload(b"small"), s.upload(large(2 * MIB, 1))
+		assert s.get("/readyz").status_code == 200
+		gate.cut(shut=True)
+		assert problem(s.get("/readyz"), 503)["code"] == "io_error"
+		assert content(s, small).content == b"small"
+		assert s.upload(b"small too")["size"] == 9
+		assert problem(content(s, big), 503)["code"] == "io_error"
+		assert problem(s.post("/v1/files?name=x", data=large(MIB, 2), headers={"Content-Type": "application/octet-stream"}), 503)["code"] == "io_error"
+		gate.open()
+		assert s.get("/readyz").status_code == 200
+		assert content(s, big).content == large(2 * MIB, 1)
+		s.upload(large(MIB, 2))
+		gate.cut(shut=True)
+		s.restart() # it comes up without the bucket too, once it is known to be its own
+		assert content(s, small).content == b"small"
+		gate.open()
+		assert content(s, big).status_code == 200
+
+
+def test_uploads_and_downloads_survive_connections_that_break(make_server, ceph, prefix):
+	body = large(24 * MIB, 1)
+	with Gate(ceph.port) as gate:
+		s = make_server(settings=ceph.storage(prefix, gate.endpoint(), **{"storage.s3_part_size": "5MiB"}))
+
+		def pieces():
+			for at in range(0, len(body), MIB):
+				if at == 13 * MIB:
+					gate.cut()
+				yield body[at:at + MIB]
+
+		r = s.post("/v1/files?name=x", data=pieces(), headers={"Content-Type": "application/octet-stream"})
+		assert r.status_code == 201, r.text
+		got, cuts = bytearray(), 0
+		with s.get(f"/v1/files/{r.json()['id']}/content", stream=True) as answer:
+			for piece in answer.iter_content(MIB):
+				if len(got) in (2 * MIB, 9 * MIB):
+					cuts += gate.cut()
+				got += piece
+		assert bytes(got) == body
+		assert cuts > 0
+		assert ceph.keys(prefix) == [key_of(r.json())] and ceph.uploads(prefix) == []
+
+
+def test_what_a_killed_server_had_sent_is_given_up(make_server, ceph, prefix):
+	settings = ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "storage.s3_abandoned": "1s", "files.sweep_every": "1s"})
+	s = make_server(settings=settings)
+	kept = s.upload(large(MIB, 9))
+	with socket.create_connection((s.address, s.port)) as c:
+		c.sendall(b"POST /v1/files?name=x HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 30000000\r\n\r\n" + large(12 * MIB, 1))
+		eventually(lambda: len(ceph.uploads(prefix)) == 1)
+		s.kill()
+	s.start()
+	eventually(lambda: ceph.uploads(prefix) == [])
+	assert ceph.keys(prefix) == [key_of(kept)]
+	assert content(s, kept).content == large(MIB, 9)
+	assert [f["id"] for f in s.all_files()] == [kept["id"]]
