@@ -11,7 +11,8 @@ from harness.postgres import Postgres
 ON_POSTGRES = os.environ.get("FILEMILL_CATALOG") == "postgres"
 assert os.environ.get("FILEMILL_CATALOG", "") in ("", "sqlite", "postgres"), "FILEMILL_CATALOG is sqlite or postgres"
 
-# Whole modules, and tests by the beginnings of their names: they look into catalog.db, make it small or slow, or take it away and bring it back by filemill backup.
+# Whole modules, and tests by the beginnings of their names: they look into catalog.db, make it small or slow, wait for its log, count descriptors, or take it away and bring it
+# back by filemill backup.
 EMBEDDED = {
 	"test_admin": ["test_an_account_is_told_as_it_was_made", "test_a_new_password_takes", "test_a_key_is_shown_once", "test_a_backup_carries"],
 	"test_attack": ["test_a_file_size_limit_at_the_start", "test_a_stop_while_the_disk_is_stuck", "test_a_stop_that_takes_too_long"],
@@ -24,7 +25,7 @@ EMBEDDED = {
 	"test_lifecycle": ["test_a_newer_catalogue_is_refused"],
 	"test_new_config": None,
 	"test_operators": ["test_the_audit_log_is_read", "test_a_job_is_cancelled_and_retried_for", "test_jobs_are_cancelled_and_retried_by"],
-	"test_overload": ["test_who_comes_to_a_queue_that_stands"],
+	"test_overload": ["test_who_comes_to_a_queue_that_stands", "test_slow_heads_bodies_readers_and_ranges"],
 	"test_postgres": None,
 	"test_recurring": None,
 	"test_scrub": ["test_a_damaged_output_is", "test_a_stop_in_the_midst", "test_a_kill_in_the_midst"],
@@ -32,6 +33,7 @@ EMBEDDED = {
 	"test_surface_hash_tasks": ["test_the_view_for_those_who_query"],
 	"test_surface_instashare": ["test_files_stored_together_are_one_entry"],
 	"test_volume": None,
+	"test_watch": ["test_what_has_to_be_asked_for", "test_a_server_at_work_raises_no_alert"],
 	"test_webhooks": ["test_a_secret_is_shown_once"],
 }
 SKIP = pytest.mark.skip(reason="about the catalogue in the data directory")
