@@ -127,6 +127,11 @@ def at(text):
 	return datetime.fromisoformat((text or "9999-12-31T23:59:59.000Z").replace("Z", "+00:00"))
 
 
+def over(thing):
+	"""Whether the time of a file or of a job's results has come."""
+	return at(thing.get("expires_at")) <= datetime.now(timezone.utc)
+
+
 def check_restored(folder, target, expected, may_be_deleted, audited=False):
 	"""Each job's end has its delivery. A server on the restored directory has every file of `expected` that nobody deleted meanwhile, each row its bytes, and after the sweep no bytes without a row; fsck finds nothing, and the audit
 	log goes on as a whole chain, with each upload in it once where it tells of them."""
@@ -159,11 +164,11 @@ def check_restored(folder, target, expected, may_be_deleted, audited=False):
 		outputs = 0
 		for f in files.values():
 			r = s.get(f"/v1/files/{f['id']}/content")
-			assert r.status_code == 200 and sha256(r.content) == f["sha256"] or r.status_code == 410 and f["id"] in may_be_deleted, f
+			assert r.status_code == 200 and sha256(r.content) == f["sha256"] or r.status_code == 410 and (f["id"] in may_be_deleted or over(f)), f
 		for job in s.all_jobs():
 			for o in job["outputs"]:
 				r = s.get(o["href"])
-				if r.status_code == 410 and at(job["expires_at"]) <= datetime.now(timezone.utc):
+				if r.status_code == 410 and (over(job) or over(files[job["file"]])):
 					continue # its time came since the list was read
 				assert r.status_code == 200 and len(r.content) == o["size"], (job, r.status_code)
 				outputs += 1
