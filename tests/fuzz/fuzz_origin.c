@@ -80,8 +80,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	host = next_field(&rest);
 	site = next_field(&rest);
 	of_a_page(origin, host, site);
-	text = strndup(origin.p != NULL ? origin.p : "", origin.len);
+	text = calloc(1, origin.len + 1);
 	require(text != NULL);
+	if (origin.len > 0)
+		memcpy(text, origin.p, origin.len);
 	of_the_configuration(origin, text);
 	of_the_configuration(host.p != NULL ? host : STR(""), text);
 	free(text);
