@@ -176,7 +176,7 @@ static int64_t read_piece(struct engine *g, int64_t allowed)
 {
 	struct scrub *s = &g->scrub;
 	struct err e = ERR_INIT;
-	size_t n;
+	size_t n = 0;
 
 	if (read_chunk(s, allowed < (int64_t)CHUNK ? (size_t)allowed : CHUNK, &n, &e) != 0) {
 		unreadable(g, &e);
