@@ -114,7 +114,7 @@ class Ceph:
 		self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", self.dir / "monmap")
 		self._spawn("ceph-mon", "-f", "-i", "a")
 		osd = str(uuid.uuid4())
-		self._run("ceph", "--connect-timeout", "200", "osd", "new", osd, "0")
+		self._wait(lambda: self._registered(osd), "the monitor")
 		self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
 		self._spawn("ceph-osd", "-f", "-i", "0")
 		self.osd = self.processes[-1]
@@ -123,6 +123,15 @@ class Ceph:
 		self._wait(self._answers, "the gateway")
 		self._run("radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", "--access-key", ACCESS, "--secret-key", SECRET)
 		self.aws("s3", "mb", f"s3://{BUCKET}")
+
+	def _registered(self, osd):
+		"""Whether the monitor knows it now. One that has only just begun may refuse every command (EPERM, no command descriptions)."""
+		r = subprocess.run(["/usr/bin/ceph", "-c", str(self.conf), "--connect-timeout", "60", "osd", "new", osd, "0"], timeout=240, check=False,
+				   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+		if r.returncode != 0:
+			with open(self.dir / "start.log", "a", encoding="utf-8") as log:
+				log.write(r.stdout)
+		return r.returncode == 0
 
 	def _answers(self):
 		if self.osd.poll() is not None:
