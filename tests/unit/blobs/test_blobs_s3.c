@@ -537,7 +537,8 @@ static void only_old_uploads_of_nobody_here_are_given_up(void **state)
 	assert_non_null(bytes);
 	assert_int_equal(blob_create(w->blobs, STR(LARGE), 0, &writer, NULL), 0);
 	assert_int_equal(blob_append(writer, bytes, 2 * PART, NULL), 0);
-	assert_int_equal(bucket_uploads(w->bucket), 1);
+	while (bucket_uploads(w->bucket) != 1) /* one that was only to show what the service can do may not have gone yet */
+		usleep(1000);
 	assert_int_equal(blobs_visit(w->blobs, count_it, &seen, NULL), 0); /* its own */
 	assert_int_equal(blobs_visit(other, count_it, &seen, NULL), 0); /* not old enough */
 	assert_int_equal(bucket_uploads(w->bucket), 1);
