@@ -191,6 +191,7 @@ static void password_changed(struct engine_new_password *s)
 		err_set(&s->err, ERR_INVALID_VALUE, "this is not the password that there is now");
 		s->code = err_field(&s->err, "old_password");
 	}
+	http_answer_late(p->base.r, s->late_ms);
 	front_problem(p->base.r, s->code, &s->err);
 }
 
@@ -234,6 +235,7 @@ static void signed_in(struct engine_sign_in *s)
 	const struct session *session = &s->change.add_session.session;
 
 	if (s->code != 0) {
+		http_answer_late(p->base.r, s->late_ms);
 		fail(p->base.r, s->code, &s->err);
 		return;
 	}

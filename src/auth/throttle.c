@@ -15,13 +15,14 @@
 
 struct rule {
 	int64_t tries; /* at once */
+	int64_t prompt; /* of them are answered at once */
 	int64_t every_ms; /* one comes back */
 };
 
 static const struct rule rules[THROTTLE_COUNTS] = {
-	[THROTTLE_PAIR] = {10, 90000},
-	[THROTTLE_ADDRESS] = {100, 36000},
-	[THROTTLE_ACCOUNT] = {100, 36000},
+	[THROTTLE_PAIR] = {10, 5, 90000},
+	[THROTTLE_ADDRESS] = {100, 20, 36000},
+	[THROTTLE_ACCOUNT] = {100, 20, 36000},
 };
 
 struct cell {
@@ -122,6 +123,14 @@ static int64_t until_of(struct throttle *t, unsigned table, uint64_t key, int64_
 	return c != NULL && c->until > now ? c->until : now;
 }
 
+/* When all is paid off at `until`, this try included. */
+static int64_t late(const struct rule *r, int64_t until, int64_t now)
+{
+	int64_t n = (until - now + r->every_ms - 1) / r->every_ms;
+
+	return n <= r->prompt ? 0 : THROTTLE_LATE_MS * (n - r->prompt) / (r->tries - r->prompt);
+}
+
 /* How long there is to wait; 0 = counted. */
 static int64_t take(struct throttle *t, struct throttle_try *x, int64_t now)
 {
@@ -135,9 +144,13 @@ static int64_t take(struct throttle *t, struct throttle_try *x, int64_t now)
 		if (x->counted[k] && early > wait)
 			wait = early;
 	}
-	for (unsigned k = 0; wait == 0 && k < THROTTLE_COUNTS; k++)
-		if (x->counted[k])
-			put(t, k, x->keys[k], until[k]);
+	for (unsigned k = 0; wait == 0 && k < THROTTLE_COUNTS; k++) {
+		if (!x->counted[k])
+			continue;
+		put(t, k, x->keys[k], until[k]);
+		if (late(&rules[k], until[k], now) > x->late_ms)
+			x->late_ms = late(&rules[k], until[k], now);
+	}
 	return wait;
 }
 

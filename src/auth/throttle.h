@@ -6,6 +6,9 @@
  *	an address, all accounts           100      36 s
  *	an account, all addresses          100      36 s
  *
+ * The nearer to its end a count is, the later a wrong try is to be answered: at once as long as there are few, after a second when the last is used up, and from then on. Known and unknown
+ * accounts do not differ in that.
+ *
  * An address from which the account's owner came in of late does not count towards the account's sum: strangers who guess cannot keep him out. Nobody is locked out for good. An IPv6
  * address counts by its first 64 bits, which is what one customer gets. What is remembered has a fixed size; when there is no room, whoever tried least is forgotten first.
  *
@@ -21,6 +24,8 @@
 
 struct throttle;
 
+#define THROTTLE_LATE_MS 1000 /* how long the answer to a try is to wait that was refused */
+
 enum throttle_count { THROTTLE_PAIR, THROTTLE_ADDRESS, THROTTLE_ACCOUNT, THROTTLE_COUNTS };
 
 /* One try, to be settled by throttle_right() or throttle_back(), or left as it is when the password was wrong. */
@@ -28,6 +33,7 @@ struct throttle_try {
 	uint64_t keys[THROTTLE_COUNTS];
 	bool known; /* the account's owner came in from this address of late */
 	bool counted[THROTTLE_COUNTS];
+	int64_t late_ms; /* how long the answer is to wait when it was wrong: 0 to THROTTLE_LATE_MS */
 };
 
 /* ERR_NO_MEMORY */

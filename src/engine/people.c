@@ -234,6 +234,7 @@ static void run_sign_in(struct password_work *w)
 		rc = find_account(g, s, &hash);
 	if (rc == 0)
 		rc = password_check(hash, s->password, &right, &s->err);
+	s->late_ms = rc != 0 || right ? 0 : s->counted.late_ms;
 	if (rc != 0)
 		throttle_back(g->people->throttle, &s->counted);
 	else if (!right)
@@ -250,10 +251,11 @@ static void run_sign_in(struct password_work *w)
 
 void engine_sign_in(struct engine *g, struct engine_sign_in *s)
 {
-	int rc = may_begin(g, CHANGE_ADD_SESSION, &s->err);
+	int rc = check_length(s->password, &s->err);
 
+	s->late_ms = rc != 0 ? 0 : THROTTLE_LATE_MS; /* unless it comes to comparing the password */
 	if (rc == 0)
-		rc = check_length(s->password, &s->err);
+		rc = may_begin(g, CHANGE_ADD_SESSION, &s->err);
 	if (rc == 0)
 		rc = email_clean(&s->email, s->email, s->arena, NULL) == ERR_NO_MEMORY ? err_set(&s->err, ERR_NO_MEMORY, "no memory") : 0;
 	if (rc == 0)
@@ -358,6 +360,7 @@ static int check_old(struct engine *g, struct engine_new_password *s)
 		rc = catalog_account(g->catalog, s->account, s->arena, &account, &s->err);
 	if (rc == 0)
 		rc = password_check(account.password, s->old, &right, &s->err);
+	s->late_ms = rc != 0 || right ? 0 : s->counted.late_ms;
 	if (rc != 0)
 		throttle_back(g->people->throttle, &s->counted);
 	else if (!right)
@@ -396,8 +399,10 @@ void engine_change_password(struct engine *g, struct engine_new_password *s)
 		rc = check_length(s->old, &s->err);
 	if (rc == 0)
 		rc = password_allowed(s->password, &s->err);
-	if (rc == 0)
+	if (rc == 0) {
+		s->late_ms = THROTTLE_LATE_MS;
 		rc = throttle(g, s->email, s->address, &s->counted, &s->err);
+	}
 	if (rc == 0 && (rc = enter(g, &s->work, s->address, true, run_new_password, &s->err)) != 0)
 		throttle_back(g->people->throttle, &s->counted);
 	if (rc != 0)

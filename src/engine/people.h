@@ -33,6 +33,7 @@ struct engine_sign_in {
 
 	int code; /* out: ERR_BAD_CREDENTIALS whatever is wrong of email and password, ERR_RATE_LIMITED, ERR_OVERLOADED, ERR_SHUTTING_DOWN, ERR_STORAGE_FULL… */
 	struct err err;
+	int64_t late_ms; /* out: how long a refusal is to be held back, so that nobody guesses quickly; known before done() */
 	struct account account; /* out */
 	struct token token; /* out: to be cleared */
 
@@ -70,6 +71,7 @@ struct engine_new_password {
 
 	int code; /* out: ERR_BAD_CREDENTIALS: the old one is not right; the others as above */
 	struct err err;
+	int64_t late_ms; /* out: as above */
 
 	struct password_work work; /* the engine's */
 	struct throttle_try counted;

@@ -91,6 +91,7 @@ struct http_config {
 	uint16_t port; /* 0 = the system chooses */
 	unsigned threads; /* 0 = one a core, at most 4 */
 	unsigned connections, connections_per_address; /* at most, 0 = no limit */
+	unsigned late; /* answers that are held back at once, see http_answer_late(); 0 = 8192 */
 	uint64_t json_max; /* bytes of a buffered body */
 	int64_t header_timeout_ms, idle_timeout_ms, body_grace_ms;
 	uint64_t body_min_rate; /* bytes/s after the grace */
@@ -157,6 +158,9 @@ void http_continue(struct http_request *r); /* after HTTP_WAIT or HTTP_ADMIT_LAT
 /* ---- answering: exactly one http_reply… a request ---- */
 /* Before the reply; name and value are copied. A value with control characters is dropped and logged: our own mistake. */
 void http_set_header(struct http_request *r, const char *name, const char *value);
+/* What is answered next goes out ms later, or a little after that; until then nothing more of its connection is read. For what must not be asked often. In admit() or end() or after them,
+ * before the reply. Bounded, and not while the server stops: late.c. 0 = at once. */
+void http_answer_late(struct http_request *r, int64_t ms);
 /* Takes the buffer (emptied). Content-Type as given; it is copied, here and below. */
 void http_reply_buf(struct http_request *r, int status, const char *content_type, struct buf *body);
 void http_reply_json(struct http_request *r, int status, struct buf *body);

@@ -36,6 +36,8 @@
 #define SOURCE_BLOCK (64u << 10) /* bytes a source is asked for at once */
 #define STREAM_BLOCK 16384 /* bytes a stream is asked for at once by a client of HTTP/1.0; else what MHD has room for */
 #define SEND_STALL_MS 30000
+#define LATE_MAX 8192 /* answers that are held back, unless the configuration says otherwise */
+#define LATE_LOOK_MS 50 /* between two looks for those whose time has come */
 #define STILLBORN_MS 10000 /* a worker takes a new connection over sooner than that */
 #define ADDRESS_BUCKETS 1024 /* a power of two */
 
@@ -96,6 +98,15 @@ struct lingering {
 	size_t left; /* bytes it may still send */
 };
 
+struct late {
+	pthread_mutex_t lock;
+	unsigned n, max;
+	struct late_answer {
+		struct http_request *request; /* answered, but not woken */
+		int64_t due_ms;
+	} * held;
+};
+
 struct http_server {
 	struct http_config config;
 	struct router *router;
@@ -117,6 +128,8 @@ struct http_server {
 
 	_Atomic bool draining, stopping;
 	_Atomic unsigned requests; /* between head and release */
+
+	struct late late; /* see late.c */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC; a connection went while draining */
@@ -167,7 +180,7 @@ struct http_request {
 	/* The worker's. */
 	enum request_stage stage;
 	bool handed; /* the handler has seen it: release() is due */
-	bool close_after; /* framing is not to be trusted any further */
+	bool close_after; /* the connection ends with the answer */
 	bool expect_continue;
 	bool http10;
 	bool exposed; /* in the worker's list of that name */
@@ -202,6 +215,8 @@ struct http_request {
 	_Atomic unsigned park; /* bits, see park.c */
 	struct out_header *out;
 	bool out_short; /* there was no memory for one of them */
+	int64_t late_ms; /* it is to be held back so long */
+	int64_t answered_us; /* it was held back from then on; 0 = it was not */
 	struct reply reply;
 };
 
@@ -230,6 +245,15 @@ void linger_give(struct http_server *s, int fd);
 void linger_take(struct http_server *s, int64_t now_ms); /* keeper: what was given */
 void linger_read(struct http_server *s, struct lingering *l); /* keeper: readable */
 void linger_check(struct http_server *s, int64_t now_ms); /* keeper: deadlines */
+
+/* ---- late.c ---- */
+[[nodiscard]] int late_init(struct late *l, unsigned max, struct err *e); /* ERR_NO_MEMORY; released in either case */
+void late_release(struct late *l);
+/* The reply is filled: true when it is the keeper who goes on with it, and r may be gone afterwards. */
+bool late_hold(struct http_request *r);
+/* Lets those go whose time has come, or all (INT64_MAX). Keeper, or nobody else any more. */
+void late_check(struct http_server *s, int64_t now_ms);
+bool late_any(struct http_server *s);
 
 /* ---- request.c ---- */
 struct http_request *request_new(struct worker *w, struct MHD_Connection *mhd, const char *raw_target);

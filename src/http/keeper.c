@@ -1,4 +1,4 @@
-/* The keeper: accepts, watches, lingers. We accept ourselves because MHD spins when descriptors run out, counts connections by
+/* The keeper: accepts, watches, lingers, lets late answers go. We accept ourselves because MHD spins when descriptors run out, counts connections by
  * thread, and does not spread them evenly. */
 #include "http/http_impl.h"
 
@@ -99,6 +99,8 @@ static int next_wait_ms(struct http_server *s)
 	pthread_mutex_lock(&s->lock);
 	any = s->conns || s->n_linger_new;
 	pthread_mutex_unlock(&s->lock);
+	if (late_any(s))
+		return s->tick_ms < LATE_LOOK_MS ? (int)s->tick_ms : LATE_LOOK_MS;
 	return any || s->n_lingers || s->accept_again_ms ? (int)s->tick_ms : -1;
 }
 
@@ -115,6 +117,7 @@ static void *keep(void *arg)
 			drain_listener(s);
 		events(s, e, n, now_ms);
 		linger_take(s, now_ms);
+		late_check(s, atomic_load(&s->draining) ? INT64_MAX : now_ms);
 		if (now_ms >= s->next_check_ms || atomic_load(&s->draining)) {
 			s->next_check_ms = now_ms + s->tick_ms;
 			watchdog_check(s, now_ms);
@@ -165,6 +168,7 @@ void keeper_stop(struct http_server *s)
 		s->keeper_runs = false;
 	}
 	drain_listener(s);
+	late_check(s, INT64_MAX);
 	linger_take(s, http_now_ms());
 	linger_check(s, INT64_MAX);
 }

@@ -88,7 +88,8 @@ static void give(struct http_request *r, struct reply *reply)
 	else
 		reply->content_type = type;
 	r->reply = *reply;
-	park_replied(r);
+	if (!late_hold(r))
+		park_replied(r);
 }
 
 void http_reply_buf(struct http_request *r, int status, const char *content_type, struct buf *body)

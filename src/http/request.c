@@ -154,14 +154,12 @@ static enum MHD_Result admit(struct http_request *r)
 	struct err e = ERR_INIT;
 	int rc = r->server->config.admit != NULL ? r->server->config.admit(r, &e) : 0;
 
-	if (rc == HTTP_ADMIT_LATER) {
-		r->stage = STAGE_ADMIT;
-		return park_until_continue(r) ? MHD_YES : request_admitted(r);
-	}
 	if (rc == 0)
 		return begin(r);
-	http_reply_problem(r, &e);
-	return head_done(r);
+	if (rc != HTTP_ADMIT_LATER)
+		http_reply_problem(r, &e); /* which may be held back */
+	r->stage = STAGE_ADMIT;
+	return park_until_continue(r) ? MHD_YES : request_admitted(r);
 }
 
 enum MHD_Result request_head(struct http_request *r, const char *method, const char *version)
@@ -221,7 +219,7 @@ static void count_answer(struct http_request *r)
 	else if (status >= 400)
 		metric_add(METRIC_HTTP_ERRORS_4XX, 1);
 	if (r->started_us)
-		metric_observe_us(METRIC_HTTP_SECONDS, http_now_us() - r->started_us);
+		metric_observe_us(METRIC_HTTP_SECONDS, (r->answered_us ? r->answered_us : http_now_us()) - r->started_us);
 }
 
 enum MHD_Result request_send(struct http_request *r)

@@ -196,7 +196,9 @@ int http_server_start(struct http_server **ret, const struct http_config *config
 		return err_set(e, ERR_NO_MEMORY, "HTTP server");
 	configure(s, config);
 	reply_show_refusals();
-	rc = start(s, ret_port, e);
+	rc = late_init(&s->late, config->late, e);
+	if (!rc)
+		rc = start(s, ret_port, e);
 	if (rc) {
 		http_server_free(s);
 		return rc;
@@ -285,6 +287,7 @@ void http_server_free(struct http_server *s)
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);
 	pthread_cond_destroy(&s->changed);
+	late_release(&s->late);
 	pthread_mutex_destroy(&s->lock);
 	router_free(s->router);
 	free(s->workers);

@@ -189,6 +189,7 @@ static void logged_in(struct engine_sign_in *s)
 	struct json_out j = json_out(&b);
 
 	if (s->code != 0) {
+		http_answer_late(p->base.r, s->late_ms);
 		front_challenge(p->base.r, s->code);
 		front_problem(p->base.r, s->code, &s->err);
 		return;

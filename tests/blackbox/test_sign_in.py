@@ -1,10 +1,12 @@
 """Accounts, sessions and keys from outside: who comes in, what he then sees, and what keeps others out."""
 import base64
 import json
+import select
 import subprocess
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -166,24 +168,78 @@ def test_bad_bodies_of_a_sign_in(people):
 	problem(s.post("/v1/sessions", data=b"email=a&password=b", headers={"Content-Type": "application/x-www-form-urlencoded"}), 415)
 
 
-def test_tries_at_one_account_from_one_address_run_out(admin):
+def wrong_tries(server, email, n):
+	"""The answers to n wrong passwords in turn, each with the seconds it took."""
+	timed = []
+	for _ in range(n):
+		begin = time.monotonic()
+		r = sign_in_answer(server, email, "a wrong password")
+		timed.append((r, time.monotonic() - begin))
+	return timed
+
+
+def test_tries_at_one_account_from_one_address_run_out_whether_or_not_it_exists(admin):
 	s = admin.server
-	ann = add_user(admin)
-	bob = add_user(admin)
-	for _ in range(10):
-		unauthenticated(sign_in_answer(s, ann.email, "a wrong password"), "bad_credentials")
-	r = sign_in_answer(s, ann.email, "a wrong password")
-	problem(r, 429, "rate_limited")
-	assert 1 <= int(r.headers["Retry-After"]) <= 90
+	ann, bob = add_user(admin), add_user(admin)
+	with ThreadPoolExecutor(2) as pool:
+		for timed in pool.map(lambda email: wrong_tries(s, email, 11), (ann.email, "nobody@example.org")):
+			*wrong, (refused, _) = timed
+			for i, (r, seconds) in enumerate(wrong):
+				unauthenticated(r, "bad_credentials")
+				assert seconds >= 0.2 * (i - 4), f"try {i + 1} was answered in {seconds} s"
+			problem(refused, 429, "rate_limited")
+			assert 1 <= int(refused.headers["Retry-After"]) <= 90
+			assert timed[-1][1] >= 1
 	problem(sign_in_answer(s, ann.email), 429, "rate_limited") # the right one comes too late
 	assert sign_in_answer(s, bob.email).status_code == 201
 	assert sign_in_answer(s, ann.email, address="127.0.0.2").status_code == 201
 	assert ann.get("/v1/users/me").status_code == 200, "who is in stays in"
 
 
-def test_an_unknown_account_runs_out_of_tries_like_a_known_one(admin):
-	answers = [sign_in_answer(admin.server, "nobody@example.org", "a wrong password").status_code for _ in range(12)]
-	assert answers == [401] * 10 + [429] * 2
+def guess_of(email):
+	body = json.dumps({"email": email, "password": "a wrong password"}).encode()
+	return wire.head("POST", "/v1/sessions", ["Content-Type: application/json", f"Content-Length: {len(body)}"]) + body
+
+
+def use_up(server, email):
+	"""No try is left at this account."""
+	with ThreadPoolExecutor(5) as pool:
+		assert {r.status_code for r in pool.map(lambda _: sign_in_answer(server, email, "a wrong password"), range(10))} == {401}
+
+
+def is_silent(w):
+	return not select.select([w.socket], [], [], 0)[0]
+
+
+def test_guesses_on_one_connection_are_refused_one_after_the_other_while_others_are_served(admin):
+	ann, victim = add_user(admin), add_user(admin)
+	use_up(admin.server, victim.email)
+	with Wire(admin.server, timeout=60) as w:
+		begin, meanwhile = time.monotonic(), 0
+		w.send(guess_of(victim.email) * 2)
+		for _ in range(2):
+			while is_silent(w):
+				assert ann.get("/v1/users/me").status_code == 200
+				meanwhile += is_silent(w)
+			problem(w.read("POST"), 429, "rate_limited")
+		assert time.monotonic() - begin >= 2
+		assert meanwhile > 0
+		w.send(wire.head("GET", "/healthz"))
+		assert w.read("GET").status_code == 200, "the connection goes on"
+
+
+def test_a_stop_answers_the_guesses_that_wait(admin):
+	s, victim = admin.server, add_user(admin)
+	use_up(s, victim.email)
+	lines = [Wire(s, timeout=60) for _ in range(50)]
+	for w in lines:
+		w.send(guess_of(victim.email))
+	eventually(lambda: "filemill_sign_ins_throttled_total 50\n" in admin.get("/metrics").text)
+	s.stop()
+	for w in lines:
+		r = w.read("POST")
+		problem(r, 429, "rate_limited")
+		w.close()
 
 
 def test_tries_at_once_are_not_more_than_tries_in_turn(admin):
@@ -205,11 +261,9 @@ def test_two_hundred_connections_that_guess_keep_nobody_else_out(admin):
 	s = admin.server
 	ann, victim = add_user(admin), add_user(admin)
 	assert sign_in_answer(s, ann.email, address="127.0.0.2").status_code == 201
-	body = json.dumps({"email": victim.email, "password": "a wrong password"}).encode()
-	guess = wire.head("POST", "/v1/sessions", ["Content-Type: application/json", f"Content-Length: {len(body)}"]) + body
 	lines = [Wire(s, timeout=60) for _ in range(200)]
 	for w in lines:
-		w.send(guess)
+		w.send(guess_of(victim.email))
 	ann.upload(b"meanwhile")
 	assert sign_in_answer(s, ann.email, address="127.0.0.2").status_code == 201
 	answers = [w.read("POST") for w in lines]

@@ -170,6 +170,44 @@ static void many_strangers_do_not_make_a_guesser_forgotten(void **state)
 	throttle_free(t);
 }
 
+/* How late a wrong answer would be; the try stays counted. */
+static int64_t late(struct throttle *t, struct str account, struct str address, int64_t now)
+{
+	struct throttle_try x;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(throttle_take(t, account, address, now, &x, &e), 0);
+	return x.late_ms;
+}
+
+static void the_fewer_tries_are_left_the_later_a_wrong_one_is_answered(void **state)
+{
+	static const int64_t want[10] = {0, 0, 0, 0, 0, 200, 400, 600, 800, 1000};
+	struct throttle *t = make();
+
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(late(t, ANN, HOME, START), want[i]);
+	assert_int_equal(late(t, ANN, HOME, START + 90000), 1000);
+	assert_int_equal(late(t, ANN, HOME, START + 6 * 90000), 200);
+	assert_int_equal(late(t, STR("bob@example.org"), HOME, START), 0);
+	assert_int_equal(late(t, ANN, HOME, START + 20 * 90000), 0);
+	throttle_free(t);
+}
+
+static void so_it_is_with_many_accounts_and_with_many_addresses(void **state)
+{
+	struct throttle *t = make();
+	char address[40], name[40];
+
+	for (unsigned i = 0; i < 100; i++) {
+		int n = snprintf(name, sizeof(name), "user%u@example.org", i);
+		const int64_t want = i < 20 ? 0 : THROTTLE_LATE_MS * (i - 19) / 80;
+		assert_int_equal(late(t, (struct str){name, (size_t)n}, HOME, START), want);
+		assert_int_equal(late(t, ANN, address_of(address, i), START), want);
+	}
+	throttle_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +219,8 @@ int main(void)
 		cmocka_unit_test(an_ipv6_network_counts_as_one_address),
 		cmocka_unit_test(many_addresses_together_have_a_hundred_tries_at_an_account),
 		cmocka_unit_test(whoever_came_in_of_late_is_not_kept_out_by_strangers),
+		cmocka_unit_test(the_fewer_tries_are_left_the_later_a_wrong_one_is_answered),
+		cmocka_unit_test(so_it_is_with_many_accounts_and_with_many_addresses),
 		cmocka_unit_test(many_strangers_do_not_make_a_guesser_forgotten),
 	};
 

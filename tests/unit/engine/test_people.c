@@ -305,6 +305,37 @@ static void what_was_not_checked_for_want_of_room_does_not_count_as_a_try(void *
 	world_close(&w);
 }
 
+static void only_who_was_refused_often_waits_for_his_answer(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct account ann;
+	struct comer c;
+	struct world w;
+
+	open_world(&w);
+	assert_int_equal(add(&w, &a, &ann, "ann@example.org", PASSWORD), 0);
+	for (int i = 0; i < 11; i++) {
+		assert_int_equal(come_in(&w, "nobody@example.org", PASSWORD, &c), i < 10 ? ERR_BAD_CREDENTIALS : ERR_RATE_LIMITED);
+		assert_int_equal(c.in.late_ms, i < 5 ? 0 : i < 10 ? 200 * (i - 4) : THROTTLE_LATE_MS);
+		arena_release(&c.arena);
+	}
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(come_in(&w, "ann@example.org", STR("a horse that is wrong"), &c), ERR_BAD_CREDENTIALS);
+		assert_int_equal(c.in.late_ms, i < 5 ? 0 : 200 * (i - 4)); /* as with the one that there is not */
+		arena_release(&c.arena);
+	}
+	assert_int_equal(come_in(&w, "ann@example.org", PASSWORD, &c), 0);
+	assert_int_equal(c.in.late_ms, 0);
+	arena_release(&c.arena);
+	unsigned before = how_many_done(), n = crowd(&w);
+	assert_int_equal(comers[n - 1].in.late_ms, THROTTLE_LATE_MS); /* no room */
+	set_hold(false);
+	wait_done(before + n);
+	release_crowd(n);
+	arena_release(&a);
+	world_close(&w);
+}
+
 static void whoever_came_in_from_there_before_goes_first(void **state)
 {
 	struct arena a = ARENA_INIT;
@@ -354,6 +385,7 @@ int main(void)
 		cmocka_unit_test(an_account_that_is_switched_off_cannot_be_told_from_a_wrong_password),
 		cmocka_unit_test(of_one_address_eight_wait_and_of_all_strangers_twenty_four),
 		cmocka_unit_test(what_was_not_checked_for_want_of_room_does_not_count_as_a_try),
+		cmocka_unit_test(only_who_was_refused_often_waits_for_his_answer),
 		cmocka_unit_test(whoever_came_in_from_there_before_goes_first),
 		cmocka_unit_test(a_stop_does_not_wait_for_those_who_wait),
 	};
