@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define SPREAD_MS 256 /* so that those who came at once do not come at once again */
+#define SPREAD 4 /* up to this part of the time is added, so that those who came at once do not come at once again */
 #define BATCH 64
 
 int late_init(struct late *l, unsigned max, struct err *e)
@@ -44,7 +44,7 @@ bool late_hold(struct http_request *r)
 	held = l->n < l->max;
 	if (held) {
 		r->answered_us = now_us;
-		l->held[l->n] = (struct late_answer){r, now_us / 1000 + r->late_ms + l->n + now_us % SPREAD_MS};
+		l->held[l->n] = (struct late_answer){r, now_us / 1000 + r->late_ms + now_us % (r->late_ms / SPREAD + 1) + l->n};
 		l->n++;
 		metric_add(METRIC_HTTP_HELD, 1);
 	} else {

@@ -113,6 +113,7 @@ static void start(struct world *w)
 
 	c.admit = admit;
 	c.late = HELD_MAX;
+	c.connections_per_address = HELD_MAX + 1;
 	EVENTUALLY(count_descriptors() == quiet); /* it asserts that as many are left as it finds */
 	world_start(w, c);
 }
@@ -156,6 +157,26 @@ static void a_client_may_leave_meanwhile(void **state)
 	check(&world, GET_CLOSE("/hello"), 200, "hello");
 }
 
+static void who_leaves_meanwhile_makes_no_room_for_another_connection(void **state)
+{
+	struct world w;
+	int last;
+
+	start(&w);
+	for (int i = 0; i < HELD_MAX; i++) {
+		int fd = client_connect(&w);
+		client_send_str(fd, LATE(AGES, "GET /hello") "\r\n");
+		EVENTUALLY(held() == i + 1);
+		close(fd);
+	}
+	last = client_connect(&w);
+	check_open(last, GET("/hello"), 200, "hello");
+	check(&w, GET_CLOSE("/hello"), 429, NULL);
+	close(last);
+	assert_true(http_server_drain(w.server, 60000));
+	world_stop(&w);
+}
+
 static void a_server_that_stops_holds_none(void **state)
 {
 	struct world w;
@@ -186,6 +207,7 @@ int main(void)
 		cmocka_unit_test(who_is_refused_late_is_not_seen_by_the_handler),
 		cmocka_unit_test(beyond_their_number_an_answer_ends_its_connection),
 		cmocka_unit_test(a_client_may_leave_meanwhile),
+		cmocka_unit_test(who_leaves_meanwhile_makes_no_room_for_another_connection),
 		cmocka_unit_test(a_server_that_stops_holds_none),
 	};
 
