@@ -108,8 +108,8 @@ static bool take_element(struct str *rest, struct in6_addr *ret, bool *ret_any)
 		size_t n = 0;
 		struct str name, value;
 
-		if (rest->p[0] == ';') {
-			*rest = skip(*rest, 1);
+		if (rest->p[0] == ';') { /* with blanks on both sides as in any list of parameters (RFC 9110 §5.6.6) */
+			*rest = str_trim(skip(*rest, 1));
 			continue;
 		}
 		while (n < rest->len && is_token_char((unsigned char)rest->p[n]))

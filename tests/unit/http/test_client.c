@@ -77,6 +77,8 @@ static void forwarded_is_read_from_the_end(void **state)
 		{"host=\"a,b;c\";for=192.0.2.1", "192.0.2.1"},
 		{",, for=192.0.2.1,", "192.0.2.1"},
 		{"for=192.0.2.1;", "192.0.2.1"},
+		{"for=192.0.2.1; proto=https ; by=203.0.113.43", "192.0.2.1"},
+		{" ; , for=192.0.2.1", "192.0.2.1"},
 		{"", ""},
 		{"for", "malformed"},
 		{"for=", "malformed"},
