@@ -27,5 +27,14 @@ void uuid_format(char dst[UUID_TEXT_LEN + 1], struct uuid u);
 bool uuid_parse(struct uuid *ret, struct str s);
 bool uuid_eq(struct uuid a, struct uuid b);
 bool uuid_is_zero(struct uuid u);
+/* The time in a UUIDv7: Unix milliseconds. */
+static inline int64_t uuid_ms(struct uuid u)
+{
+	int64_t ms = 0;
+
+	for (int i = 0; i < 6; i++)
+		ms = ms << 8 | u.b[i];
+	return ms;
+}
 
 #endif

@@ -17,6 +17,7 @@
 #include "catalog/accounts.h"
 #include "catalog/audit_head.h"
 #include "catalog/finding.h"
+#include "catalog/nodes.h"
 #include "catalog/watch.h"
 #include "catalog/webhooks.h"
 #include "model/model.h"
@@ -80,6 +81,7 @@ struct change_add_file {
 	struct str bytes; /* in: LOCATION_INLINE only */
 	struct arena *arena; /* in: for the results and outputs of cached jobs; NULL: they are valid until the next catalog_apply() */
 	struct str idempotency_key; /* in: p NULL = none */
+	struct uuid node; /* in: zero, or the incarnation that wrote the bytes. ERR_CATALOG_UNAVAILABLE when it was purged: a sweep may have taken them for nobody's */
 	uint8_t fingerprint[32]; /* in: SHA-256 over what the first request was */
 	bool replayed; /* out: this key was used with the same fingerprint: nothing was added; replay_of names the first file */
 	struct uuid replay_of; /* out */
@@ -113,7 +115,7 @@ struct change_add_jobs {
 /* How many jobs of an op may run at once, whoever's they are. */
 struct claim_limit {
 	struct str op;
-	uint64_t running;
+	uint64_t running; /* 0: none is taken now; UINT64_MAX: no limit */
 };
 
 /* Takes up to max ready jobs. Owners with ready jobs take turns and get equal shares; an owner's own come highest priority first, then by run_at, then by age, but every 16th goes to
@@ -125,6 +127,7 @@ struct change_claim {
 	struct arena *arena; /* for the result */
 	const struct claim_limit *limits; /* what runs at once, over all workers */
 	size_t n_limits;
+	bool listed_only; /* jobs of ops that are not among these are left */
 	uint64_t owner_limit; /* jobs of one owner that run at once; 0 = no limit */
 	bool newcomers; /* only one job each, of owners of whom none runs */
 	struct claimed {
@@ -168,14 +171,6 @@ struct change_finish {
 	struct uuid file; /* out: the job's file, for those who wait on it */
 	uint32_t ready; /* out: jobs that became ready by this */
 	bool doomed; /* out: there are bytes to remove from the store */
-};
-
-/* First beat registers the worker incarnation. Later ones: ERR_STALE when the lease was already lost. */
-struct change_beat {
-	struct uuid worker;
-	int64_t now, expires_at;
-	bool first;
-	bool leaving; /* ends the lease: its jobs become reclaimable at once */
 };
 
 /* Takes back what lost workers held: fence and losses grow, state QUEUED again, or QUARANTINED at LOSSES_MAX. */
@@ -380,13 +375,6 @@ void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */
 void catalog_idle(struct catalog *c);
 bool catalog_sealed(const struct catalog *c);
 
-/* A job that became final by a change of the last batch. */
-struct ended {
-	size_t change; /* place of the change in the batch */
-	int64_t job; /* row number */
-	int64_t fence, finished_at; /* which of its ends it is: a job that is tried again may end again */
-	enum job_state state;
-};
 /* What became final by the last catalog_apply(), which returned 0, in order. Valid until the next one; the committer's thread only. *ret_whole false: memory ran short, some are missing. */
 const struct ended *catalog_ends(const struct catalog *c, size_t *ret_n, bool *ret_whole);
 

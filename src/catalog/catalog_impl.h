@@ -10,6 +10,8 @@
 #define IDEMPOTENCY_MS (24 * INT64_C(3600000)) /* a record older than this does not count */
 #define LIST_SCAN_MAX 50000 /* rows one list call looks at; a filter that matches less gives a short page and a cursor */
 
+struct news_list; /* news.h */
+
 /* The rows of catalog_queue() while they are counted. */
 struct queue_rows {
 	struct arena *arena;
@@ -51,6 +53,8 @@ struct catalog_ops {
 	int (*scrub_position)(struct catalog *c, struct scrub_position *ret, struct err *e);
 	int (*damaged_count)(struct catalog *c, uint64_t *ret, struct err *e);
 	int (*queue)(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);
+	bool shared; /* other nodes may work on it too */
+	int (*news)(struct catalog *c, struct news_list *to, bool *ret_whole, struct err *e); /* NULL: there are none */
 	int (*workers)(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
 	int (*damaged)(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);
 	int (*check)(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);

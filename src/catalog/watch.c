@@ -1,5 +1,6 @@
 #include "catalog/watch.h"
 #include "catalog/catalog_impl.h"
+#include "catalog/news.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,24 @@ int catalog_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct are
 int catalog_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e)
 {
 	return c->ops->workers(c, within(max), a, ret, ret_n, e);
+}
+
+bool catalog_shared(const struct catalog *c)
+{
+	return c->ops->shared;
+}
+
+int catalog_news(struct catalog *c, struct arena *a, struct news **ret, size_t *ret_n, bool *ret_whole, struct err *e)
+{
+	struct news_list to = {.arena = a};
+	int rc = 0;
+
+	*ret_whole = true;
+	if (c->ops->news != NULL)
+		rc = c->ops->news(c, &to, ret_whole, e);
+	*ret = to.list;
+	*ret_n = to.n;
+	return rc;
 }
 
 int catalog_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e)

@@ -19,15 +19,6 @@ struct queue_row {
 [[nodiscard]] int catalog_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct arena *a, struct queue_row **ret, size_t *ret_n,
 				uint64_t *ret_ended, struct err *e);
 
-/* A life of a server that runs jobs, until some time after its lease is over. */
-struct worker_row {
-	struct uuid id;
-	int64_t expires_at; /* of its lease */
-	uint64_t running; /* jobs it holds */
-};
-/* The newest first, at most max. */
-[[nodiscard]] int catalog_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
-
 /* What is stored and known not to be what was acknowledged: a file, or an output of a job. */
 struct damaged_row {
 	bool output;

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define GATHER_MS 100
 #define RETRY_MS 1000
@@ -24,7 +25,7 @@ static const struct audit_by server = {.how = "server"};
 int engine_audit_n(struct engine *g, struct change *c, struct arena *a, enum audit_act act, const struct audit_by *by,
 		   const struct log_field *fields, unsigned n, struct err *e)
 {
-	if (g->config.audit_fd <= 0)
+	if (g->config.audit_fd <= 0 && !g->config.audit_elsewhere)
 		return 0;
 	return audit_entry_n(&c->audit, a, engine_now(g), act, by, fields, n, e);
 }
@@ -170,19 +171,6 @@ static bool write_all(struct engine *g)
 	return confirm(g) != 0 || rc != 0;
 }
 
-static void *audit_run(void *arg)
-{
-	struct engine *g = arg;
-	bool stuck, goes_on = true;
-
-	while (goes_on) {
-		stuck = write_all(g);
-		goes_on = sleeper_wait(&g->audit.sleeper, stuck ? RETRY_MS : -1) && sleeper_pause(&g->audit.sleeper, GATHER_MS);
-	}
-	(void)write_all(g); /* the last ones before a stop */
-	return NULL;
-}
-
 /* ---- what an earlier life left ---- */
 
 /* Lines beyond what was confirmed are those that the entries which wait would give, as far as a crash let them come. */
@@ -207,6 +195,17 @@ static int explain_tail(struct engine *g, struct err *e)
 		at += t->lines.len;
 	}
 	return rc;
+}
+
+static void drop_log(struct engine *g)
+{
+	audit_writer_close(&g->audit.writer);
+	digest_set_free(g->audit.digest);
+	g->audit.digest = NULL;
+	g->audit.writer = AUDIT_WRITER_INIT;
+	g->audit.open = false;
+	if (g->nodes.shared)
+		(void)flock(g->config.audit_fd, LOCK_UN);
 }
 
 static int open_log(struct engine *g, struct err *e)
@@ -242,17 +241,63 @@ static int tell_broken(struct engine *g, struct err *e)
 	return engine_audit_act(g, AUDIT_AUDIT_BROKEN, &server, e, LF_CSTR("detail", w->detail));
 }
 
+static int take_log(struct engine *g, struct err *e)
+{
+	int rc = open_log(g, e);
+
+	if (rc == 0)
+		rc = tell_broken(g, e);
+	if (rc == 0)
+		g->audit.open = true;
+	else
+		drop_log(g);
+	return rc == 0 ? 0 : err_wrap(e, "audit log");
+}
+
+/* ---- the thread ---- */
+
+/* Of several nodes one writes the log, and it alone while it has the lock on the folder: one that lost the duty while it was stopped gives it up when it goes on.
+ * True: it is stuck, and tries again later. */
+static bool write_here(struct engine *g)
+{
+	struct err e = ERR_INIT;
+
+	if (!engine_duty(g, DUTY_AUDIT)) {
+		if (g->audit.open)
+			drop_log(g);
+		return false;
+	}
+	if (g->audit.open)
+		return write_all(g);
+	if (flock(g->config.audit_fd, LOCK_EX | LOCK_NB) != 0)
+		return true; /* the one before still has it */
+	if (take_log(g, &e) == 0)
+		return write_all(g);
+	tell_trouble(g, &e);
+	return true;
+}
+
+static void *audit_run(void *arg)
+{
+	struct engine *g = arg;
+	bool stuck, goes_on = true;
+
+	while (goes_on) {
+		stuck = write_here(g);
+		goes_on = sleeper_wait(&g->audit.sleeper, stuck ? RETRY_MS : -1) && sleeper_pause(&g->audit.sleeper, GATHER_MS);
+	}
+	(void)write_here(g); /* the last ones before a stop */
+	return NULL;
+}
+
 int audit_start(struct engine *g, struct err *e)
 {
 	int rc;
 
 	if (g->config.audit_fd <= 0)
 		return 0;
-	rc = open_log(g, e);
-	if (rc == 0)
-		rc = tell_broken(g, e);
-	if (rc != 0)
-		return err_wrap(e, "audit log");
+	if (!g->nodes.shared && (rc = take_log(g, e)) != 0)
+		return rc;
 	return sleeper_start(&g->audit.sleeper, "audit", audit_run, g, e);
 }
 

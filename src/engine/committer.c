@@ -100,14 +100,6 @@ static size_t take_group(struct engine *g, struct change **group)
 	return n;
 }
 
-static bool any_queued(const struct job *jobs, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (jobs[i].state == JOB_QUEUED)
-			return true;
-	return false;
-}
-
 /* Who waits for jobs that became final by the change. */
 static void tell_ended(struct engine *g, const struct change *c)
 {
@@ -121,55 +113,10 @@ static void tell_ended(struct engine *g, const struct change *c)
 		outbox_kick(g);
 }
 
-static bool any_file_queued(const struct change_add_files *c)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (any_queued(c->files[i].file->jobs, c->files[i].file->n_jobs))
-			return true;
-	return false;
-}
-
-/* Whether there may be a job to claim that could not be claimed before. */
-static bool brings_work(const struct change *c)
-{
-	switch (c->kind) {
-	case CHANGE_ADD_FILE:
-		return !c->add_file.replayed && any_queued(c->add_file.file->jobs, c->add_file.file->n_jobs);
-	case CHANGE_ADD_FILES:
-		return any_file_queued(&c->add_files);
-	case CHANGE_RECURRING: /* begins as ADD_JOBS does */
-	case CHANGE_ADD_JOBS:
-		return any_queued(c->add_jobs.jobs, c->add_jobs.n);
-	case CHANGE_FINISH:
-		return c->finish.state == JOB_QUEUED || c->finish.ready > 0;
-	case CHANGE_RECLAIM:
-		return c->reclaim.reclaimed > 0;
-	case CHANGE_RETRY_JOB:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Whether there are bytes that nothing refers to any more. */
-static bool dooms(const struct change *c)
-{
-	switch (c->kind) {
-	case CHANGE_FINISH:
-		return c->finish.doomed; /* it ended cancelled: its output goes */
-	case CHANGE_EXPIRE_RESULTS:
-		return c->expire_results.doomed;
-	case CHANGE_DELETE_FILE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* What else a committed change means for the other parts. */
 static void tell_parts(struct engine *g, const struct change *c)
 {
-	if (brings_work(c))
+	if (change_brings_work(c))
 		scheduler_kick(g);
 	switch (c->kind) {
 	case CHANGE_RECURRING:
@@ -213,7 +160,7 @@ static void tell_parts(struct engine *g, const struct change *c)
 	default:
 		break;
 	}
-	if (dooms(c))
+	if (change_dooms(c))
 		engine_kick_doomed(g);
 }
 

@@ -16,7 +16,7 @@
 static int init_parts(struct engine *g, struct err *e)
 {
 	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,      &g->outbox,
-					    &g->recurring.sleeper, &g->scrub.sleeper, &g->audit.sleeper};
+					    &g->recurring.sleeper, &g->scrub.sleeper, &g->audit.sleeper, &g->nodes.sleeper};
 	int rc = uploads_init(g, e);
 
 	if (rc == 0)
@@ -40,7 +40,7 @@ static int init_parts(struct engine *g, struct err *e)
 static void release_parts(struct engine *g)
 {
 	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor, &g->outbox,
-					    &g->recurring.sleeper, &g->scrub.sleeper};
+					    &g->recurring.sleeper, &g->scrub.sleeper, &g->nodes.sleeper};
 
 	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)
 		sleeper_release(sleepers[i]);
@@ -91,16 +91,17 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 	g->audit.writer = AUDIT_WRITER_INIT;
 	gauges_init(g);
 	g->catalog = catalog;
+	g->nodes.shared = catalog_shared(catalog);
 	g->blobs = blobs;
 	*ret = g;
 	return 0;
 }
 
-/* Embedded: nobody else works on this catalogue, so whatever runs is left over from an earlier boot. */
+/* Embedded: nobody else works on this catalogue, so whatever runs is left over from an earlier boot. Elsewhere it may run on another node; leases tell. */
 static int take_back_leftovers(struct engine *g, struct err *e)
 {
 	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = engine_now(g), .all = true}};
-	int rc = engine_apply(g, &c);
+	int rc = g->nodes.shared ? 0 : engine_apply(g, &c);
 
 	if (rc != 0) {
 		if (e != NULL)
@@ -128,6 +129,32 @@ static int make_secret(struct engine *g, struct err *e)
 	return rc;
 }
 
+/* A list that one node began is gone on with on another: its cursors are signed with what all of them know. */
+static int share_cursor_key(struct engine *g, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct digest_set *d;
+	struct secret *list;
+	size_t n, len;
+	int rc = g->nodes.shared ? catalog_secrets(g->catalog, &a, &list, &n, e) : 0;
+
+	if (rc != 0 || !g->nodes.shared)
+		return rc;
+	if (n == 0)
+		return err_set(e, ERR_INTERNAL, "there is no secret to sign with");
+	if ((rc = digest_set_new(&d, 1u << DIGEST_SHA256, e)) != 0)
+		return rc;
+	/* the oldest: secrets are added, and cursors go on */
+	digest_set_update(d, "filemill cursors", 16);
+	digest_set_update(d, list[n - 1].bytes, sizeof(list[n - 1].bytes));
+	for (size_t i = 0; i < n; i++)
+		explicit_bzero(list[i].bytes, sizeof(list[i].bytes));
+	if ((rc = digest_set_finish(d, e)) == 0)
+		memcpy(g->cursor_key, digest_set_get(d, DIGEST_SHA256, &len), sizeof(g->cursor_key));
+	digest_set_free(d);
+	return rc;
+}
+
 int engine_start(struct engine *g, struct err *e)
 {
 	int rc;
@@ -147,6 +174,8 @@ int engine_start(struct engine *g, struct err *e)
 		return rc;
 	if ((rc = make_secret(g, e)) != 0)
 		return rc;
+	if ((rc = share_cursor_key(g, e)) != 0)
+		return rc;
 	if ((rc = waits_start(g, e)) != 0)
 		return rc;
 	if ((rc = events_start(g, e)) != 0)
@@ -156,6 +185,8 @@ int engine_start(struct engine *g, struct err *e)
 	if ((rc = webhooks_start(g, e)) != 0)
 		return rc;
 	if ((rc = scheduler_start(g, e)) != 0)
+		return rc;
+	if ((rc = nodes_start(g, e)) != 0)
 		return rc;
 	if ((rc = recurring_start(g, e)) != 0)
 		return rc;
@@ -181,6 +212,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	people_stop(g);
 	janitor_stop(g);
 	recurring_stop(g);
+	nodes_stop(g);
 	scheduler_stop(g, grace_ms);
 	pool_free(g->jobs);
 	g->jobs = NULL;
@@ -215,7 +247,7 @@ struct catalog *engine_catalog(struct engine *g)
 
 bool engine_reads_are_local(const struct engine *g)
 {
-	return true; /* memory and SQLite; a catalogue across a network will say no */
+	return !g->nodes.shared; /* memory and SQLite */
 }
 
 const struct engine_people *engine_people_rules(const struct engine *g)

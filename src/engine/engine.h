@@ -88,6 +88,7 @@ struct engine_config {
 	struct runner *runner; /* borrowed; runs the jobs */
 	const char *default_ops; /* structured-field list */
 	int64_t lease_ms, beat_ms, reclaim_ms; /* 15,000 / 4,000 / 2,000 */
+	const char *host, *labels; /* of this node, NODE_HOST_MAX and NODE_LABELS_MAX bytes at most; NULL = not told */
 	uint64_t scrub_rate; /* bytes a second that are read again; 0 = none */
 	int64_t scrub_every_ms; /* from the begin of a round to the next */
 	int64_t sweep_every_ms; /* 0 = only at start */
@@ -109,12 +110,13 @@ struct engine_config {
 	int audit_fd; /* folder of the audit log, borrowed; 0 or -1 = there is none, and engine_audit() does nothing */
 	uint64_t audit_file_max; /* bytes after which it goes on in a new file */
 	bool audit_uploads; /* each stored file is an entry */
+	bool audit_elsewhere; /* another node has the folder: entries are left for it */
 };
 
 /* Takes catalogue and blobs on success. env is borrowed. No thread is started yet. ERR_BAD_OPS, ERR_UNKNOWN_OP for default_ops. */
 [[nodiscard]] int engine_new(struct engine **ret, const struct engine_config *config, struct env *env, struct catalog *catalog,
 			     struct blobs *blobs, struct err *e);
-/* Takes back what an earlier boot left running, finishes interrupted deletes, starts the threads and the first sweep. */
+/* Takes back what an earlier boot left running, unless other nodes may work on the catalogue, finishes interrupted deletes, starts the threads and the first sweep. */
 [[nodiscard]] int engine_start(struct engine *g, struct err *e);
 /* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits and event streams end at once, so that the HTTP server can drain. Uploads under way go on. */
 void engine_quiesce(struct engine *g);

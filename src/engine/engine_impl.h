@@ -147,11 +147,12 @@ struct scheduler {
 	uint64_t turn,
 		last_turn
 			[OWNER_BUCKETS]; /* when an owner's work was begun last; by hash of the owner, so that two may share their turns. The pool's lock guards them. */
-	struct uuid worker; /* this incarnation; scheduler thread only */
+	struct uuid worker; /* this incarnation; the scheduler thread's, who changes it under the lock */
 	_Atomic int64_t lease_until; /* mono ms; 0 = none. Running jobs stop at it. */
 	_Atomic int64_t runner_pause_until; /* mono ms: nothing is claimed before, for the runner cannot run it */
-	bool registered; /* scheduler thread only */
+	bool registered; /* likewise */
 	unsigned jobs_a_work; /* by the last claim; scheduler thread only */
+	bool listed_only; /* ops that are not among the limits are other nodes' */
 	_Atomic bool full; /* the thread waits for room */
 	int64_t beat_wall, beat_mono; /* both clocks at the last beat that was taken; scheduler thread only */
 	_Atomic bool maybe_ready; /* something was queued since the last empty claim */
@@ -202,7 +203,15 @@ struct audit { /* the audit thread's, and before it the starting one's */
 	struct buf lines;
 	bool confirmed; /* the catalogue knows the writer's end */
 	bool stuck; /* trouble was told */
+	bool open; /* the log is this node's to write */
 	bool started; /* the start was told, so the stop will be */
+};
+
+/* What other nodes do on the same catalogue. nodes.c */
+struct nodes {
+	struct sleeper sleeper;
+	bool shared; /* there may be others */
+	_Atomic unsigned duties; /* bits of those that are this node's as long as its lease */
 };
 
 struct gauges { /* the janitor's */
@@ -220,6 +229,7 @@ struct uploads {
 	unsigned open;
 	struct intake *big; /* uploads that write a blob: the sweep leaves their names alone */
 	unsigned n_big;
+	int64_t told_since; /* what others were told last by uploads_since() */
 	struct running_key *keys;
 	struct digest_set *spare[64]; /* kept for reuse */
 	unsigned n_spare;
@@ -230,6 +240,7 @@ struct recurring_entry;
 struct recurring {
 	struct sleeper sleeper;
 	struct recurring_entry *entries; /* the thread's */
+	bool moved; /* somebody else did: what is known is to be read anew */
 	size_t n;
 };
 
@@ -275,6 +286,7 @@ struct engine {
 	struct sleeper janitor, outbox;
 	struct scrub scrub;
 	struct audit audit;
+	struct nodes nodes;
 	struct gauges gauges;
 	struct people *people; /* NULL = nobody signs in; people.c */
 	_Atomic uint64_t people_changes; /* engine_people_changes() */
@@ -412,12 +424,27 @@ void waits_signal(struct engine *g, struct uuid file); /* a job of the file beca
 void waits_look_again(struct engine *g); /* at every waiter: jobs of any file may have become final, or the engine stops */
 void waits_stop(struct engine *g);
 
+/* nodes.c */
+[[nodiscard]] int nodes_start(struct engine *g, struct err *e);
+void nodes_stop(struct engine *g);
+bool engine_duty(const struct engine *g, enum duty d); /* is it this node's now? Any thread */
+unsigned nodes_wants(const struct engine *g); /* duties that this node could do */
+void nodes_hold(struct engine *g, unsigned duties); /* after a beat */
+/* The incarnation under which what is begun now is known to others; zero: none, others do not know of it. ERR_CATALOG_UNAVAILABLE: they should and cannot. */
+[[nodiscard]] int nodes_worker(struct engine *g, struct uuid *ret, struct err *e);
+/* No upload that others may not know of has an id of an earlier time; INT64_MIN: nobody can say. For the sweep. */
+int64_t nodes_uploads_since(struct engine *g);
+/* Whether an attempt on another node, as far as the catalogue knows, may be about to refer to its output. */
+[[nodiscard]] int nodes_attempt_runs(struct engine *g, struct uuid job, int64_t fence, bool *ret, struct err *e);
+
 /* events.c */
 [[nodiscard]] int events_init(struct engine *g, struct err *e);
 void events_release(struct engine *g);
 [[nodiscard]] int events_start(struct engine *g, struct err *e);
 /* A group was committed; committer thread, before anything of it is let go. */
 void events_tell(struct engine *g, struct change *const *group, size_t n);
+/* What other nodes committed; whole false: there may be more. The nodes' thread. */
+void events_tell_news(struct engine *g, const struct news *list, size_t n, bool whole);
 /* Tells what is new of the jobs of a work that runs, unless it is too soon: that they run, and how far they are. Its job thread. */
 void events_tell_progress(struct work *w);
 void events_end(struct engine *g); /* first half of a stop: every reader's stream ends */
@@ -461,6 +488,8 @@ void outbox_stop(struct engine *g);
 /* intake.c */
 bool uploads_inflight(struct engine *g, struct uuid file);
 bool uploads_any(struct engine *g); /* one is under way */
+/* The earliest time in an id of those that write a blob, or before now; told to others: no id of an earlier time begins to write one any more. */
+int64_t uploads_since(struct engine *g, int64_t now);
 [[nodiscard]] int uploads_init(struct engine *g, struct err *e);
 void uploads_wait_none(struct engine *g); /* until every open upload has ended */
 void uploads_release(struct engine *g);

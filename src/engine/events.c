@@ -134,6 +134,26 @@ void events_tell(struct engine *g, struct change *const *group, size_t n)
 		hand_over(g, &list);
 }
 
+void events_tell_news(struct engine *g, const struct news *list, size_t n, bool whole)
+{
+	struct notices to = {.tail = &to.head, .lost = !whole};
+
+	if (!atomic_load(&g->events.awake))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct notice *x;
+
+		if (list[i].kind == NEWS_STORED)
+			add_notice(&to, NOTICE_STORED, (struct str){}, list[i].id, (struct str){}); /* rendered as it is when its turn comes */
+		else if (list[i].kind == NEWS_DELETED)
+			add_notice(&to, NOTICE_DELETED, list[i].owner, list[i].id, (struct str){});
+		else if (list[i].kind == NEWS_ENDED && (x = add_notice(&to, NOTICE_ENDED, (struct str){}, (struct uuid){}, (struct str){})) != NULL)
+			x->end = list[i].end;
+	}
+	if (to.head != NULL || to.lost)
+		hand_over(g, &to);
+}
+
 /* False: it is too soon after the last one, of whatever job. */
 static bool may_tell_progress(struct events *v, int64_t now)
 {
@@ -246,6 +266,30 @@ static void publish_ended(struct engine *g, const struct ended *end)
 	publish(g, names[job.state], owner, job.file, buf_str(&b));
 }
 
+/* By another node. */
+static void publish_stored(struct engine *g, struct uuid id)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct json_out j = json_out(&b);
+	struct err e = ERR_INIT;
+	struct file f;
+	int rc = catalog_file(g->catalog, (struct file_key){.id = id}, STR(OWNER_ANY), &a, &f, &e);
+
+	if (rc == ERR_FILE_NOT_FOUND || rc == ERR_FILE_GONE)
+		return; /* deleted meanwhile, which is told next */
+	if (rc == 0) {
+		file_write_json(&j, &f);
+		rc = buf_ok(&b) ? 0 : err_set(&e, ERR_NO_MEMORY, "no memory for an event");
+	}
+	if (rc == 0) {
+		publish(g, "file.stored", f.owner, id, buf_str(&b));
+		return;
+	}
+	log_err(LOG_WARN, "event_lost", &e);
+	lose(g);
+}
+
 static void publish_deleted(struct engine *g, struct str owner, struct uuid file)
 {
 	char data[sizeof("{\"id\":\"\"}") + UUID_TEXT_LEN], id[UUID_TEXT_LEN + 1];
@@ -269,7 +313,9 @@ static void publish_all(struct engine *g)
 	pthread_mutex_unlock(&v->lock);
 	for (const struct notice *x = list; x != NULL; x = x->next) {
 		struct str owner = {x->owner, x->n_owner};
-		if (x->kind == NOTICE_STORED)
+		if (x->kind == NOTICE_STORED && x->n_data == 0)
+			publish_stored(g, x->file);
+		else if (x->kind == NOTICE_STORED)
 			publish(g, "file.stored", owner, x->file, (struct str){x->data, x->n_data});
 		else if (x->kind == NOTICE_PROGRESS)
 			publish(g, "job.progress", owner, x->file, (struct str){x->data, x->n_data});
@@ -502,7 +548,7 @@ int events_init(struct engine *g, struct err *e)
 	struct events *v = &g->events;
 
 	v->notices_tail = &v->notices;
-	v->life = engine_now(g);
+	v->life = engine_now(g) * 1000 + (int64_t)(g->env->random(g->env) % 1000); /* two nodes may start in one moment */
 	if (pthread_mutex_init(&v->lock, NULL) != 0 || pthread_cond_init(&v->woken, NULL) != 0)
 		return err_set(e, ERR_NO_MEMORY, "no mutex");
 	if (!event_ring_init(&v->ring, g->config.events_ring > 0 ? g->config.events_ring : EVENTS_RING, EVENTS_RING_BYTES))

@@ -435,3 +435,19 @@ bool uploads_any(struct engine *g)
 	pthread_mutex_unlock(&g->uploads.lock);
 	return any;
 }
+
+#define SINCE_MARGIN_MS 60000 /* ids that are given are made a little before */
+
+int64_t uploads_since(struct engine *g, int64_t now)
+{
+	struct uploads *u = &g->uploads;
+	int64_t since = now - SINCE_MARGIN_MS;
+
+	pthread_mutex_lock(&u->lock);
+	for (const struct intake *in = u->big; in != NULL; in = in->next_big)
+		if (uuid_ms(in->id) < since)
+			since = uuid_ms(in->id);
+	u->told_since = since;
+	pthread_mutex_unlock(&u->lock);
+	return since;
+}

@@ -48,6 +48,7 @@ struct intake {
 	struct blob_writer *writer; /* pool thread only */
 	bool stored; /* the blob is durable and not yet referred to */
 	char blob_name[BLOB_NAME_MAX + 1];
+	struct uuid node; /* what others know this node as since before the blob is there; zero: there are no others */
 
 	struct change change;
 	struct file file;

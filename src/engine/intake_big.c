@@ -14,8 +14,12 @@ int intake_go_big(struct intake *in, struct err *e)
 	bool full;
 
 	int rc = engine_admits(in->g, e);
+	if (rc == 0)
+		rc = nodes_worker(in->g, &in->node, e);
 	if (rc != 0)
 		return rc;
+	if (!uuid_is_zero(in->node) && uuid_is_zero(in->spec.id))
+		in->id = engine_new_id(in->g); /* what this node told the others of its uploads may be later than the request */
 	uuid_format(text, in->id);
 	blob_name_for_file(in->blob_name, in->owner, text);
 	in->task.run = work;
@@ -26,7 +30,8 @@ int intake_go_big(struct intake *in, struct err *e)
 	buf_add(&in->filling, in->small.p, in->small.len);
 	buf_release(&in->small);
 	pthread_mutex_lock(&u->lock);
-	full = in->g->config.uploads_max > 0 && u->n_big >= in->g->config.uploads_max;
+	full = (in->g->config.uploads_max > 0 && u->n_big >= in->g->config.uploads_max) ||
+	       (!uuid_is_zero(in->node) && uuid_ms(in->id) < u->told_since);
 	if (!full) {
 		in->next_big = u->big;
 		in->prev_big = NULL;

@@ -205,6 +205,7 @@ int intake_commit(struct intake *in, struct err *e)
 	in->change.once = in->spec.once;
 	if (!in->big)
 		in->change.add_file.bytes = buf_str(&in->small);
+	in->change.add_file.node = in->node;
 	if (in->group != NULL) {
 		in->stage_us = engine_us();
 		intake_group_arrived(in);

@@ -7,6 +7,10 @@
  * that the attempt which used this name is over, and a later one has another name; so a reference that is not in the catalogue *after* that look never comes.
  * Asked the other way round, the finish might be committed between the two looks and its blob be taken for garbage.
  *
+ * Of other nodes' uploads is known what they told with their beats: none that is under way, or begins, has an id of an earlier time. A node that was lost and goes on is refused by the commit
+ * when it was forgotten meanwhile, and until then counts as living. Of other nodes' attempts the catalogue knows: one that runs there may refer to its output by and by. It is asked after
+ * the reference was found missing, and the reference once more after that, for the same reason as above.
+ *
  * A backup holds the blobs, then takes its snapshot of the catalogue, then copies what the snapshot refers to. So here it is asked for after the catalogue: a blob that no row
  * referred to before is in no later snapshot either. Both lists wait until it has ended (docs/adr/0020). */
 #include "engine/engine_impl.h"
@@ -164,18 +168,20 @@ static bool purge(struct engine *g)
 struct sweep {
 	struct engine *g;
 	unsigned removed, seen;
+	int64_t others_since; /* uploads of other nodes have ids of this time and later */
 	bool held; /* a backup began meanwhile */
 };
 
 /* Whether somebody may be about to refer to the blob. Asked before the catalogue, see above. */
-static bool may_come(struct engine *g, struct str name)
+static bool may_come(const struct sweep *s, struct str name)
 {
+	struct engine *g = s->g;
 	struct uuid id;
 	int64_t fence;
 
 	switch (blob_name_parse(&id, &fence, name)) {
 	case BLOB_OF_FILE:
-		return uploads_inflight(g, id);
+		return uploads_inflight(g, id) || uuid_ms(id) >= s->others_since;
 	case BLOB_OF_OUTPUT:
 		return scheduler_inhand(g, id, fence);
 	case BLOB_OF_PROBE:
@@ -183,6 +189,22 @@ static bool may_come(struct engine *g, struct str name)
 		break;
 	}
 	return true; /* not ours to judge */
+}
+
+/* Also when nobody can tell. */
+static bool attempt_elsewhere(struct engine *g, struct str name)
+{
+	struct err e = ERR_INIT;
+	struct uuid id;
+	int64_t fence;
+	bool runs = false;
+
+	if (blob_name_parse(&id, &fence, name) != BLOB_OF_OUTPUT)
+		return false;
+	if (nodes_attempt_runs(g, id, fence, &runs, &e) == 0)
+		return runs;
+	log_err(LOG_WARN, "sweep_passed_over", &e);
+	return true;
 }
 
 static int sweep_visit(void *arg, struct str name, uint64_t size)
@@ -195,13 +217,15 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	s->seen++;
 	if (atomic_load(&g->stopping) || catalog_sealed(g->catalog) || blobs_sealed(g->blobs))
 		return 1; /* what the catalogue says cannot be trusted before a restart */
-	if (may_come(g, name))
+	if (may_come(s, name))
 		return 0;
 	if (catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0) {
 		log_err(LOG_WARN, "sweep_stopped", &e);
 		return 1;
 	}
 	if (referenced)
+		return 0;
+	if (g->nodes.shared && (attempt_elsewhere(g, name) || catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0 || referenced))
 		return 0;
 	if (catalog_sealed(
 		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload or job have left the lists */
@@ -218,7 +242,7 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 
 bool janitor_sweep(struct engine *g)
 {
-	struct sweep s = {.g = g};
+	struct sweep s = {.g = g, .others_since = nodes_uploads_since(g)};
 	struct err e = ERR_INIT;
 
 	if (blobs_held(g))
@@ -268,9 +292,11 @@ static int64_t sweep_pause(const struct engine *g)
 	return g->config.sweep_every_ms > 0 ? g->config.sweep_every_ms : INT64_MAX / 2;
 }
 
-/* What changes the catalogue; not after its flush failed, for then it takes no change until a restart. */
+/* What changes the catalogue; not after its flush failed, for then it takes no change until a restart. One node does it for all. */
 static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
 {
+	if (catalog_sealed(g->catalog) || !engine_duty(g, DUTY_TIDY))
+		return;
 	delete_expired(g);
 	if (now >= due->results)
 		due->results = now + (expire_results(g) ? RESULTS_EVERY_MS : AGAIN_MS);
@@ -293,7 +319,7 @@ static void *janitor_run(void *arg)
 	struct janitor_times due;
 	struct runner_stats runner = {};
 
-	bool removed = remove_doomed(g), swept = janitor_sweep(g);
+	bool duty = engine_duty(g, DUTY_TIDY), removed = duty && remove_doomed(g), swept = duty && janitor_sweep(g);
 	int64_t now = engine_mono(g);
 	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS,
 				     .doomed = now + (removed ? AGAIN_MS : HELD_MS),
@@ -303,8 +329,7 @@ static void *janitor_run(void *arg)
 		look_at_runner(g, &runner);
 		gauges_look(g, engine_mono(g));
 		(void)blobs_held(g); /* so that whoever answers knows how long */
-		if (!catalog_sealed(g->catalog))
-			tidy(g, &due, engine_mono(g));
+		tidy(g, &due, engine_mono(g));
 		metric_set(METRIC_STORAGE_SEALED, blobs_sealed(g->blobs) || catalog_sealed(g->catalog));
 	} while (sleeper_wait(&g->janitor, LOOK_MS));
 	return NULL;

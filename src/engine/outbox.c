@@ -47,6 +47,15 @@ static bool deliver(struct engine *g, struct told *told)
 	}
 }
 
+/* One node tells; another one that takes over begins with what is not struck out. */
+static bool deliver_here(struct engine *g, struct told *told)
+{
+	if (engine_duty(g, DUTY_OUTBOX))
+		return deliver(g, told);
+	*told = (struct told){.struck = true};
+	return false;
+}
+
 static void *outbox_run(void *arg)
 {
 	struct engine *g = arg;
@@ -54,9 +63,9 @@ static void *outbox_run(void *arg)
 	bool stuck;
 
 	do
-		stuck = deliver(g, &told);
+		stuck = deliver_here(g, &told);
 	while (sleeper_wait(&g->outbox, stuck ? OUTBOX_RETRY_MS : -1));
-	deliver(g, &told); /* the last ones before a stop */
+	deliver_here(g, &told); /* the last ones before a stop */
 	return NULL;
 }
 

@@ -76,6 +76,7 @@ static int apply_step(struct engine *g, struct recurring_entry *x, struct recurr
 			break;
 	} while (rc != 0);
 	if (rc != 0) {
+		g->recurring.moved |= rc == ERR_STALE; /* by another node, which took over */
 		log_err(rc == ERR_QUEUE_FULL ? LOG_INFO : LOG_WARN, "recurring_waits", &c.err);
 		return rc;
 	}
@@ -257,6 +258,9 @@ static int read_states(struct engine *g)
 
 	if (rc != 0)
 		log_err(LOG_WARN, "recurring_unreadable", &e);
+	g->recurring.moved = false;
+	for (size_t i = 0; i < g->recurring.n; i++)
+		g->recurring.entries[i].there = g->recurring.entries[i].adopted = false;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		struct recurring_entry *x = entry_of(&g->recurring, list[i].name);
 		struct change c = {.kind = CHANGE_RECURRING,
@@ -308,7 +312,12 @@ static void *recurring_thread(void *arg)
 	int64_t pause;
 
 	do {
-		if (!known)
+		if (!engine_duty(g, DUTY_RECURRING)) { /* another node does it; what is known here goes out of date */
+			known = false;
+			pause = SLEEP_MAX_MS;
+			continue;
+		}
+		if (!known || r->moved)
 			known = read_states(g) == 0;
 		pause = known ? SLEEP_MAX_MS : AGAIN_MS;
 		for (size_t i = 0; known && i < r->n && !atomic_load(&g->stopping); i++) {

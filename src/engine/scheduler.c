@@ -42,6 +42,19 @@ static bool clock_was_set(struct engine *g)
 	return apart > CLOCK_APART_MS || apart < -CLOCK_APART_MS;
 }
 
+static struct str str_or_none(const char *text)
+{
+	return text != NULL ? str_of(text) : (struct str){};
+}
+
+static void know_as(struct scheduler *s, struct uuid worker, bool registered)
+{
+	pthread_mutex_lock(&s->lock);
+	s->worker = worker;
+	s->registered = registered;
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Returns how long until the next one. */
 static int64_t beat(struct engine *g)
 {
@@ -49,7 +62,15 @@ static int64_t beat(struct engine *g)
 	int64_t mono = engine_mono(g), wall = engine_now(g);
 	struct change c = {
 		.kind = CHANGE_BEAT,
-		.beat = {.worker = s->worker, .now = lease_now(g), .expires_at = wall + g->config.lease_ms, .first = !s->registered},
+		.beat = {.worker = s->worker,
+			 .now = lease_now(g),
+			 .expires_at = wall + g->config.lease_ms,
+			 .first = !s->registered,
+			 .host = str_or_none(g->config.host),
+			 .labels = str_or_none(g->config.labels),
+			 .uploads_since = uploads_since(g, wall),
+			 .draining = atomic_load(&s->draining),
+			 .wants = nodes_wants(g)},
 	};
 	int64_t since = engine_us();
 	int rc = engine_apply(g, &c);
@@ -57,10 +78,11 @@ static int64_t beat(struct engine *g)
 	metric_observe_us(METRIC_BEAT_SECONDS, engine_us() - since);
 	if (rc == 0) {
 		metric_set(METRIC_BEAT_TIME, wall / 1000);
-		s->registered = true;
+		know_as(s, s->worker, true);
 		s->beat_wall = wall;
 		s->beat_mono = mono;
 		atomic_store(&s->lease_until, mono + g->config.lease_ms - least(LEASE_MARGIN_MS, g->config.lease_ms / 4));
+		nodes_hold(g, c.beat.holds);
 		return g->config.beat_ms;
 	}
 	metric_add(METRIC_BEATS_FAILED, 1);
@@ -69,8 +91,8 @@ static int64_t beat(struct engine *g)
 		return g->config.beat_ms;
 	/* the lease was lost: what runs belongs to somebody else now; begin anew under another name, which cannot be stale */
 	atomic_store(&s->lease_until, 0);
-	s->worker = engine_new_id(g);
-	s->registered = false;
+	nodes_hold(g, 0);
+	know_as(s, engine_new_id(g), false);
 	return 0;
 }
 
@@ -240,6 +262,7 @@ static int64_t claim(struct engine *g, uint32_t max, bool newcomers)
 				     .arena = &b->arena,
 				     .limits = s->limits,
 				     .n_limits = s->n_limits,
+				     .listed_only = s->listed_only,
 				     .owner_limit = g->config.owner_concurrency,
 				     .newcomers = newcomers}};
 	atomic_store(&s->maybe_ready, false);
@@ -362,6 +385,8 @@ static void *scheduler_run(void *arg)
 	return NULL;
 }
 
+/* Where there are other nodes, each op that this one runs is in the list, and one that needs a label which this node has not is there with no room: a job waits for a node that knows what to
+ * do with it. Alone, a job that nobody knows ends with an error. */
 static bool read_limits(struct engine *g)
 {
 	struct scheduler *s = &g->scheduler;
@@ -370,14 +395,16 @@ static bool read_limits(struct engine *g)
 
 	s->limits = arena_alloc(&g->strings, n * sizeof(*s->limits));
 	s->n_limits = 0;
+	s->listed_only = g->nodes.shared;
 	for (size_t i = 0; s->limits != NULL && i < n; i++) {
 		uint64_t running = ops[i].concurrency, threads = g->config.imports.at_once;
 
 		/* What waits on the network has threads of its own, and is claimed as they come free. */
 		if (ops[i].kind == OP_CONNECTOR && threads > 0 && (running == 0 || running > threads))
 			running = threads;
-		if (running > 0)
-			s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name), .running = running};
+		if (running > 0 || s->listed_only)
+			s->limits[s->n_limits++] =
+				(struct claim_limit){.op = str_of(ops[i].name), .running = running > 0 ? running : UINT64_MAX};
 	}
 	return s->limits != NULL;
 }
@@ -392,6 +419,8 @@ int scheduler_start(struct engine *g, struct err *e)
 	atomic_store(&s->maybe_ready, true);
 	if (!read_limits(g))
 		return err_set(e, ERR_NO_MEMORY, "no memory for the limits of ops");
+	if (g->nodes.shared && beat(g) == 0) /* others are to know of what begins here, from the first upload on */
+		return err_set(e, ERR_CONFLICT, "the first beat was refused");
 	return sleeper_start(&s->sleeper, "scheduler", scheduler_run, g, e);
 }
 

@@ -331,11 +331,17 @@ void scrub_resume(struct engine *g)
 static void *scrub_run(void *arg)
 {
 	struct engine *g = arg;
+	bool mine = false;
 
-	scrub_resume(g);
-	while (sleeper_wait(&g->scrub.sleeper, STEP_MS))
-		scrub_tick(g);
-	if (g->scrub.position.began_at != 0 && !g->scrub.position.whole && !catalog_sealed(g->catalog))
+	while (sleeper_wait(&g->scrub.sleeper, STEP_MS)) {
+		bool was = mine;
+		mine = engine_duty(g, DUTY_SCRUB);
+		if (mine && !was)
+			scrub_resume(g);
+		if (mine)
+			scrub_tick(g);
+	}
+	if (mine && g->scrub.position.began_at != 0 && !g->scrub.position.whole && !catalog_sealed(g->catalog))
 		save_position(g);
 	return NULL;
 }

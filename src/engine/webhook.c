@@ -432,6 +432,8 @@ static int64_t send_due(struct webhooks *w)
 
 	if (catalog_sealed(w->g->catalog))
 		return -1; /* what became of an attempt could not be kept */
+	if (!engine_duty(w->g, DUTY_WEBHOOKS))
+		return -1; /* another node sends */
 	rc = send_round(w, last, INT64_MAX, &wait_ms, &e);
 	if (rc == 0 && last > 0)
 		rc = send_round(w, 0, last, &wait_ms, &e);

@@ -148,7 +148,8 @@ void work_release(struct work *w)
 
 static bool worth_another_try(int code)
 {
-	return code == ERR_STORAGE_FULL || code == ERR_NO_MEMORY || code == ERR_IO || code == ERR_STORAGE_READONLY;
+	return code == ERR_STORAGE_FULL || code == ERR_NO_MEMORY || code == ERR_IO || code == ERR_STORAGE_READONLY ||
+	       code == ERR_CATALOG_UNAVAILABLE; /* while the lease lives nobody else ends it */
 }
 
 /* Wall times may be set anew meanwhile; what would be negative counts as nothing. */

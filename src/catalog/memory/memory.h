@@ -43,7 +43,9 @@ struct mem_table {
 
 struct mem_worker {
 	struct uuid id;
-	int64_t expires_at;
+	int64_t expires_at, since, beat_at, uploads_since;
+	bool draining;
+	char host[NODE_HOST_MAX + 1], labels[NODE_LABELS_MAX + 1];
 };
 
 struct mem_key {

@@ -2,6 +2,7 @@
 #include "catalog/memory/memory.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -277,14 +278,22 @@ void mem_retry(struct mem *m, struct change *ch)
 
 /* ---- leases ---- */
 
+static void note_node(struct mem_worker *w, struct change_beat *b)
+{
+	w->expires_at = b->leaving ? b->now : b->expires_at;
+	w->beat_at = b->now;
+	w->uploads_since = b->uploads_since;
+	w->draining = b->draining;
+	b->holds = DUTIES_ALL;
+}
+
 void mem_beat(struct mem *m, struct change *ch)
 {
 	struct change_beat *b = &ch->beat;
 	struct mem_worker *w = mem_find_worker(m, b->worker);
-	int64_t expires_at = b->leaving ? b->now : b->expires_at;
 
 	if (w && w->expires_at > b->now) {
-		w->expires_at = expires_at;
+		note_node(w, b);
 		return;
 	}
 	if (w || !b->first) {
@@ -295,7 +304,11 @@ void mem_beat(struct mem *m, struct change *ch)
 		mem_no_memory(ch);
 		return;
 	}
-	m->workers[m->n_workers++] = (struct mem_worker){b->worker, expires_at};
+	w = &m->workers[m->n_workers++];
+	*w = (struct mem_worker){.id = b->worker, .since = b->now};
+	snprintf(w->host, sizeof(w->host), "%.*s", (int)b->host.len, b->host.p != NULL ? b->host.p : "");
+	snprintf(w->labels, sizeof(w->labels), "%.*s", (int)b->labels.len, b->labels.p != NULL ? b->labels.p : "");
+	note_node(w, b);
 }
 
 static bool lost(struct mem *m, const struct mem_job *j, const struct change_reclaim *r)

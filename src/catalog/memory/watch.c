@@ -45,7 +45,20 @@ int mem_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_
 	for (size_t i = m->n_workers; i > 0 && n < max; i--) {
 		const struct mem_worker *w = &m->workers[i - 1];
 
-		list[n] = (struct worker_row){.id = w->id, .expires_at = w->expires_at};
+		list[n] = (struct worker_row){
+			.id = w->id,
+			.expires_at = w->expires_at,
+			.host = arena_str(a, str_of(w->host)),
+			.labels = arena_str(a, str_of(w->labels)),
+			.since = w->since,
+			.beat_at = w->beat_at,
+			.uploads_since = w->uploads_since,
+			.draining = w->draining,
+		};
+		if (list[n].host.p == NULL || list[n].labels.p == NULL) {
+			mem_unlocked(m, 0);
+			return mem_nothing_read(e);
+		}
 		for (size_t k = 0; k < m->jobs.n; k++) {
 			const struct mem_job *j = CONTAINER_OF(m->jobs.rows[k], struct mem_job, row);
 

@@ -360,10 +360,13 @@ static int begin(struct pg *q, struct change *const *changes, size_t n)
 	return keep_numbers(q, &r) ? 0 : pg_no_memory(&q->link);
 }
 
-static int commit(struct pg *q)
+static int commit(struct pg *q, struct change *const *changes, size_t n)
 {
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
-	int rc = last_flush(q);
+	int rc = pgw_news(q, changes, n);
+
+	if (rc == 0)
+		rc = last_flush(q);
 
 	if (rc != 0)
 		return rc;
@@ -377,6 +380,7 @@ static int apply_batch(struct pg *q, struct change *const *changes, size_t n, bo
 
 	q->writes->committing = false;
 	q->writes->transaction = 0;
+	q->writes->node = (struct uuid){};
 	ends_begin(&q->base);
 	if (rc == 0)
 		rc = lanes_ensure(q, changes, n);
@@ -386,7 +390,7 @@ static int apply_batch(struct pg *q, struct change *const *changes, size_t n, bo
 		rc = apply_all(q, changes, n);
 	for (size_t i = 0; rc == 0 && guarded && i < n; i++)
 		rc = apply_guarded(q, changes[i], i);
-	return rc == 0 ? commit(q) : rc;
+	return rc == 0 ? commit(q, changes, n) : rc;
 }
 
 /* ---- what became of it ---- */

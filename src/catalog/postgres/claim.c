@@ -214,6 +214,15 @@ static int take(void *arg, struct lane *const *lanes, const uint64_t *most, size
 	return rc == 0 ? read_heads_of(x->q, &numbers, priority) : rc;
 }
 
+/* Whether it has to know how much runs, on other nodes too. */
+static bool counts_what_runs(const struct change_claim *c)
+{
+	for (size_t i = 0; i < c->n_limits; i++)
+		if (c->limits[i].running > 0 && c->limits[i].running < UINT64_MAX)
+			return true;
+	return c->owner_limit > 0;
+}
+
 int pgw_claim(struct pg *q, struct change *ch)
 {
 	struct change_claim *c = &ch->claim;
@@ -225,7 +234,7 @@ int pgw_claim(struct pg *q, struct change *ch)
 	c->left = false;
 	c->next_at = INT64_MAX;
 	rc = rows_flush(q);
-	if (rc == 0 && (c->n_limits > 0 || c->owner_limit > 0 || c->newcomers))
+	if (rc == 0 && (counts_what_runs(c) || c->newcomers))
 		rc = pg_send(&q->link, W_LOCK_CLAIMS, NULL);
 	if (rc == 0)
 		rc = counts_flush(q);

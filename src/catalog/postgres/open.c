@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 void pg_free(struct catalog *c)
 {
@@ -13,6 +14,7 @@ void pg_free(struct catalog *c)
 	pool_release(q);
 	link_close(&q->link);
 	writes_free(q->writes);
+	news_free(q->news);
 	lanes_release(&q->lanes);
 	arena_release(&q->scratch);
 	free(q->conninfo);
@@ -33,7 +35,8 @@ static struct pg *pg_new(const char *conninfo, const struct catalog_options *opt
 	q->try_ms = PG_TRY_MS;
 	q->conninfo = strdup(conninfo);
 	q->writes = writes_new();
-	if (q->conninfo && q->writes)
+	q->news = news_new();
+	if (q->conninfo && q->writes && q->news && getrandom(&q->maker, sizeof(q->maker), 0) == (ssize_t)sizeof(q->maker))
 		return q;
 	pg_free(&q->base);
 	return NULL;

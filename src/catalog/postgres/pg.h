@@ -186,6 +186,7 @@ struct pg_pool {
 	unsigned open; /* handed out or free */
 };
 
+struct pg_news; /* how far news were read */
 struct pg_writes; /* what a batch gathers (write.h) */
 
 struct pg {
@@ -202,6 +203,9 @@ struct pg {
 	struct lanes lanes; /* whose turn it was; counts and heads are read anew for each claim */
 	struct arena scratch; /* emptied by the next batch */
 	int64_t slot; /* of this connection in tally and lane_tally */
+
+	struct pg_news *news; /* news.c */
+	int64_t maker; /* who wrote a batch's news */
 
 	_Atomic uint64_t accounts; /* as the last batch or look left it: 0 is looked up anew, more stays more */
 };
@@ -224,6 +228,13 @@ int pg_migrate(struct pg_link *l, bool keep, struct err *e);
 int pg_schema_version(struct pg_link *l, int64_t *ret);
 extern const struct catalog_ops pg_ops; /* ops.c */
 void pg_free(struct catalog *c);
+
+/* ---- news.c ---- */
+#define NEWS_KEPT_MS 120000
+struct pg_news *news_new(void); /* NULL: no memory */
+void news_free(struct pg_news *v);
+int pgw_news(struct pg *q, struct change *const *changes, size_t n); /* of the batch that is about to be committed */
+int pg_news(struct catalog *c, struct news_list *to, bool *ret_whole, struct err *e);
 
 /* ---- apply.c ---- */
 int pg_take_slot(struct pg *q); /* for a new connection; 0 or the code of q->link.err */

@@ -129,8 +129,12 @@ R_ROW(RUNNING_OPS, "SELECT l.op, 1::bigint, sum(t.n)::bigint FROM (SELECT lane, 
 		   " JOIN lane AS l ON l.number = t.lane GROUP BY l.op")
 R_ROW(ENDED_OPS, "SELECT j.op, r.state, count(*) FROM (SELECT job, state FROM result ORDER BY job DESC LIMIT $1) AS r"
 		 " JOIN job AS j ON j.number = r.job GROUP BY j.op, r.state")
-R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE t.state = 1 AND t.worker = w.number)"
-	       " FROM worker AS w ORDER BY w.number DESC LIMIT $1")
+R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE t.state = 1 AND t.worker = w.number), w.host,"
+	       " w.labels, w.since, w.beat_at, w.uploads_since, w.draining FROM worker AS w ORDER BY w.number DESC LIMIT $1")
+
+/* A row for each batch from transaction $1 on that can be seen, or one without a batch; with each the oldest transaction that is still under way. One statement sees one moment. */
+R_ROW(NEWS, "SELECT s.oldest, n.transaction, n.maker, n.body FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest) AS s"
+	    " LEFT JOIN news AS n ON n.transaction >= coalesce($1, s.oldest) ORDER BY n.transaction LIMIT $2")
 
 /* ---- webhooks ---- */
 R_ROW(WEBHOOK, "SELECT " WEBHOOK_COLUMNS " FROM webhook AS w WHERE w.id = $1 AND w.owner || '' = $2 AND coalesce(w.deleted_at, 0) = 0")

@@ -132,6 +132,7 @@ int pg_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
 	struct worker_row *list = arena_alloc(a, max * sizeof(*list));
 	struct pg_args args = {};
+	bool oom = false;
 	int rc;
 
 	if (!list)
@@ -142,7 +143,18 @@ int pg_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 		return rc;
 	for (int i = 0; i < r.n; i++)
 		list[i] = (struct worker_row){
-			.id = pg_col_uuid(&r, i, 0), .expires_at = pg_col_int(&r, i, 1), .running = (uint64_t)pg_col_int(&r, i, 2)};
+			.id = pg_col_uuid(&r, i, 0),
+			.expires_at = pg_col_int(&r, i, 1),
+			.running = (uint64_t)pg_col_int(&r, i, 2),
+			.host = pg_col_copy(&r, i, 3, a, &oom),
+			.labels = pg_col_copy(&r, i, 4, a, &oom),
+			.since = pg_col_int(&r, i, 5),
+			.beat_at = pg_col_int(&r, i, 6),
+			.uploads_since = pg_col_int(&r, i, 7),
+			.draining = pg_col_bool(&r, i, 8),
+		};
+	if (oom)
+		return pg_nothing_read(e);
 	*ret = list;
 	*ret_n = (size_t)r.n;
 	return 0;

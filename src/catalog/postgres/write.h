@@ -62,6 +62,8 @@ struct pg_writes {
 	bool webhooks; /* there may be some */
 	int64_t *files, *jobs; /* row numbers taken from the sequences for this batch */
 	size_t n_files, n_jobs, next_file, next_job;
+	struct uuid node; /* looked up last, … */
+	bool node_known; /* … and whether it was there */
 	int64_t transaction; /* its number; 0 = none yet */
 	bool committing; /* the COMMIT was sent: what is lost now may have taken place */
 };

@@ -241,6 +241,23 @@ static struct adding adding_of(const struct adding_files *x, size_t i)
 	return (struct adding){.owner = c->file->owner, .jobs = c->file->jobs, .arena = c->arena, .done = x->done[i]};
 }
 
+/* Nodes are forgotten by whoever runs alone, so that what is found here stays so until the commit. */
+static int know_node(struct pg *q, struct uuid node)
+{
+	struct pg_writes *w = q->writes;
+	int64_t number;
+	int rc;
+
+	if (uuid_eq(w->node, node))
+		return 0;
+	rc = pgw_worker_number(q, node, -1, &number);
+	if (rc == 0) {
+		w->node = node;
+		w->node_known = number != 0;
+	}
+	return rc;
+}
+
 /* Whether the file may come, after those before it in the same change. Nothing is gathered. */
 static int check_one(struct pg *q, struct adding_files *x, size_t i, struct files_coming *before)
 {
@@ -252,6 +269,13 @@ static int check_one(struct pg *q, struct adding_files *x, size_t i, struct file
 
 	if (!o)
 		return q->link.err.code;
+	if (!uuid_is_zero(ch->add_file.node)) {
+		rc = know_node(q, ch->add_file.node);
+		if (rc != 0)
+			return rc;
+		if (!q->writes->node_known)
+			return change_refuse(ch, ERR_CATALOG_UNAVAILABLE, "the others took this node for lost, and what it had not committed with it");
+	}
 	const struct usage used = {
 		.files = o->used.files + before->usage.files, .bytes = o->used.bytes + before->usage.bytes, .own = o->own};
 	if (catalog_has_quota(&q->base) && !change_within_quota(&q->base, ch, &used, f->size))

@@ -3,26 +3,78 @@
 
 #define LOST_CHUNK 256 /* tasks taken back at once */
 
+/* What every beat tells. */
+static void arg_beat(struct pg_args *a, const struct change_beat *b)
+{
+	arg_int(a, b->leaving ? b->now : b->expires_at);
+	arg_int(a, b->now);
+	arg_bool(a, b->draining);
+	arg_int(a, b->uploads_since);
+}
+
+static int take_duties(struct pg *q, struct change_beat *b, int64_t worker)
+{
+	CLEANUP(array_release) struct pg_array wanted = PG_ARRAY(PG_INT);
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	struct pg_args take = {}, held = {};
+
+	b->holds = 0;
+	if (b->wants == 0 || b->leaving)
+		return 0;
+	for (unsigned d = 0; d < DUTIES; d++)
+		if (b->wants & 1u << d)
+			array_int(&wanted, d);
+	arg_int(&take, worker);
+	arg_array(&take, &wanted);
+	arg_int(&take, b->now);
+	arg_int(&held, worker);
+	int rc = w_run(q, W_LOCK_DUTIES, NULL);
+	if (rc == 0)
+		rc = w_run(q, W_DUTIES_TAKE, &take);
+	if (rc == 0)
+		rc = w_ask(q, W_DUTIES_HELD, &held, &r);
+	for (int i = 0; rc == 0 && i < r.n; i++)
+		b->holds |= b->wants & 1u << (pg_col_int(&r, i, 0) % DUTIES);
+	return rc;
+}
+
+static int add_worker(struct pg *q, const struct change_beat *b, int64_t *ret)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	struct pg_args add = {};
+
+	arg_uuid(&add, &b->worker);
+	arg_beat(&add, b);
+	arg_str(&add, b->host.p != NULL ? b->host : STR(""));
+	arg_str(&add, b->labels.p != NULL ? b->labels : STR(""));
+	int rc = w_ask(q, W_WORKER_ADD, &add, &r);
+	*ret = rc == 0 ? pg_col_int(&r, 0, 0) : 0;
+	return rc;
+}
+
 int pgw_beat(struct pg *q, struct change *ch)
 {
 	struct change_beat *b = &ch->beat;
-	struct pg_args add = {};
-	int64_t worker, known, until = b->leaving ? b->now : b->expires_at;
+	struct pg_args lease = {};
+	int64_t worker, known;
 	int rc = pgw_worker_number(q, b->worker, b->now, &worker);
 
 	if (rc != 0)
 		return rc;
-	if (worker)
-		return w_run_int2(q, W_WORKER_LEASE, worker, until);
+	if (worker) {
+		arg_int(&lease, worker);
+		arg_beat(&lease, b);
+		rc = w_run(q, W_WORKER_LEASE, &lease);
+		return rc == 0 ? take_duties(q, b, worker) : rc;
+	}
 	/* An incarnation that was known once does not come back: its jobs may have been given to others. */
 	rc = pgw_worker_number(q, b->worker, -1, &known);
 	if (rc != 0)
 		return rc;
 	if (known || !b->first)
 		return change_refuse(ch, ERR_STALE, "the worker's lease is lost");
-	arg_uuid(&add, &b->worker);
-	arg_int(&add, until);
-	return w_run(q, W_WORKER_ADD, &add);
+	rc = add_worker(q, b, &worker);
+	return rc == 0 ? take_duties(q, b, worker) : rc;
 }
 
 /* The worker is gone. A job that was to be cancelled is; one that took its third worker along is set aside; the others are tried again. */

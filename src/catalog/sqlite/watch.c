@@ -103,6 +103,7 @@ int sq_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 	struct worker_row *list = arena_alloc(a, max * sizeof(*list));
 	struct reader *r;
 	sqlite3_stmt *s;
+	bool oom = false;
 	size_t n = 0;
 	int rc;
 
@@ -115,9 +116,18 @@ int sq_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 	sqlite3_bind_int64(s, 1, max);
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW && n < max)
 		list[n++] = (struct worker_row){
-			.id = col_uuid(s, 0), .expires_at = sqlite3_column_int64(s, 1), .running = (uint64_t)sqlite3_column_int64(s, 2)};
+			.id = col_uuid(s, 0),
+			.expires_at = sqlite3_column_int64(s, 1),
+			.running = (uint64_t)sqlite3_column_int64(s, 2),
+			.host = col_copy(s, 3, a, &oom),
+			.labels = col_copy(s, 4, a, &oom),
+			.since = sqlite3_column_int64(s, 5),
+			.beat_at = sqlite3_column_int64(s, 6),
+			.uploads_since = sqlite3_column_int64(s, 7),
+			.draining = sqlite3_column_int(s, 8) != 0,
+		};
 	sqlite3_reset(s);
-	rc = rc == SQLITE_DONE ? 0 : sq_error(r->db, rc, e);
+	rc = oom ? rows_no_memory(e) : rc == SQLITE_DONE ? 0 : sq_error(r->db, rc, e);
 	reader_put(q, r);
 	if (rc < 0)
 		return rc;

@@ -202,12 +202,21 @@ int sq_claim(struct sq *q, struct change *ch)
 
 /* ---- leases ---- */
 
-static int set_lease(struct sq *q, int64_t worker, int64_t expires_at)
+/* What every beat tells, from the second parameter on. */
+static void bind_beat(sqlite3_stmt *s, const struct change_beat *b)
+{
+	sqlite3_bind_int64(s, 2, b->leaving ? b->now : b->expires_at);
+	sqlite3_bind_int64(s, 3, b->now);
+	sqlite3_bind_int(s, 4, b->draining);
+	sqlite3_bind_int64(s, 5, b->uploads_since);
+}
+
+static int set_lease(struct sq *q, int64_t worker, const struct change_beat *b)
 {
 	sqlite3_stmt *s = q->stmt[W_WORKER_LEASE];
 
 	sqlite3_bind_int64(s, 1, worker);
-	sqlite3_bind_int64(s, 2, expires_at);
+	bind_beat(s, b);
 	return run(s);
 }
 
@@ -218,10 +227,11 @@ int sq_beat(struct sq *q, struct change *ch)
 	int64_t worker, known;
 	int rc = worker_number(q, b->worker, b->now, &worker);
 
+	b->holds = DUTIES_ALL;
 	if (rc != SQLITE_OK)
 		return rc;
 	if (worker)
-		return set_lease(q, worker, b->leaving ? b->now : b->expires_at);
+		return set_lease(q, worker, b);
 	/* An incarnation that was known once does not come back: its jobs may have been given to others. */
 	rc = worker_number(q, b->worker, -1, &known);
 	if (rc != SQLITE_OK)
@@ -229,7 +239,9 @@ int sq_beat(struct sq *q, struct change *ch)
 	if (known || !b->first)
 		return change_refuse(ch, ERR_STALE, "the worker's lease is lost");
 	bind_uuid(add, 1, &b->worker);
-	sqlite3_bind_int64(add, 2, b->leaving ? b->now : b->expires_at);
+	bind_beat(add, b);
+	bind_str(add, 6, b->host.p != NULL ? b->host : STR(""));
+	bind_str(add, 7, b->labels.p != NULL ? b->labels : STR(""));
 	return run(add);
 }
 
