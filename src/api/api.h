@@ -15,6 +15,7 @@ extern const struct http_route api_delivery_routes[]; /* of webhooks */
 extern const struct http_route api_people_routes[]; /* users and sessions */
 extern const struct http_route api_key_routes[];
 extern const struct http_route api_system_routes[]; /* ops, stats, health, metrics */
+extern const struct http_route api_node_routes[]; /* of those what a node answers that only works */
 extern const struct http_route api_admin_watch_routes[]; /* for operators: queue, workers, storage, audit log */
 extern const struct http_route api_admin_file_routes[];
 extern const struct http_route api_admin_job_routes[];

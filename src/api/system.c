@@ -126,6 +126,14 @@ static void end_metrics(struct http_request *r)
 
 static const struct http_handler get_metrics = {.end = end_metrics};
 
+/* Of a node that only works. */
+const struct http_route api_node_routes[] = {
+	{HTTP_GET, "/healthz", &get_health, HTTP_ANYONE, "getHealth", "The process lives", NULL},
+	{HTTP_GET, "/readyz", &get_ready, HTTP_ANYONE, "getReadiness", "Catalogue and store take a write", NULL},
+	{HTTP_GET, "/metrics", &get_metrics, HTTP_WATCHER, "getMetrics", "Figures in the Prometheus text format", NULL},
+	{},
+};
+
 const struct http_route api_system_routes[] = {
 	{HTTP_GET, "/v1/ops", &get_ops, HTTP_ANYONE, "listOps", "Every op with the schema of its parameters", NULL},
 	{HTTP_GET, "/v1/stats", &get_stats, HTTP_WATCHER, "getStats", "How many files and jobs there are", NULL},

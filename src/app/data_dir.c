@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MARKER "filemill.id"
@@ -16,6 +17,7 @@
 #define FRESH "filemill.fresh" /* there until the first start has made the catalogue */
 #define CATALOGUE "catalog.db"
 #define LOCK "lock"
+#define SHARE_TRIES 100 /* 50 ms each */
 #define AUDIT "audit"
 
 const char *network_fs_name(long type)
@@ -125,11 +127,30 @@ static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
 	return rc;
 }
 
+/* Nodes share the lock; who comes first has it alone for a moment, to make what is missing. */
+static int share_lock(struct data_dir *d, struct err *e)
+{
+	const struct timespec pause = {.tv_nsec = 50000000};
+
+	for (int tries = 0; tries < SHARE_TRIES; tries++) {
+		if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno == EWOULDBLOCK && flock(d->lock_fd, LOCK_SH | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return err_errno(e, errno, "flock");
+		nanosleep(&pause, NULL);
+	}
+	return err_set(e, ERR_IN_USE, "it is in use by a filemill process with a catalogue of its own");
+}
+
 static int take_lock(struct data_dir *d, struct err *e)
 {
 	d->lock_fd = openat(d->fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
 		return err_errno(e, errno, "open of the lock file");
+	if (d->shared)
+		return share_lock(d, e);
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
@@ -161,7 +182,7 @@ int data_dir_complete(struct data_dir *d, struct err *e)
 {
 	if (!d->fresh)
 		return 0;
-	if (unlinkat(d->fd, FRESH, 0) != 0 || fsync(d->fd) != 0)
+	if ((unlinkat(d->fd, FRESH, 0) != 0 && !(d->shared && errno == ENOENT)) || fsync(d->fd) != 0)
 		return err_errno(e, errno, "removal of a file");
 	d->fresh = false;
 	return 0;
@@ -225,6 +246,7 @@ int data_dir_open(struct data_dir *ret, const char *path, const struct data_dir_
 	struct data_dir d = DATA_DIR_INIT;
 	int rc = 0;
 
+	d.shared = o->catalogue_elsewhere;
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		return err_errno(e, errno, "mkdir");
 	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -236,6 +258,8 @@ int data_dir_open(struct data_dir *ret, const char *path, const struct data_dir_
 		rc = open_marked(&d, o->catalogue_elsewhere, env, e);
 	if (rc == 0)
 		rc = open_blobs(&d, e);
+	if (rc == 0 && d.shared && flock(d.lock_fd, LOCK_SH) != 0) /* whoever had it alone has made what was missing */
+		rc = err_errno(e, errno, "flock");
 	if (rc != 0)
 		data_dir_close(&d);
 	else

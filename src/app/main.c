@@ -58,7 +58,8 @@ static int run_check_config(const struct command_line *line)
 	return command_exit_status(rc);
 }
 
-static int run_serve(const struct command_line *line, const char *version)
+static int run_node(const struct command_line *line, const char *version,
+		    int (*run)(const struct settings *s, const struct routes *routes, const char *version, struct err *e))
 {
 	struct arena strings = ARENA_INIT;
 	struct settings settings;
@@ -71,7 +72,7 @@ static int run_serve(const struct command_line *line, const char *version)
 	} else {
 		log_setup(STDERR_FILENO, (enum log_format)settings.log_format, (enum log_level)settings.log_level);
 		process_block_signals();
-		rc = serve(&settings, &routes, version, &e);
+		rc = run(&settings, &routes, version, &e);
 		if (rc != 0)
 			log_err(LOG_ERROR, "start_failed", &e);
 	}
@@ -259,7 +260,9 @@ int main(int argc, char **argv)
 		return run_help(&line);
 	switch (line.command) {
 	case COMMAND_SERVE:
-		return run_serve(&line, FILEMILL_VERSION);
+		return run_node(&line, FILEMILL_VERSION, serve);
+	case COMMAND_WORK:
+		return run_node(&line, FILEMILL_VERSION, work_only);
 	case COMMAND_CHECK_CONFIG:
 		return run_check_config(&line);
 	case COMMAND_DOCTOR:

@@ -4,6 +4,7 @@
  * unfinished uploads; then the engine commits what it has and gives running jobs back. A second signal ends all this at once: nothing that was acknowledged depends on it.
  * The same happens when a reply is still owed at the end, because the disk below does not come back from a flush: what waits for it cannot be taken down in order. */
 #include "app/serve.h"
+#include "api/api.h"
 #include "app/catalogue.h"
 #include "app/data_dir.h"
 #include "app/hold.h"
@@ -21,17 +22,21 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UPLOADS_GRACE_MS 4000
 #define DRAIN_GRACE_MS 1500
 #define OWED_GRACE_MS 1500
 #define JOBS_GRACE_MS 1500
+#define DRAIN_LOOK_MS 100
 #define OWN_DESCRIPTORS 68 /* the catalogue's readers, the server's own; not the blob directories kept open */
 #define DESCRIPTORS_MIN 128 /* with fewer it would serve a handful of connections and fail jobs now and then: better told than found out */
 #define JOB_DESCRIPTORS                                                                                                                    \
 	16 /* a job thread: its child's channel, status, process and output, and a spare one's; a batch's inputs, most of which are inline */
 
 struct service {
+	bool works_only; /* no HTTP but for those who watch */
+	char host[NODE_HOST_MAX + 1];
 	struct runner *runner;
 	struct data_dir data;
 	struct hold hold;
@@ -147,6 +152,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.lease_ms = s->lease_ms,
 		.beat_ms = s->beat_ms,
 		.reclaim_ms = s->reclaim_ms,
+		.host = v->host,
+		.labels = s->node_labels,
 		.scrub_rate = s->scrub_rate,
 		.scrub_every_ms = s->scrub_every_ms,
 		.sweep_every_ms = s->sweep_every_ms,
@@ -183,7 +190,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.audit_fd = v->data.audit_fd,
 		.audit_file_max = s->audit_file_size,
 		.audit_uploads = s->audit_uploads,
-		.outbox = outbox ? hash_log_deliver : NULL,
+		.audit_elsewhere = catalogue_is_shared(s),
+		.outbox = outbox && !v->works_only ? hash_log_deliver : NULL,
 		.outbox_arg = (void *)(uintptr_t)s->hash_tasks_log_file,
 	};
 	struct catalog *catalog = NULL;
@@ -194,7 +202,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		return rc;
 	v->hold = (struct hold){.data = &v->data, .limit_ms = s->backup_hold_ms};
 	rc = data_dir_complete(&v->data, e);
-	if (rc == 0)
+	if (rc == 0 && !v->works_only)
 		rc = check_callers(s, catalog_account_count(catalog), e);
 	if (rc == 0)
 		rc = store_open(&blobs, s, &v->data, STORE_SERVE, e);
@@ -207,10 +215,11 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 	return rc;
 }
 
-static int open_http(struct service *v, const struct settings *s, const struct share *share, const struct routes *routes, struct err *e)
+static int open_http(struct service *v, const struct settings *s, const char *listen, const struct share *share,
+		     const struct routes *routes, struct err *e)
 {
 	struct listen_address address;
-	int rc = listen_parse(&address, s->listen, e);
+	int rc = listen_parse(&address, listen, e);
 
 	if (rc != 0)
 		return rc;
@@ -241,7 +250,7 @@ static int open_http(struct service *v, const struct settings *s, const struct s
 		.access_log = s->log_access ? log_access : NULL,
 	};
 	rc = http_server_start(&v->http, &config, &v->port, e);
-	return rc == 0 ? 0 : err_wrap(e, "listening on %.60s", s->listen);
+	return rc == 0 ? 0 : err_wrap(e, "listening on %.60s", listen);
 }
 
 static int open_limits(struct service *v, const struct settings *s, struct err *e)
@@ -332,6 +341,9 @@ static int open_sync(struct service *v, const struct settings *s, struct err *e)
 	return limiter_new(&v->sync_rate, s->storage_sync_rate, LIMITS_ADDRESSES, seed, e);
 }
 
+/* What a node that only works answers to those who watch it. */
+static const struct routes watched = {.tables = {api_node_routes}};
+
 static int open_service(struct service *v, const struct settings *s, const struct routes *routes, const char *version, struct err *e)
 {
 	if (process_descriptors_max() < DESCRIPTORS_MIN)
@@ -351,12 +363,12 @@ static int open_service(struct service *v, const struct settings *s, const struc
 		return rc;
 	const struct data_dir_options data = {.allow_network_fs = s->allow_network_fs, .catalogue_elsewhere = catalogue_is_shared(s)};
 	rc = data_dir_open(&v->data, s->data_dir, &data, &env_real, e);
-	if (rc == 0)
+	if (rc == 0 && !v->works_only)
 		rc = data_dir_open_audit(&v->data, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
 	rc = open_sources(v, s, e);
-	if (rc == 0 && routes->storage_sync)
+	if (rc == 0 && routes->storage_sync && !v->works_only)
 		rc = open_sync(v, s, e);
 	if (rc != 0)
 		return rc;
@@ -378,7 +390,9 @@ static int open_service(struct service *v, const struct settings *s, const struc
 	v->front.surfaces = &v->surfaces;
 	v->front.links_base_url = s->links_base_url;
 	rc = open_limits(v, s, e);
-	return rc == 0 ? open_http(v, s, &share, routes, e) : rc;
+	if (v->works_only)
+		return rc == 0 && s->node_listen[0] != '\0' ? open_http(v, s, s->node_listen, &share, &watched, e) : rc;
+	return rc == 0 ? open_http(v, s, s->listen, &share, routes, e) : rc;
 }
 
 /* Also for what was opened in part. */
@@ -421,13 +435,20 @@ static void note_start(struct service *v, const struct settings *s)
 		log_err(LOG_WARN, "audit_entry_lost", &e);
 }
 
-static void announce(struct service *v, const struct settings *s)
+static void announce(struct service *v, const char *listen)
 {
 	struct listen_address address;
 	struct err e = ERR_INIT;
 	char id[UUID_TEXT_LEN + 1];
 
-	if (listen_parse(&address, s->listen, &e) != 0)
+	if (listen[0] == '\0') {
+		log_event(LOG_INFO, "ready", LF_CSTR("host", v->host), LF_CSTR("version", v->front.version));
+		puts("filemill ready");
+		fflush(stdout);
+		notify_manager("READY=1");
+		return;
+	}
+	if (listen_parse(&address, listen, &e) != 0)
 		return;
 	uuid_format(id, v->data.id);
 	log_event(LOG_INFO, "ready", LF_CSTR("address", address.address), LF_INT("port", v->port), LF_CSTR("data_id", id),
@@ -451,19 +472,65 @@ static void stop_gently(struct service *v)
 	}
 }
 
+/* How others call this machine. */
+static void name_host(struct service *v)
+{
+	if (gethostname(v->host, sizeof(v->host) - 1) != 0)
+		v->host[0] = '\0';
+}
+
 int serve(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
 {
 	struct service v = {.data = DATA_DIR_INIT, .mirror = MIRROR_INIT, .stop = {.part = "uploads"}};
-	int rc = open_service(&v, settings, routes, version, e);
+	int rc;
 
+	name_host(&v);
+	rc = open_service(&v, settings, routes, version, e);
 	if (rc == 0) {
 		note_start(&v, settings);
-		announce(&v, settings);
+		announce(&v, settings->listen);
 		int number = process_wait_stop();
 		process_stop_hard(&v.stop);
 		log_event(LOG_INFO, "signal", LF_INT("number", number));
 		notify_manager("STOPPING=1");
 		stop_gently(&v);
+	}
+	close_service(&v);
+	process_stop_over(&v.stop);
+	if (rc == 0)
+		log_event(LOG_INFO, "stopped", LF_INT("status", 0));
+	return rc;
+}
+
+/* What runs may end by itself for a while; a second signal gives it back at once. */
+static void drain(struct service *v, const struct settings *s)
+{
+	int64_t until = env_real.mono_ms(&env_real) + s->node_drain_ms;
+
+	engine_rest(v->engine);
+	while (!engine_idle(v->engine, DRAIN_LOOK_MS) && env_real.mono_ms(&env_real) < until && !process_stop_asked())
+		;
+	log_event(LOG_INFO, "drained", LF_BOOL("idle", engine_idle(v->engine, 0)));
+}
+
+int work_only(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
+{
+	struct service v = {.works_only = true, .data = DATA_DIR_INIT, .mirror = MIRROR_INIT, .stop = {.part = "connections"}};
+	int rc;
+
+	if (!catalogue_is_shared(settings))
+		return err_set(e, ERR_BAD_CONFIG,
+			       "filemill work joins the nodes of a catalogue that is shared, and catalog.url names none; filemill serve does the work of one machine by itself");
+	name_host(&v);
+	rc = open_service(&v, settings, routes, version, e);
+	if (rc == 0) {
+		announce(&v, settings->node_listen);
+		int number = process_wait_stop();
+		log_event(LOG_INFO, "signal", LF_INT("number", number));
+		notify_manager("STOPPING=1");
+		front_stop(&v.front); /* readiness is false from here on */
+		drain(&v, settings);
+		process_stop_hard(&v.stop);
 	}
 	close_service(&v);
 	process_stop_over(&v.stop);

@@ -354,7 +354,7 @@ static void set_limits(struct lanes *l, const struct change_claim *c)
 		op->limit = op->may_run = c->listed_only ? 0 : UINT64_MAX; /* and it stays so where it is not listed */
 		for (size_t i = 0; i < c->n_limits; i++)
 			if (str_eq(c->limits[i].op, op->name))
-				op->limit = c->limits[i].running;
+				op->limit = op->may_run = c->limits[i].running;
 	}
 }
 

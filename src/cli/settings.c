@@ -41,6 +41,13 @@ static const struct config_option options[] = {
 	{"links", "base_url", NULL, CONFIG_STRING, AT(links_base_url), "", 0, 0, NULL,
 	 "What the addresses of links begin with, such as https://files.example.org; empty means http and the host the request was sent to."},
 
+	{"node", "labels", NULL, CONFIG_STRING, AT(node_labels), "", 0, 0, NULL,
+	 "What kind of node this is, as words with spaces between; ops may ask for one."},
+	{"node", "listen", NULL, CONFIG_STRING, AT(node_listen), "", 0, 0, NULL,
+	 "Address and port on which filemill work answers /healthz, /readyz and /metrics; empty means that it answers nobody."},
+	{"node", "drain", NULL, CONFIG_DURATION, AT(node_drain_ms), "30s", 0, 24 * HOUR, NULL,
+	 "How long jobs that run may go on when filemill work is asked to stop; then they are given back to the queue."},
+
 	{"data", "dir", "data", CONFIG_STRING, AT(data_dir), "./filemill-data", 0, 0, NULL,
 	 "Directory that holds the catalogue and the files."},
 	{"data", "allow_network_fs", NULL, CONFIG_BOOL, AT(allow_network_fs), "false", 0, 0, NULL,

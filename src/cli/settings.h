@@ -22,6 +22,9 @@ struct settings {
 	/* server */
 	const char *listen; /* address:port */
 	struct config_list surfaces;
+	/* node */
+	const char *node_labels, *node_listen; /* "" = none */
+	int64_t node_drain_ms;
 	/* data */
 	const char *data_dir;
 	bool allow_network_fs;

@@ -120,6 +120,10 @@ struct engine_config {
 [[nodiscard]] int engine_start(struct engine *g, struct err *e);
 /* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits and event streams end at once, so that the HTTP server can drain. Uploads under way go on. */
 void engine_quiesce(struct engine *g);
+/* Claims nothing more; what was claimed and has not begun goes back to the queue. For a node that is to end when what runs has ended. */
+void engine_rest(struct engine *g);
+/* Whether no job is in hand; waits so long for it at most. */
+bool engine_idle(struct engine *g, int64_t ms);
 /* After the HTTP server was drained and freed: no request refers to the engine any more. Running digest jobs are given back or finished within grace_ms; waits end; commits are finished. */
 void engine_stop(struct engine *g, int64_t grace_ms);
 void engine_free(struct engine *g); /* after engine_stop(); NULL is fine */

@@ -160,7 +160,9 @@ struct scheduler {
 	int64_t next_at; /* wall ms: when something becomes ready that waits for a time, as the last claim knew; scheduler thread only */
 	struct claim_limit *limits; /* of ops, in the engine's strings */
 	size_t n_limits;
-	_Atomic bool draining;
+	_Atomic bool beat_soon;
+	_Atomic bool resting; /* nothing is claimed, nothing begun */
+	_Atomic bool draining; /* and what runs is to be given back */
 };
 
 /* For whom the queue has no room: when it will. The committer's thread only. refusal.c */

@@ -283,6 +283,13 @@ void mill_run(struct pool_task *t)
 	size_t n = w->n;
 
 	scheduler_room(g); /* one less waits for a thread */
+	if (atomic_load(&g->scheduler.resting)) { /* it was claimed and has not begun */
+		for (size_t i = 0; i < n; i++)
+			if (!w->jobs[i].ended)
+				work_give_back(w, &w->jobs[i], 0);
+		work_release(w);
+		return;
+	}
 	enum next next = done_before(w) ? ROUND_DONE : ROUND_AGAIN;
 	while (next == ROUND_AGAIN)
 		next = run_round(w);

@@ -69,8 +69,8 @@ static int64_t beat(struct engine *g)
 			 .host = str_or_none(g->config.host),
 			 .labels = str_or_none(g->config.labels),
 			 .uploads_since = uploads_since(g, wall),
-			 .draining = atomic_load(&s->draining),
-			 .wants = nodes_wants(g)},
+			 .draining = atomic_load(&s->resting),
+			 .wants = atomic_load(&s->resting) ? atomic_load(&g->nodes.duties) : nodes_wants(g)}, /* who is about to end takes up nothing more */
 	};
 	int64_t since = engine_us();
 	int rc = engine_apply(g, &c);
@@ -366,7 +366,7 @@ static void *scheduler_run(void *arg)
 
 	do {
 		int64_t now = engine_mono(g);
-		if (now >= next_beat || (clock_was_set(g) && now >= last_beat + CLAIM_RETRY_MS)) {
+		if (now >= next_beat || atomic_exchange(&s->beat_soon, false) || (clock_was_set(g) && now >= last_beat + CLAIM_RETRY_MS)) {
 			last_beat = now;
 			next_beat = now + beat(g);
 		}
@@ -377,7 +377,7 @@ static void *scheduler_run(void *arg)
 		}
 		work_finish_again(g);
 		pause = least(next_beat, next_reclaim) - engine_mono(g);
-		if (!atomic_load(&s->draining))
+		if (!atomic_load(&s->resting))
 			pause = least(pause, claim_ready(g));
 		if (pause < 0)
 			pause = 0;
@@ -539,12 +539,28 @@ static void wait_none(struct engine *g, int64_t ms)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void engine_rest(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+
+	atomic_store(&s->resting, true);
+	atomic_store(&s->beat_soon, true); /* for those who watch */
+	sleeper_kick(&s->sleeper);
+}
+
+bool engine_idle(struct engine *g, int64_t ms)
+{
+	wait_none(g, ms);
+	return !scheduler_any_inhand(g);
+}
+
 void scheduler_stop(struct engine *g, int64_t grace_ms)
 {
 	struct scheduler *s = &g->scheduler;
 
 	if (!s->sleeper.running)
 		return;
+	atomic_store(&s->resting, true);
 	atomic_store(&s->draining, true); /* works not begun give themselves back, running ones look at it after each piece */
 	sleeper_kick(&s->sleeper); /* hands in what waited for another try */
 	wait_none(g, grace_ms);

@@ -94,7 +94,7 @@ void work_run_again(struct work *w)
 {
 	struct engine *g = w->g;
 
-	if (atomic_load(&g->scheduler.draining)) {
+	if (atomic_load(&g->scheduler.resting)) {
 		for (size_t i = 0, n = w->n; i < n; i++) /* the last one may free it */
 			work_give_back(w, &w->jobs[i], 0);
 		return;
