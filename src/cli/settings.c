@@ -225,7 +225,7 @@ static const struct config_option options[] = {
 	{"", "commands", NULL, CONFIG_JSON, AT(commands), "", 0, 0, NULL,
 	 "Ops that run a program of this machine: a name each, with argv, params and limits."},
 	{"", "ops", NULL, CONFIG_JSON, AT(op_bounds), "", 0, 0, NULL,
-	 "What holds for single ops, built-in or commands: a name each, with concurrency, wall_time and max_attempts."},
+	 "What holds for single ops, built-in or commands: a name each, with concurrency, wall_time, max_attempts, and node: the label of those nodes that run its jobs."},
 	{"", "pipelines", NULL, CONFIG_JSON, AT(pipelines), "", 0, 0, NULL,
 	 "Lists of ops that an upload can ask for by one name: ?pipeline=name."},
 
@@ -381,12 +381,28 @@ static int64_t default_job_threads(void)
 	return cores < 2 ? 2 : cores > 256 ? 256 : cores;
 }
 
+static int check_labels(const char *labels, struct err *e)
+{
+	struct str rest = str_of(labels);
+
+	if (rest.len > NODE_LABELS_MAX)
+		return err_set(e, ERR_BAD_CONFIG, "node.labels: must have %d characters at most", NODE_LABELS_MAX);
+	for (size_t i = 0; i < rest.len; i++)
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789_- ", rest.p[i]) == NULL)
+			return err_set(e, ERR_BAD_CONFIG, "node.labels: words of a to z, 0 to 9, _ and -, with spaces between");
+	return 0;
+}
+
 static int check_together(const struct settings *s, struct err *e)
 {
 	struct listen_address address;
 	int rc = listen_parse(&address, s->listen, e);
 
 	if (rc != 0)
+		return rc;
+	if ((rc = check_labels(s->node_labels, e)) != 0)
+		return rc;
+	if (s->node_listen[0] != '\0' && (rc = listen_parse(&address, s->node_listen, e)) != 0)
 		return rc;
 	if (s->beat_ms * 2 > s->lease_ms)
 		return err_set(e, ERR_BAD_CONFIG, "jobs.lease: must be at least twice jobs.beat");

@@ -385,6 +385,18 @@ static void *scheduler_run(void *arg)
 	return NULL;
 }
 
+static bool has_label(const struct engine *g, const char *label)
+{
+	struct str rest = str_or_none(g->config.labels), word;
+
+	while (rest.len > 0) {
+		word = str_split(rest, ' ', &rest);
+		if (word.len > 0 && str_eq(word, str_of(label)))
+			return true;
+	}
+	return false;
+}
+
 /* Where there are other nodes, each op that this one runs is in the list, and one that needs a label which this node has not is there with no room: a job waits for a node that knows what to
  * do with it. Alone, a job that nobody knows ends with an error. */
 static bool read_limits(struct engine *g)
@@ -402,9 +414,10 @@ static bool read_limits(struct engine *g)
 		/* What waits on the network has threads of its own, and is claimed as they come free. */
 		if (ops[i].kind == OP_CONNECTOR && threads > 0 && (running == 0 || running > threads))
 			running = threads;
-		if (running > 0 || s->listed_only)
-			s->limits[s->n_limits++] =
-				(struct claim_limit){.op = str_of(ops[i].name), .running = running > 0 ? running : UINT64_MAX};
+		if (!s->listed_only && running == 0)
+			continue;
+		bool here = !s->listed_only || ops[i].node[0] == '\0' || has_label(g, ops[i].node);
+		s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name), .running = !here ? 0 : running > 0 ? running : UINT64_MAX};
 	}
 	return s->limits != NULL;
 }

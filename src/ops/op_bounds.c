@@ -1,4 +1,4 @@
-/* What the configuration says of each op as such: how many run at once, how long an attempt may take, how often it is tried. */
+/* What the configuration says of each op as such: how many run at once, how long an attempt may take, how often it is tried, on what kind of node. */
 #include "ops/op_config_impl.h"
 
 #include <string.h>
@@ -16,9 +16,21 @@ static int read_count(uint64_t *ret, json_t *entry, const char *name, int64_t mo
 	return 0;
 }
 
+static int read_node(char ret[OP_NODE_MAX + 1], json_t *entry, const struct place *outer, struct err *e)
+{
+	struct place p = place_in(outer, ".node");
+	json_t *v = json_object_get(entry, "node");
+
+	if (v && !(json_is_string(v) && op_name_ok(json_string_value(v))))
+		return bad_place(e, &p, "must be a label as node.labels has them: " OP_NAME_RULE);
+	if (v)
+		memcpy(ret, json_string_value(v), json_string_length(v) + 1); /* the rule bounds it */
+	return 0;
+}
+
 static int read_entry(struct op *op, json_t *entry, const struct place *p, struct err *e)
 {
-	static const char *const members[] = {"concurrency", "wall_time", "max_attempts", NULL};
+	static const char *const members[] = {"concurrency", "wall_time", "max_attempts", "node", NULL};
 	struct place wall = place_in(p, ".wall_time");
 	uint64_t attempts = 0;
 	int r;
@@ -33,6 +45,7 @@ static int read_entry(struct op *op, json_t *entry, const struct place *p, struc
 		return bad_place(e, &wall, "the command itself says one already");
 	if ((r = read_count(&op->concurrency, entry, "concurrency", CONCURRENCY_MAX, p, e)) < 0 ||
 	    (r = op_duration_read(&op->wall_ms, entry, "wall_time", 100, p, e)) < 0 ||
+	    (r = read_node(op->node, entry, p, e)) < 0 ||
 	    (r = read_count(&attempts, entry, "max_attempts", OP_ATTEMPTS_MAX, p, e)) < 0)
 		return r;
 	op->max_attempts = (uint32_t)attempts;

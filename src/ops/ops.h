@@ -35,6 +35,8 @@ struct op_param {
 /* A sealed op's child either serves many jobs, or decodes what strangers made and then serves one and is replaced. */
 enum op_child { OP_CHILD_MANY, OP_CHILD_ONE };
 
+#define OP_NODE_MAX 40 /* bytes */
+
 struct op {
 	const char *name;
 	uint32_t version; /* grows when the same input would give another output */
@@ -55,6 +57,7 @@ struct op {
 	uint64_t concurrency; /* jobs that run at once */
 	int64_t wall_ms; /* time of one attempt; 0 = the command's, or the runner's */
 	uint32_t max_attempts; /* of jobs that name none */
+	char node[OP_NODE_MAX + 1]; /* where there are several, jobs run on those with this label */
 };
 
 #define OP_ATTEMPTS_MAX 100 /* attempts anybody may ask for */
@@ -78,7 +81,7 @@ struct op_table;
 /* The built-in ops, without commands and pipelines. Static. */
 const struct op_table *op_builtin_table(void);
 /* Adds what the configuration declares. commands: JSON object name → {"argv":[…],"summary","suffix","output_types":[…],"params":{name:{"type":"integer"|"word"|"string",…}},
- * "wall_time","cpu_time","memory","output_max"}; pipelines: JSON object name → list of op items; bounds: JSON object name → {"concurrency","wall_time","max_attempts"}. Each may be "". Everything is copied into the arena, which must outlive the
+ * "wall_time","cpu_time","memory","output_max"}; pipelines: JSON object name → list of op items; bounds: JSON object name → {"concurrency","wall_time","max_attempts","node"}. Each may be "". Everything is copied into the arena, which must outlive the
  * table. ERR_BAD_CONFIG with the place and what is allowed. */
 [[nodiscard]] int op_table_new(const struct op_table **ret, struct str commands_json, struct str pipelines_json, struct str bounds_json,
 			       struct arena *a, struct err *e);

@@ -64,6 +64,33 @@ static void end_queue(struct http_request *r)
 
 /* ---- GET /v1/admin/workers ---- */
 
+static void put_labels(struct json_out *j, struct str labels)
+{
+	json_key(j, "labels");
+	json_arr_open(j);
+	while (labels.len > 0) {
+		struct str word = str_split(labels, ' ', &labels);
+		if (word.len > 0)
+			json_str(j, word);
+	}
+	json_arr_close(j);
+}
+
+static void put_worker(struct json_out *j, const struct worker_row *w, int64_t now)
+{
+	bool alive = w->expires_at > now;
+
+	put_id(j, "id", w->id);
+	json_kstr(j, "host", w->host);
+	put_labels(j, w->labels);
+	json_kcstr(j, "state", !alive ? "lost" : w->draining ? "draining" : "working");
+	json_ktime(j, "since", w->since);
+	json_ktime(j, "beat_at", w->beat_at);
+	json_ktime(j, "lease_until", w->expires_at);
+	json_kbool(j, "alive", alive);
+	json_ku64(j, "running", w->running);
+}
+
 static void answer_workers(struct http_request *r)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -83,10 +110,7 @@ static void answer_workers(struct http_request *r)
 	json_arr_open(&j);
 	for (size_t i = 0; i < n; i++) {
 		json_obj_open(&j);
-		put_id(&j, "id", list[i].id);
-		json_ktime(&j, "lease_until", list[i].expires_at);
-		json_kbool(&j, "alive", list[i].expires_at > now);
-		json_ku64(&j, "running", list[i].running);
+		put_worker(&j, &list[i], now);
 		json_obj_close(&j);
 	}
 	json_arr_close(&j);
