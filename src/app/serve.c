@@ -519,8 +519,9 @@ int work_only(const struct settings *settings, const struct routes *routes, cons
 	int rc;
 
 	if (!catalogue_is_shared(settings))
-		return err_set(e, ERR_BAD_CONFIG,
-			       "filemill work joins the nodes of a catalogue that is shared, and catalog.url names none; filemill serve does the work of one machine by itself");
+		return err_set(
+			e, ERR_BAD_CONFIG,
+			"filemill work joins the nodes of a catalogue that is shared, and catalog.url names none; filemill serve does the work of one machine by itself");
 	name_host(&v);
 	rc = open_service(&v, settings, routes, version, e);
 	if (rc == 0) {

@@ -427,7 +427,9 @@ static bool kind_allowed(struct change *ch)
 	case CHANGE_BEAT:
 		if (uuid_is_zero(ch->beat.worker))
 			return invalid(ch, "worker");
-		return ch->beat.host.len > NODE_HOST_MAX ? invalid(ch, "host") : ch->beat.labels.len > NODE_LABELS_MAX ? invalid(ch, "labels") : true;
+		return ch->beat.host.len > NODE_HOST_MAX       ? invalid(ch, "host")
+		       : ch->beat.labels.len > NODE_LABELS_MAX ? invalid(ch, "labels")
+							       : true;
 	case CHANGE_MARK_DAMAGED:
 		return mark_allowed(ch);
 	case CHANGE_RECURRING:

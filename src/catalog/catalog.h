@@ -81,7 +81,8 @@ struct change_add_file {
 	struct str bytes; /* in: LOCATION_INLINE only */
 	struct arena *arena; /* in: for the results and outputs of cached jobs; NULL: they are valid until the next catalog_apply() */
 	struct str idempotency_key; /* in: p NULL = none */
-	struct uuid node; /* in: zero, or the incarnation that wrote the bytes. ERR_CATALOG_UNAVAILABLE when it was purged: a sweep may have taken them for nobody's */
+	struct uuid
+		node; /* in: zero, or the incarnation that wrote the bytes. ERR_CATALOG_UNAVAILABLE when it was purged: a sweep may have taken them for nobody's */
 	uint8_t fingerprint[32]; /* in: SHA-256 over what the first request was */
 	bool replayed; /* out: this key was used with the same fingerprint: nothing was added; replay_of names the first file */
 	struct uuid replay_of; /* out */

@@ -145,7 +145,8 @@ void news_pack(struct buf *b, const struct catalog *c, struct change *const *cha
 		put_change(b, ch);
 		said[NEWS_WORK] |= change_brings_work(ch);
 		said[NEWS_DOOMED] |= change_dooms(ch);
-		said[NEWS_ROOM] |= ch->kind == CHANGE_FINISH || (ch->kind == CHANGE_RECLAIM && ch->reclaim.reclaimed + ch->reclaim.quarantined > 0);
+		said[NEWS_ROOM] |= ch->kind == CHANGE_FINISH ||
+				   (ch->kind == CHANGE_RECLAIM && ch->reclaim.reclaimed + ch->reclaim.quarantined > 0);
 		said[NEWS_PEOPLE] |= ends_access(ch->kind);
 		said[NEWS_AUDIT] |= ch->audit.p != NULL;
 	}

@@ -34,7 +34,8 @@ struct change_beat {
 	struct str host, labels;
 	bool draining; /* it claims no more */
 	int64_t uploads_since; /* no upload that is under way there, and none that begins later, has an id of a time before this; 0 = not told */
-	unsigned wants; /* duties, by bits 1 << enum duty: those that nobody holds who is alive become its own, and stay so as long as it lives */
+	unsigned
+		wants; /* duties, by bits 1 << enum duty: those that nobody holds who is alive become its own, and stay so as long as it lives */
 	unsigned holds; /* out: of all duties those it holds now; valid as long as its lease */
 };
 

@@ -14,8 +14,8 @@ static const struct {
 } commands[] = {
 	{"serve", "[-c FILE] [options]", "Serve: take files, run jobs, answer for them.", COMMAND_SERVE, true},
 	{"work", "[-c FILE] [options]",
-	 "Run jobs, and serve nobody: a node more on the catalogue that catalog.url names. SIGTERM lets what runs end, for node.drain at most.", COMMAND_WORK,
-	 true},
+	 "Run jobs, and serve nobody: a node more on the catalogue that catalog.url names. SIGTERM lets what runs end, for node.drain at most.",
+	 COMMAND_WORK, true},
 	{"check-config", "[-c FILE] [options]", "Read the configuration as serve would, and say what is wrong with it.",
 	 COMMAND_CHECK_CONFIG, true},
 	{"doctor", "[-c FILE] [--json] [options]",
@@ -254,10 +254,10 @@ void command_help(struct buf *out, const struct command_line *line)
 			continue;
 		buf_addf(out, "  filemill %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
 	}
-	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_WORK && line->command != COMMAND_CHECK_CONFIG &&
-	    line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK && line->command != COMMAND_BACKUP &&
-	    line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT && line->command != COMMAND_ADMIN &&
-	    line->command != COMMAND_MIGRATE)
+	if (line->command != COMMAND_HELP && line->command != COMMAND_SERVE && line->command != COMMAND_WORK &&
+	    line->command != COMMAND_CHECK_CONFIG && line->command != COMMAND_DOCTOR && line->command != COMMAND_FSCK &&
+	    line->command != COMMAND_BACKUP && line->command != COMMAND_RESTORE && line->command != COMMAND_AUDIT &&
+	    line->command != COMMAND_ADMIN && line->command != COMMAND_MIGRATE)
 		return;
 	buf_add_cstr(
 		out,

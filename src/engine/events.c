@@ -144,10 +144,12 @@ void events_tell_news(struct engine *g, const struct news *list, size_t n, bool 
 		struct notice *x;
 
 		if (list[i].kind == NEWS_STORED)
-			add_notice(&to, NOTICE_STORED, (struct str){}, list[i].id, (struct str){}); /* rendered as it is when its turn comes */
+			add_notice(&to, NOTICE_STORED, (struct str){}, list[i].id,
+				   (struct str){}); /* rendered as it is when its turn comes */
 		else if (list[i].kind == NEWS_DELETED)
 			add_notice(&to, NOTICE_DELETED, list[i].owner, list[i].id, (struct str){});
-		else if (list[i].kind == NEWS_ENDED && (x = add_notice(&to, NOTICE_ENDED, (struct str){}, (struct uuid){}, (struct str){})) != NULL)
+		else if (list[i].kind == NEWS_ENDED &&
+			 (x = add_notice(&to, NOTICE_ENDED, (struct str){}, (struct uuid){}, (struct str){})) != NULL)
 			x->end = list[i].end;
 	}
 	if (to.head != NULL || to.lost)

@@ -225,7 +225,8 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	}
 	if (referenced)
 		return 0;
-	if (g->nodes.shared && (attempt_elsewhere(g, name) || catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0 || referenced))
+	if (g->nodes.shared &&
+	    (attempt_elsewhere(g, name) || catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0 || referenced))
 		return 0;
 	if (catalog_sealed(
 		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload or job have left the lists */

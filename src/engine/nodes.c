@@ -166,7 +166,8 @@ static void tell(struct engine *g, const struct news *x)
 /* Anything may have happened. A job that was to be cancelled meanwhile runs to its end, and ends cancelled then. */
 static void tell_all(struct engine *g)
 {
-	static const enum news_kind kinds[] = {NEWS_WORK, NEWS_ROOM, NEWS_ENDED, NEWS_FINALS, NEWS_PEOPLE, NEWS_DELIVERIES, NEWS_DOOMED, NEWS_AUDIT};
+	static const enum news_kind kinds[] = {NEWS_WORK,   NEWS_ROOM,       NEWS_ENDED,  NEWS_FINALS,
+					       NEWS_PEOPLE, NEWS_DELIVERIES, NEWS_DOOMED, NEWS_AUDIT};
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		tell(g, &(struct news){.kind = kinds[i]});

@@ -70,7 +70,8 @@ static int64_t beat(struct engine *g)
 			 .labels = str_or_none(g->config.labels),
 			 .uploads_since = uploads_since(g, wall),
 			 .draining = atomic_load(&s->resting),
-			 .wants = atomic_load(&s->resting) ? atomic_load(&g->nodes.duties) : nodes_wants(g)}, /* who is about to end takes up nothing more */
+			 .wants = atomic_load(&s->resting) ? atomic_load(&g->nodes.duties)
+							   : nodes_wants(g)}, /* who is about to end takes up nothing more */
 	};
 	int64_t since = engine_us();
 	int rc = engine_apply(g, &c);
@@ -417,7 +418,10 @@ static bool read_limits(struct engine *g)
 		if (!s->listed_only && running == 0)
 			continue;
 		bool here = !s->listed_only || ops[i].node[0] == '\0' || has_label(g, ops[i].node);
-		s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name), .running = !here ? 0 : running > 0 ? running : UINT64_MAX};
+		s->limits[s->n_limits++] = (struct claim_limit){.op = str_of(ops[i].name),
+								.running = !here         ? 0
+									   : running > 0 ? running
+											 : UINT64_MAX};
 	}
 	return s->limits != NULL;
 }

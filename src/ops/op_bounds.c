@@ -44,8 +44,7 @@ static int read_entry(struct op *op, json_t *entry, const struct place *p, struc
 	if (json_object_get(entry, "wall_time") && op->command && op->command->wall_ms > 0)
 		return bad_place(e, &wall, "the command itself says one already");
 	if ((r = read_count(&op->concurrency, entry, "concurrency", CONCURRENCY_MAX, p, e)) < 0 ||
-	    (r = op_duration_read(&op->wall_ms, entry, "wall_time", 100, p, e)) < 0 ||
-	    (r = read_node(op->node, entry, p, e)) < 0 ||
+	    (r = op_duration_read(&op->wall_ms, entry, "wall_time", 100, p, e)) < 0 || (r = read_node(op->node, entry, p, e)) < 0 ||
 	    (r = read_count(&attempts, entry, "max_attempts", OP_ATTEMPTS_MAX, p, e)) < 0)
 		return r;
 	op->max_attempts = (uint32_t)attempts;

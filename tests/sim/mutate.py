@@ -96,8 +96,8 @@ MUTANTS = {
         [("\t\tif (rc != 0) {\n\t\t\tc->code = rc;", "\t\tif (rc == ERR_STORAGE_SEALED) {\n\t\t\tc->code = rc;")]),
     "sweep_asks_catalogue_first": (
         "The sweep asks the catalogue before the lists of uploads and jobs in hand.",
-        [("\tif (may_come(g, name))\n\t\treturn 0;\n\tif (catalog_blob_referenced", "\tif (catalog_blob_referenced"),
-         ("\tif (referenced)\n\t\treturn 0;\n", "\tif (referenced || may_come(g, name))\n\t\treturn 0;\n")]),
+        [("\tif (may_come(s, name))\n\t\treturn 0;\n\tif (catalog_blob_referenced", "\tif (catalog_blob_referenced"),
+         ("\tif (referenced)\n\t\treturn 0;\n", "\tif (referenced || may_come(s, name))\n\t\treturn 0;\n")]),
     "waiter_not_looked_at": (
         "Who comes to wait is not looked at: what has happened already wakes nobody.",
         [("\tx->next = w->poked;\n\tw->poked = x;\n\tpthread_mutex_unlock(&w->lock);\n\tsleeper_kick",

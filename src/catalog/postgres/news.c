@@ -1,4 +1,4 @@
-/* News for other nodes: one row a batch, written in its transaction, under the transaction's number; nodes ask for it (docs/adr/0038).
+/* News for other nodes: one row a batch, written in its transaction, under the transaction's number; nodes ask for it (docs/adr/0039).
  *
  * Transactions do not commit in the order of their numbers, so a reader asks for all from the oldest on that was under way when it asked before, and knows which of those it has had. It
  * misses none, waits for none, and needs no lock. What one transaction brought is never before what it could have seen: that one had its number earlier. */

@@ -133,8 +133,9 @@ R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE
 	       " w.labels, w.since, w.beat_at, w.uploads_since, w.draining FROM worker AS w ORDER BY w.number DESC LIMIT $1")
 
 /* A row for each batch from transaction $1 on that can be seen, or one without a batch; with each the oldest transaction that is still under way. One statement sees one moment. */
-R_ROW(NEWS, "SELECT s.oldest, n.transaction, n.maker, n.body FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest) AS s"
-	    " LEFT JOIN news AS n ON n.transaction >= coalesce($1, s.oldest) ORDER BY n.transaction LIMIT $2")
+R_ROW(NEWS,
+      "SELECT s.oldest, n.transaction, n.maker, n.body FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest) AS s"
+      " LEFT JOIN news AS n ON n.transaction >= coalesce($1, s.oldest) ORDER BY n.transaction LIMIT $2")
 
 /* ---- webhooks ---- */
 R_ROW(WEBHOOK, "SELECT " WEBHOOK_COLUMNS " FROM webhook AS w WHERE w.id = $1 AND w.owner || '' = $2 AND coalesce(w.deleted_at, 0) = 0")

@@ -276,19 +276,24 @@ W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = $1, hash = $2, file = $3, s
 /* ---- workers ---- */
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = $1 AND expires_at > $2 FOR UPDATE")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = $1")
-W_ROW(WORKER_ADD, "INSERT INTO worker (id, expires_at, beat_at, draining, uploads_since, host, labels, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $3)"
-		  " RETURNING number")
+W_ROW(WORKER_ADD,
+      "INSERT INTO worker (id, expires_at, beat_at, draining, uploads_since, host, labels, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $3)"
+      " RETURNING number")
 W_ROW(WORKER_LEASE, "UPDATE worker SET expires_at = $2, beat_at = $3, draining = $4, uploads_since = $5 WHERE number = $1")
 /* Duties are given under a lock of their own, so that each sees what the one before it took, and that its lease lives. */
 W_ROW(LOCK_DUTIES, "SELECT pg_advisory_xact_lock('file'::regclass::oid::int, 4)")
-W_ROW(DUTIES_TAKE, "INSERT INTO duty AS d SELECT x, $1 FROM unnest($2) AS x ON CONFLICT (duty) DO UPDATE SET worker = excluded.worker"
-		   " WHERE d.worker <> excluded.worker AND NOT EXISTS (SELECT 1 FROM worker AS w WHERE w.number = d.worker AND w.expires_at > $3)")
+W_ROW(DUTIES_FREE, "SELECT 1 FROM unnest($1) AS x WHERE NOT EXISTS (SELECT 1 FROM duty AS d JOIN worker AS w ON w.number = d.worker"
+		   " WHERE d.duty = x AND w.expires_at > $2) LIMIT 1")
+W_ROW(DUTIES_TAKE,
+      "INSERT INTO duty AS d SELECT x, $1 FROM unnest($2) AS x ON CONFLICT (duty) DO UPDATE SET worker = excluded.worker"
+      " WHERE d.worker <> excluded.worker AND NOT EXISTS (SELECT 1 FROM worker AS w WHERE w.number = d.worker AND w.expires_at > $3)")
 W_ROW(DUTIES_HELD, "SELECT duty FROM duty WHERE worker = $1")
 
 /* ---- news ---- */
 W_ROW(NEWS_ADD, "INSERT INTO news (transaction, maker, body) VALUES ($1, $2, $3)")
-W_ROW(PURGE_NEWS, "DELETE FROM news WHERE transaction IN (SELECT transaction FROM news WHERE at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1"
-		  " ORDER BY transaction LIMIT $2)")
+W_ROW(PURGE_NEWS,
+      "DELETE FROM news WHERE transaction IN (SELECT transaction FROM news WHERE at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1"
+      " ORDER BY transaction LIMIT $2)")
 
 /* ---- purging ---- */
 W_ROW(PURGE_IDEMPOTENCY,

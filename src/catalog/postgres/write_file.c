@@ -274,7 +274,8 @@ static int check_one(struct pg *q, struct adding_files *x, size_t i, struct file
 		if (rc != 0)
 			return rc;
 		if (!q->writes->node_known)
-			return change_refuse(ch, ERR_CATALOG_UNAVAILABLE, "the others took this node for lost, and what it had not committed with it");
+			return change_refuse(ch, ERR_CATALOG_UNAVAILABLE,
+					     "the others took this node for lost, and what it had not committed with it");
 	}
 	const struct usage used = {
 		.files = o->used.files + before->usage.files, .bytes = o->used.bytes + before->usage.bytes, .own = o->own};

@@ -12,25 +12,39 @@ static void arg_beat(struct pg_args *a, const struct change_beat *b)
 	arg_int(a, b->uploads_since);
 }
 
-static int take_duties(struct pg *q, struct change_beat *b, int64_t worker)
+/* Those that nobody holds who is alive. Mostly there are none, and no lock is needed to see that. */
+static int take_free_duties(struct pg *q, const struct change_beat *b, int64_t worker)
 {
 	CLEANUP(array_release) struct pg_array wanted = PG_ARRAY(PG_INT);
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
-	struct pg_args take = {}, held = {};
+	struct pg_args look = {}, take = {};
+
+	for (unsigned d = 0; d < DUTIES; d++)
+		if (b->wants & 1u << d)
+			array_int(&wanted, d);
+	arg_array(&look, &wanted);
+	arg_int(&look, b->now);
+	arg_int(&take, worker);
+	arg_array(&take, &wanted);
+	arg_int(&take, b->now);
+	int rc = w_ask(q, W_DUTIES_FREE, &look, &r);
+	if (rc != 0 || r.n == 0)
+		return rc;
+	rc = w_run(q, W_LOCK_DUTIES, NULL);
+	return rc == 0 ? w_run(q, W_DUTIES_TAKE, &take) : rc;
+}
+
+static int take_duties(struct pg *q, struct change_beat *b, int64_t worker)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	struct pg_args held = {};
+	int rc;
 
 	b->holds = 0;
 	if (b->wants == 0 || b->leaving)
 		return 0;
-	for (unsigned d = 0; d < DUTIES; d++)
-		if (b->wants & 1u << d)
-			array_int(&wanted, d);
-	arg_int(&take, worker);
-	arg_array(&take, &wanted);
-	arg_int(&take, b->now);
+	rc = take_free_duties(q, b, worker);
 	arg_int(&held, worker);
-	int rc = w_run(q, W_LOCK_DUTIES, NULL);
-	if (rc == 0)
-		rc = w_run(q, W_DUTIES_TAKE, &take);
 	if (rc == 0)
 		rc = w_ask(q, W_DUTIES_HELD, &held, &r);
 	for (int i = 0; rc == 0 && i < r.n; i++)

@@ -265,7 +265,8 @@ W_ROW(SECRETS_CUT, "DELETE FROM secret WHERE number NOT IN (SELECT number FROM s
 /* ---- workers ---- */
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = ?1 AND expires_at > ?2")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = ?1")
-W_ROW(WORKER_ADD, "INSERT INTO worker (id, expires_at, beat_at, draining, uploads_since, host, labels, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?3)")
+W_ROW(WORKER_ADD,
+      "INSERT INTO worker (id, expires_at, beat_at, draining, uploads_since, host, labels, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?3)")
 W_ROW(WORKER_LEASE, "UPDATE worker SET expires_at = ?2, beat_at = ?3, draining = ?4, uploads_since = ?5 WHERE number = ?1")
 
 /* ---- purging ---- */
@@ -350,9 +351,10 @@ R_ROW(RUNNING_OPS, "SELECT j.op FROM worker AS w NOT INDEXED CROSS JOIN task AS 
 		   " CROSS JOIN job AS j ON j.number = t.job LIMIT ?1")
 R_ROW(ENDED_OPS,
       "SELECT j.op, r.state FROM result AS r CROSS JOIN job AS j ON j.number = r.job WHERE r.job <= ?1 ORDER BY r.job DESC LIMIT ?2")
-R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE t.state = 1 AND t.worker = w.number), w.host, w.labels, w.since, w.beat_at,"
-	       " w.uploads_since, w.draining"
-	       " FROM worker AS w ORDER BY w.number DESC LIMIT ?1")
+R_ROW(WORKERS,
+      "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE t.state = 1 AND t.worker = w.number), w.host, w.labels, w.since, w.beat_at,"
+      " w.uploads_since, w.draining"
+      " FROM worker AS w ORDER BY w.number DESC LIMIT ?1")
 R_ROW(DAMAGED_FILE_ROWS,
       "SELECT 0, f.id, 0, f.owner, f.name, f.size, f.damaged_at FROM file AS f"
       " WHERE f.damaged_at IS NOT NULL AND f.damaged_at > 0 AND f.deleted_at IS NULL ORDER BY f.damaged_at DESC LIMIT ?1")

@@ -70,6 +70,8 @@ def add_user(admin, email=None, password=PASSWORD, **more):
 
 def first_admin(server):
 	"""The first account, made by the command while no server runs."""
-	r = subprocess.run([binary(), "admin", "user", "add", ADMIN, "--data", server.data], input=PASSWORD + "\n", text=True, env=clean_environment(data=server.data),
+	catalog = {k: v for k, v in server.settings.items() if k.startswith("catalog.")}
+	r = subprocess.run([binary(), "admin", "user", "add", ADMIN, "--data", server.data], input=PASSWORD + "\n", text=True,
+			   env=clean_environment(catalog, data=server.data),
 			   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
 	assert r.returncode == 0, r.stderr

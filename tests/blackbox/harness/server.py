@@ -99,9 +99,12 @@ class Server:
 		listen = () if "--listen" in self.args else ("--listen", "127.0.0.1:0")
 		return [*self.wrapper, binary(), "serve", "--data", str(self.data), *listen, *surfaces, *self.args]
 
+	def environment(self):
+		return {**clean_environment(self.settings, self.data), **self.env}
+
 	def start(self, timeout=START_TIMEOUT_S):
 		assert self.process is None, "already running"
-		env = {**clean_environment(self.settings, self.data), **self.env}
+		env = self.environment()
 		log = open(self.log_path, "ab")
 		self._log_start = log.tell()
 		self.process = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,

@@ -1,4 +1,4 @@
-/* Several nodes that write to one PostgreSQL at once, and batches that are undone or whose commit is lost. */
+/* Several nodes that write to one PostgreSQL at once and hear of each other, and batches that are undone or whose commit is lost. */
 #include "postgres.h"
 #include "world.h"
 #include "world_postgres.h"
@@ -320,6 +320,178 @@ static void who_follows_entries_and_ends_of_two_nodes_misses_none(void **state)
 	assert_false(f.gap);
 }
 
+/* ---- what other nodes hear of ---- */
+
+static struct catalog *another_node(struct world *w)
+{
+	char conninfo[POSTGRES_CONNINFO_MAX];
+	struct catalog *c = NULL;
+
+	postgres_database(conninfo, WORLD_DATABASE);
+	assert_int_equal(catalog_postgres_new(&c, conninfo, &w->options, &w->err), 0);
+	return c;
+}
+
+/* How many of this kind are new to the node; every other one is counted in *others. */
+static unsigned heard(struct world *w, struct catalog *c, enum news_kind kind, struct uuid id, unsigned *others)
+{
+	struct news *list;
+	unsigned found = 0;
+	bool whole;
+	size_t n;
+
+	assert_int_equal(catalog_news(c, &w->arena, &list, &n, &whole, &w->err), 0);
+	assert_true(whole);
+	for (size_t i = 0; i < n; i++)
+		if (list[i].kind == kind && uuid_eq(list[i].id, id))
+			found++;
+		else if (others)
+			++*others;
+	return found;
+}
+
+static void begin_to_listen(struct world *w, struct catalog *c)
+{
+	struct news *list;
+	bool whole;
+	size_t n;
+
+	assert_int_equal(catalog_news(c, &w->arena, &list, &n, &whole, &w->err), 0);
+	assert_false(whole); /* what was before is nobody's news */
+	assert_int_equal(n, 0);
+}
+
+static void what_one_node_commits_the_other_hears_once_and_itself_never(void **state)
+{
+	struct world *w = *state;
+	struct catalog *other = another_node(w);
+	struct change delete = {.kind = CHANGE_DELETE_FILE, .delete_file = {.id = test_id(1), .owner = OWNER, .now = NOW}};
+	unsigned rest = 0;
+
+	begin_to_listen(w, w->c);
+	begin_to_listen(w, other);
+	add_file_with_job(w, 1, "md5");
+	assert_int_equal(heard(w, other, NEWS_STORED, test_id(1), &rest), 1);
+	assert_int_equal(rest, 1); /* that there is work */
+	assert_int_equal(heard(w, other, NEWS_STORED, test_id(1), &rest), 0);
+	assert_int_equal(apply1(w, &delete), 0);
+	assert_int_equal(heard(w, other, NEWS_DELETED, test_id(1), NULL), 1);
+	rest = 0;
+	assert_int_equal(heard(w, w->c, NEWS_STORED, test_id(1), &rest), 0);
+	assert_int_equal(rest, 0);
+	catalog_free(other);
+}
+
+static void what_took_no_effect_is_no_news(void **state)
+{
+	struct world *w = *state;
+	struct catalog *other = another_node(w);
+	struct built again;
+	unsigned rest = 0;
+
+	add_file_with_job(w, 1, "md5");
+	begin_to_listen(w, other);
+	build_file(&again, 1);
+	assert_int_equal(apply1(w, &again.change), ERR_CONFLICT);
+	assert_int_equal(heard(w, other, NEWS_STORED, test_id(1), &rest), 0);
+	assert_int_equal(rest, 0);
+	catalog_free(other);
+}
+
+struct listener {
+	struct catalog *c;
+	uint8_t times[NODES][EACH]; /* that the file was told of */
+	bool gap;
+};
+
+static void *listen_to_all(void *arg)
+{
+	struct listener *l = arg;
+	bool last;
+
+	do {
+		CLEANUP(arena_release) struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct news *list;
+		bool whole;
+		size_t n;
+
+		last = atomic_load(&writing) == 0;
+		if (catalog_news(l->c, &a, &list, &n, &whole, &e) < 0)
+			return NULL;
+		l->gap |= !whole;
+		for (size_t i = 0; i < n; i++)
+			for (unsigned k = 0; list[i].kind == NEWS_STORED && k < NODES * EACH; k++)
+				l->times[k / EACH][k % EACH] += uuid_eq(list[i].id, test_id(1 + k / EACH * 1000 + k % EACH));
+	} while (!last);
+	return NULL;
+}
+
+/* Transactions that began later are committed earlier: whoever only asks for what comes after the last one that he saw misses some. */
+static void news_of_commits_out_of_order_come_once_each(void **state)
+{
+	struct world *w = *state;
+	struct node nodes[NODES] = {};
+	struct listener l = {.c = another_node(w)};
+	pthread_t thread;
+
+	slow_down(w, "news", true);
+	begin_to_listen(w, l.c);
+	atomic_store(&writing, NODES);
+	assert_int_equal(pthread_create(&thread, NULL, listen_to_all, &l), 0);
+	run_nodes(w, nodes, leave_entries);
+	pthread_join(thread, NULL);
+	at_full_speed(w);
+	assert_false(l.gap);
+	for (unsigned k = 0; k < NODES * EACH; k++)
+		assert_int_equal(l.times[k / EACH][k % EACH], 1);
+	catalog_free(l.c);
+}
+
+/* ---- duties ---- */
+
+static unsigned beat_of(struct world *w, struct catalog *c, unsigned n, int64_t now, bool first, unsigned wants)
+{
+	struct change ch = {.kind = CHANGE_BEAT,
+			    .beat = {.worker = test_id(n), .now = now, .expires_at = now + 1000, .first = first, .wants = wants}};
+	struct change *batch[] = {&ch};
+
+	assert_int_equal(catalog_apply(c, batch, 1, &w->err), 0);
+	assert_int_equal(ch.code, 0);
+	return ch.beat.holds;
+}
+
+static void a_duty_is_one_nodes_until_its_lease_is_over(void **state)
+{
+	struct world *w = *state;
+	struct catalog *other = another_node(w);
+
+	assert_int_equal(beat_of(w, w->c, 500, NOW, true, 1u << DUTY_TIDY | 1u << DUTY_SCRUB), 1u << DUTY_TIDY | 1u << DUTY_SCRUB);
+	assert_int_equal(beat_of(w, other, 501, NOW, true, DUTIES_ALL), DUTIES_ALL & ~(1u << DUTY_TIDY | 1u << DUTY_SCRUB));
+	assert_int_equal(beat_of(w, w->c, 500, NOW + 900, false, DUTIES_ALL), 1u << DUTY_TIDY | 1u << DUTY_SCRUB);
+	assert_int_equal(beat_of(w, w->c, 500, NOW + 1500, false, DUTIES_ALL), DUTIES_ALL); /* the other one is lost */
+	assert_int_equal(beat_of(w, other, 502, NOW + 1600, true, DUTIES_ALL), 0);
+	catalog_free(other);
+}
+
+/* Its bytes may have been taken for nobody's. */
+static void what_a_forgotten_node_stored_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct change forget = {.kind = CHANGE_PURGE, .purge = {.workers_before = NOW + 5000, .max = 10}};
+	struct built b;
+
+	beat_of(w, w->c, 500, NOW, true, 0);
+	build_file(&b, 1);
+	b.change.add_file.node = test_id(500);
+	assert_int_equal(apply1(w, &b.change), 0);
+	assert_int_equal(apply1(w, &forget), 0);
+	build_file(&b, 2);
+	b.change.add_file.node = test_id(500);
+	assert_int_equal(apply1(w, &b.change), ERR_CATALOG_UNAVAILABLE);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM file"), 1);
+}
+
 /* ---- undone and lost ---- */
 
 /* Does this once when a file is added, then no more: what a sequence counts, no rollback takes back. when: BEFORE or DEFERRED. */
@@ -426,6 +598,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_limit_on_what_runs_holds_over_nodes, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(an_end_that_is_told_to_two_nodes_at_once_takes_effect_once, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(who_follows_entries_and_ends_of_two_nodes_misses_none, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(what_one_node_commits_the_other_hears_once_and_itself_never, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(what_took_no_effect_is_no_news, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(news_of_commits_out_of_order_come_once_each, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(a_duty_is_one_nodes_until_its_lease_is_over, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(what_a_forgotten_node_stored_is_refused, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_batch_that_a_deadlock_undid_is_done_again, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_batch_whose_connection_ends_in_the_commit_that_fails_is_done_again, world_postgres,
 						world_end),
