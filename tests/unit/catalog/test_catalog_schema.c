@@ -95,6 +95,12 @@ static void a_catalogue_of_schema_2_is_migrated_and_nothing_in_it_is_damaged(voi
 	world_sql(w, "ALTER TABLE file DROP COLUMN import");
 	world_sql(w, "DROP TABLE usage");
 	world_sql(w, "DROP INDEX file_coming");
+	world_sql(w, "ALTER TABLE worker DROP COLUMN host");
+	world_sql(w, "ALTER TABLE worker DROP COLUMN labels");
+	world_sql(w, "ALTER TABLE worker DROP COLUMN since");
+	world_sql(w, "ALTER TABLE worker DROP COLUMN beat_at");
+	world_sql(w, "ALTER TABLE worker DROP COLUMN uploads_since");
+	world_sql(w, "ALTER TABLE worker DROP COLUMN draining");
 	world_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(catalog_sqlite_open(&w->c, w->dir, &(struct catalog_options){.keep_schema = true}, &w->err), ERR_SCHEMA_OLDER);
 	assert_int_equal(world_sql(w, "PRAGMA user_version"), 2);
