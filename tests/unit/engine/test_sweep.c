@@ -33,13 +33,14 @@ static int answer_then_interrupt(struct catalog *c, struct str blob, bool *ret, 
 	return rc;
 }
 
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* who holds it holds up all commits */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* who holds it holds up all commits, and none is under way */
 
 static int apply_through_the_gate(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
 {
 	pthread_mutex_lock(&gate);
+	int rc = real_ops->apply(c, changes, n, e);
 	pthread_mutex_unlock(&gate);
-	return real_ops->apply(c, changes, n, e);
+	return rc;
 }
 
 static void interruptible(struct catalog *c)
@@ -408,6 +409,17 @@ static bool all_is_quiet(void)
 	return s.jobs_waiting + s.jobs_running + expired + doomed == 0 && !uploads_any(w.g) && !scheduler_any_inhand(w.g);
 }
 
+/* Results go on to expire, each when its time comes; with the gate held none does, so that store and rows can be held against each other. */
+static void quiet_and_held_up(void)
+{
+	pthread_mutex_lock(&gate);
+	while (!all_is_quiet()) {
+		pthread_mutex_unlock(&gate);
+		usleep(10000);
+		pthread_mutex_lock(&gate);
+	}
+}
+
 static void beside_uploads_jobs_deletes_and_expiries_the_sweep_takes_what_nobody_needs_and_nothing_else(void **state)
 {
 	pthread_t clients[CLIENTS], sweepers[2], readers;
@@ -435,13 +447,13 @@ static void beside_uploads_jobs_deletes_and_expiries_the_sweep_takes_what_nobody
 		pthread_join(sweepers[i], NULL);
 	pthread_join(readers, NULL);
 	assert_true(janitor_sweep(w.g));
-	while (!all_is_quiet())
-		usleep(10000);
+	quiet_and_held_up();
 	assert_int_equal(all.wrong, 0);
 	assert_int_equal(all.n, CLIENTS * UPLOADS);
 	for (size_t i = 0; i < all.n; i++)
 		assert_int_equal(read_whole(&all.files[i]), !all.files[i].lost);
 	assert_store_and_rows_agree();
+	pthread_mutex_unlock(&gate);
 	print_message("%u sweeps beside %u uploads; %u reads\n", all.sweeps, CLIENTS * UPLOADS, all.reads);
 	close_world();
 	pthread_mutex_destroy(&all.lock);
