@@ -20,7 +20,7 @@ COMMANDS = {
 	"doze": {"argv": ["/bin/sh", "-c", "sleep 2; echo rested"]},
 	"endless": {"argv": ["/bin/sleep", "1000"]},
 }
-OPS = {name: {"node": "mill"} for name in COMMANDS} # so that the front runs none of them
+OPS = {"nap": {"node": "mill"}, "doze": {"node": "mill"}, "endless": {"node": "well"}} # so that the front runs none of them
 _names = itertools.count()
 
 
@@ -31,31 +31,39 @@ def cluster():
 	server.close()
 
 
+def make_front(folder, cluster, **settings):
+	mine = {"catalog.url": Database(cluster, f"nodes{next(_names)}").url, "commands": json.dumps(COMMANDS), "ops": json.dumps(OPS), **settings}
+	return Server(folder / "front", data=folder / "data", settings=mine)
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory, cluster):
+	"""One for all tests that need it as it is."""
+	front = make_front(tmp_path_factory.mktemp("nodes"), cluster)
+	front.start()
+	yield front
+	front.stop()
+
+
 class Nodes:
-	def __init__(self, folder, cluster, front=True, **settings):
-		self.folder, self.all = folder, []
-		self.settings = {"catalog.url": Database(cluster, f"nodes{next(_names)}").url, "commands": json.dumps(COMMANDS), "ops": json.dumps(OPS), **settings}
-		self.front = Server(folder / "front", data=folder / "data", settings=self.settings)
-		if front:
-			self.begin_to_serve()
+	"""A front, which may be others' too, and workers and jobs that end with the test."""
 
-	def begin_to_serve(self):
-		self.all.append(self.front.start())
-
-	def _start(self, kind, name, **settings):
-		node = kind(self.folder / name, data=self.folder / "data", settings={**self.settings, **settings})
-		node.start()
-		self.all.append(node)
-		return node
+	def __init__(self, folder, front):
+		self.folder, self.front = folder, front
+		self.all, self.jobs = [], []
 
 	def work(self, name, **settings):
-		return self._start(Worker, name, **{"node.labels": "mill", **{k.replace("__", "."): v for k, v in settings.items()}})
+		"""Its settings are the front's and these, with __ for a dot."""
+		mine = {"node.labels": "mill well", **{k.replace("__", "."): v for k, v in settings.items()}}
+		self.all.append(Worker(self.folder / name, data=self.front.data, settings={**self.front.settings, **mine}))
+		return self.all[-1].start()
 
 	def add(self, op):
 		"""A job on a file of its own."""
 		file = self.front.upload(random_bytes(20, time.monotonic_ns()))
 		r = self.front.post(f"/v1/files/{file['id']}/jobs", json={"op": op})
 		assert r.status_code == 202, r.text
+		self.jobs.append(r.json())
 		return r.json()
 
 	def look(self, job):
@@ -64,11 +72,27 @@ class Nodes:
 	def running(self, job):
 		return eventually(lambda: self.look(job)["state"] == "running" and self.look(job), message=lambda: f"does not run: {self.look(job)}")
 
+	def runs(self, job, node):
+		"""Until it sleeps there."""
+		said = self.running(job)
+		eventually(lambda: sleeps(node))
+		return said
+
 	def ended(self, job):
 		"""By one question that the front holds until it hears of the end, so long as it may."""
 		return eventually(lambda: self.front.get(f"/v1/jobs/{job['id']}?wait=20").json().get("finished_at") and self.look(job))
 
+	def cancel(self, job):
+		assert self.front.post(f"/v1/jobs/{job['id']}/cancel").status_code in (200, 202)
+
+	def gone(self, node):
+		"""It has ended already."""
+		self.all.remove(node)
+
 	def end(self):
+		for job in self.jobs:
+			if not self.look(job).get("finished_at"):
+				self.cancel(job)
 		failures = []
 		for node in reversed(self.all):
 			try:
@@ -79,26 +103,25 @@ class Nodes:
 
 
 @pytest.fixture
-def make_nodes(folder, cluster):
+def nodes(folder, front):
+	nodes = Nodes(folder, front)
+	yield nodes
+	nodes.end()
+
+
+@pytest.fixture
+def apart(folder, cluster):
+	"""Nodes with a front of their own, of these settings, which has yet to start."""
 	made = []
 
-	def make(**more):
-		made.append(Nodes(folder, cluster, **more))
+	def make(**settings):
+		made.append(Nodes(folder, make_front(folder, cluster, **settings)))
 		return made[-1]
 
 	yield make
 	for nodes in made:
 		nodes.end()
-
-
-@pytest.fixture
-def nodes(make_nodes):
-	return make_nodes()
-
-
-@pytest.fixture
-def quick(make_nodes):
-	return make_nodes(**QUICK)
+		nodes.front.stop()
 
 
 def sleeps(node):
@@ -149,9 +172,8 @@ def test_a_job_waits_for_a_node_of_the_kind_that_its_op_asks_for(nodes):
 def test_a_cancel_reaches_a_job_on_another_node(nodes):
 	worker = nodes.work("mill")
 	job = nodes.add("endless")
-	nodes.running(job)
-	eventually(lambda: sleeps(worker))
-	assert nodes.front.post(f"/v1/jobs/{job['id']}/cancel").status_code in (200, 202)
+	nodes.runs(job, worker)
+	nodes.cancel(job)
 	assert nodes.ended(job)["state"] == "cancelled"
 	eventually(lambda: not sleeps(worker), message="its process outlived it")
 
@@ -167,12 +189,12 @@ def test_who_reads_events_of_one_node_hears_of_ends_on_another(nodes):
 			raise AssertionError("the stream ended")
 
 
-def test_operators_see_the_nodes(make_nodes):
-	nodes = make_nodes(front=False)
+def test_operators_see_the_nodes(apart):
+	nodes = apart()
 	first_admin(nodes.front)
-	nodes.begin_to_serve()
+	nodes.front.start()
 	admin = sign_in(nodes.front, ADMIN)
-	nodes.work("mill")
+	nodes.work("mill", node__labels="mill")
 	rows = admin.get("/v1/admin/workers").json()["workers"]
 	assert [(r["labels"], r["state"], r["alive"]) for r in rows] == [(["mill"], "working", True), ([], "working", True)]
 	assert all(r["host"] and r["since"] <= r["beat_at"] < r["lease_until"] for r in rows), rows
@@ -180,49 +202,42 @@ def test_operators_see_the_nodes(make_nodes):
 
 # ---- nodes that are lost ----
 
-def test_a_killed_nodes_job_runs_again_on_another_and_a_new_node_takes_nothing_from_the_living(quick):
-	first = quick.work("first")
-	job = quick.add("doze")
-	quick.running(job)
-	eventually(lambda: sleeps(first))
-	second = quick.work("second")
-	assert quick.running(job)["attempt"] == 1, "who starts may not take back what another runs"
-	first.kill()
-	said = rested(quick, job)
+def test_what_lost_nodes_ran_is_run_by_another_and_one_that_comes_back_publishes_nothing(nodes):
+	killed, stopped = nodes.work("killed", node__labels="well", **QUICK), nodes.work("stopped", node__labels="mill", **QUICK)
+	endless, doze = nodes.add("endless"), nodes.add("doze")
+	nodes.runs(doze, stopped)
+	stopped.signal(signal.SIGSTOP)
+	nodes.runs(endless, killed)
+	third = nodes.work("third", **QUICK)
+	assert nodes.running(endless)["attempt"] == 1, "who starts may not take back what another runs"
+	killed.kill()
+	nodes.gone(killed)
+	said = rested(nodes, doze)
 	assert said["attempt"] == 2, said
-	quick.all.remove(first)
-
-
-def test_a_node_that_was_stopped_past_its_lease_publishes_nothing_and_works_again(quick):
-	first = quick.work("first")
-	job = quick.add("doze")
-	quick.running(job)
-	eventually(lambda: sleeps(first))
-	first.signal(signal.SIGSTOP)
-	second = quick.work("second")
-	said = rested(quick, job)
-	assert said["attempt"] == 2
-	first.signal(signal.SIGCONT)
-	eventually(lambda: of(first, "heartbeat_failed"), message="it did not notice that its lease was over")
-	assert quick.look(job) == said, "an end was published twice"
-	second.stop()
-	quick.all.remove(second)
-	rested(quick, quick.add("nap")) # by the first, under another name
+	eventually(lambda: nodes.look(endless)["attempt"] == 2 and nodes.runs(endless, third))
+	nodes.cancel(endless)
+	assert nodes.ended(endless)["state"] == "cancelled"
+	stopped.signal(signal.SIGCONT)
+	eventually(lambda: of(stopped, "heartbeat_failed"), message="it did not notice that its lease was over")
+	assert nodes.look(doze) == said, "an end was published twice"
+	third.stop()
+	nodes.gone(third)
+	rested(nodes, nodes.add("nap")) # by the one that came back, under another name
 
 
 # ---- bytes ----
 
-def test_a_sweep_leaves_alone_what_another_node_is_storing(make_nodes):
-	nodes = make_nodes(front=False, **{"files.sweep_every": "300ms"})
+def test_a_sweep_leaves_alone_what_another_node_is_storing(apart):
+	nodes = apart(**{"files.sweep_every": "100ms"})
 	sweeper = nodes.work("sweeper") # it came first, so it does this for both
-	nodes.begin_to_serve()
+	nodes.front.start()
 	front, body, stored = nodes.front, random_bytes(300_000, 1), []
 
 	def slowly():
 		yield body[:200_000]
 		stored.append(eventually(front.blobs, message="nothing is being stored"))
 		sweeps = len(of(sweeper, "sweep_done"))
-		eventually(lambda: len(of(sweeper, "sweep_done")) >= sweeps + 3)
+		eventually(lambda: len(of(sweeper, "sweep_done")) >= sweeps + 2) # one of them has begun since
 		yield body[200_000:]
 
 	r = front.post("/v1/files?name=slow&ops=md5", data=slowly(), headers={"Content-Type": "application/octet-stream"})
@@ -241,25 +256,23 @@ def test_a_sweep_leaves_alone_what_another_node_is_storing(make_nodes):
 def test_a_node_that_is_to_end_lets_what_runs_end_by_itself(nodes):
 	first = nodes.work("first")
 	job = nodes.add("doze")
-	nodes.running(job)
-	eventually(lambda: sleeps(first))
+	nodes.runs(job, first)
 	first.signal(signal.SIGTERM)
 	assert first.wait() == 0
 	assert nodes.look(job)["state"] == "succeeded"
 	assert rested(nodes, job)["attempt"] == 1
-	nodes.all.remove(first)
+	nodes.gone(first)
 
 
 def test_a_node_that_has_no_time_to_drain_gives_its_job_back(nodes):
 	first = nodes.work("first", node__drain="0s")
 	job = nodes.add("endless")
-	nodes.running(job)
-	eventually(lambda: sleeps(first))
+	nodes.runs(job, first)
 	first.signal(signal.SIGTERM)
 	assert first.wait() == 0
 	assert nodes.look(job)["state"] == "queued"
-	nodes.all.remove(first)
+	nodes.gone(first)
 	second = nodes.work("second")
 	assert nodes.running(job)["attempt"] == 1, "an attempt that was given back counts"
-	assert nodes.front.post(f"/v1/jobs/{job['id']}/cancel").status_code in (200, 202)
+	nodes.cancel(job)
 	assert nodes.ended(job)["state"] == "cancelled" and not of(second, "jobs_taken_back")
