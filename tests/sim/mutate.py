@@ -45,8 +45,9 @@ MUTANTS = {
         "The scheduler claims without the owners' limit.",
         [(".owner_limit = g->config.owner_concurrency,", ".owner_limit = 0,")]),
     "cancel_behind_claim_lost": (
-        "A cancel that is told before the claimed jobs are in hand is forgotten.",
-        [("\t\tcancel_where(g, m.id, m.by_file);", "\t\t(void)m;")]),
+        "A cancel that is told before the claimed jobs are in hand is forgotten. There is more time for one, or it would take thousands of histories.",
+        [("\t\tcancel_where(g, m.id, m.by_file);", "\t\t(void)m;"),
+         ("\ts->next_at = c.claim.next_at;\n", "\ts->next_at = c.claim.next_at;\n\t(void)sleeper_pause(&s->sleeper, 3);\n")]),
     "limit_end_not_told": (
         "When an attempt ends, nobody looks whether a limit has room now.",
         [("\tif (atomic_load(&g->scheduler.blocked))\n\t\tscheduler_kick(g);", "\t(void)g;")]),
