@@ -116,6 +116,12 @@ struct uuid delivery_id(struct uuid webhook, const struct job *job)
 	return id;
 }
 
+struct delivery delivery_of_end(struct uuid webhook, const struct job *job)
+{
+	return (struct delivery){
+		.id = delivery_id(webhook, job), .event = webhook_event_of(job->state), .job = job->id, .created_at = job->finished_at};
+}
+
 /* ---- payloads ---- */
 
 static void write_id(struct json_out *j, const char *key, struct uuid id)

@@ -90,6 +90,8 @@ struct delivery {
 
 /* The id of a webhook's delivery for one end of a job: the same two always give the same one, so that an end is told once, however often it is written. Time-ordered like every id. */
 struct uuid delivery_id(struct uuid webhook, const struct job *job);
+/* What that end has a webhook told, but for the payload and when it is due. */
+struct delivery delivery_of_end(struct uuid webhook, const struct job *job);
 
 /* The body: type, timestamp, data. When it would be longer than WEBHOOK_PAYLOAD_MAX, the job's params, result and outputs are left out, and `truncated` says so. Appended to out, whose
  * failure is the caller's to see; with WEBHOOK_PAYLOAD_MAX reserved in it there is none. */

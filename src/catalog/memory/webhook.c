@@ -123,13 +123,12 @@ void mem_deliver(struct mem *m, const struct mem_job *j)
 
 	for (size_t i = 0; m->webhooks_on > 0 && i < m->n_webhooks; i++) {
 		struct mem_webhook *w = m->webhooks[i];
-		struct delivery what = {.event = webhook_event_of(job->state), .job = job->id, .created_at = job->finished_at};
+		const struct delivery what = delivery_of_end(w->webhook.id, job);
 		struct mem_delivery *d;
 
 		if (w->deleted_at || w->webhook.disabled_at || !str_eq(w->webhook.owner, j->file->file.owner) ||
 		    !webhook_wants(w->webhook.events, w->webhook.ops, job->state, job->op))
 			continue;
-		what.id = delivery_id(w->webhook.id, job);
 		if (find_delivery(m, w, what.id))
 			continue;
 		d = take_spare(m);

@@ -80,27 +80,7 @@ int lanes_ensure(struct pg *q, struct change *const *changes, size_t n)
 
 /* ---- the job before ---- */
 
-/* What a job works on, as far as it is there. */
-struct input {
-	bool held; /* the job before it has not ended yet */
-	uint8_t sha256[32];
-};
-
-/* A job of the same change. */
-static int input_from_list(struct change *ch, const struct job *before, const struct job *job, struct input *ret)
-{
-	if (!uuid_eq(before->file, job->file))
-		return change_other_file(ch);
-	if (before->state == JOB_QUEUED)
-		ret->held = true;
-	else if (before->state == JOB_SUCCEEDED && before->n_outputs)
-		memcpy(ret->sha256, before->outputs[0].sha256, sizeof(ret->sha256));
-	else
-		return change_not_ready(ch);
-	return 0;
-}
-
-static int input_from_row(struct change *ch, const struct pg_rows *r, struct str owner, int64_t file_number, struct input *ret)
+static int input_from_row(struct change *ch, const struct pg_rows *r, struct str owner, int64_t file_number, struct job_input *ret)
 {
 	if (r->n == 0 || !str_eq(pg_col_str(r, 0, 1), owner))
 		return change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with the id in after");
@@ -117,7 +97,7 @@ static int input_from_row(struct change *ch, const struct pg_rows *r, struct str
 	return 0;
 }
 
-static int find_input(struct pg *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, struct input *ret)
+static int find_input(struct pg *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, struct job_input *ret)
 {
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
 	const struct job *job = &add->jobs[i];
@@ -125,7 +105,7 @@ static int find_input(struct pg *q, struct change *ch, const struct adding *add,
 
 	for (size_t k = i; k > 0; k--)
 		if (uuid_eq(add->jobs[k - 1].id, job->after))
-			return input_from_list(ch, &add->jobs[k - 1], job, ret);
+			return job_input_from_list(ch, &add->jobs[k - 1], job, ret);
 	arg_uuid(&a, &job->after);
 	int rc = w_ask(q, W_JOB_BEFORE, &a, &r);
 	return rc == 0 ? input_from_row(ch, &r, add->owner, file_number, ret) : rc;
@@ -222,7 +202,7 @@ static int take_result(struct pg *q, struct job *job, const struct done *done, s
 int pgw_settle_job(struct pg *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, const uint8_t sha256[32])
 {
 	struct job *job = &add->jobs[i];
-	struct input in = {};
+	struct job_input in = {};
 	struct done done = {};
 	int rc = 0;
 

@@ -66,7 +66,7 @@ static int release_after(struct pg *q, int64_t job, int64_t now, uint32_t *ret_r
 
 int pgw_follow_end(struct pg *q, int64_t job, const struct ending *end, uint32_t *ret_ready)
 {
-	struct ending next = pgw_ending_cancelled(end->finished_at);
+	struct ending next = ending_cancelled(end->finished_at);
 
 	if (end->state == JOB_SUCCEEDED && end->n_outputs > 0)
 		return release_after(q, job, end->finished_at, ret_ready);

@@ -94,14 +94,9 @@ int pgw_end_task(struct pg *q, const struct task *t, const struct ending *end, u
 	return rc == 0 ? pgw_follow_end(q, t->job, end, ret_ready) : rc;
 }
 
-struct ending pgw_ending_cancelled(int64_t now)
-{
-	return (struct ending){.state = JOB_CANCELLED, .error = ERR_CANCELLED, .detail = STR("the job was cancelled"), .finished_at = now};
-}
-
 int pgw_end_cancelled(struct pg *q, const struct task *t, int64_t now)
 {
-	struct ending end = pgw_ending_cancelled(now);
+	struct ending end = ending_cancelled(now);
 
 	return pgw_end_task(q, t, &end, NULL);
 }

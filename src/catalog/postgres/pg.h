@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "catalog/catalog_impl.h"
 #include "catalog/lanes.h"
+#include "catalog/tables.h"
 
 #include <libpq-fe.h>
 #include <pthread.h>
@@ -156,24 +157,6 @@ bool pg_row_job(const struct pg_rows *r, int row, struct arena *a, struct job *r
 bool pg_row_file(const struct pg_rows *r, int row, struct arena *a, struct file *ret);
 struct quotas pg_row_quotas(const struct pg_rows *r, int row, int first_column); /* QUOTA_COLUMNS */
 bool pg_row_output(const struct pg_rows *r, int row, struct arena *a, struct output *ret); /* OUTPUT_COLUMNS */
-enum {
-	JOB_AFTER = 28,
-	JOB_OUTPUTS,
-	JOB_EXPIRES,
-	JOB_EXPIRED,
-	JOB_FILE_ID,
-	JOB_FILE_OWNER,
-	JOB_FILE_DELETED,
-	JOB_SEQ,
-	FILE_OWNER = 2,
-	FILE_NAME = 3,
-	FILE_SHA256 = 6,
-	FILE_LABELS = 7,
-	FILE_DELETED = 11,
-	FILE_DAMAGED = 12,
-	FILE_BLOB = 13,
-	OUTPUT_JOB = 6
-};
 /* What job number `job` made, by statement s (OUTPUTS of either kind: the job, and at most how many); *n is how many it had when it ended, and becomes how many are there. */
 int pg_rows_outputs(struct pg_link *l, enum pg_stmt s, int64_t job, struct arena *a, struct output **ret, size_t *n);
 

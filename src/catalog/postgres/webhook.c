@@ -51,14 +51,8 @@ static int put_for_each(struct pg *q, const struct job *job, const struct wantin
 	if (!buf_ok(&payload))
 		return pg_no_memory(&q->link);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct delivery d = {
-			.id = delivery_id(list[i].id, job),
-			.event = webhook_event_of(job->state),
-			.job = job->id,
-			.payload = buf_str(&payload),
-			.created_at = job->finished_at,
-		};
-
+		struct delivery d = delivery_of_end(list[i].id, job);
+		d.payload = buf_str(&payload);
 		rc = pgw_put_delivery(q, list[i].number, &d);
 	}
 	return rc;

@@ -98,32 +98,12 @@ int64_t next_job_number(struct pg *q);
 
 /* ---- ending.c: what several changes share ---- */
 
-/* A row of task while it is worked on. */
-struct task {
-	int64_t job;
-	enum job_state state;
-	uint32_t attempt, losses, refused, priority;
-	int64_t fence, run_at, worker, started_at, lane;
-	int64_t read_fence; /* as it stands in the table */
-	bool cancel;
-};
 void pgw_row_task(const struct pg_rows *r, int row, int first_column,
 		  struct task *ret); /* TASK_COLUMNS; the job's number is the caller's to set */
 
-/* How a job ended. */
-struct ending {
-	enum job_state state;
-	int error;
-	struct str detail, result;
-	const struct output *outputs;
-	size_t n_outputs;
-	int64_t finished_at;
-	bool cached;
-};
 int pgw_put_ending(struct pg *q, const struct task *t, const struct ending *end);
 int pgw_end_task_alone(struct pg *q, const struct task *t, const struct ending *end);
 int pgw_end_task(struct pg *q, const struct task *t, const struct ending *end, uint32_t *ret_ready);
-struct ending pgw_ending_cancelled(int64_t now);
 int pgw_end_cancelled(struct pg *q, const struct task *t, int64_t now);
 /* Inserts a job in state QUEUED or, with end, final; sets job->number and file_number. `after` is the number of the job it comes after, 0 = none. */
 int pgw_put_job(struct pg *q, struct job *job, int64_t file_number, struct str owner, int64_t after, const struct ending *end);

@@ -477,7 +477,7 @@ int pgw_patch_file(struct pg *q, struct change *ch)
 static int cancel_jobs_of(struct pg *q, int64_t file_number, int64_t now)
 {
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
-	struct ending end = pgw_ending_cancelled(now);
+	struct ending end = ending_cancelled(now);
 	struct pg_args a = {};
 
 	arg_int(&a, file_number);

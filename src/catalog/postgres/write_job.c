@@ -32,11 +32,7 @@ static void row_finishing(const struct pg_rows *r, int row, struct finishing *re
 
 static int give_back(struct pg *q, const struct change_finish *f, struct task *t)
 {
-	if (f->retry_at > 0)
-		t->run_at = f->retry_at;
-	if (f->give_back)
-		t->attempt--;
-	t->refused = f->give_back && f->refused ? t->refused + 1 : f->give_back ? t->refused : 0;
+	task_given_back(t, f);
 	return pgw_wait_again(q, t, f->error, f->error_detail);
 }
 

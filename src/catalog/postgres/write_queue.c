@@ -91,24 +91,11 @@ int pgw_beat(struct pg *q, struct change *ch)
 	return rc == 0 ? take_duties(q, b, worker) : rc;
 }
 
-/* The worker is gone. A job that was to be cancelled is; one that took its third worker along is set aside; the others are tried again. */
 static int take_back(struct pg *q, struct change_reclaim *r, struct task *t)
 {
-	struct ending end = {.state = JOB_QUARANTINED,
-			     .error = ERR_WORKER_LOST,
-			     .detail = STR("the worker died over this job, time and again"),
-			     .finished_at = r->now};
+	struct ending end;
 
-	t->fence++;
-	t->losses++;
-	if (t->cancel)
-		return pgw_end_cancelled(q, t, r->now);
-	if (t->losses < LOSSES_MAX) {
-		r->reclaimed++;
-		return pgw_wait_again(q, t, 0, (struct str){});
-	}
-	r->quarantined++;
-	return pgw_end_task(q, t, &end, NULL);
+	return task_taken_back(t, r, &end) ? pgw_wait_again(q, t, 0, (struct str){}) : pgw_end_task(q, t, &end, NULL);
 }
 
 int pgw_reclaim(struct pg *q, struct change *ch)

@@ -3,29 +3,9 @@
 
 #include <string.h>
 
-/* What a job works on, as far as it is there. */
-struct input {
-	bool held; /* the job before it has not ended yet */
-	uint8_t sha256[32];
-};
-
 /* ---- the job before ---- */
 
-/* A job of the same change. */
-static int input_from_list(struct change *ch, const struct job *before, const struct job *job, struct input *ret)
-{
-	if (!uuid_eq(before->file, job->file))
-		return change_other_file(ch);
-	if (before->state == JOB_QUEUED)
-		ret->held = true;
-	else if (before->state == JOB_SUCCEEDED && before->n_outputs)
-		memcpy(ret->sha256, before->outputs[0].sha256, sizeof(ret->sha256));
-	else
-		return change_not_ready(ch);
-	return SQLITE_OK;
-}
-
-static int input_from_row(struct change *ch, sqlite3_stmt *s, struct str owner, int64_t file_number, struct input *ret)
+static int input_from_row(struct change *ch, sqlite3_stmt *s, struct str owner, int64_t file_number, struct job_input *ret)
 {
 	if (!str_eq(col_str(s, 1), owner))
 		return change_refuse(ch, ERR_JOB_NOT_FOUND, "there is no job with the id in after");
@@ -42,7 +22,7 @@ static int input_from_row(struct change *ch, sqlite3_stmt *s, struct str owner, 
 	return SQLITE_OK;
 }
 
-static int find_input(struct sq *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, struct input *ret)
+static int find_input(struct sq *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, struct job_input *ret)
 {
 	const struct job *job = &add->jobs[i];
 	sqlite3_stmt *s = q->stmt[W_JOB_BEFORE];
@@ -51,7 +31,7 @@ static int find_input(struct sq *q, struct change *ch, const struct adding *add,
 
 	for (size_t k = i; k > 0; k--)
 		if (uuid_eq(add->jobs[k - 1].id, job->after))
-			return input_from_list(ch, &add->jobs[k - 1], job, ret);
+			return job_input_from_list(ch, &add->jobs[k - 1], job, ret);
 	bind_uuid(s, 1, &job->after);
 	rc = first(s, &row);
 	if (row)
@@ -116,7 +96,7 @@ static int done_before(struct sq *q, const struct adding *add, struct job *job, 
 int settle_job(struct sq *q, struct change *ch, const struct adding *add, size_t i, int64_t file_number, const uint8_t sha256[32])
 {
 	struct job *job = &add->jobs[i];
-	struct input in = {};
+	struct job_input in = {};
 	bool done = false;
 	int rc = SQLITE_OK;
 

@@ -81,11 +81,6 @@ int end_task(struct sq *q, const struct task *t, const struct ending *end, uint3
 	return rc == SQLITE_OK ? follow_end(q, t->job, end, ret_ready) : rc;
 }
 
-struct ending ending_cancelled(int64_t now)
-{
-	return (struct ending){.state = JOB_CANCELLED, .error = ERR_CANCELLED, .detail = STR("the job was cancelled"), .finished_at = now};
-}
-
 int end_cancelled(struct sq *q, const struct task *t, int64_t now)
 {
 	struct ending end = ending_cancelled(now);

@@ -10,6 +10,7 @@
 
 #include "catalog/catalog_impl.h"
 #include "catalog/lanes.h"
+#include "catalog/tables.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -115,24 +116,6 @@ int first(sqlite3_stmt *s, bool *ret_row);
 /* From JOB_COLUMNS and FILE_COLUMNS; false: no memory. */
 bool row_job(sqlite3_stmt *s, struct arena *a, struct job *ret); /* outputs: their number only */
 bool row_file(sqlite3_stmt *s, struct arena *a, struct file *ret);
-enum {
-	JOB_AFTER = 28,
-	JOB_OUTPUTS,
-	JOB_EXPIRES,
-	JOB_EXPIRED,
-	JOB_FILE_ID,
-	JOB_FILE_OWNER,
-	JOB_FILE_DELETED,
-	JOB_SEQ,
-	FILE_OWNER = 2,
-	FILE_NAME = 3,
-	FILE_SHA256 = 6,
-	FILE_LABELS = 7,
-	FILE_DELETED = 11,
-	FILE_DAMAGED = 12,
-	FILE_BLOB = 13,
-	OUTPUT_JOB = 6
-};
 
 /* From OUTPUT_COLUMNS */
 bool row_output(sqlite3_stmt *s, struct arena *a, struct output *ret);
@@ -186,26 +169,8 @@ int sq_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 
 /* ---- ending.c: what several changes share ---- */
 
-/* A row of task while it is worked on. */
-struct task {
-	int64_t job;
-	enum job_state state;
-	uint32_t attempt, losses, refused, priority;
-	int64_t fence, run_at, worker, started_at, lane;
-	bool cancel;
-};
 void row_task(sqlite3_stmt *s, int first_column, struct task *ret); /* TASK_COLUMNS; the job's number is the caller's to set */
 
-/* How a job ended. */
-struct ending {
-	enum job_state state;
-	int error;
-	struct str detail, result;
-	const struct output *outputs;
-	size_t n_outputs;
-	int64_t finished_at;
-	bool cached;
-};
 /* Inserts job number `t->job`'s result with its outputs, its outbox entry and its deliveries, and counts it. */
 int put_ending(struct sq *q, const struct task *t, const struct ending *end);
 /* Takes the task out of the queue and ends it, and it alone: what comes after it is the caller's to end. */
@@ -213,7 +178,6 @@ int end_task_alone(struct sq *q, const struct task *t, const struct ending *end)
 /* The same with what follows for the jobs that come after it; *ret_ready (NULL = never mind) is how many became ready. */
 int end_task(struct sq *q, const struct task *t, const struct ending *end, uint32_t *ret_ready);
 /* As cancelled, by whoever asked for it. */
-struct ending ending_cancelled(int64_t now);
 int end_cancelled(struct sq *q, const struct task *t, int64_t now);
 /* Inserts a job in state QUEUED or, with end, final; sets job->number and file_number. The job it comes after is there already. */
 int put_job(struct sq *q, struct job *job, int64_t file_number, struct str owner, const struct ending *end);

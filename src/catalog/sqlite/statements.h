@@ -1,29 +1,7 @@
 /* Every SQL statement that is used while running, once each: W_ROW on the writing connection, R_ROW on the reading ones. No include guard:
- * included with W_ROW and R_ROW defined to what the place needs. Partial indexes serve only where their condition stands here literally. */
+ * included with W_ROW and R_ROW defined to what the place needs, behind catalog/tables.h for the columns. Partial indexes serve only where their condition stands here literally. */
 
-#define JOB_COLUMNS                                                                                                                        \
-	"j.number, j.id, j.file, j.op, j.version, j.params, j.priority, j.max_attempts, j.created_at,"                                     \
-	" r.state, r.attempt, r.losses, r.fence, r.run_at, r.started_at, r.finished_at, r.error, r.detail, r.result, r.cached,"            \
-	" t.state, t.attempt, t.losses, t.fence, t.run_at, t.started_at, t.error, t.detail,"                                               \
-	" CASE WHEN j.after IS NOT NULL THEN (SELECT p.id FROM job AS p WHERE p.number = j.after) END, r.outputs, r.expires_at, r.expired_at"
-#define JOB_FROM " FROM job AS j LEFT JOIN result AS r ON r.job = j.number LEFT JOIN task AS t ON t.job = j.number "
-/* Of an imported file's bytes, which are the first output of its import: their blob, and whether they are known to be damaged. */
-#define IMPORTED_BLOB "CASE WHEN f.location = 4 THEN (SELECT i.blob FROM output AS i WHERE i.job = f.import AND i.n = 0) END"
-#define FILE_DAMAGE                                                                                                                        \
-	"CASE WHEN f.location = 4 THEN (SELECT i.damaged_at FROM output AS i WHERE i.job = f.import AND i.n = 0) ELSE f.damaged_at END"
-#define FILE_COLUMNS                                                                                                                       \
-	"f.number, f.id, f.owner, f.name, f.size, f.type, f.sha256, f.labels, f.location, f.created_at, f.expires_at, f.deleted_at,"       \
-	" " FILE_DAMAGE ", " IMPORTED_BLOB
-#define TASK_COLUMNS "t.state, t.attempt, t.losses, t.fence, t.run_at, t.worker, t.started_at, t.cancel, t.lane, t.priority, t.refused"
 #define ENDING_COLUMNS "job, state, attempt, losses, fence, run_at, started_at, finished_at, error, detail, result, cached, outputs"
-#define OUTPUT_COLUMNS "o.name, o.type, o.size, o.sha256, o.blob, o.damaged_at"
-/* The bytes job j of file f works on, and job d of file g, by their SHA-256; NULL when they are not there. */
-#define INPUT_SHA256 "CASE WHEN j.after IS NULL THEN f.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = j.after AND i.n = 0) END"
-#define OTHER_SHA256 "CASE WHEN d.after IS NULL THEN g.sha256 ELSE (SELECT i.sha256 FROM output AS i WHERE i.job = d.after AND i.n = 0) END"
-/* Neither what job j of file f worked on nor what it made is known to be damaged. */
-#define WHOLE                                                                                                                              \
-	" AND f.damaged_at IS NULL"                                                                                                        \
-	" AND NOT EXISTS (SELECT 1 FROM output AS x WHERE x.job IN (j.number, j.after, f.import) AND x.damaged_at IS NOT NULL)"
 /* The same work, done through the queue: ?1 key, ?2 op, ?3 version, ?4 params, ?5 SHA-256 of the input, ?6 owner */
 #define ARTIFACT_FROM                                                                                                                                             \
 	" FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job CROSS JOIN file AS f ON f.number = j.file"                                                   \
@@ -31,15 +9,8 @@
 	" WHERE a.key = ?1 AND r.state = 2 AND r.expired_at IS NULL AND j.op = ?2 AND j.version = ?3 AND j.params = ?4 AND f.owner = ?6 AND f.deleted_at IS NULL" \
 	" AND " INPUT_SHA256 " = ?5" WHOLE
 
-#define WEBHOOK_COLUMNS                                                                                                                    \
-	"w.number, w.id, w.owner, w.url, w.events, w.ops, w.description, w.secret, w.previous, w.previous_until, w.created_at,"            \
-	" w.failing_since, w.disabled_at, w.off, w.waiting"
-#define DELIVERY_COLUMNS "d.number, d.id, w.id, d.webhook, d.event, d.job, d.state, d.tries, d.created_at, d.due_at, d.ended_at"
-
 #define ACCOUNT_COLUMNS                                                                                                                    \
 	"a.number, a.id, a.email, a.name, a.password, a.role, a.created_at, a.changed_at, a.disabled_at, a.files_max, a.bytes_max, a.jobs_max"
-#define SESSION_COLUMNS "s.hash, s.id, s.created_at, s.used_at, s.expires_at"
-#define KEY_COLUMNS "k.number, k.id, k.name, k.hash, k.scopes, k.created_at, k.expires_at, k.revoked_at"
 
 #define SCRUB_KEYS " WHERE key IN ('scrub_kind', 'scrub_number', 'scrub_n', 'scrub_began_at', 'scrub_whole')"
 
@@ -398,24 +369,10 @@ R_ROW(DELIVERIES_DUE, "SELECT " DELIVERY_COLUMNS ", d.payload FROM webhook AS w 
 		      " WHERE w.number = ?1 AND d.state = 0 AND d.due_at <= ?2 ORDER BY d.due_at, d.number LIMIT ?3")
 R_ROW(ATTEMPTS, "SELECT at, duration_ms, status, error FROM attempt WHERE delivery = ?1 ORDER BY n")
 
-#undef JOB_COLUMNS
-#undef JOB_FROM
-#undef FILE_COLUMNS
-#undef TASK_COLUMNS
 #undef ENDING_COLUMNS
-#undef OUTPUT_COLUMNS
-#undef INPUT_SHA256
-#undef OTHER_SHA256
-#undef WHOLE
 #undef ACCOUNT_COLUMNS
-#undef SESSION_COLUMNS
-#undef KEY_COLUMNS
-#undef WEBHOOK_COLUMNS
-#undef DELIVERY_COLUMNS
 #undef SCRUB_KEYS
 #undef ARTIFACT_FROM
-#undef IMPORTED_BLOB
-#undef FILE_DAMAGE
 
 /* ---- the audit log ---- */
 R_ROW(AUDIT, "SELECT seq, entry FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")

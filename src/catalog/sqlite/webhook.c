@@ -67,14 +67,8 @@ static int put_for_each(struct sq *q, const struct job *job, const struct wantin
 	if (!buf_ok(&payload))
 		return SQLITE_NOMEM;
 	for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
-		const struct delivery d = {
-			.id = delivery_id(list[i].id, job),
-			.event = webhook_event_of(job->state),
-			.job = job->id,
-			.payload = buf_str(&payload),
-			.created_at = job->finished_at,
-		};
-
+		struct delivery d = delivery_of_end(list[i].id, job);
+		d.payload = buf_str(&payload);
 		rc = put_delivery(q, list[i].number, &d);
 	}
 	return rc;

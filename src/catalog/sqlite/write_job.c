@@ -52,11 +52,7 @@ static int find_job(struct sq *q, const struct uuid *id, struct found *ret, bool
 
 static int give_back(struct sq *q, const struct change_finish *f, struct task *t)
 {
-	if (f->retry_at > 0)
-		t->run_at = f->retry_at;
-	if (f->give_back)
-		t->attempt--;
-	t->refused = f->give_back && f->refused ? t->refused + 1 : f->give_back ? t->refused : 0;
+	task_given_back(t, f);
 	return wait_again(q, t, f->error, f->error_detail);
 }
 

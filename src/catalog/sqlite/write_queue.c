@@ -245,24 +245,11 @@ int sq_beat(struct sq *q, struct change *ch)
 	return run(add);
 }
 
-/* The worker is gone. A job that was to be cancelled is; one that took its third worker along is set aside; the others are tried again. */
 static int take_back(struct sq *q, struct change_reclaim *r, struct task *t)
 {
-	struct ending end = {.state = JOB_QUARANTINED,
-			     .error = ERR_WORKER_LOST,
-			     .detail = STR("the worker died over this job, time and again"),
-			     .finished_at = r->now};
+	struct ending end;
 
-	t->fence++;
-	t->losses++;
-	if (t->cancel)
-		return end_cancelled(q, t, r->now);
-	if (t->losses < LOSSES_MAX) {
-		r->reclaimed++;
-		return wait_again(q, t, 0, (struct str){});
-	}
-	r->quarantined++;
-	return end_task(q, t, &end, NULL);
+	return task_taken_back(t, r, &end) ? wait_again(q, t, 0, (struct str){}) : end_task(q, t, &end, NULL);
 }
 
 int sq_reclaim(struct sq *q, struct change *ch)

@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include "catalog/sqlite/schema.h"
+#include "catalog/tables.h"
 
 #include <errno.h>
 #include <fcntl.h>
