@@ -5,12 +5,13 @@
  *
  * Several nodes write at once (docs/adr/0037). Changes that are frequent share the lock and rely on the rows they lock; the others run alone, so that what they read stays so until they
  * commit. A unique index that says no in the midst of a batch shows an id that is taken: the batch is done again with a savepoint around each change. A deadlock undoes the batch, and it
- * is done again; so it is when the connection is lost, unless the COMMIT was sent: then the transaction's number tells what became of it, and as long as nobody can tell, nothing else is
+ * is done again; so it is when the connection is lost, unless the COMMIT was sent: then a row that every batch writes tells what became of it, and as long as nobody can tell, nothing else is
  * done. If that takes too long, the catalogue is sealed: what was sent may hold or not, and bytes that belong to it must not be removed. */
 #include "catalog/postgres/write.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define OUTCOME_FOR_MS 60000
@@ -283,6 +284,8 @@ static int open_link(struct pg *q)
 		return pg_fail(&q->link, NULL);
 	}
 	pg_fresh(&q->link);
+	if (getrandom(&q->writes->lot, sizeof(q->writes->lot), 0) != (ssize_t)sizeof(q->writes->lot))
+		return pg_fail_with(&q->link, ERR_INTERNAL, "no random number");
 	return pg_take_slot(q);
 }
 
@@ -363,11 +366,15 @@ static int begin(struct pg *q, struct change *const *changes, size_t n)
 static int commit(struct pg *q, struct change *const *changes, size_t n)
 {
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	struct pg_args a = {};
 	int rc = pgw_news(q, changes, n);
 
 	if (rc == 0)
 		rc = last_flush(q);
-
+	arg_int(&a, q->writes->lot);
+	arg_int(&a, q->writes->transaction);
+	if (rc == 0)
+		rc = w_run(q, W_BATCH, &a);
 	if (rc != 0)
 		return rc;
 	q->writes->committing = true;
@@ -397,22 +404,32 @@ static int apply_batch(struct pg *q, struct change *const *changes, size_t n, bo
 
 enum outcome { UNDONE, COMMITTED, UNKNOWN };
 
-/* The transaction whose COMMIT was sent before the connection was lost. It may still be under way. */
+/* Once it is over, everybody sees the row it wrote, or nobody ever will. */
+static enum outcome look_for_outcome(struct pg *q, int64_t lot)
+{
+	CLEANUP(pg_rows_release) struct pg_rows way = {}, row = {};
+	struct pg_args number = {}, both = {};
+
+	arg_int(&number, q->writes->transaction);
+	arg_int(&both, lot);
+	arg_int(&both, q->writes->transaction);
+	if (open_link(q) != 0 || pg_ask(&q->link, W_UNDER_WAY, &number, &way) != 0 || pg_col_bool(&way, 0, 0))
+		return UNKNOWN;
+	if (pg_ask(&q->link, W_OUTCOME, &both, &row) != 0)
+		return UNKNOWN;
+	return pg_col_bool(&row, 0, 0) ? COMMITTED : UNDONE;
+}
+
+/* Of the transaction whose COMMIT was sent before the connection was lost. It may still be under way. */
 static enum outcome find_outcome(struct pg *q)
 {
-	int64_t until = now_ms() + OUTCOME_FOR_MS, pause = 20;
+	int64_t until = now_ms() + OUTCOME_FOR_MS, pause = 20, lot = q->writes->lot;
 
 	do {
-		CLEANUP(pg_rows_release) struct pg_rows r = {};
-		struct pg_args a = {};
+		enum outcome outcome = look_for_outcome(q, lot);
 
-		arg_int(&a, q->writes->transaction);
-		if (open_link(q) == 0 && pg_ask(&q->link, W_OUTCOME, &a, &r) == 0 && r.n) {
-			if (str_eq(pg_col_str(&r, 0, 0), STR("committed")))
-				return COMMITTED;
-			if (str_eq(pg_col_str(&r, 0, 0), STR("aborted")))
-				return UNDONE;
-		}
+		if (outcome != UNKNOWN)
+			return outcome;
 		pause_ms(pause);
 		pause = pause < PAUSE_MAX_MS ? 2 * pause : PAUSE_MAX_MS;
 	} while (now_ms() < until);

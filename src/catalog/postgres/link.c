@@ -135,6 +135,8 @@ void link_look(struct pg_link *l)
 
 void link_close(struct pg_link *l)
 {
+	if (l->conn)
+		atomic_fetch_add(&l->pg->lost, 1);
 	PQfinish(l->conn);
 	l->conn = NULL;
 	l->expected = 0;

@@ -1,7 +1,7 @@
 /* News for other nodes: one row a batch, written in its transaction, under the transaction's number; nodes ask for it (docs/adr/0039).
  *
  * Transactions do not commit in the order of their numbers, so a reader asks for all from the oldest on that was under way when it asked before, and knows which of those it has had. It
- * misses none, waits for none, and needs no lock. What one transaction brought is never before what it could have seen: that one had its number earlier. */
+ * misses none, waits for none, and needs no lock. But a server that crashed may go on with a lower number: after a lost connection there is a gap. What one transaction brought is never before what it could have seen: that one had its number earlier. */
 #include "catalog/news.h"
 #include "catalog/postgres/reads.h"
 #include "catalog/postgres/write.h"
@@ -17,6 +17,7 @@ struct pg_news { /* the thread's that asks */
 	int64_t *had; /* those from there on that were told, ascending */
 	size_t n_had;
 	int64_t asked_at; /* monotonic ms */
+	unsigned lost; /* connections, when it asked */
 };
 
 struct pg_news *news_new(void)
@@ -105,18 +106,20 @@ int pg_news(struct catalog *c, struct news_list *to, bool *ret_whole, struct err
 	struct pg_news *v = q->news;
 	struct pg_args a = {};
 	int64_t now = mono_ms();
+	unsigned lost = atomic_load(&q->lost);
 
-	if (now - v->asked_at > GAP_MS)
+	if (now - v->asked_at > GAP_MS || lost != v->lost)
 		v->from = 0;
 	arg_int_or_null(&a, v->from, v->from != 0);
 	arg_int(&a, NEWS_MAX);
 	int rc = pg_read(q, R_NEWS, &a, &r, e);
 	if (rc != 0)
 		return rc;
-	*ret_whole = v->from != 0 && r.n < NEWS_MAX && unpack_new(q, &r, to);
+	*ret_whole = v->from != 0 && atomic_load(&q->lost) == lost && r.n < NEWS_MAX && unpack_new(q, &r, to);
 	if (!*ret_whole)
 		to->n = 0;
 	v->asked_at = now;
+	v->lost = lost;
 	if (!remember(v, &r))
 		return pg_nothing_read(e);
 	return 0;

@@ -190,6 +190,7 @@ struct pg {
 	struct pg_news *news; /* news.c */
 	int64_t maker; /* who wrote a batch's news */
 
+	atomic_uint lost; /* connections, how many so far */
 	_Atomic uint64_t accounts; /* as the last batch or look left it: 0 is looked up anew, more stays more */
 };
 
@@ -213,6 +214,7 @@ extern const struct catalog_ops pg_ops; /* ops.c */
 void pg_free(struct catalog *c);
 
 /* ---- news.c ---- */
+#define BATCH_KEPT_MS INT64_C(86400000) /* much longer than anybody asks what became of a batch */
 #define NEWS_KEPT_MS 120000
 struct pg_news *news_new(void); /* NULL: no memory */
 void news_free(struct pg_news *v);

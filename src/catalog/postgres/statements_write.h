@@ -16,7 +16,13 @@ W_ROW(LOCK_ORDER, "SELECT pg_advisory_xact_lock('file'::regclass::oid::int, 2)")
 W_ROW(NUMBERS, "SELECT txid_current(), EXISTS (SELECT 1 FROM webhook WHERE deleted_at IS NULL AND disabled_at IS NULL), " QUOTAS_ANY ","
 	       " CASE WHEN i <= $1 THEN nextval('file_number_seq') END, CASE WHEN i <= $2 THEN nextval('job_number_seq') END"
 	       " FROM generate_series(1, greatest($1, $2, 1)) AS i")
-W_ROW(OUTCOME, "SELECT txid_status($1)")
+W_ROW(BATCH,
+      "INSERT INTO batch (link, transaction) VALUES ($1, $2) ON CONFLICT (link) DO UPDATE SET transaction = excluded.transaction, at = excluded.at")
+/* A transaction holds a lock on its number until others see what it did; its number is there in 32 bits. */
+W_ROW(UNDER_WAY,
+      "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND granted AND transactionid = ($1::text::xid8)::xid)")
+W_ROW(OUTCOME, "SELECT EXISTS (SELECT 1 FROM batch WHERE link = $1 AND transaction = $2)")
+W_ROW(PURGE_BATCHES, "DELETE FROM batch WHERE at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1")
 W_ROW(SLOT, "SELECT s::bigint FROM generate_series(0, 999) AS s WHERE pg_try_advisory_lock('tally'::regclass::oid::int, s) LIMIT 1")
 W_ROW(TALLY_ADD,
       "INSERT INTO tally AS t VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (slot) DO UPDATE SET files = t.files + excluded.files,"

@@ -64,6 +64,7 @@ struct pg_writes {
 	size_t n_files, n_jobs, next_file, next_job;
 	struct uuid node; /* looked up last, … */
 	bool node_known; /* … and whether it was there */
+	int64_t lot; /* of the connection that writes, in the table batch */
 	int64_t transaction; /* its number; 0 = none yet */
 	bool committing; /* the COMMIT was sent: what is lost now may have taken place */
 };

@@ -27,6 +27,8 @@ int pgw_purge(struct pg *q, struct change *ch)
 	if (rc == 0)
 		rc = w_run_int2(q, W_PURGE_NEWS, NEWS_KEPT_MS, p->max * 10); /* batches, not jobs; but many more than anything else */
 	if (rc == 0)
+		rc = w_run_int(q, W_PURGE_BATCHES, BATCH_KEPT_MS);
+	if (rc == 0)
 		rc = pgw_purge_deliveries(q, p->deliveries_before, p->max);
 	if (rc == 0)
 		rc = w_run_int2(q, W_PURGE_ONCE, p->once_before, p->max);

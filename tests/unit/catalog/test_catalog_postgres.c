@@ -297,6 +297,48 @@ static void what_was_acknowledged_is_there_after_the_server_died(void **state)
 	add_file(w, 21);
 }
 
+/* A commit sleeps before it is written, as long as a table has a row that a crash takes along. */
+static const char SLEEPS[] =
+	"CREATE UNLOGGED TABLE until_crash AS SELECT 1;"
+	" CREATE FUNCTION sleep_until_crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+	" IF EXISTS (SELECT 1 FROM until_crash) THEN PERFORM pg_sleep(25); END IF; RETURN NULL; END $$;"
+	" CREATE CONSTRAINT TRIGGER sleeps AFTER INSERT ON file DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION sleep_until_crash()";
+
+static void await_asleep(struct world *w)
+{
+	for (int i = 0; i < 60000; i++) {
+		if (world_sql(w, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND " OURS) > 0)
+			return;
+		usleep(1000);
+	}
+	fail_msg("no commit sleeps");
+}
+
+/* The server forgets a transaction that had not been written and gives its number to the next one, which commits. */
+static void a_commit_that_was_lost_is_not_taken_for_anothers_of_the_same_number(void **state)
+{
+	struct world *w = *state;
+	struct act act = {.w = w};
+	struct built b;
+
+	postgres_sql(WORLD_DATABASE, "ALTER SYSTEM SET wal_writer_delay = '10s'");
+	postgres_sql(WORLD_DATABASE, "SELECT pg_reload_conf()");
+	postgres_sql(WORLD_DATABASE, SLEEPS);
+	build_file(&b, 1);
+	act.change = &b.change;
+	begin(&act);
+	await_asleep(w);
+	postgres_tell("stop immediate");
+	postgres_tell("start");
+	for (int i = 0; i < 300; i++)
+		world_sql(w, "SELECT txid_current()");
+	pthread_join(act.thread, NULL);
+	postgres_sql(WORLD_DATABASE, "ALTER SYSTEM RESET ALL");
+	assert_int_equal(act.rc, 0);
+	assert_int_equal(b.change.code, 0);
+	assert_int_equal(file_code(w, 1), 0);
+}
+
 /* ---- several nodes ---- */
 
 #define NODES 2
@@ -530,6 +572,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_statement_that_takes_too_long_is_ended, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_batch_whose_backend_is_ended_is_applied_whole_or_not_at_all, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_was_acknowledged_is_there_after_the_server_died, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(a_commit_that_was_lost_is_not_taken_for_anothers_of_the_same_number, world_postgres,
+						world_end),
 		cmocka_unit_test_setup_teardown(two_nodes_claim_every_job_once, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_one_node_wrote_another_reads_at_once, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(quotas_that_one_node_gives_hold_on_another, world_postgres, world_end),
