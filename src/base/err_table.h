@@ -67,6 +67,7 @@ ERR_ROW(STORAGE_FULL, 94, "storage_full", 507, true, "The storage is full")
 ERR_ROW(STORAGE_SEALED, 95, "storage_sealed", 503, true, "The storage failed and takes no writes until a restart")
 ERR_ROW(STORAGE_READONLY, 96, "storage_readonly", 503, true, "The storage cannot be written")
 ERR_ROW(CATALOG_UNAVAILABLE, 97, "catalog_unavailable", 503, true, "The catalogue is not available")
+ERR_ROW(STORAGE_UNAVAILABLE, 100, "storage_unavailable", 503, true, "The object storage is not available")
 ERR_ROW(SHUTTING_DOWN, 98, "shutting_down", 503, true, "The server is stopping")
 ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their digest")
 

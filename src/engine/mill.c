@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STORE_TRIES_MAX 24 /* times in a row that the store may refuse a job's output: most of a day */
+#define AWAY_PAUSE_MS 1000
 #define SEALED_PAUSE_MS 60000 /* it takes nothing before a restart */
 
 /* One runner_run(). */
@@ -49,6 +50,8 @@ void mill_store_failed(struct work *w, struct work_job *j, const struct err *e)
 	log_err(LOG_WARN, "output_not_stored", e);
 	if (blobs_sealed(w->g->blobs))
 		work_give_back(w, j, SEALED_PAUSE_MS);
+	else if (e->code == ERR_STORAGE_UNAVAILABLE)
+		work_give_back(w, j, AWAY_PAUSE_MS);
 	else if (j->claimed->job.refused + 1 < STORE_TRIES_MAX)
 		work_refused(w, j, e);
 	else
@@ -72,6 +75,10 @@ void mill_conclude(struct work *w, struct work_job *j, int code, const struct er
 	case ERR_STALE:
 		/* neither says anything about the job; if another worker holds it by now, the fence refuses this */
 		work_give_back(w, j, 0);
+		break;
+	case ERR_CATALOG_UNAVAILABLE: /* nor is it the op's fault that its input cannot be read now */
+	case ERR_STORAGE_UNAVAILABLE:
+		work_give_back(w, j, AWAY_PAUSE_MS);
 		break;
 	case ERR_OVERLOADED: /* descriptors or processes are short here, on this side */
 	case ERR_RUNNER_UNAVAILABLE:

@@ -137,6 +137,7 @@ static int usual_retry_after_s(int code)
 		return 1;
 	case ERR_SHUTTING_DOWN:
 	case ERR_CATALOG_UNAVAILABLE:
+	case ERR_STORAGE_UNAVAILABLE:
 	case ERR_IO:
 		return 5;
 	case ERR_STORAGE_FULL:

@@ -120,11 +120,11 @@ def test_without_the_bucket_small_files_are_served_and_large_ones_are_asked_for_
 		small, big = s.upload(b"small"), s.upload(large(2 * MIB, 1))
 		assert s.get("/readyz").status_code == 200
 		gate.cut(shut=True)
-		assert problem(s.get("/readyz"), 503)["code"] == "io_error"
+		assert problem(s.get("/readyz"), 503)["code"] == "storage_unavailable"
 		assert content(s, small).content == b"small"
 		assert s.upload(b"small too")["size"] == 9
-		assert problem(content(s, big), 503)["code"] == "io_error"
-		assert problem(s.post("/v1/files?name=x", data=large(MIB, 2), headers={"Content-Type": "application/octet-stream"}), 503)["code"] == "io_error"
+		assert problem(content(s, big), 503)["code"] == "storage_unavailable"
+		assert problem(s.post("/v1/files?name=x", data=large(MIB, 2), headers={"Content-Type": "application/octet-stream"}), 503)["code"] == "storage_unavailable"
 		gate.open()
 		assert s.get("/readyz").status_code == 200
 		assert content(s, big).content == large(2 * MIB, 1)

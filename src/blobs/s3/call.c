@@ -402,11 +402,12 @@ int s3_unexpected(const struct s3_call *c, const char *what, struct err *e)
 	if (c->code == ERR_NO_MEMORY || c->code == ERR_SHUTTING_DOWN || c->code == ERR_CANCELLED)
 		return err_set(e, c->code, "%s: %s", what, c->detail);
 	if (c->code != 0)
-		return err_set(e, ERR_IO, "%s: the object storage gave no answer: %s", what, c->detail);
+		return err_set(e, ERR_STORAGE_UNAVAILABLE, "%s: the object storage gave no answer: %s", what, c->detail);
 	s3_error_word(word, c);
 	if (strcmp(word, "QuotaExceeded") == 0 || c->status == 507)
 		return err_set(e, ERR_STORAGE_FULL, "%s: the object storage is full", what);
-	return err_set(e, ERR_IO, "%s: the object storage answered %d%s%s", what, c->status, word[0] ? " " : "", word);
+	return err_set(e, c->status >= 500 ? ERR_STORAGE_UNAVAILABLE : ERR_IO, "%s: the object storage answered %d%s%s", what, c->status,
+		       word[0] ? " " : "", word);
 }
 
 int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e)

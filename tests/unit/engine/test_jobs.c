@@ -97,6 +97,34 @@ static void the_same_job_again_is_answered_from_its_result(void **state)
 	world_close(&w);
 }
 
+static void a_storage_that_is_away_costs_no_attempt(void **state)
+{
+	struct world w = {};
+	struct upload u;
+	struct job job;
+	char *data = calloc(1, 50000);
+
+	world_open(&w, NULL);
+	upload_bytes(&w, &PUBLIC_SPEC, data, 50000, 50000, &u);
+	unsigned before = atomic_load(&w.plan.calls);
+	atomic_store(&w.plan.code, ERR_STORAGE_UNAVAILABLE);
+	atomic_store(&w.plan.sticky, true);
+	atomic_store(&w.plan.fail_at, before + 1);
+	assert_int_equal(add_job(&w, u.id, "sha1", &job), 0);
+	while (atomic_load(&w.plan.calls) < before + 4) /* more often than an op is tried */
+		usleep(1000);
+	atomic_store(&w.plan.fail_at, 0);
+	assert_true(wait_final(&w, u.id, 60000));
+	struct arena a = ARENA_INIT;
+	struct err e = ERR_INIT;
+	assert_int_equal(catalog_job(w.catalog, job.id, 0, STR(OWNER_PUBLIC), &a, &job, &e), 0);
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(job.attempt, 1);
+	arena_release(&a);
+	world_close(&w);
+	free(data);
+}
+
 static void a_thousand_jobs_all_become_final_once(void **state)
 {
 	struct world w = {};
@@ -310,6 +338,7 @@ int main(void)
 		cmocka_unit_test(a_digest_asked_for_later_runs_through_the_queue),
 		cmocka_unit_test(ops_named_after_the_bytes_are_queued_and_done),
 		cmocka_unit_test(the_same_job_again_is_answered_from_its_result),
+		cmocka_unit_test(a_storage_that_is_away_costs_no_attempt),
 		cmocka_unit_test(a_thousand_jobs_all_become_final_once),
 		cmocka_unit_test(a_wait_ends_at_its_deadline_and_at_a_stop),
 		cmocka_unit_test(a_waiting_job_can_be_cancelled_and_tried_again),
