@@ -1,4 +1,5 @@
-"""A real Ceph with one monitor, one memory store and its S3 gateway, on loopback, without a service of the system: everything lies in one folder. The gateway knows its buckets as parts of
+"""A real Ceph with one monitor, one store in memory or several on disk that keep each object together, and its S3 gateway, on loopback or an address of this machine, without a service of
+the system: everything lies in one folder. The gateway knows its buckets as parts of
 the path and in front of the name HOST, which leads to it for whom `knows_names` wraps."""
 import ctypes
 import fcntl
@@ -22,9 +23,10 @@ PROGRAMS = {"ceph-mon": "ceph-mon", "ceph-osd": "ceph-osd", "radosgw": "radosgw"
 	    "aws": "awscli"}
 CONF = """[global]
 fsid = {fsid}
-mon host = v1:127.0.0.1:{mon}
-public addr = 127.0.0.1
-cluster addr = 127.0.0.1
+mon host = v1:{address}:{mon}
+public addr = {address}
+cluster addr = {address}
+public network = {address}/32
 auth cluster required = none
 auth service required = none
 auth client required = none
@@ -33,8 +35,8 @@ log file = {dir}/$name.log
 admin socket = {dir}/$name.asok
 run dir = {dir}
 keyring = {dir}/keyring
-osd pool default size = 1
-osd pool default min size = 1
+osd pool default size = {size}
+osd pool default min size = {min_size}
 osd pool default pg num = 8
 osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
@@ -43,10 +45,15 @@ mon max pg per osd = 2000
 mon data avail crit = 1
 [mon]
 mon data = {dir}/mon
+mon osd down out interval = 600
 [osd]
-osd data = {dir}/osd
-osd objectstore = memstore
+osd data = {dir}/osd$id
+osd objectstore = {store}
+osd heartbeat grace = 5
+osd heartbeat interval = 2
 memstore device bytes = 1073741824
+bluestore block size = 8589934592
+osd memory target = 939524096
 [client]
 rgw data = {dir}/rgw
 rgw dns name = {host}
@@ -55,8 +62,8 @@ rgw enable ops log = false
 """
 
 
-def free_port():
-	with socket.create_server(("127.0.0.1", 0)) as s:
+def free_port(address="127.0.0.1"):
+	with socket.create_server((address, 0)) as s:
 		return s.getsockname()[1]
 
 
@@ -65,14 +72,17 @@ def _die_with_us():
 
 
 class Ceph:
-	def __init__(self, folder):
+	"""osds: how many stores; with one it is in memory and an object has one copy, with more they are on disk, an object has as many copies, and one store less is no matter."""
+
+	def __init__(self, folder, osds=1, address="127.0.0.1"):
 		for program, package in PROGRAMS.items():
 			if not Path("/usr/bin", program).exists():
 				pytest.skip(f"needs {program} of the package {package}")
 		self.dir = Path(folder)
 		self.conf = self.dir / "ceph.conf"
 		self.processes = []
-		self.port = self.osd = None
+		self.address, self.osds = address, [None] * osds
+		self.port = self.gateway = None
 
 	def __enter__(self):
 		try:
@@ -97,6 +107,7 @@ class Ceph:
 		self.processes.append(subprocess.Popen([f"/usr/bin/{argv[0]}", "-c", str(self.conf), *map(str, argv[1:])], stdin=subprocess.DEVNULL,
 						       stdout=log, stderr=log, preexec_fn=_die_with_us))
 		log.close()
+		return self.processes[-1]
 
 	def _wait(self, there, what, seconds=240):
 		deadline = time.monotonic() + seconds
@@ -105,28 +116,40 @@ class Ceph:
 			time.sleep(0.1)
 
 	def _start(self):
-		fsid, mon = str(uuid.uuid4()), free_port()
-		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir, host=HOST))
-		for name in ("mon", "osd", "rgw"):
+		fsid, mon, count = str(uuid.uuid4()), free_port(self.address), len(self.osds)
+		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir, host=HOST, address=self.address, size=count, min_size=max(1, count - 1),
+						 store="memstore" if count == 1 else "bluestore"))
+		for name in ("mon", "rgw", *(f"osd{i}" for i in range(count))):
 			(self.dir / name).mkdir()
-		subprocess.run(["/usr/bin/monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon}]", str(self.dir / "monmap")],
+		subprocess.run(["/usr/bin/monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:{self.address}:{mon}]", str(self.dir / "monmap")],
 			       check=True, stdout=subprocess.DEVNULL)
 		self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", self.dir / "monmap")
 		self._spawn("ceph-mon", "-f", "-i", "a")
-		osd = str(uuid.uuid4())
-		self._wait(lambda: self._registered(osd), "the monitor")
-		self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
-		self._spawn("ceph-osd", "-f", "-i", "0")
-		self.osd = self.processes[-1]
-		self.port = free_port()
-		self._spawn("radosgw", "-f", "-n", "client.rgw.0", f"--rgw-frontends=beast endpoint=127.0.0.1:{self.port} tcp_nodelay=1")
+		for i in range(count):
+			osd = str(uuid.uuid4())
+			self._wait(lambda i=i, osd=osd: self._registered(osd, i), "the monitor")
+			self._run("ceph-osd", "-i", str(i), "--mkfs", "--osd-uuid", osd)
+			self.begin_osd(i)
+		self.port = free_port(self.address)
+		self.begin_gateway()
 		self._wait(self._answers, "the gateway")
 		self._run("radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", "--access-key", ACCESS, "--secret-key", SECRET)
 		self.aws("s3", "mb", f"s3://{BUCKET}")
 
-	def _registered(self, osd):
+	def begin_osd(self, i):
+		self.osds[i] = self._spawn("ceph-osd", "-f", "-i", str(i))
+
+	def begin_gateway(self):
+		self.gateway = self._spawn("radosgw", "-f", "-n", "client.rgw.0", f"--rgw-frontends=beast endpoint={self.address}:{self.port} tcp_nodelay=1")
+
+	def lose(self, process):
+		process.kill()
+		process.wait()
+		self.processes.remove(process)
+
+	def _registered(self, osd, i):
 		"""Whether the monitor knows it now. One that has only just begun may refuse every command (EPERM, no command descriptions)."""
-		r = subprocess.run(["/usr/bin/ceph", "-c", str(self.conf), "--connect-timeout", "60", "osd", "new", osd, "0"], timeout=240, check=False,
+		r = subprocess.run(["/usr/bin/ceph", "-c", str(self.conf), "--connect-timeout", "60", "osd", "new", osd, str(i)], timeout=240, check=False,
 				   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 		if r.returncode != 0:
 			with open(self.dir / "start.log", "a", encoding="utf-8") as log:
@@ -134,10 +157,13 @@ class Ceph:
 		return r.returncode == 0
 
 	def _answers(self):
-		if self.osd.poll() is not None:
-			# It gives up when it asks the monitor before it was told of which cluster that is ("wrong fsid"): a matter of luck.
-			self._spawn("ceph-osd", "-f", "-i", "0")
-			self.osd = self.processes[-1]
+		for i, osd in enumerate(self.osds):
+			if osd.poll() is not None:
+				# It gives up when it asks the monitor before it was told of which cluster that is ("wrong fsid"): a matter of luck.
+				self.begin_osd(i)
+		return self.gateway_answers()
+
+	def gateway_answers(self):
 		try:
 			urllib.request.urlopen(self.endpoint(), timeout=5).close()
 		except urllib.error.HTTPError:
@@ -147,7 +173,7 @@ class Ceph:
 		return True
 
 	def endpoint(self):
-		return f"http://127.0.0.1:{self.port}"
+		return f"http://{self.address}:{self.port}"
 
 	def named_endpoint(self):
 		return f"http://{HOST}:{self.port}"
