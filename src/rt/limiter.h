@@ -39,4 +39,16 @@ struct limiter_rate limiter_rate(const struct limiter *l);
 /* One thing more for this key, at a time of a clock that does not go back. */
 struct limiter_verdict limiter_take(struct limiter *l, const uint8_t key[LIMITER_KEY], int64_t now_us);
 
+/* ---- with others who let through for the same keys ---- */
+
+/* What was let through for a key and nobody else knows of. */
+struct limiter_news {
+	uint8_t key[LIMITER_KEY];
+	int64_t taken_ns; /* by how much it moved the bucket on */
+};
+/* Writes at most `max` and returns how many; what was written is not told again. A bucket that is forgotten takes along what it had not told. */
+size_t limiter_untold(struct limiter *l, struct limiter_news *to, size_t max);
+/* For all who let through together, this key's bucket is empty `debt_ns` from now, all that was told before included. Makes it no emptier than is known here. */
+void limiter_learn(struct limiter *l, const uint8_t key[LIMITER_KEY], int64_t debt_ns, int64_t now_us);
+
 #endif

@@ -175,6 +175,106 @@ static void threads_together_get_exactly_the_quota(void **state)
 	limiter_free(c.l);
 }
 
+/* ---- with others ---- */
+
+#define STEP_NS (INT64_C(1000) * SECOND) /* of sixty a minute */
+
+static void what_was_let_through_is_told_once(void **state)
+{
+	struct limiter *l = new_limiter(60, 60000, 1000);
+	struct limiter_news news[8];
+
+	assert_int_equal(limiter_untold(l, news, 8), 0);
+	assert_int_equal(taken(l, 1, START, 3), 3);
+	assert_int_equal(taken(l, 2, START, 70), 60);
+	assert_int_equal(limiter_untold(l, news, 8), 2);
+	assert_int_equal(news[0].taken_ns + news[1].taken_ns, 63 * STEP_NS);
+	assert_int_equal(limiter_untold(l, news, 8), 0);
+	take(l, 2, START); /* refused */
+	assert_int_equal(limiter_untold(l, news, 8), 0);
+	limiter_free(l);
+}
+
+static void what_does_not_fit_is_told_the_next_time(void **state)
+{
+	struct limiter *l = new_limiter(60, 60000, 1000);
+	struct limiter_news news[4];
+	unsigned found = 0, calls = 0;
+
+	for (uint64_t who = 0; who < 10; who++)
+		take(l, who, START);
+	for (size_t n; (n = limiter_untold(l, news, 4)) > 0; calls++)
+		found += (unsigned)n;
+	assert_int_equal(found, 10);
+	assert_int_equal(calls, 3);
+	limiter_free(l);
+}
+
+static void the_forgotten_take_along_what_they_had_not_told(void **state)
+{
+	struct limiter *l = new_limiter(60, 60000, 1); /* one set */
+	struct limiter_news news[2 * LIMITER_WAYS];
+
+	for (uint64_t who = 0; who < 3 * LIMITER_WAYS; who++)
+		take(l, who, START);
+	assert_int_equal(limiter_untold(l, news, 2 * LIMITER_WAYS), LIMITER_WAYS);
+	assert_int_equal(limiter_untold(l, news, 2 * LIMITER_WAYS), 0);
+	limiter_free(l);
+}
+
+/* Tells one of two what was let through by both, as a catalogue in the midst does. */
+static int64_t exchange(struct limiter *l, int64_t debt_ns, int64_t now_us)
+{
+	struct limiter_news n;
+
+	if (limiter_untold(l, &n, 1) == 0)
+		return debt_ns;
+	limiter_learn(l, n.key, debt_ns + n.taken_ns, now_us);
+	return debt_ns + n.taken_ns;
+}
+
+static void what_others_let_through_counts(void **state)
+{
+	struct limiter *a = new_limiter(60, 60000, 1000), *b = new_limiter(60, 60000, 1000);
+	int64_t debt = 0;
+
+	assert_int_equal(taken(a, 1, START, 50), 50);
+	debt = exchange(a, debt, START);
+	assert_int_equal(taken(b, 1, START, 1), 1); /* b had not heard of him */
+	debt = exchange(b, debt, START);
+	assert_int_equal(taken(b, 1, START, 60), 9);
+	debt = exchange(b, debt, START);
+	assert_int_equal(debt, 60 * STEP_NS);
+	assert_int_equal(taken(a, 2, START, 60), 60); /* somebody else */
+	limiter_free(a);
+	limiter_free(b);
+}
+
+static void what_came_meanwhile_is_added_to_what_is_learned(void **state)
+{
+	struct limiter *l = new_limiter(60, 60000, 1000);
+	struct limiter_news n;
+
+	assert_int_equal(taken(l, 1, START, 10), 10);
+	assert_int_equal(limiter_untold(l, &n, 1), 1);
+	assert_int_equal(taken(l, 1, START, 5), 5);
+	limiter_learn(l, n.key, 40 * STEP_NS, START); /* others: thirty */
+	assert_int_equal(taken(l, 1, START, 60), 15);
+	limiter_free(l);
+}
+
+static void learning_forgives_nothing(void **state)
+{
+	struct limiter *l = new_limiter(60, 60000, 1000);
+	struct limiter_news n;
+
+	assert_int_equal(taken(l, 1, START, 60), 60);
+	assert_int_equal(limiter_untold(l, &n, 1), 1);
+	limiter_learn(l, n.key, STEP_NS, START);
+	assert_int_equal(taken(l, 1, START, 1), 0);
+	limiter_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +288,12 @@ int main(void)
 		cmocka_unit_test(many_strangers_forgive_nobody_at_his_limit),
 		cmocka_unit_test(a_clock_that_reads_a_little_earlier_is_forgiven_nothing),
 		cmocka_unit_test(threads_together_get_exactly_the_quota),
+		cmocka_unit_test(what_was_let_through_is_told_once),
+		cmocka_unit_test(what_does_not_fit_is_told_the_next_time),
+		cmocka_unit_test(the_forgotten_take_along_what_they_had_not_told),
+		cmocka_unit_test(what_others_let_through_counts),
+		cmocka_unit_test(what_came_meanwhile_is_added_to_what_is_learned),
+		cmocka_unit_test(learning_forgives_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
