@@ -268,7 +268,7 @@ static int open_limits(struct service *v, const struct settings *s, struct err *
 	int rc = limits_new(&v->limits, &config, &env_real, e);
 
 	v->front.limits = v->limits;
-	return rc;
+	return rc == 0 ? limits_share(v->limits, v->engine, e) : rc;
 }
 
 static void tell_seal(const struct seal_report *report, bool commands)

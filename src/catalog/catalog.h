@@ -18,6 +18,7 @@
 #include "catalog/audit_head.h"
 #include "catalog/finding.h"
 #include "catalog/nodes.h"
+#include "catalog/rates.h"
 #include "catalog/watch.h"
 #include "catalog/webhooks.h"
 #include "model/model.h"

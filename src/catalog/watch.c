@@ -58,6 +58,11 @@ bool catalog_shared(const struct catalog *c)
 	return c->ops->shared;
 }
 
+int catalog_share_rates(struct catalog *c, struct shared_rate *rates, size_t n, struct err *e)
+{
+	return c->ops->share_rates(c, rates, n, e);
+}
+
 int catalog_news(struct catalog *c, struct arena *a, struct news **ret, size_t *ret_n, bool *ret_whole, struct err *e)
 {
 	struct news_list to = {.arena = a};

@@ -16,7 +16,8 @@
 static int init_parts(struct engine *g, struct err *e)
 {
 	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,       &g->outbox,
-					    &g->recurring.sleeper, &g->scrub.sleeper, &g->audit.sleeper, &g->nodes.sleeper};
+					    &g->recurring.sleeper, &g->scrub.sleeper, &g->audit.sleeper, &g->nodes.sleeper,
+					    &g->limiters.sleeper};
 	int rc = uploads_init(g, e);
 
 	if (rc == 0)
@@ -40,7 +41,7 @@ static int init_parts(struct engine *g, struct err *e)
 static void release_parts(struct engine *g)
 {
 	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,      &g->outbox,
-					    &g->recurring.sleeper, &g->scrub.sleeper, &g->nodes.sleeper};
+					    &g->recurring.sleeper, &g->scrub.sleeper, &g->nodes.sleeper, &g->limiters.sleeper};
 
 	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)
 		sleeper_release(sleepers[i]);
@@ -212,6 +213,7 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	people_stop(g);
 	janitor_stop(g);
 	recurring_stop(g);
+	limiters_stop(g);
 	nodes_stop(g);
 	scheduler_stop(g, grace_ms);
 	pool_free(g->jobs);

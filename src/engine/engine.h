@@ -16,6 +16,7 @@
 #include "model/model.h"
 #include "ops/ops.h"
 #include "rt/env.h"
+#include "rt/limiter.h"
 #include "rt/pool.h"
 #include "runner/runner.h"
 
@@ -118,6 +119,10 @@ struct engine_config {
 			     struct blobs *blobs, struct err *e);
 /* Takes back what an earlier boot left running, unless other nodes may work on the catalogue, finishes interrupted deletes, starts the threads and the first sweep. */
 [[nodiscard]] int engine_start(struct engine *g, struct err *e);
+#define ENGINE_LIMITERS_MAX 8
+/* Limiters that hold for all nodes of a shared catalogue together, in the same order on each: every second it is told what this node let through, and they learn what all did; so each node may
+ * let through for a second what it would alone. Of another catalogue they are this node's alone, and nothing happens. Once, after engine_start(); borrowed until engine_stop(). */
+[[nodiscard]] int engine_share_limiters(struct engine *g, struct limiter *const limiters[], size_t n, struct err *e);
 /* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits and event streams end at once, so that the HTTP server can drain. Uploads under way go on. */
 void engine_quiesce(struct engine *g);
 /* Claims nothing more; what was claimed and has not begun goes back to the queue. For a node that is to end when what runs has ended. */

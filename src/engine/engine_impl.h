@@ -216,6 +216,13 @@ struct nodes {
 	_Atomic unsigned duties; /* bits of those that are this node's as long as its lease */
 };
 
+/* Limiters that hold for all nodes together. limiters.c */
+struct limiters {
+	struct sleeper sleeper;
+	struct limiter *list[ENGINE_LIMITERS_MAX]; /* borrowed */
+	size_t n;
+};
+
 struct gauges { /* the janitor's */
 	int64_t looked_at; /* mono ms */
 };
@@ -289,6 +296,7 @@ struct engine {
 	struct scrub scrub;
 	struct audit audit;
 	struct nodes nodes;
+	struct limiters limiters;
 	struct gauges gauges;
 	struct people *people; /* NULL = nobody signs in; people.c */
 	_Atomic uint64_t people_changes; /* engine_people_changes() */
@@ -429,6 +437,9 @@ void waits_stop(struct engine *g);
 /* nodes.c */
 [[nodiscard]] int nodes_start(struct engine *g, struct err *e);
 void nodes_stop(struct engine *g);
+
+/* limiters.c */
+void limiters_stop(struct engine *g);
 bool engine_duty(const struct engine *g, enum duty d); /* is it this node's now? Any thread */
 unsigned nodes_wants(const struct engine *g); /* duties that this node could do */
 void nodes_hold(struct engine *g, unsigned duties); /* after a beat */

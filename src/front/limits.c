@@ -66,6 +66,13 @@ void limits_free(struct limits *l)
 	free(l);
 }
 
+int limits_share(struct limits *l, struct engine *g, struct err *e)
+{
+	struct limiter *const all[] = {l->address, l->account, l->key, l->pings};
+
+	return engine_share_limiters(g, all, ARRAY_LEN(all), e);
+}
+
 /* NULL: nothing is limited, for nobody or for this address. */
 static struct limits *limits_of(const struct http_request *r)
 {

@@ -21,9 +21,12 @@ struct limits_config {
 	size_t n_exempt;
 };
 
+struct engine;
 struct limits;
 [[nodiscard]] int limits_new(struct limits **ret, const struct limits_config *config, struct env *env, struct err *e);
 void limits_free(struct limits *l); /* NULL is fine */
+/* From now on requests and pings count on all nodes of the engine's catalogue together; uploads at once are each node's own. Free after engine_stop(). */
+[[nodiscard]] int limits_share(struct limits *l, struct engine *g, struct err *e);
 
 /* The client's address as a limiter's key. */
 void limits_address(const struct http_request *r, uint8_t key[LIMITER_KEY]);

@@ -30,6 +30,7 @@ const struct catalog_ops pg_ops = {
 	.shared = true,
 	.news = pg_news,
 	.workers = pg_workers,
+	.share_rates = pg_share_rates,
 	.damaged = pg_damaged,
 	.check = pg_check,
 	.expired = pg_expired,

@@ -191,6 +191,7 @@ struct pg {
 	int64_t maker; /* who wrote a batch's news */
 
 	atomic_uint lost; /* connections, how many so far */
+	_Atomic uint32_t rates_told; /* calls of pg_share_rates() */
 	_Atomic uint64_t accounts; /* as the last batch or look left it: 0 is looked up anew, more stays more */
 };
 

@@ -71,6 +71,9 @@ bool pg_newcomers(struct catalog *c);
 int pg_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);
 int pg_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
 
+/* ---- rates.c ---- */
+int pg_share_rates(struct catalog *c, struct shared_rate *rates, size_t n, struct err *e);
+
 /* ---- check.c ---- */
 int pg_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 

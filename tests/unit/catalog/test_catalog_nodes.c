@@ -589,6 +589,56 @@ static void a_commit_that_held_before_the_connection_ended_is_not_done_again(voi
 	assert_false(catalog_sealed(w->c));
 }
 
+/* ---- rates ---- */
+
+#define HOUR_NS INT64_C(3600000000000)
+#define RATES 20
+
+static void *let_through(void *arg)
+{
+	struct node *n = arg;
+	struct err e = ERR_INIT;
+
+	for (unsigned i = 0; i < EACH; i++) {
+		struct shared_rate rates[RATES] = {};
+		for (unsigned k = 0; k < RATES; k++) {
+			rates[k].key[0] = (uint8_t)(n->nth == 0 ? k : RATES - 1 - k); /* locks in another order would stand in each other's way */
+			rates[k].taken_ns = HOUR_NS;
+		}
+		if (catalog_share_rates(n->c, rates, RATES, &e) != 0)
+			snprintf(n->failure, sizeof(n->failure), "%s", e.detail);
+	}
+	return NULL;
+}
+
+static void what_nodes_let_through_adds_up(void **state)
+{
+	struct world *w = *state;
+	struct node nodes[NODES] = {};
+	struct shared_rate rates[] = {{.key = {RATES - 1}, .taken_ns = 0}, {.key = {0}, .taken_ns = HOUR_NS}, {.key = {RATES}, .taken_ns = HOUR_NS}};
+
+	run_nodes(w, nodes, let_through);
+	assert_int_equal(catalog_share_rates(w->c, rates, 3, &w->err), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		int64_t all = (i < 2 ? NODES * EACH : 0) * HOUR_NS + rates[i].taken_ns;
+		assert_in_range(rates[i].debt_ns, all - HOUR_NS / 2, all);
+	}
+}
+
+static void a_bucket_that_is_empty_saves_nothing_up_and_goes(void **state)
+{
+	struct world *w = *state;
+	struct shared_rate rate = {.key = {7}, .taken_ns = HOUR_NS};
+
+	world_sql(w, "INSERT INTO rate (key, empty_at) VALUES ('\\x0700000000000000000000000000000000', 5), ('\\x08', 5)");
+	assert_int_equal(catalog_share_rates(w->c, &rate, 1, &w->err), 0);
+	assert_in_range(rate.debt_ns, HOUR_NS / 2, HOUR_NS);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(catalog_share_rates(w->c, &rate, 1, &w->err), 0);
+	assert_in_range(rate.debt_ns, 64 * HOUR_NS, 65 * HOUR_NS);
+	assert_int_equal(world_sql(w, "SELECT count(*) FROM rate"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -603,6 +653,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(news_of_commits_out_of_order_come_once_each, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_duty_is_one_nodes_until_its_lease_is_over, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_a_forgotten_node_stored_is_refused, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(what_nodes_let_through_adds_up, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(a_bucket_that_is_empty_saves_nothing_up_and_goes, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_batch_that_a_deadlock_undid_is_done_again, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_batch_whose_connection_ends_in_the_commit_that_fails_is_done_again, world_postgres,
 						world_end),
