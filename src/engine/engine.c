@@ -40,7 +40,7 @@ static int init_parts(struct engine *g, struct err *e)
 
 static void release_parts(struct engine *g)
 {
-	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,      &g->outbox,
+	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,       &g->outbox,
 					    &g->recurring.sleeper, &g->scrub.sleeper, &g->nodes.sleeper, &g->limiters.sleeper};
 
 	for (size_t i = 0; i < ARRAY_LEN(sleepers); i++)

@@ -134,10 +134,12 @@ R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE
 
 /* These two write, on a reader's connection, what nobody has to find again. $1 keys, $2 what was taken. All of one transaction is at one time; locks are taken in the order of keys. */
 #define NOW_NS "(extract(epoch FROM now()) * 1000000)::bigint * 1000"
-R_ROW(RATES, "WITH told AS (INSERT INTO rate AS r (key, empty_at) SELECT n.key, " NOW_NS " + n.taken FROM unnest($1::bytea[], $2::bigint[]) AS n (key, taken)"
+R_ROW(RATES, "WITH told AS (INSERT INTO rate AS r (key, empty_at) SELECT n.key, " NOW_NS
+	     " + n.taken FROM unnest($1::bytea[], $2::bigint[]) AS n (key, taken)"
 	     " ORDER BY n.key ON CONFLICT (key) DO UPDATE SET empty_at = greatest(r.empty_at, " NOW_NS ") + excluded.empty_at - " NOW_NS
 	     " RETURNING key, empty_at - " NOW_NS " AS debt) SELECT key, debt FROM told ORDER BY key")
-R_ROW(RATES_OVER, "DELETE FROM rate WHERE key IN (SELECT key FROM rate WHERE empty_at < " NOW_NS " - 60000000000 LIMIT 10000 FOR UPDATE SKIP LOCKED)")
+R_ROW(RATES_OVER,
+      "DELETE FROM rate WHERE key IN (SELECT key FROM rate WHERE empty_at < " NOW_NS " - 60000000000 LIMIT 10000 FOR UPDATE SKIP LOCKED)")
 
 /* A row for each batch from transaction $1 on that can be seen, or one without a batch; with each the oldest transaction that is still under way. One statement sees one moment. */
 R_ROW(NEWS,

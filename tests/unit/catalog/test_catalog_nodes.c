@@ -602,7 +602,8 @@ static void *let_through(void *arg)
 	for (unsigned i = 0; i < EACH; i++) {
 		struct shared_rate rates[RATES] = {};
 		for (unsigned k = 0; k < RATES; k++) {
-			rates[k].key[0] = (uint8_t)(n->nth == 0 ? k : RATES - 1 - k); /* locks in another order would stand in each other's way */
+			rates[k].key[0] =
+				(uint8_t)(n->nth == 0 ? k : RATES - 1 - k); /* locks in another order would stand in each other's way */
 			rates[k].taken_ns = HOUR_NS;
 		}
 		if (catalog_share_rates(n->c, rates, RATES, &e) != 0)
@@ -615,7 +616,8 @@ static void what_nodes_let_through_adds_up(void **state)
 {
 	struct world *w = *state;
 	struct node nodes[NODES] = {};
-	struct shared_rate rates[] = {{.key = {RATES - 1}, .taken_ns = 0}, {.key = {0}, .taken_ns = HOUR_NS}, {.key = {RATES}, .taken_ns = HOUR_NS}};
+	struct shared_rate rates[] = {
+		{.key = {RATES - 1}, .taken_ns = 0}, {.key = {0}, .taken_ns = HOUR_NS}, {.key = {RATES}, .taken_ns = HOUR_NS}};
 
 	run_nodes(w, nodes, let_through);
 	assert_int_equal(catalog_share_rates(w->c, rates, 3, &w->err), 0);
