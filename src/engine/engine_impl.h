@@ -437,9 +437,6 @@ void waits_stop(struct engine *g);
 /* nodes.c */
 [[nodiscard]] int nodes_start(struct engine *g, struct err *e);
 void nodes_stop(struct engine *g);
-
-/* limiters.c */
-void limiters_stop(struct engine *g);
 bool engine_duty(const struct engine *g, enum duty d); /* is it this node's now? Any thread */
 unsigned nodes_wants(const struct engine *g); /* duties that this node could do */
 void nodes_hold(struct engine *g, unsigned duties); /* after a beat */
@@ -449,6 +446,9 @@ void nodes_hold(struct engine *g, unsigned duties); /* after a beat */
 int64_t nodes_uploads_since(struct engine *g);
 /* Whether an attempt on another node, as far as the catalogue knows, may be about to refer to its output. */
 [[nodiscard]] int nodes_attempt_runs(struct engine *g, struct uuid job, int64_t fence, bool *ret, struct err *e);
+
+/* limiters.c */
+void limiters_stop(struct engine *g);
 
 /* events.c */
 [[nodiscard]] int events_init(struct engine *g, struct err *e);

@@ -200,6 +200,20 @@ def test_operators_see_the_nodes(apart):
 	assert all(r["host"] and r["since"] <= r["beat_at"] < r["lease_until"] for r in rows), rows
 
 
+def test_requests_count_on_every_node(folder, cluster):
+	quota = 60 # one comes back each minute: not before the test has ended
+	settings = {"catalog.url": Database(cluster, "limits").url, "limits.exempt": "", "limits.address": f"{quota}/1h"}
+	with Server(folder / "a", data=folder / "data", settings=settings) as a, Server(folder / "b", data=folder / "data", settings=settings) as b:
+		assert [a.get("/v1/ops").status_code for _ in range(quota + 1)] == [200] * quota + [429]
+		let_through = []
+
+		def refused():
+			let_through.append(b.get("/v1/ops").status_code == 200)
+			return not let_through[-1]
+		eventually(refused, pause=0.25)
+		assert sum(let_through) < quota, "only what came here was counted"
+
+
 # ---- nodes that are lost ----
 
 def test_what_lost_nodes_ran_is_run_by_another_and_one_that_comes_back_publishes_nothing(nodes):
