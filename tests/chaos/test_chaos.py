@@ -18,7 +18,7 @@ FILES = int(os.environ.get("FILEMILL_CHAOS_FILES", "600"))
 SEED = os.environ.get("FILEMILL_SEED", "1")
 HERE = Path(__file__).resolve().parent
 TAKEN_UP_S = 20 # what the promise says, at the defaults of lease and beat; of a machine that has other things to do it is told and not judged
-RULES = "table inet probe { chain out { type filter hook output priority 0; } }"
+RULES = "table inet probe {\nchain out { type filter hook output priority 0; }\n}\n"
 
 
 def lacking():
