@@ -205,7 +205,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 	if (rc == 0 && !v->works_only)
 		rc = check_callers(s, catalog_account_count(catalog), e);
 	if (rc == 0)
-		rc = store_open(&blobs, s, &v->data, STORE_SERVE, e);
+		rc = store_open_for(&blobs, s, &v->data, catalog, e);
 	if (rc == 0)
 		rc = engine_new(&v->engine, &config, &env_real, catalog, blobs, e);
 	if (rc == 0)

@@ -1,6 +1,7 @@
 #include "app/store.h"
 #include "base/fd.h"
 #include "blobs/s3/s3.h"
+#include "catalog/catalog.h"
 #include "cli/storage.h"
 #include "rt/log.h"
 
@@ -96,11 +97,11 @@ static int write_mark(struct blobs *b, const char *id, struct err *e)
 	return rc;
 }
 
-static int claim(struct blobs *b, const struct data_dir *d, const char *place, struct err *e)
+static int claim(struct blobs *b, struct uuid owner, const char *place, struct err *e)
 {
 	char id[UUID_TEXT_LEN + 1], whose[UUID_TEXT_LEN + 1] = "";
 
-	uuid_format(id, d->id);
+	uuid_format(id, owner);
 	int rc = read_mark(b, whose, e);
 	if (rc == ERR_NOT_FOUND) {
 		rc = write_mark(b, id, e);
@@ -156,13 +157,13 @@ static int open_bucket(struct blobs **ret, const struct settings *s, const struc
 	return blobs_s3_new(ret, &o, e);
 }
 
-static int bind_bucket(struct blobs *b, const struct data_dir *d, const char *place, enum store_use use, struct err *e)
+static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid owner, const char *place, enum store_use use, struct err *e)
 {
 	if (use != STORE_SERVE)
 		return err_set(e, ERR_BAD_CONFIG, "no server has used it with %.160s yet", place);
 	int rc = check_unused(d, e);
 	if (rc == 0)
-		rc = claim(b, d, place, e);
+		rc = claim(b, owner, place, e);
 	if (rc == 0)
 		rc = write_note(d->fd, place, e);
 	if (rc == 0)
@@ -170,7 +171,8 @@ static int bind_bucket(struct blobs *b, const struct data_dir *d, const char *pl
 	return rc;
 }
 
-int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e)
+static int open_of(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct uuid owner, enum store_use use,
+		   struct err *e)
 {
 	char noted[PLACE_MAX], place[PLACE_MAX];
 	struct blobs *b;
@@ -187,12 +189,32 @@ int store_open(struct blobs **ret, const struct settings *s, const struct data_d
 	if (rc != 0)
 		return rc;
 	if (noted[0] == '\0')
-		rc = bind_bucket(b, d, place, use, e);
+		rc = bind_bucket(b, d, owner, place, use, e);
 	if (rc != 0)
 		blobs_free(b);
 	else
 		*ret = b;
 	return rc;
+}
+
+int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e)
+{
+	return open_of(ret, s, d, d->id, use, e);
+}
+
+int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+{
+	char text[UUID_TEXT_LEN + 1];
+	struct uuid owner;
+	int rc = catalog_store(c, d->id, &owner, e);
+
+	if (rc != 0)
+		return rc;
+	uuid_format(text, owner);
+	if (s->storage_bucket[0] == '\0' && !uuid_eq(owner, d->id))
+		return err_set(e, ERR_BAD_CONFIG,
+			       "the catalogue's files are in another data directory (%.36s): nodes without a bucket need one together", text);
+	return open_of(ret, s, d, owner, STORE_SERVE, e);
 }
 
 int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e)

@@ -9,6 +9,7 @@
 #include "blobs/blobs.h"
 #include "cli/settings.h"
 
+struct catalog;
 enum store_use {
 	STORE_SERVE, /* marks what is new */
 	STORE_REPAIR, /* changes blobs */
@@ -17,6 +18,8 @@ enum store_use {
 /* Opens the store by the settings. ERR_BAD_CONFIG when the data directory's files are elsewhere, or the bucket is another's. The data directory stays open as long as the store. A
  * bucket is asked only the first time; afterwards the store opens without it. */
 [[nodiscard]] int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e);
+/* The same for a server, whose catalogue other nodes may share: with a bucket each of them may have a data directory of its own, without one they must have one together. */
+[[nodiscard]] int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e);
 
 /* ERR_NOT_IMPLEMENTED for what is only done where the files are in the data directory. */
 [[nodiscard]] int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e);

@@ -56,6 +56,7 @@ struct catalog_ops {
 	bool shared; /* other nodes may work on it too */
 	int (*news)(struct catalog *c, struct news_list *to, bool *ret_whole, struct err *e); /* NULL: there are none */
 	int (*share_rates)(struct catalog *c, struct shared_rate *rates, size_t n, struct err *e); /* of those that are shared */
+	int (*store)(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e); /* of those that are shared */
 	int (*workers)(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
 	int (*damaged)(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);
 	int (*check)(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);

@@ -89,6 +89,9 @@ struct news {
  * first call; whatever news could say may be so. Batches are remembered for a minute at least. One thread. */
 [[nodiscard]] int catalog_news(struct catalog *c, struct arena *a, struct news **ret, size_t *ret_n, bool *ret_whole, struct err *e);
 
+/* Whose the bytes are that this catalogue refers to: who is the first to ask is remembered, and everybody is told of him. Of a catalogue that nobody shares: who asks. */
+[[nodiscard]] int catalog_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e);
+
 /* ---- of a change that was committed ---- */
 bool change_brings_work(const struct change *c); /* NEWS_WORK */
 bool change_dooms(const struct change *c); /* NEWS_DOOMED */

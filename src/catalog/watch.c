@@ -63,6 +63,14 @@ int catalog_share_rates(struct catalog *c, struct shared_rate *rates, size_t n, 
 	return c->ops->share_rates(c, rates, n, e);
 }
 
+int catalog_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e)
+{
+	if (c->ops->shared)
+		return c->ops->store(c, mine, ret, e);
+	*ret = mine;
+	return 0;
+}
+
 int catalog_news(struct catalog *c, struct arena *a, struct news **ret, size_t *ret_n, bool *ret_whole, struct err *e)
 {
 	struct news_list to = {.arena = a};

@@ -159,6 +159,11 @@ def test_work_alone_with_an_embedded_catalogue_is_refused(folder):
 	assert not (folder / "data").exists()
 
 
+def test_a_node_that_would_not_find_the_others_files_is_refused(nodes, folder):
+	r = run("work", "--data", folder / "elsewhere", settings=nodes.front.settings)
+	assert r.returncode == 78 and "another data directory" in r.stderr, r.stderr
+
+
 def test_a_job_waits_for_a_node_of_the_kind_that_its_op_asks_for(nodes):
 	nodes.work("other", node__labels="images archive")
 	job = nodes.add("nap")

@@ -31,6 +31,7 @@ const struct catalog_ops pg_ops = {
 	.news = pg_news,
 	.workers = pg_workers,
 	.share_rates = pg_share_rates,
+	.store = pg_store,
 	.damaged = pg_damaged,
 	.check = pg_check,
 	.expired = pg_expired,

@@ -69,6 +69,7 @@ int pg_depth(struct catalog *c, int64_t now, struct catalog_depth *ret, struct e
 int pg_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
 bool pg_newcomers(struct catalog *c);
 int pg_queue(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);
+int pg_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e);
 int pg_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
 
 /* ---- rates.c ---- */

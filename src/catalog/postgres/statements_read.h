@@ -132,6 +132,9 @@ R_ROW(ENDED_OPS, "SELECT j.op, r.state, count(*) FROM (SELECT job, state FROM re
 R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE t.state = 1 AND t.worker = w.number), w.host,"
 	       " w.labels, w.since, w.beat_at, w.uploads_since, w.draining FROM worker AS w ORDER BY w.number DESC LIMIT $1")
 
+/* The first one stays; the update only makes it a row of the answer. */
+R_ROW(STORE, "INSERT INTO store AS s (id) VALUES ($1) ON CONFLICT (one) DO UPDATE SET id = s.id RETURNING s.id")
+
 /* These two write, on a reader's connection, what nobody has to find again. $1 keys, $2 what was taken. All of one transaction is at one time; locks are taken in the order of keys. */
 #define NOW_NS "(extract(epoch FROM now()) * 1000000)::bigint * 1000"
 R_ROW(RATES, "WITH told AS (INSERT INTO rate AS r (key, empty_at) SELECT n.key, " NOW_NS

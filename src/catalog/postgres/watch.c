@@ -23,6 +23,19 @@ int pg_stats(struct catalog *c, int64_t now, struct catalog_stats *ret, struct e
 	return 0;
 }
 
+int pg_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	struct pg_args args = {};
+	int rc;
+
+	arg_uuid(&args, &mine);
+	rc = pg_read(CONTAINER_OF(c, struct pg, base), R_STORE, &args, &r, e);
+	if (rc == 0)
+		*ret = pg_col_uuid(&r, 0, 0);
+	return rc;
+}
+
 static void add_ready(struct catalog_depth *d, const struct pg_rows *r, int i)
 {
 	int64_t priority = pg_col_int(r, i, 0), at = pg_col_int(r, i, 1), n = pg_col_int(r, i, 2);
