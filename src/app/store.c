@@ -213,7 +213,8 @@ int store_open_for(struct blobs **ret, const struct settings *s, const struct da
 	uuid_format(text, owner);
 	if (s->storage_bucket[0] == '\0' && !uuid_eq(owner, d->id))
 		return err_set(e, ERR_BAD_CONFIG,
-			       "the catalogue's files are in another data directory (%.36s): nodes without a bucket need one together", text);
+			       "the catalogue's files are in another data directory (%.36s): nodes without a bucket need one together",
+			       text);
 	return open_of(ret, s, d, owner, STORE_SERVE, e);
 }
 

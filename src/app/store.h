@@ -1,6 +1,6 @@
 /* Where the bytes of files are: in the data directory, or in a bucket. The one place that knows which stores there are.
  *
- * A data directory whose files are in a bucket says so in its file `filemill.store`, and the bucket says under the prefix whose it is, in the blob store_is_mark() knows. So neither can be
+ * A data directory whose files are in a bucket says so in its file `filemill.store`, and the bucket says under the prefix whose it is, in the blob store_is_mark() knows: the directory's, or, where nodes share a catalogue, that of the first of them (catalog_store()). So neither can be
  * taken for another's by a wrong setting: what no row refers to is swept, and what no blob holds is damaged. */
 #ifndef FILEMILL_APP_STORE_H
 #define FILEMILL_APP_STORE_H

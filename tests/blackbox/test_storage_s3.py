@@ -8,7 +8,9 @@ import pytest
 from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.gate import Gate
-from harness.server import StartFailed, eventually, problem, run
+from harness.nodes import Database, Worker, installed
+from harness.postgres import Postgres
+from harness.server import Server, StartFailed, eventually, problem, run
 
 MIB = 1 << 20
 _numbers = itertools.count()
@@ -110,6 +112,37 @@ def test_a_data_directory_and_its_bucket_belong_together(make_server, ceph, pref
 		assert done.returncode != 0 and "only there for files in the data directory" in done.stderr, done.stderr
 	s.start()
 	assert content(s, f).status_code == 200
+
+
+@pytest.mark.skipif(not installed(), reason="postgresql is not installed")
+def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(ceph, prefix, folder):
+	cluster = Postgres()
+	settings = ceph.storage(prefix, **{"catalog.url": Database(cluster, "nodes").url, "files.sweep_every": "100ms", "storage.s3_part_size": "5MiB"})
+	body = large(12 * MIB, 1)
+	with Worker(folder / "worker", settings=settings) as worker, Server(folder / "a", settings=settings) as a, \
+			Server(folder / "b", settings=settings) as b:
+		def sweeps():
+			return sum(e.get("event") == "sweep_done" for e in worker.log_events())
+
+		def slowly():
+			yield body[:6 * MIB]
+			yield body[6 * MIB:11 * MIB]
+			eventually(lambda: ceph.uploads(prefix), message="nothing is being stored")
+			before = sweeps()
+			eventually(lambda: sweeps() >= before + 2, message="nobody sweeps") # one of them has begun since
+			yield body[11 * MIB:]
+
+		r = a.post("/v1/files?name=slow", data=slowly(), headers={"Content-Type": "application/octet-stream"})
+		assert r.status_code == 201, r.text
+		assert content(b, r.json()).content == body
+		job = b.post(f"/v1/files/{r.json()['id']}/jobs", json={"op": "zip"}).json()
+		done = a.get(f"/v1/jobs/{job['id']}?wait=60").json()
+		assert done["state"] == "succeeded", done
+		assert a.get(f"/v1/jobs/{job['id']}/outputs/0").content == b.get(f"/v1/jobs/{job['id']}/outputs/0").content
+		before = sweeps()
+		eventually(lambda: sweeps() >= before + 2)
+		assert key_of(r.json()) in ceph.keys(prefix) and len(ceph.keys(prefix)) == 2
+	cluster.close()
 
 
 # ---- when it is away ----
