@@ -32,32 +32,6 @@ static int check_headers(struct http_request *r, struct err *e)
 	return 0;
 }
 
-/* Media types whose bytes cannot be told from those of these: then the bytes may be any of them. */
-static int types_of_link(struct http_request *r, struct str type, const char *const **ret, struct err *e)
-{
-	static const char *const vessels[] = {"text/plain", "application/octet-stream",  "application/zip",
-					      "text/xml",   "application/x-ole-storage", "application/x-empty"};
-	const char **list;
-	char *own;
-
-	if (type.len == 0 || str_eq(type, STR("application/octet-stream")))
-		return 0;
-	list = arena_alloc(http_arena(r), (ARRAY_LEN(vessels) + 2) * sizeof(*list));
-	own = arena_alloc(http_arena(r), type.len + 1);
-	if (list == NULL || own == NULL)
-		return err_set(e, ERR_NO_MEMORY, "no memory for an upload");
-	memcpy(own, type.p, type.len);
-	own[type.len] = '\0';
-	list[0] = own;
-	list[1] = NULL;
-	if (!magic_tells(type)) {
-		memcpy(list + 1, vessels, sizeof(vessels));
-		list[ARRAY_LEN(vessels) + 1] = NULL;
-	}
-	*ret = list;
-	return 0;
-}
-
 /* What the client says of bare bytes must not contradict the link; what they are is told from themselves. */
 static int check_said_type(struct http_request *r, const struct link *l, struct err *e)
 {
@@ -75,23 +49,13 @@ static int check_said_type(struct http_request *r, const struct link *l, struct 
 	return err_field(e, "Content-Type");
 }
 
-/* So that the owner sees which files came by a link he gave away. */
-static int label(struct http_request *r, const struct link *l, struct str *ret, struct err *e)
-{
-	char text[sizeof(LINK_LABEL) + 1 + UUID_TEXT_LEN] = LINK_LABEL ":";
-
-	uuid_format(text + strlen(text), l->id);
-	*ret = arena_str(http_arena(r), str_of(text));
-	return ret->p != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for an upload");
-}
-
 static int prepare(struct http_request *r, struct intake_spec *spec, struct err *e)
 {
 	const struct link *l = front_caller(r)->link;
 	int rc;
 
 	if ((rc = check_headers(r, e)) != 0 || (rc = check_said_type(r, l, e)) != 0 ||
-	    (rc = types_of_link(r, l->type, &spec->types, e)) != 0)
+	    (rc = front_link_types(r, l->type, &spec->types, e)) != 0)
 		return rc;
 	if (l->name.len > 0)
 		spec->name = l->name;
@@ -100,7 +64,7 @@ static int prepare(struct http_request *r, struct intake_spec *spec, struct err 
 	spec->size_max = l->size;
 	spec->size_exact = l->size_exact;
 	spec->once = front_link_once(l);
-	return label(r, l, &spec->labels, e);
+	return front_link_label(r, l->id, &spec->labels, e);
 }
 
 /* A browser that sent a form shows what it gets to a person. */

@@ -11,6 +11,7 @@
 #include "audit/audit.h"
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
+#include "engine/arrival.h"
 #include "ops/ops.h"
 #include "rt/env.h"
 
@@ -315,7 +316,10 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 	if (store_is_mark(name))
 		return 0;
 	c->report.blobs++;
-	if (blob_name_parse(&id, &fence, name) == BLOB_OF_NOBODY) {
+	const enum blob_of of = blob_name_parse(&id, &fence, name);
+	if (of == BLOB_OF_ARRIVAL && env_real.wall_ms(&env_real) < uuid_ms(id) + ARRIVAL_KEPT_MS)
+		return 0; /* its client has not said yet that it is there */
+	if (of == BLOB_OF_NOBODY) {
 		report_finding(&c->report, FINDING_BLOB_FOREIGN, name, STR("its name is neither a file's nor an output's"), NULL);
 		return 0;
 	}

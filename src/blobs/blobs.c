@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PROBE_TEXT "filemill probe\n"
+#define ARRIVAL_SUFFIX ".arrival"
 #define PROBE_PREFIX "probe/00/probe-"
 
 /* ---- names ---- */
@@ -85,6 +86,14 @@ void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const c
 	assert(len > 0 && (size_t)len <= BLOB_NAME_MAX - end);
 }
 
+void blob_name_for_arrival(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *id_text)
+{
+	blob_name_for_file(dst, owner, id_text);
+	const size_t end = strlen(dst);
+	assert(end + sizeof(ARRIVAL_SUFFIX) <= BLOB_NAME_MAX + 1);
+	memcpy(dst + end, ARRIVAL_SUFFIX, sizeof(ARRIVAL_SUFFIX));
+}
+
 static int check_name(struct str name, struct err *e)
 {
 	return blob_name_valid(name) ? 0 : err_set(e, ERR_BAD_NAME, "not the name of a blob");
@@ -123,6 +132,9 @@ enum blob_of blob_name_parse(struct uuid *ret_id, int64_t *ret_fence, struct str
 		return BLOB_OF_FILE;
 	if (output_id_parse(ret_id, ret_fence, parts.id))
 		return BLOB_OF_OUTPUT;
+	if (parts.id.len == UUID_TEXT_LEN + strlen(ARRIVAL_SUFFIX) && uuid_parse(ret_id, (struct str){parts.id.p, UUID_TEXT_LEN}) &&
+	    str_eq((struct str){parts.id.p + UUID_TEXT_LEN, parts.id.len - UUID_TEXT_LEN}, STR(ARRIVAL_SUFFIX)))
+		return BLOB_OF_ARRIVAL;
 	return str_starts(name, STR(PROBE_PREFIX)) ? BLOB_OF_PROBE : BLOB_OF_NOBODY;
 }
 
@@ -153,6 +165,30 @@ int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blo
 		r = check_writable(b, e);
 	if (r == 0)
 		r = b->methods->create(b, name, size_hint, &w, e);
+	if (r != 0)
+		return r;
+	w->store = b;
+	w->failed = 0;
+	*ret = w;
+	return 0;
+}
+
+bool blob_read_origin(const struct blob_reader *r, struct blob_origin *ret)
+{
+	return r->store && r->store->methods->read_origin && r->store->methods->read_origin(r, ret);
+}
+
+int blob_create_copy(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret, struct err *e)
+{
+	struct blob_writer *w;
+	int r = check_name(name, e);
+
+	if (r == 0)
+		r = check_writable(b, e);
+	if (r == 0 && !b->methods->create_copy)
+		r = err_set(e, ERR_NOT_IMPLEMENTED, "this store copies no blobs");
+	if (r == 0)
+		r = b->methods->create_copy(b, name, from, &w, e);
 	if (r != 0)
 		return r;
 	w->store = b;

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #define BLOB_NAME_MAX 160 /* bytes */
+#define BLOB_TAG_MAX 128 /* bytes */
 
 struct blobs;
 struct blob_writer; /* one blob being written; one thread at a time */
@@ -35,8 +36,12 @@ void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const cha
 /* `<owner>/<last two hex digits of the job's id>/<job id>.<fence>.<n>` for output n of an attempt. */
 void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *job_id_text, int64_t fence, unsigned n);
 
-/* The other way round: whose blob a name is. *ret_id is the file's or the job's id, *ret_fence the attempt's with an output. */
-enum blob_of { BLOB_OF_NOBODY, BLOB_OF_FILE, BLOB_OF_OUTPUT, BLOB_OF_PROBE };
+/* `<owner>/<last two hex digits of the id>/<id>.arrival` for what somebody else may put there by an address that was given him under this id. No row ever refers to it, for who has the
+ * address can change it: its bytes become a file's by blob_create_copy(). */
+void blob_name_for_arrival(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *id_text);
+
+/* The other way round: whose blob a name is. *ret_id is the file's, the job's or the address's id, *ret_fence the attempt's with an output. */
+enum blob_of { BLOB_OF_NOBODY, BLOB_OF_FILE, BLOB_OF_OUTPUT, BLOB_OF_PROBE, BLOB_OF_ARRIVAL };
 enum blob_of blob_name_parse(struct uuid *ret_id, int64_t *ret_fence, struct str name);
 
 /* ---- life ---- */
@@ -46,6 +51,17 @@ void blobs_free(struct blobs *b); /* NULL is fine; all writers must be closed */
 /* Creates the blob under its final name; ERR_CONFLICT when the name exists, ERR_STORAGE_SEALED, ERR_STORAGE_FULL…. size_hint in bytes, 0 = unknown.
  * Of a name that another process took a store that many share may tell at the commit only. */
 [[nodiscard]] int blob_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
+/* The bytes that a reader reads: those of no other blob, nor those that this one may have later where others can change it. */
+struct blob_origin {
+	char name[BLOB_NAME_MAX + 1], tag[BLOB_TAG_MAX + 1];
+	uint64_t size;
+};
+/* False where blobs are not copied within the store: their bytes are read and written. */
+bool blob_read_origin(const struct blob_reader *r, struct blob_origin *ret);
+/* Like blob_create(), of a blob with the bytes of another one in this store: they are appended as they were read, all of them, to be counted, and go nowhere; the commit has the store copy
+ * them. ERR_CONFLICT from the commit also when `from` has other bytes by then, or is gone. */
+[[nodiscard]] int blob_create_copy(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret,
+				   struct err *e);
 /* Appends; all or an error, after which only blob_abandon() makes sense (a commit fails with the same code). */
 [[nodiscard]] int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
 /* Makes bytes and name durable (file flush, directory flush), closes and frees the writer also on failure.

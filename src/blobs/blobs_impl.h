@@ -12,6 +12,9 @@ struct blobs_methods {
 	void (*free)(struct blobs *b);
 	/* Allocates a struct that begins with struct blob_writer; blobs.c fills that part in. */
 	int (*create)(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
+	/* NULL: blobs are not copied, and no reader has an origin. A wrapper has create_copy. */
+	int (*create_copy)(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret, struct err *e);
+	bool (*read_origin)(const struct blob_reader *r, struct blob_origin *ret);
 	int (*append)(struct blob_writer *w, const void *data, size_t n, struct err *e);
 	/* Must call blobs_seal() when a flush failed. Frees w in any case. */
 	int (*commit)(struct blob_writer *w, struct err *e);

@@ -36,7 +36,9 @@ static void fault_free(struct blobs *b)
 	free(b);
 }
 
-static int fault_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e)
+/* With an origin as a copy of it. */
+static int create(struct blobs *b, struct str name, uint64_t size_hint, const struct blob_origin *from, struct blob_writer **ret,
+		  struct err *e)
 {
 	int r = next_call(fault_of(b), e);
 	struct fault_writer *w;
@@ -46,13 +48,23 @@ static int fault_create(struct blobs *b, struct str name, uint64_t size_hint, st
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a writer");
-	r = blob_create(b->inner, name, size_hint, &w->inner, e);
+	r = from ? blob_create_copy(b->inner, name, from, &w->inner, e) : blob_create(b->inner, name, size_hint, &w->inner, e);
 	if (r < 0) {
 		free(w);
 		return r;
 	}
 	*ret = &w->base;
 	return 0;
+}
+
+static int fault_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e)
+{
+	return create(b, name, size_hint, NULL, ret, e);
+}
+
+static int fault_create_copy(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret, struct err *e)
+{
+	return create(b, name, from->size, from, ret, e);
 }
 
 static int fault_append(struct blob_writer *base, const void *data, size_t n, struct err *e)
@@ -121,6 +133,7 @@ static int fault_visit(struct blobs *b, int (*visit)(void *arg, struct str name,
 static const struct blobs_methods fault_methods = {
 	.free = fault_free,
 	.create = fault_create,
+	.create_copy = fault_create_copy,
 	.append = fault_append,
 	.commit = fault_commit,
 	.abandon = fault_abandon,

@@ -167,6 +167,8 @@ int engine_start(struct engine *g, struct err *e)
 	pool_pick_by(g->jobs, scheduler_pick, g);
 	if ((rc = import_start(g, e)) != 0)
 		return rc;
+	if ((rc = arrivals_start(g, e)) != 0)
+		return rc;
 	if ((rc = committer_start(g, e)) != 0)
 		return rc;
 	if ((rc = audit_start(g, e)) != 0)
@@ -220,6 +222,8 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	g->jobs = NULL;
 	pool_free(g->imports);
 	g->imports = NULL;
+	pool_free(g->arrivals); /* each waits for its own commit */
+	g->arrivals = NULL;
 	uploads_wait_none(g); /* those whose client has gone still go to and fro between the pool and the committer */
 	pool_free(g->io);
 	g->io = NULL;

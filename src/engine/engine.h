@@ -148,6 +148,8 @@ struct intake_spec {
 	uint64_t size_max; /* bytes of the file at most, below file_max: ERR_TOO_LARGE. 0 = file_max alone */
 	bool size_exact; /* it has size_max bytes: ERR_LENGTH_MISMATCH for fewer */
 	struct once once; /* what may happen once only: used up with the file's commit, or ERR_USED and nothing is kept */
+	const struct blob_origin
+		*origin; /* the bytes are those of a blob in the store, from which they are copied. NULL = they are written */
 	struct str type_hint; /* unused for the type, which is told from the bytes */
 	struct str idempotency_key; /* p NULL = none; 1…255 visible ASCII bytes, else ERR_BAD_HEADER */
 	struct audit_by by; /* who sends it; its texts are valid until the end */

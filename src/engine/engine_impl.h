@@ -278,6 +278,7 @@ struct engine {
 	struct catalog *catalog;
 	struct blobs *blobs;
 	struct pool *io, *jobs, *imports; /* imports: NULL = there are none */
+	struct pool *arrivals; /* NULL = no addresses are given out; arrival.c */
 	struct uuid_gen ids;
 	uint8_t cursor_key[16];
 	struct arena strings;
@@ -317,6 +318,9 @@ static inline int64_t engine_mono(struct engine *g)
 
 /* Monotonic microseconds, for metrics only: what happens does not depend on it. */
 int64_t engine_us(void);
+
+/* arrival.c */
+[[nodiscard]] int arrivals_start(struct engine *g, struct err *e);
 
 /* gauges.c */
 void gauges_init(struct engine *g);

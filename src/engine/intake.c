@@ -153,6 +153,14 @@ static int take_spec(struct intake *in, const struct intake_spec *spec, struct e
 	in->name = STR("file");
 	if (in->owner.p == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for an upload");
+	if (spec->origin != NULL) {
+		struct blob_origin *own = arena_alloc(&in->arena, sizeof(*own));
+
+		if (own == NULL)
+			return err_set(e, ERR_NO_MEMORY, "no memory for an upload");
+		*own = *spec->origin;
+		in->spec.origin = own;
+	}
 	in->ops = in->g->default_ops;
 	in->n_ops = in->g->n_default_ops;
 	in->ops_text = str_of(in->g->default_ops_text);

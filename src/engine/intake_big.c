@@ -146,7 +146,9 @@ static int write_out(struct intake *in, struct err *e)
 {
 	int rc = 0;
 
-	if (in->writer == NULL)
+	if (in->writer == NULL && in->spec.origin != NULL)
+		rc = blob_create_copy(in->g->blobs, str_of(in->blob_name), in->spec.origin, &in->writer, e);
+	else if (in->writer == NULL)
 		rc = blob_create(in->g->blobs, str_of(in->blob_name), in->spec.length > 0 ? (uint64_t)in->spec.length : 0, &in->writer, e);
 	if (rc == 0)
 		rc = blob_append(in->writer, in->writing.p, in->writing.len, e);

@@ -13,6 +13,7 @@
  *
  * A backup holds the blobs, then takes its snapshot of the catalogue, then copies what the snapshot refers to. So here it is asked for after the catalogue: a blob that no row
  * referred to before is in no later snapshot either. Both lists wait until it has ended (docs/adr/0020). */
+#include "engine/arrival.h"
 #include "engine/engine_impl.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
@@ -184,6 +185,8 @@ static bool may_come(const struct sweep *s, struct str name)
 		return uploads_inflight(g, id) || uuid_ms(id) >= s->others_since;
 	case BLOB_OF_OUTPUT:
 		return scheduler_inhand(g, id, fence);
+	case BLOB_OF_ARRIVAL: /* it cannot be told whether it is read just now, but when that was begun at the latest */
+		return engine_now(g) < uuid_ms(id) + ARRIVAL_KEPT_MS;
 	case BLOB_OF_PROBE:
 	case BLOB_OF_NOBODY:
 		break;

@@ -76,20 +76,23 @@ static int write_url(struct http_request *r, struct link *l, struct buf *ret_url
 	return rc == 0 && !buf_ok(ret_url) ? err_set(e, ERR_NO_MEMORY, "no memory for a link") : rc;
 }
 
-int front_link_make(struct http_request *r, struct link *l, int64_t lifetime_ms, struct buf *ret_url, struct err *e)
+int front_link_note(struct http_request *r, const struct link *l, struct err *e)
 {
 	const struct audit_by by = front_by(r);
 	char id[UUID_TEXT_LEN + 1];
 
-	l->issued_at = front_now(r);
-	l->expires_at = l->issued_at + lifetime_ms;
-	int rc = write_url(r, l, ret_url, e);
-	if (rc != 0)
-		return rc;
 	uuid_format(id, l->id);
 	return engine_audit_act(front_engine(r), AUDIT_LINK_MADE, &by, e, LF_CSTR("link", id),
 				LF_CSTR("method", link_method_name(l->method)), LF_BOOL("single_use", l->single_use),
 				LF_INT("expires_at", l->expires_at));
+}
+
+int front_link_make(struct http_request *r, struct link *l, int64_t lifetime_ms, struct buf *ret_url, struct err *e)
+{
+	l->issued_at = front_now(r);
+	l->expires_at = l->issued_at + lifetime_ms;
+	int rc = write_url(r, l, ret_url, e);
+	return rc == 0 ? front_link_note(r, l, e) : rc;
 }
 
 /* ---- redeeming ---- */
@@ -199,4 +202,39 @@ struct once front_link_once(const struct link *l)
 
 	link_once(once.key, l->id);
 	return once;
+}
+
+/* Bytes of some types cannot be told from those of others that are vessels for them. */
+int front_link_types(struct http_request *r, struct str type, const char *const **ret, struct err *e)
+{
+	static const char *const vessels[] = {"text/plain", "application/octet-stream",  "application/zip",
+					      "text/xml",   "application/x-ole-storage", "application/x-empty"};
+	const char **list;
+	char *own;
+
+	if (type.len == 0 || str_eq(type, STR("application/octet-stream")))
+		return 0;
+	list = arena_alloc(http_arena(r), (ARRAY_LEN(vessels) + 2) * sizeof(*list));
+	own = arena_alloc(http_arena(r), type.len + 1);
+	if (list == NULL || own == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for an upload");
+	memcpy(own, type.p, type.len);
+	own[type.len] = '\0';
+	list[0] = own;
+	list[1] = NULL;
+	if (!magic_tells(type)) {
+		memcpy(list + 1, vessels, sizeof(vessels));
+		list[ARRAY_LEN(vessels) + 1] = NULL;
+	}
+	*ret = list;
+	return 0;
+}
+
+int front_link_label(struct http_request *r, struct uuid link, struct str *ret, struct err *e)
+{
+	char text[sizeof(LINK_LABEL) + 1 + UUID_TEXT_LEN] = LINK_LABEL ":";
+
+	uuid_format(text + strlen(text), link);
+	*ret = arena_str(http_arena(r), str_of(text));
+	return ret->p != NULL ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for an upload");
 }

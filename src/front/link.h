@@ -12,6 +12,9 @@
  * ERR_INVALID_VALUE with the field; ERR_NO_MEMORY; catalogue's errors. */
 [[nodiscard]] int front_link_make(struct http_request *r, struct link *l, int64_t lifetime_ms, struct buf *ret_url, struct err *e);
 
+/* Tells the audit log of one that somebody else made: an address of the object storage. Pool thread. */
+[[nodiscard]] int front_link_note(struct http_request *r, const struct link *l, struct err *e);
+
 /* Looks at the link that the request came with. If it is of this method and may be used by now, the caller is the link's from here on, and front_caller()->link says what it allows. Point reads.
  * ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED: whether one for one use is still unused is told for sure by the change that uses it up. ERR_RATE_LIMITED: its account's share. */
 [[nodiscard]] int front_link_open(struct http_request *r, enum link_method method, struct err *e);
@@ -21,6 +24,11 @@
 
 /* One media type in lower case without parameters, such as links may be bound to. */
 bool link_type_valid(struct str type);
+
+/* What a file's bytes may be that is sent as this type, as intake_spec has it; NULL = anything. Of a type that cannot be told from the bytes these may be any that cannot. In the request's arena. */
+[[nodiscard]] int front_link_types(struct http_request *r, struct str type, const char *const **ret, struct err *e);
+/* The label of a file that came by it, so that its owner sees which did. In the request's arena. */
+[[nodiscard]] int front_link_label(struct http_request *r, struct uuid link, struct str *ret, struct err *e);
 
 /* To be carried by the change that a link for one use is used for. */
 struct once front_link_once(const struct link *l);

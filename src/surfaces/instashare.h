@@ -8,7 +8,8 @@
 #define INSTASHARE_OPS "zip" /* what is done with each file */
 
 extern const struct http_handler instashare_register, instashare_login; /* instashare_people.c */
-extern const struct http_handler instashare_upload, instashare_make_url, instashare_complete; /* instashare_upload.c */
+extern const struct http_handler instashare_upload; /* instashare_upload.c */
+extern const struct http_handler instashare_make_url, instashare_complete; /* instashare_url.c */
 
 /* The job that makes the archive; NULL for a file that came through another door without one. */
 const struct job *instashare_job(const struct file *f);

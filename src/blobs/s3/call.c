@@ -82,6 +82,8 @@ static bool take_head(void *arg, const struct net_head *h)
 		c->etag[0] = '\0';
 	copy_field(c->checksum, sizeof(c->checksum), h, "x-amz-checksum-sha256");
 	copy_field(c->token, sizeof(c->token), h, "x-amz-meta-writer");
+	if (c->head)
+		c->head(c, h);
 	return true;
 }
 
@@ -111,12 +113,14 @@ static void done(void *arg, const struct net_result *r)
 	struct s3_call *c = arg;
 	struct s3 *s = c->s;
 
-	c->code = r->code != 0 ? r->code : buf_ok(&c->body) ? 0 : ERR_NO_MEMORY;
+	/* Of what has no body libcurl takes a head that breaks off for a whole one. */
+	const bool broken = r->code == 0 && c->status == 0;
+	c->code = r->code != 0 ? r->code : broken ? ERR_CONNECTION_LOST : buf_ok(&c->body) ? 0 : ERR_NO_MEMORY;
 	/* Who takes an answer as it comes may be looking at it. */
 	if (c->status == 0)
 		c->status = r->status;
 	c->retry_after_s = r->retry_after_s;
-	snprintf(c->detail, sizeof(c->detail), "%s", r->detail);
+	snprintf(c->detail, sizeof(c->detail), "%s", broken ? "its head broke off" : r->detail);
 	pthread_mutex_lock(&s->lock);
 	end(c);
 	/* From here on the call may be gone. */
@@ -222,12 +226,9 @@ static void forget_answer(struct s3_call *c)
 	buf_reset(&c->body);
 }
 
-void s3_send(struct s3_call *c, const struct s3_request *r)
+static void begin(struct s3_call *c)
 {
-	CLEANUP(release_signing) struct signing g = {};
-	struct err e = ERR_INIT;
 	struct s3 *s = c->s;
-	int rc;
 
 	forget_answer(c);
 	c->signed_s = s->env->wall_ms(s->env) / 1000;
@@ -235,12 +236,17 @@ void s3_send(struct s3_call *c, const struct s3_request *r)
 	c->over = false;
 	c->skew_s = s->skew_s;
 	pthread_mutex_unlock(&s->lock);
-	rc = sign(&g, r, s, c->signed_s + c->skew_s, &e);
+}
+
+/* With what went wrong before it could be sent. */
+static void launch(struct s3_call *c, int rc, const struct s3_signed *r, struct err *e)
+{
+	struct s3 *s = c->s;
 	const struct net_request request = {
 		.method = r->method,
-		.url = buf_str(&g.url),
-		.headers = g.sent,
-		.headers_n = r->n_headers + 3,
+		.url = r->url,
+		.headers = r->headers,
+		.headers_n = r->n_headers,
 		.body = r->body,
 		.limits = {.connect_ms = CONNECT_MS, .total_ms = TOTAL_MS, .rate_grace_s = c->stall_s, .body_max = INT64_MAX},
 		.head = take_head,
@@ -249,14 +255,34 @@ void s3_send(struct s3_call *c, const struct s3_request *r)
 		.arg = c,
 	};
 	if (rc == 0)
-		rc = net_send(s->net, &request, &c->net_id, &e);
+		rc = net_send(s->net, &request, &c->net_id, e);
 	if (rc == 0)
 		return;
 	c->code = rc;
-	snprintf(c->detail, sizeof(c->detail), "%s", e.detail);
+	snprintf(c->detail, sizeof(c->detail), "%s", e->detail);
 	pthread_mutex_lock(&s->lock);
 	end(c);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void s3_send(struct s3_call *c, const struct s3_request *r)
+{
+	CLEANUP(release_signing) struct signing g = {};
+	struct err e = ERR_INIT;
+
+	begin(c);
+	int rc = sign(&g, r, c->s, c->signed_s + c->skew_s, &e);
+	const struct s3_signed ready = {
+		.method = r->method, .url = buf_str(&g.url), .headers = g.sent, .n_headers = r->n_headers + 3, .body = r->body};
+	launch(c, rc, &ready, &e);
+}
+
+void s3_send_signed(struct s3_call *c, const struct s3_signed *r)
+{
+	struct err e = ERR_INIT;
+
+	begin(c);
+	launch(c, 0, r, &e);
 }
 
 void s3_wait(struct s3_call *c)

@@ -165,6 +165,64 @@ int complete_single(struct s3_writer *w, struct err *e)
 	return rc;
 }
 
+/* ---- as a copy ---- */
+
+/* `/bucket/key`, encoded (S3, CopyObject); of just those bytes that were read. */
+static int copy_from(struct s3_request *r, struct buf *source, struct buf *tag, const struct s3_writer *w, struct err *e)
+{
+	CLEANUP(buf_release) struct buf key = BUF_INIT;
+	int rc = s3_key(&key, w->s, str_of(w->origin.name), e);
+
+	if (rc != 0)
+		return rc;
+	buf_addf(source, "/%s/", w->s->bucket);
+	sigv4_encode(source, buf_str(&key), true);
+	buf_addf(tag, "\"%s\"", w->origin.tag);
+	s3_add_header(r, "x-amz-copy-source", buf_str(source));
+	s3_add_header(r, "x-amz-copy-source-if-match", buf_str(tag));
+	s3_add_header(r, "x-amz-copy-if-match", buf_str(tag)); /* as Ceph calls it, which does not know the other */
+	s3_add_header(r, "x-amz-metadata-directive", STR("REPLACE"));
+	s3_add_header(r, "x-amz-meta-writer", str_of(w->token));
+	return buf_ok(source) && buf_ok(tag) ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for a request");
+}
+
+/* Copied again is the same copy; where the origin went after an answer that was lost, ours may be there. */
+static int read_copied(struct s3_writer *w, const struct s3_call *c, struct err *e)
+{
+	int rc;
+
+	if (c->status != 200 && c->status != 404 && c->status != 412)
+		return s3_unexpected(c, "a blob was not copied", e);
+	rc = must_be_ours(w, e);
+	return rc != 0 && c->status != 200 ? err_set(e, ERR_CONFLICT, "what was to be copied was changed or removed") : rc;
+}
+
+int complete_copy(struct s3_writer *w, struct err *e)
+{
+	CLEANUP(buf_release) struct buf source = BUF_INIT, tag = BUF_INIT;
+	struct s3_request r = {.method = STR("PUT"), .name = str_of(w->name)};
+	struct s3_call c;
+	int rc = 0;
+
+	if (w->size != w->origin.size)
+		rc = err_set(e, ERR_IO, "fewer bytes were read of a blob than it has");
+	if (rc == 0)
+		rc = look_first(w, true, e);
+	if (rc == 0)
+		rc = copy_from(&r, &source, &tag, w, e);
+	if (rc != 0)
+		return rc;
+	s3_call_init(&c, w->s);
+	c.stall_s *= COMPLETE_STALLS;
+	rc = s3_do(&c, &r, e);
+	if (rc == 0)
+		rc = read_copied(w, &c, e);
+	s3_call_release(&c);
+	if (rc != 0)
+		undo(w);
+	return rc;
+}
+
 /* ---- in parts ---- */
 
 static void write_parts(struct buf *out, const struct s3_writer *w)

@@ -15,6 +15,11 @@ static int our_store(struct s3 **ret, struct blobs *b, struct str name, struct e
 	return blob_name_valid(name) ? 0 : err_set(e, ERR_BAD_NAME, "not the name of a blob");
 }
 
+bool s3_gives_addresses(struct blobs *b)
+{
+	return s3_inside(b) != NULL;
+}
+
 static int presign(struct buf *out, struct s3 *s, struct sigv4_request *r, struct str name, unsigned expires_s, struct err *e)
 {
 	CLEANUP(buf_release) struct buf path = BUF_INIT;
@@ -53,18 +58,35 @@ int s3_presign_get(struct buf *out, struct blobs *b, struct str name, struct str
 	return buf_ok(&disposition) ? presign(out, s, &r, name, expires_s, e) : err_set(e, ERR_NO_MEMORY, "no memory for an address");
 }
 
-int s3_presign_put(struct buf *out, bool *ret_if_none_match, struct blobs *b, struct str name, uint64_t size, struct str type,
-		   unsigned expires_s, struct err *e)
+int s3_presign_bare_put(struct buf *out, struct s3 *s, struct str name, struct str size, const char *guard, unsigned expires_s,
+			struct err *e)
 {
-	struct sigv4_pair headers[4];
+	struct sigv4_pair headers[3] = {{STR("content-length"), size}, {STR("host"), str_of(s->authority)}};
+	struct sigv4_request r = {.method = STR("PUT"), .headers = headers, .n_headers = 2};
+
+	if (guard)
+		headers[r.n_headers++] = (struct sigv4_pair){str_of(guard), STR(S3_GUARD_VALUE)};
+	return presign(out, s, &r, name, expires_s, e);
+}
+
+int s3_presign_put(struct buf *out, struct s3_put_terms *ret, struct blobs *b, struct str name, uint64_t size, struct str type,
+		   struct str meta_name, unsigned expires_s, struct err *e)
+{
+	struct sigv4_pair headers[6];
 	struct sigv4_request r = {.method = STR("PUT"), .headers = headers};
 	struct s3_powers powers;
+	enum s3_trust trust;
+	const char *guard;
 	char length[24];
 	struct s3 *s;
 	int rc = our_store(&s, b, name, e);
 
 	if (rc == 0)
 		rc = s3_learn(s, &powers, e);
+	if (rc == 0)
+		rc = s3_learn_trust(s, &trust, &guard, e);
+	if (rc == 0 && trust == S3_TRUST_NONE)
+		rc = err_set(e, ERR_NOT_IMPLEMENTED, "whoever had an address of this object storage to write to could read by it");
 	if (rc != 0)
 		return rc;
 	snprintf(length, sizeof(length), "%llu", (unsigned long long)size);
@@ -73,9 +95,13 @@ int s3_presign_put(struct buf *out, bool *ret_if_none_match, struct blobs *b, st
 	headers[r.n_headers++] = (struct sigv4_pair){STR("host"), str_of(s->authority)};
 	if (powers.put_if_none_match)
 		headers[r.n_headers++] = (struct sigv4_pair){STR("if-none-match"), STR("*")};
+	if (guard)
+		headers[r.n_headers++] = (struct sigv4_pair){str_of(guard), STR(S3_GUARD_VALUE)};
+	if (meta_name.len > 0)
+		headers[r.n_headers++] = (struct sigv4_pair){STR(S3_META_NAME), meta_name};
 	rc = presign(out, s, &r, name, expires_s, e);
 	if (rc == 0)
-		*ret_if_none_match = powers.put_if_none_match;
+		*ret = (struct s3_put_terms){.if_none_match = powers.put_if_none_match, .guard = guard};
 	return rc;
 }
 

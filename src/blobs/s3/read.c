@@ -252,6 +252,18 @@ int s3_read_wait(struct blob_reader *base, struct err *e)
 	return 0;
 }
 
+bool s3_read_origin(const struct blob_reader *base, struct blob_origin *ret)
+{
+	const struct s3_reader *r = (const struct s3_reader *)base;
+
+	if (!r->etag[0])
+		return false;
+	memcpy(ret->name, r->name, sizeof(ret->name));
+	snprintf(ret->tag, sizeof(ret->tag), "%.*s", (int)strlen(r->etag) - 2, r->etag + 1);
+	ret->size = r->whole;
+	return true;
+}
+
 bool s3_read_ready(struct blob_reader *base)
 {
 	struct s3_reader *r = (struct s3_reader *)base;

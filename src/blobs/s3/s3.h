@@ -46,10 +46,29 @@ struct s3_options {
 /* To read the blob, as a file of this name (UTF-8) and media type; either may be empty. */
 [[nodiscard]] int s3_presign_get(struct buf *out, struct blobs *s3, struct str name, struct str filename, struct str type,
 				 unsigned expires_s, struct err *e);
-/* To write a blob of exactly this size and type with PUT, which has to send the same Content-Type; where the service can, never over one that is there
- * (then it has to send `If-None-Match: *`, and *ret_if_none_match is true). */
-[[nodiscard]] int s3_presign_put(struct buf *out, bool *ret_if_none_match, struct blobs *s3, struct str name, uint64_t size,
-				 struct str type, unsigned expires_s, struct err *e);
+#define S3_PUT_MAX ((uint64_t)5 << 30) /* bytes that one PUT may bring, and one request may copy (S3, "Multipart upload limits") */
+#define S3_META_NAME "x-amz-meta-name"
+/* To write a blob of exactly this size and type with PUT, which has to send the same Content-Type, and what the terms say. Where the service can it is never written over one that is there. It is
+ * kept with this meta_name, in visible ASCII, which has to be sent as S3_META_NAME; empty: none. ERR_NOT_IMPLEMENTED also where whoever has it could read other blobs by it. */
+#define S3_GUARD_VALUE "none" /* no ETag */
+struct s3_put_terms {
+	bool if_none_match; /* `If-None-Match: *` has to be sent */
+	const char *guard; /* a field that has to be sent, with S3_GUARD_VALUE; NULL: none */
+};
+[[nodiscard]] int s3_presign_put(struct buf *out, struct s3_put_terms *ret, struct blobs *s3, struct str name, uint64_t size,
+				 struct str type, struct str meta_name, unsigned expires_s, struct err *e);
+
+/* What came by such an address. */
+struct s3_arrival {
+	uint64_t size;
+	struct buf type, meta_name; /* released by the caller, also after a failure */
+};
+/* ERR_NOT_FOUND. */
+[[nodiscard]] int s3_arrival_look(struct s3_arrival *ret, struct blobs *s3, struct str name, struct err *e);
+/* Has it removed without waiting; what stays the sweep removes. */
+void s3_arrival_remove(struct blobs *s3, struct str name);
+/* The blobs are in an object storage that gives such addresses out. */
+bool s3_gives_addresses(struct blobs *b);
 
 #define S3_POST_FIELDS 7
 /* A form to POST as multipart/form-data to `url`, with these fields in front of the field `file`. */

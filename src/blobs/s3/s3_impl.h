@@ -15,7 +15,7 @@
 
 #define S3_KEY_MAX (S3_PREFIX_MAX + BLOB_NAME_MAX)
 #define S3_WORD_MAX 64 /* bytes of an error's code */
-#define S3_ETAG_MAX 128
+#define S3_ETAG_MAX BLOB_TAG_MAX
 #define S3_TOKEN_LEN 32
 #define S3_BODY_MAX ((size_t)8 << 20) /* of an answer that is gathered: a page of 1000 keys of 1024 bytes, each byte escaped, fits */
 #define S3_PAIRS_MAX 12
@@ -33,6 +33,14 @@ struct s3_powers {
 	bool known;
 	bool checksums; /* x-amz-checksum-sha256 is checked and answered; else Content-MD5 is sent, and the ETag is the MD5 */
 	bool put_if_none_match, complete_if_none_match; /* else somebody looks first */
+};
+
+/* Whether an address to write to can be turned into one that reads, by a field of the request that was not signed (trust.c). */
+enum s3_trust {
+	S3_TRUST_UNKNOWN,
+	S3_TRUST_WHOLE, /* such fields are refused, as Amazon does */
+	S3_TRUST_GUARDED, /* they are obeyed, and s3.guard prevents it */
+	S3_TRUST_NONE, /* nothing does: no such addresses */
 };
 
 struct s3_writer;
@@ -57,6 +65,8 @@ struct s3 {
 	pthread_mutex_t lock; /* guards what follows, and in calls what is said there */
 	pthread_cond_t changed; /* a call is over, memory is free; CLOCK_MONOTONIC */
 	struct s3_powers powers;
+	enum s3_trust trust;
+	const char *guard; /* a constant */
 	int64_t skew_s; /* how far their clock is ahead of ours */
 	uint64_t memory; /* bytes of parts */
 	const struct s3_part *reserve; /* the part that may have the last of memory_max; NULL: none */
@@ -115,6 +125,7 @@ bool s3_sums_differ(const struct s3_call *c, const struct s3_sums *sums, const s
 /* One sending of a request. The client's thread has it from s3_send() until `over`. */
 struct s3_call {
 	struct s3 *s;
+	void (*head)(struct s3_call *c, const struct net_head *h); /* what else of the answer's head is wanted; may be NULL */
 	enum net_take (*take)(struct s3_call *c, const char *data, size_t n); /* of an answer of 200 or 206; NULL: the body is gathered */
 	void (*finished)(struct s3_call *c); /* with the lock held, before `over`; may be NULL */
 	uint64_t net_id;
@@ -144,6 +155,14 @@ void s3_call_release(struct s3_call *c); /* it is over or was never sent */
 
 /* Signs and sends; never blocks. A call that could not be sent is over at once, with its code. */
 void s3_send(struct s3_call *c, const struct s3_request *r);
+/* A request whose address has the signature in it. All is borrowed until the call is over. */
+struct s3_signed {
+	struct str method, url;
+	const struct net_header *headers;
+	size_t n_headers;
+	struct str body;
+};
+void s3_send_signed(struct s3_call *c, const struct s3_signed *r);
 /* Waits until the call is over. */
 void s3_wait(struct s3_call *c);
 void s3_cancel_and_wait(struct s3_call *c);
@@ -164,8 +183,16 @@ int s3_unexpected(const struct s3_call *c, const char *what, struct err *e);
 /* ---- what a service can: powers.c ---- */
 [[nodiscard]] int s3_learn(struct s3 *s, struct s3_powers *ret, struct err *e);
 
+/* ---- whom addresses may be given to: trust.c ---- */
+/* *ret_guard: NULL, or the field to sign. */
+[[nodiscard]] int s3_learn_trust(struct s3 *s, enum s3_trust *ret, const char **ret_guard, struct err *e);
+/* Appends an address to PUT to; guard: NULL, or the field to sign. Asks nobody. */
+[[nodiscard]] int s3_presign_bare_put(struct buf *out, struct s3 *s, struct str name, struct str size, const char *guard,
+				      unsigned expires_s, struct err *e);
+
 /* ---- writing: write.c, part.c ---- */
 int s3_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
+int s3_create_copy(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret, struct err *e);
 int s3_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
 int s3_commit(struct blob_writer *w, struct err *e);
 void s3_abandon(struct blob_writer *w);
@@ -181,6 +208,7 @@ int s3_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t lengt
 int s3_read(struct blob_reader *r, void *dst, size_t n, size_t *ret_n, struct err *e);
 int s3_read_wait(struct blob_reader *r, struct err *e);
 bool s3_read_ready(struct blob_reader *r);
+bool s3_read_origin(const struct blob_reader *r, struct blob_origin *ret);
 void s3_read_close(struct blob_reader *r);
 
 /* ---- listing: list.c ---- */

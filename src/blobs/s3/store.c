@@ -178,6 +178,7 @@ static void s3_free(struct blobs *b)
 static const struct blobs_methods s3_methods = {
 	.free = s3_free,
 	.create = s3_create,
+	.create_copy = s3_create_copy,
 	.append = s3_append,
 	.commit = s3_commit,
 	.abandon = s3_abandon,
@@ -186,6 +187,7 @@ static const struct blobs_methods s3_methods = {
 	.read = s3_read,
 	.read_wait = s3_read_wait,
 	.read_ready = s3_read_ready,
+	.read_origin = s3_read_origin,
 	.read_close = s3_read_close,
 	.remove = s3_remove,
 	.visit = s3_visit,

@@ -40,6 +40,7 @@ struct s3_writer {
 	char token[S3_TOKEN_LEN + 1]; /* stands in the object's metadata, so that a writer knows its own object */
 	struct buf upload_id; /* empty: there is no upload in parts; changed under the lock */
 	uint64_t part_bytes, size;
+	struct blob_origin origin; /* tag "": it is no copy */
 	struct digest_set *digest; /* of the part that is filled */
 	struct s3_part *filling; /* NULL: none */
 	struct s3_part *flying; /* SENDING, FAILED, DONE */
@@ -62,5 +63,6 @@ void parts_drop(struct s3_writer *w);
 /* complete.c: makes the object; 0: it is there with just the bytes written. What failed may still have come to be. */
 [[nodiscard]] int complete_single(struct s3_writer *w, struct err *e);
 [[nodiscard]] int complete_parts(struct s3_writer *w, struct err *e);
+[[nodiscard]] int complete_copy(struct s3_writer *w, struct err *e);
 
 #endif

@@ -308,8 +308,38 @@ static bool refused_for_another(struct bucket *b, const struct request *r, struc
 	return true;
 }
 
+/* `/bucket/key`, encoded. The body of the answer is what S3 says. */
+static void copy_object(struct bucket *b, const struct request *r, struct answer *a, struct str source)
+{
+	struct str match = field(r, "x-amz-copy-source-if-match");
+	char path[4096];
+	long n = source.len < sizeof(path) ? pct_decode(path, source) : -1;
+
+	path[n > 0 ? n : 0] = '\0';
+	const char *key = n > 0 ? strchr(path + 1, '/') : NULL;
+	const struct object *from = key ? at_key(b, key + 1) : NULL;
+	if (!from) {
+		refuse(a, 404, "NoSuchKey");
+		return;
+	}
+	if (match.p && (match.len != strlen(from->etag) + 2 || memcmp(match.p + 1, from->etag, match.len - 2) != 0)) {
+		refuse(a, 412, "PreconditionFailed");
+		return;
+	}
+	struct object *o = new_object(r->key, (struct str){from->bytes, from->n}, field(r, "x-amz-meta-writer"));
+	memcpy(o->etag, from->etag, sizeof(o->etag));
+	buf_addf(&a->body, "<CopyObjectResult><ETag>&quot;%s&quot;</ETag></CopyObjectResult>", o->etag);
+	insert(b, o);
+}
+
 static void put_object(struct bucket *b, const struct request *r, struct answer *a)
 {
+	struct str source = field(r, "x-amz-copy-source");
+
+	if (source.p) {
+		copy_object(b, r, a, source);
+		return;
+	}
 	if (refused_for_another(b, r, a, b->o.put_if_none_match))
 		return;
 	struct object *o = new_object(r->key, (struct str){r->body, r->n}, field(r, "x-amz-meta-writer"));
@@ -556,7 +586,7 @@ static bool body_is_signed(const struct request *r)
 static bool refuse_or_act(struct connection *c, const struct request *r, struct answer *a, enum bucket_fault fault)
 {
 	static const char garbage[] = "220 ready\r\n\r\n";
-	const bool late = fault == FAULT_LATE_ERROR && strcmp(r->method, "POST") == 0;
+	const bool late = fault == FAULT_LATE_ERROR && (strcmp(r->method, "POST") == 0 || field(r, "x-amz-copy-source").p);
 
 	switch (fault) {
 	case FAULT_500:

@@ -360,6 +360,8 @@ static void a_name_tells_whose_blob_it_is(void **state)
 		"public",
 		"public/7f/x",
 		"public/7f/0190d2a6-1111-7111-8111-11111111117f.3",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117f.arrivals",
+		"public/7f/0190d2a6-1111-7111-8111-11111111117g.arrival",
 		"public/7f/0190d2a6-1111-7111-8111-11111111117f.3.",
 		"public/7f/0190d2a6-1111-7111-8111-11111111117f..0",
 		"public/7f/0190d2a6-1111-7111-8111-11111111117f.x.0",
@@ -377,6 +379,11 @@ static void a_name_tells_whose_blob_it_is(void **state)
 	blob_name_for_output(name, STR("someone"), "0190d2a6-1111-7111-8111-11111111117f", INT64_MAX, 2);
 	assert_int_equal(blob_name_parse(&id, &fence, str_of(name)), BLOB_OF_OUTPUT);
 	assert_true(fence == INT64_MAX);
+	blob_name_for_arrival(name, STR("someone"), "0190d2a6-1111-7111-8111-11111111117f");
+	assert_true(blob_name_valid(str_of(name)));
+	assert_int_equal(blob_name_parse(&id, &fence, str_of(name)), BLOB_OF_ARRIVAL);
+	uuid_format(text, id);
+	assert_string_equal(text, "0190d2a6-1111-7111-8111-11111111117f");
 	for (size_t i = 0; i < ARRAY_LEN(nobodys); i++)
 		assert_int_equal(blob_name_parse(&id, &fence, str_of(nobodys[i])), BLOB_OF_NOBODY);
 }
@@ -461,6 +468,74 @@ static void what_is_not_there_cannot_be_read_in_parts(void **state)
 	world_free(w);
 }
 
+#define COPY "public/00/the-copy"
+
+/* Of NAME, which it reads; false where the store copies nothing. */
+static bool read_origin(struct world *w, struct blob_origin *ret)
+{
+	struct blob_reader *r;
+	uint64_t size;
+
+	assert_int_equal(blob_read_open(w->blobs, STR(NAME), 0, UINT64_MAX, &r, &size, NULL), 0);
+	const bool copies = blob_read_origin(r, ret);
+	blob_read_close(r);
+	return copies;
+}
+
+/* The first `n` bytes are appended, as they were read. */
+static int make_copy(struct world *w, const struct blob_origin *from, size_t n)
+{
+	struct blob_writer *writer;
+	char *bytes = malloc(n + 1);
+	int rc = blob_create_copy(w->blobs, STR(COPY), from, &writer, NULL);
+
+	assert_non_null(bytes);
+	if (rc == 0) {
+		fill_pattern(bytes, n, 1);
+		rc = blob_append(writer, bytes, n, NULL);
+		if (rc == 0)
+			rc = blob_commit(writer, NULL);
+		else
+			blob_abandon(writer);
+	}
+	free(bytes);
+	return rc;
+}
+
+static void a_copy_has_the_bytes_that_were_read_or_is_none(void **state)
+{
+	struct world *w = world_new(state);
+	struct blob_origin from;
+	uint64_t size;
+	int fd;
+
+	assert_int_equal(put_blob(w->blobs, NAME, 10000, 1, 777, NULL), 0);
+	if (!read_origin(w, &from)) {
+		struct blob_writer *writer;
+
+		from = (struct blob_origin){.name = NAME};
+		assert_int_equal(blob_create_copy(w->blobs, STR(COPY), &from, &writer, NULL), ERR_NOT_IMPLEMENTED);
+		world_free(w);
+		return;
+	}
+	assert_int_equal(make_copy(w, &from, 9999), ERR_IO);
+	assert_int_equal(make_copy(w, &from, 10001), ERR_IO);
+	assert_int_equal(blob_open(w->blobs, STR(COPY), &fd, &size, NULL), ERR_NOT_FOUND);
+	assert_int_equal(make_copy(w, &from, 10000), 0);
+	assert_true(holds_blob(w->blobs, COPY, 10000, 1));
+	assert_int_equal(make_copy(w, &from, 10000), ERR_CONFLICT); /* it is there */
+	assert_int_equal(blob_remove(w->blobs, STR(COPY), NULL), 0);
+	assert_true(holds_blob(w->blobs, NAME, 10000, 1));
+	/* Somebody changes it, and then it goes. */
+	assert_int_equal(blob_remove(w->blobs, STR(NAME), NULL), 0);
+	assert_int_equal(put_blob(w->blobs, NAME, 10000, 2, 777, NULL), 0);
+	assert_int_equal(make_copy(w, &from, 10000), ERR_CONFLICT);
+	assert_int_equal(blob_remove(w->blobs, STR(NAME), NULL), 0);
+	assert_int_equal(make_copy(w, &from, 10000), ERR_CONFLICT);
+	assert_int_equal(blob_open(w->blobs, STR(COPY), &fd, &size, NULL), ERR_NOT_FOUND);
+	world_free(w);
+}
+
 static void freeing_nothing_is_allowed(void **state)
 {
 	blobs_free(NULL);
@@ -497,6 +572,7 @@ int contract_run(const struct contract_kind *kind)
 		CONTRACT(a_file_id_becomes_a_valid_name),
 		CONTRACT(every_output_of_every_attempt_has_a_valid_name_of_its_own),
 		CONTRACT(a_name_tells_whose_blob_it_is),
+		CONTRACT(a_copy_has_the_bytes_that_were_read_or_is_none),
 		CONTRACT(freeing_nothing_is_allowed),
 	};
 

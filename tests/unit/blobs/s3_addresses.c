@@ -1,7 +1,7 @@
 /* Prints signed addresses, a line each, for tests that compare and use them: S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY and S3_PREFIX name the place.
  *
  *     s3_addresses NAME get FILENAME TYPE SECONDS
- *     s3_addresses NAME put SIZE TYPE SECONDS          the address; then 1 if `If-None-Match: *` has to be sent
+ *     s3_addresses NAME put SIZE TYPE SECONDS [META]   the address; then 1 if `If-None-Match: *` has to be sent
  *     s3_addresses NAME post MIN:MAX TYPE SECONDS      the address; then `name=value` of each field */
 #include "blobs/s3/s3.h"
 
@@ -23,11 +23,12 @@ static int print_get(struct blobs *b, char **a, struct err *e)
 static int print_put(struct blobs *b, char **a, struct err *e)
 {
 	struct buf out = BUF_INIT;
-	bool none_match;
-	int rc = s3_presign_put(&out, &none_match, b, str_of(a[1]), strtoull(a[3], NULL, 10), str_of(a[4]), (unsigned)atoi(a[5]), e);
+	struct s3_put_terms terms;
+	int rc = s3_presign_put(&out, &terms, b, str_of(a[1]), strtoull(a[3], NULL, 10), str_of(a[4]), str_of(a[6] ? a[6] : ""),
+				(unsigned)atoi(a[5]), e);
 
 	if (rc == 0)
-		printf("%.*s\n%d\n", STR_FMT(buf_str(&out)), none_match);
+		printf("%.*s\n%d\n", STR_FMT(buf_str(&out)), terms.if_none_match);
 	buf_release(&out);
 	return rc;
 }
@@ -61,7 +62,7 @@ int main(int argc, char **argv)
 	struct blobs *b = NULL;
 	int rc = ERR_USAGE;
 
-	if (argc == 6)
+	if (argc == 6 || argc == 7)
 		rc = blobs_s3_new(&b, &o, &e);
 	if (rc == 0)
 		rc = strcmp(argv[2], "get") == 0   ? print_get(b, argv, &e)

@@ -21,6 +21,7 @@
 #define PREFIX "a b+\xc3\xbc/"
 #define SMALL "public/00/small"
 #define LARGE "public/01/large"
+#define COPY "public/02/copy"
 #define PART ((size_t)64 << 10) /* smaller than services take: the requests matter, not the bytes */
 #define LARGE_BYTES (2 * PART + 12345) /* three parts */
 
@@ -83,7 +84,7 @@ static void world_free(struct world *w)
 /* ---- a course of all kinds of requests ---- */
 
 struct course {
-	int put_small, put_large, open_small, open_large, remove, visit;
+	int put_small, put_large, open_small, open_large, copy, remove, visit;
 	unsigned seen;
 	char small[1000], large[LARGE_BYTES];
 };
@@ -111,6 +112,26 @@ static int open_it(struct world *w, const char *name, const char *want, size_t n
 	return rc;
 }
 
+/* Of the small one. */
+static int copy_it(struct world *w, const struct course *c)
+{
+	struct blob_origin from = {};
+	struct blob_reader *r = NULL;
+	struct blob_writer *writer;
+	uint64_t size;
+	int rc = blob_read_open(w->blobs, STR(SMALL), 0, UINT64_MAX, &r, &size, NULL);
+
+	if (rc != 0)
+		return rc;
+	assert_true(blob_read_origin(r, &from));
+	blob_read_close(r);
+	rc = blob_create_copy(w->blobs, STR(COPY), &from, &writer, NULL);
+	if (rc != 0)
+		return rc;
+	assert_int_equal(blob_append(writer, c->small, sizeof(c->small), NULL), 0);
+	return blob_commit(writer, NULL);
+}
+
 /* What is acknowledged is there as it was sent. */
 static void run(struct course *c, struct world *w)
 {
@@ -125,6 +146,9 @@ static void run(struct course *c, struct world *w)
 		assert_true(bucket_holds(w->bucket, PREFIX LARGE, c->large, sizeof(c->large)));
 	c->open_small = open_it(w, SMALL, c->small, sizeof(c->small));
 	c->open_large = open_it(w, LARGE, c->large, sizeof(c->large));
+	c->copy = copy_it(w, c);
+	if (c->copy == 0)
+		assert_true(bucket_holds(w->bucket, PREFIX COPY, c->small, sizeof(c->small)));
 	c->visit = blobs_visit(w->blobs, count_it, &c->seen, NULL);
 	c->remove = blob_remove(w->blobs, STR(SMALL), NULL);
 	if (c->remove == 0)
@@ -141,6 +165,7 @@ static void check_nothing_stays(struct world *w)
 	assert_int_equal(bucket_uploads(w->bucket), 0);
 	assert_int_equal(blob_remove(w->blobs, STR(LARGE), NULL), 0);
 	assert_int_equal(blob_remove(w->blobs, STR(SMALL), NULL), 0);
+	assert_int_equal(blob_remove(w->blobs, STR(COPY), NULL), 0);
 	/* What a trial that failed left is a probe's. */
 	if (bucket_objects(w->bucket) > 0)
 		assert_int_equal(bucket_objects(w->bucket), 1);
@@ -158,11 +183,11 @@ static void fail_each_request(const struct bucket_options *o, enum bucket_fault 
 		bucket_fail(w->bucket, n, fault, false);
 		run(&c, w);
 		failed = bucket_failed(w->bucket);
-		if (passes && (c.put_small | c.put_large | c.open_small | c.open_large | c.visit | c.remove) != 0)
-			fail_msg("fault %d at request %u: %d %d %d %d %d %d", (int)fault, n, c.put_small, c.put_large, c.open_small,
-				 c.open_large, c.visit, c.remove);
+		if (passes && (c.put_small | c.put_large | c.open_small | c.open_large | c.copy | c.visit | c.remove) != 0)
+			fail_msg("fault %d at request %u: %d %d %d %d %d %d %d", (int)fault, n, c.put_small, c.put_large, c.open_small,
+				 c.open_large, c.copy, c.visit, c.remove);
 		if (passes)
-			assert_int_equal(c.seen, 2);
+			assert_int_equal(c.seen, 3);
 		check_nothing_stays(w);
 		world_free(w);
 	}
