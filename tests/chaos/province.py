@@ -124,7 +124,7 @@ class Province:
 
 	def _begin(self, kind, i, args=(), labels=""):
 		folder = self.folder / self._name(i)
-		return kind(folder, data=self.folder / "data", settings={**self.settings, "node.labels": labels}, args=args, wrapper=("ip", "netns", "exec", self._name(i))).start()
+		return kind(folder, data=folder / "data", settings={**self.settings, "node.labels": labels}, args=args, wrapper=("ip", "netns", "exec", self._name(i))).start()
 
 	def sql(self, text):
 		return self.database.sql(text, "mill")
