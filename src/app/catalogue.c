@@ -16,6 +16,13 @@ int catalogue_open(struct catalog **ret, const struct settings *s, const struct 
 	return rc == 0 ? 0 : err_wrap(e, "catalog.url");
 }
 
+int catalogue_read(struct catalog **ret, const struct settings *s, struct err *e)
+{
+	const struct catalog_options options = {.keep_schema = true};
+
+	return catalogue_is_shared(s) ? catalogue_open(ret, s, &options, e) : catalog_sqlite_read(ret, s->data_dir, e);
+}
+
 int catalogue_audit_head(const struct settings *s, struct audit_head *ret, struct err *e)
 {
 	const struct catalog_options options = {.keep_schema = true};

@@ -16,6 +16,8 @@ struct settings;
 bool catalogue_is_shared(const struct settings *s);
 /* The caller holds the data directory's lock. As catalog_sqlite_open() and catalog_postgres_new(). */
 [[nodiscard]] int catalogue_open(struct catalog **ret, const struct settings *s, const struct catalog_options *options, struct err *e);
+/* To be read only, beside those who work on it or without them. */
+[[nodiscard]] int catalogue_read(struct catalog **ret, const struct settings *s, struct err *e);
 /* How far the audit log has got, also beside a running server. */
 [[nodiscard]] int catalogue_audit_head(const struct settings *s, struct audit_head *ret, struct err *e);
 /* What is there, beside those who work on it or without them. */

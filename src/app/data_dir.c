@@ -1,4 +1,5 @@
 #include "app/data_dir.h"
+#include "app/gate.h"
 #include "base/fd.h"
 
 #include <dirent.h>
@@ -19,6 +20,7 @@
 #define LOCK "lock"
 #define SHARE_TRIES 100 /* 50 ms each */
 #define AUDIT "audit"
+#define TAKING "filemill.move" /* a move into it has begun: whose, as in the marker */
 
 const char *network_fs_name(long type)
 {
@@ -83,10 +85,10 @@ static int is_empty(int fd, bool *ret, struct err *e)
 }
 
 /* 0 with *ret_found false when there is no marker. */
-static int read_marker(int fd, struct uuid *ret, bool *ret_found, struct err *e)
+static int read_id(int fd, const char *name, struct uuid *ret, bool *ret_found, struct err *e)
 {
 	char text[UUID_TEXT_LEN + 1];
-	CLEANUP(fd_close) int file = openat(fd, MARKER, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEANUP(fd_close) int file = openat(fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	*ret_found = file >= 0;
 	if (file < 0)
@@ -95,19 +97,24 @@ static int read_marker(int fd, struct uuid *ret, bool *ret_found, struct err *e)
 	if (n < 0)
 		return err_errno(e, errno, "read of the marker");
 	if (n < UUID_TEXT_LEN || !uuid_parse(ret, (struct str){text, UUID_TEXT_LEN}))
-		return err_set(e, ERR_DAMAGED, "its marker file %s is damaged", MARKER);
+		return err_set(e, ERR_DAMAGED, "its marker file %s is damaged", name);
 	return 0;
 }
 
+static int read_marker(int fd, struct uuid *ret, bool *ret_found, struct err *e)
+{
+	return read_id(fd, MARKER, ret, ret_found, e);
+}
+
 /* Under another name first: a marker is there whole or not at all. */
-static int put_marker(int fd, struct uuid id, struct err *e)
+static int put_id(int fd, const char *name, struct uuid id, struct err *e)
 {
 	char text[UUID_TEXT_LEN + 1];
 
 	uuid_format(text, id);
 	text[UUID_TEXT_LEN] = '\n';
 	CLEANUP(fd_close) int file = openat(fd, MARKER_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, MARKER) != 0 ||
+	if (file < 0 || fd_write_all(file, text, sizeof(text)) != 0 || fsync(file) != 0 || renameat(fd, MARKER_NEW, fd, name) != 0 ||
 	    fsync(fd) != 0)
 		return err_errno(e, errno, "write of the marker");
 	return 0;
@@ -121,7 +128,7 @@ static int make_marker(int fd, struct env *env, struct uuid *ret, struct err *e)
 	CLEANUP(fd_close) int fresh = openat(fd, FRESH, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fresh < 0)
 		return err_errno(e, errno, "creation of a file");
-	int rc = put_marker(fd, id, e);
+	int rc = put_id(fd, MARKER, id, e);
 	if (rc == 0)
 		*ret = id;
 	return rc;
@@ -197,6 +204,29 @@ static int open_hold(struct data_dir *d, struct err *e)
 	return d->hold_fd >= 0 ? 0 : err_errno(e, errno, "open of the marker");
 }
 
+static int refuse_moved(const struct data_dir *d, struct err *e)
+{
+	char where[MOVED_MAX];
+	bool moved;
+	int rc = moved_read(d->fd, &moved, where, e);
+
+	if (rc != 0 || !moved)
+		return rc;
+	return err_set(e, ERR_BAD_CONFIG, "what was in it was moved (%.200s); filemill move --take-back says that it is to be used again",
+		       where);
+}
+
+static int refuse_taking(const struct data_dir *d, struct err *e)
+{
+	struct uuid whose;
+	bool taking;
+	int rc = read_id(d->fd, TAKING, &whose, &taking, e);
+
+	if (rc == 0 && taking)
+		rc = err_set(e, ERR_BAD_CONFIG, "a move into it has not ended; the same filemill move goes on with it");
+	return rc;
+}
+
 static int open_marked(struct data_dir *d, bool elsewhere, struct env *env, struct err *e)
 {
 	bool marked, empty = false;
@@ -204,7 +234,7 @@ static int open_marked(struct data_dir *d, bool elsewhere, struct env *env, stru
 
 	if ((rc = read_marker(d->fd, &d->id, &marked, e)) != 0)
 		return rc;
-	if (!marked && (rc = is_empty(d->fd, &empty, e)) != 0)
+	if (!marked && ((rc = refuse_taking(d, e)) != 0 || (rc = is_empty(d->fd, &empty, e)) != 0))
 		return rc;
 	if (!marked && !empty)
 		return err_set(e, ERR_BAD_CONFIG,
@@ -216,7 +246,7 @@ static int open_marked(struct data_dir *d, bool elsewhere, struct env *env, stru
 		return rc;
 	if (!marked && (rc = make_marker(d->fd, env, &d->id, e)) != 0)
 		return rc;
-	if ((rc = open_hold(d, e)) != 0)
+	if ((rc = open_hold(d, e)) != 0 || (rc = refuse_moved(d, e)) != 0)
 		return rc;
 	return check_catalogue(d, elsewhere, e);
 }
@@ -276,6 +306,8 @@ static int look_complete(struct data_dir *d, bool elsewhere, struct err *e)
 		rc = err_set(e, ERR_BAD_CONFIG, "it has no %s, so it is no data directory; perhaps a disk is not mounted", MARKER);
 	if (rc == 0)
 		rc = take_lock(d, e);
+	if (rc == 0)
+		rc = refuse_moved(d, e);
 	if (rc == 0)
 		rc = check_catalogue(d, elsewhere, e);
 	if (rc == 0)
@@ -375,7 +407,7 @@ int data_dir_make(struct data_dir *ret, const char *path, struct err *e)
 
 int data_dir_mark(struct data_dir *d, struct uuid id, struct err *e)
 {
-	int rc = put_marker(d->fd, id, e);
+	int rc = put_id(d->fd, MARKER, id, e);
 
 	/* what a first start that was interrupted may have left */
 	if (rc == 0 && unlinkat(d->fd, FRESH, 0) != 0 && errno != ENOENT)
@@ -384,6 +416,76 @@ int data_dir_mark(struct data_dir *d, struct uuid id, struct err *e)
 		rc = err_errno(e, errno, "fsync");
 	if (rc == 0)
 		d->id = id;
+	return rc;
+}
+
+/* ---- for a move ---- */
+
+int data_dir_try_lock(struct data_dir *d, bool *ret, struct err *e)
+{
+	int rc = take_lock(d, e);
+
+	*ret = rc == 0;
+	if (rc == ERR_IN_USE)
+		fd_close(&d->lock_fd);
+	return rc == ERR_IN_USE ? 0 : rc;
+}
+
+static int take_up(struct data_dir *d, struct uuid whose, bool *ret_whole, struct err *e)
+{
+	bool marked, taking, empty = false;
+	struct uuid id = {}, begun = {};
+	int rc = take_lock(d, e);
+
+	if (rc == 0)
+		rc = read_marker(d->fd, &id, &marked, e);
+	if (rc == 0)
+		rc = read_id(d->fd, TAKING, &begun, &taking, e);
+	if (rc == 0 && !marked && !taking)
+		rc = is_empty(d->fd, &empty, e);
+	if (rc != 0)
+		return rc;
+	*ret_whole = marked && uuid_eq(id, whose);
+	if (marked && !*ret_whole)
+		return err_set(e, ERR_CONFLICT, "it is a data directory of its own: move into a new one");
+	if (taking && !uuid_eq(begun, whose))
+		return err_set(e, ERR_CONFLICT, "another data directory's move into it has begun and not ended");
+	if (!marked && !taking && !empty)
+		return err_set(e, ERR_CONFLICT, "it is not empty");
+	if (!marked && !taking)
+		rc = put_id(d->fd, TAKING, whose, e);
+	if (rc == 0 && !marked && ((mkdirat(d->fd, "blobs", 0700) != 0 && errno != EEXIST) || fchmod(d->fd, 0700) != 0))
+		rc = err_errno(e, errno, "mkdir of blobs");
+	d->id = whose;
+	return rc;
+}
+
+int data_dir_take_up(struct data_dir *ret, const char *path, struct uuid whose, bool *ret_whole, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+	int rc;
+
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return err_errno(e, errno, "mkdir");
+	d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d.fd < 0)
+		return errno == ENOTDIR ? err_set(e, ERR_CONFLICT, "it is no directory") : err_errno(e, errno, "open");
+	rc = take_up(&d, whose, ret_whole, e);
+	if (rc == 0)
+		rc = open_blobs(&d, e);
+	if (rc != 0)
+		data_dir_close(&d);
+	else
+		*ret = d;
+	return rc;
+}
+
+int data_dir_taken(struct data_dir *d, struct err *e)
+{
+	int rc = data_dir_mark(d, d->id, e);
+
+	if (rc == 0 && ((unlinkat(d->fd, TAKING, 0) != 0 && errno != ENOENT) || fsync(d->fd) != 0))
+		rc = err_errno(e, errno, "removal of " TAKING);
 	return rc;
 }
 

@@ -9,6 +9,10 @@ bool hold_stands(void *arg)
 	struct hold *h = arg;
 	int64_t now = env_real.mono_ms(&env_real);
 
+	/* What was moved may have the same store as before, and what is there now is known to the other catalogue alone. */
+	if (gate_closed(h->gate))
+		return true;
+
 	if (!data_dir_blobs_held(h->data)) {
 		if (h->since > 0)
 			log_event(LOG_INFO, "backup_hold_ended", LF_INT("ms", now - h->since));

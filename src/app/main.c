@@ -4,6 +4,7 @@
 #include "app/doctor.h"
 #include "app/fsck.h"
 #include "app/migrate.h"
+#include "app/move.h"
 #include "app/process.h"
 #include "app/routes.h"
 #include "app/serve.h"
@@ -191,6 +192,35 @@ static int run_migrate(const struct command_line *line)
 	return print(&b) == EXIT_OK && current ? EXIT_OK : EXIT_FAILED;
 }
 
+/* Both are read from their files alone: what the environment says would be said of both. */
+static int load_file(const char *file, struct settings *ret, struct arena *strings, struct err *e)
+{
+	char *none[] = {NULL};
+	const struct config_source source = {.file = file, .environ = none};
+	int rc = settings_load(ret, &source, strings, e);
+
+	return rc == 0 ? 0 : err_wrap(e, "%.100s", file);
+}
+
+static int run_move(const struct command_line *line)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct arena strings = ARENA_INIT;
+	struct settings from, to;
+	struct err e = ERR_INIT;
+	int rc = load_file(line->from, &from, &strings, &e);
+
+	if (rc == 0 && !line->take_back)
+		rc = load_file(line->to, &to, &strings, &e);
+	if (rc == 0)
+		rc = line->take_back ? move_take_back(&b, &from, &e) : move(&b, &from, &to, &e);
+	arena_release(&strings);
+	if (rc == 0)
+		return print(&b);
+	complain(&e);
+	return command_exit_status(rc);
+}
+
 static int run_admin(const struct command_line *line)
 {
 	struct buf b = BUF_INIT;
@@ -279,6 +309,8 @@ int main(int argc, char **argv)
 		return run_admin(&line);
 	case COMMAND_MIGRATE:
 		return run_migrate(&line);
+	case COMMAND_MOVE:
+		return run_move(&line);
 	case COMMAND_DESCRIBE:
 		return run_describe(&line);
 	case COMMAND_VERSION:

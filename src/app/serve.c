@@ -40,6 +40,7 @@ struct service {
 	struct runner *runner;
 	struct data_dir data;
 	struct hold hold;
+	struct gate gate;
 	struct net_client *client, *imports; /* imports: NULL when there are none; apart, so that large files hold up no webhook */
 	struct engine *engine;
 	struct front front;
@@ -136,6 +137,9 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.owner_files_max = (uint64_t)s->owner_files_max,
 		.owner_bytes_max = s->owner_bytes_max,
 		.results_keep_ms = s->results_keep_ms,
+		.enter = gate_enter,
+		.leave = gate_leave,
+		.gate = &v->gate,
 	};
 	const struct engine_config config = {
 		.inline_max = s->inline_max,
@@ -198,9 +202,11 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 	struct blobs *blobs = NULL;
 	int rc;
 
+	if ((rc = gate_open(&v->gate, v->data.fd, e)) != 0)
+		return rc;
 	if ((rc = catalogue_open(&catalog, s, &options, e)) != 0)
 		return rc;
-	v->hold = (struct hold){.data = &v->data, .limit_ms = s->backup_hold_ms};
+	v->hold = (struct hold){.data = &v->data, .gate = &v->gate, .limit_ms = s->backup_hold_ms};
 	rc = data_dir_complete(&v->data, e);
 	if (rc == 0 && !v->works_only)
 		rc = check_callers(s, catalog_account_count(catalog), e);
@@ -413,6 +419,7 @@ static void close_service(struct service *v)
 	limits_free(v->limits);
 	limiter_free(v->sync_rate);
 	mirror_close(&v->mirror);
+	gate_release(&v->gate);
 	data_dir_close(&v->data);
 	atomic_store(&v->stop.part, "runner");
 	runner_free(v->runner);
@@ -481,7 +488,7 @@ static void name_host(struct service *v)
 
 int serve(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
 {
-	struct service v = {.data = DATA_DIR_INIT, .mirror = MIRROR_INIT, .stop = {.part = "uploads"}};
+	struct service v = {.data = DATA_DIR_INIT, .gate = GATE_INIT, .mirror = MIRROR_INIT, .stop = {.part = "uploads"}};
 	int rc;
 
 	name_host(&v);
@@ -515,7 +522,7 @@ static void drain(struct service *v, const struct settings *s)
 
 int work_only(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
 {
-	struct service v = {.works_only = true, .data = DATA_DIR_INIT, .mirror = MIRROR_INIT, .stop = {.part = "connections"}};
+	struct service v = {.works_only = true, .data = DATA_DIR_INIT, .gate = GATE_INIT, .mirror = MIRROR_INIT, .stop = {.part = "connections"}};
 	int rc;
 
 	if (!catalogue_is_shared(settings))

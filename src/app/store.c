@@ -5,6 +5,7 @@
 #include "cli/storage.h"
 #include "rt/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 #define NOTE "filemill.store"
 #define NOTE_NEW "filemill.store.new"
 #define MARK "filemill/00/owner"
-#define PLACE_MAX (S3_PREFIX_MAX + 128) /* `s3://bucket/prefix` */
+#define PLACE_MAX STORE_PLACE_MAX
+static_assert(PLACE_MAX >= S3_PREFIX_MAX + 128, "bucket and prefix have room");
 
 bool store_is_mark(struct str name)
 {
@@ -216,6 +218,57 @@ int store_open_for(struct blobs **ret, const struct settings *s, const struct da
 			       "the catalogue's files are in another data directory (%.36s): nodes without a bucket need one together",
 			       text);
 	return open_of(ret, s, d, owner, STORE_SERVE, e);
+}
+
+/* ---- for a move ---- */
+
+int store_place(char dst[STORE_PLACE_MAX], const struct settings *s, const struct data_dir *d, struct err *e)
+{
+	char noted[PLACE_MAX];
+	int rc = read_note(noted, d->fd, e);
+
+	snprintf(dst, STORE_PLACE_MAX, "%s", noted);
+	if (rc == 0 && noted[0] == '\0' && s->storage_bucket[0] != '\0')
+		place_of(dst, s);
+	return rc;
+}
+
+/* Under a mark of one's own everything is one's own; without any, nothing may be there. */
+static int check_new(struct blobs *b, const char *place, struct err *e)
+{
+	char whose[UUID_TEXT_LEN + 1];
+	uint64_t n = 0;
+	int rc = read_mark(b, whose, e);
+
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	rc = blobs_visit(b, stop_at_first, &n, e);
+	if (rc < 0)
+		return rc;
+	return n == 0 ? 0 : err_set(e, ERR_CONFLICT, "%.160s is not empty: choose another bucket or prefix", place);
+}
+
+int store_open_new(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct err *e)
+{
+	char place[PLACE_MAX];
+	struct blobs *b;
+
+	if (s->storage_bucket[0] == '\0')
+		return blobs_local_new(ret, &env_real, d->blobs_fd, e);
+	place_of(place, s);
+	int rc = open_bucket(&b, s, d, STORE_REPAIR, e);
+	if (rc != 0)
+		return rc;
+	rc = check_new(b, place, e);
+	if (rc == 0)
+		rc = claim(b, d->id, place, e);
+	if (rc == 0)
+		rc = write_note(d->fd, place, e);
+	if (rc != 0)
+		blobs_free(b);
+	else
+		*ret = b;
+	return rc;
 }
 
 int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e)

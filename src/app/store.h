@@ -21,6 +21,13 @@ enum store_use {
 /* The same for a server, whose catalogue other nodes may share: with a bucket each of them may have a data directory of its own, without one they must have one together. */
 [[nodiscard]] int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e);
 
+/* ---- for a move ---- */
+#define STORE_PLACE_MAX 640
+/* Where the files are, as `s3://bucket/prefix`; "" = in the data directory. */
+[[nodiscard]] int store_place(char dst[STORE_PLACE_MAX], const struct settings *s, const struct data_dir *d, struct err *e);
+/* The store of a directory that a move fills: marked as its own. ERR_CONFLICT: there is something in it; ERR_BAD_CONFIG: the bucket is another's. */
+[[nodiscard]] int store_open_new(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct err *e);
+
 /* ERR_NOT_IMPLEMENTED for what is only done where the files are in the data directory. */
 [[nodiscard]] int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e);
 

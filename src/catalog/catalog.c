@@ -542,7 +542,12 @@ int catalog_apply(struct catalog *c, struct change *const *changes, size_t n, st
 		return err_set(e, ERR_STORAGE_SEALED, "a flush of the catalogue failed; a restart recovers what is on disk");
 	if (n == 0)
 		return 0;
+	rc = c->options.enter != NULL ? c->options.enter(c->options.gate, e) : 0;
+	if (rc != 0)
+		return rc;
 	rc = c->ops->apply(c, changes, n, e);
+	if (c->options.leave != NULL)
+		c->options.leave(c->options.gate);
 	if (rc == 0)
 		ends_forget_refused(c, changes);
 	else

@@ -347,6 +347,10 @@ struct catalog_options {
 	uint64_t owner_queue_max; /* of one owner; 0 = no limit */
 	uint64_t owner_files_max, owner_bytes_max; /* stored, of one owner; 0 = no limit */
 	int64_t results_keep_ms; /* how long after its end a job's result is kept at least; 0 = as long as its file */
+	/* Asked before each batch, and told after it, by the thread that calls catalog_apply(); NULL: nobody is asked. Not 0: the batch is refused with this. */
+	int (*enter)(void *arg, struct err *e);
+	void (*leave)(void *arg);
+	void *gate;
 	bool keep_schema; /* one of an older schema is refused (ERR_SCHEMA_OLDER), not migrated, and no new one is made (ERR_DAMAGED) */
 };
 
@@ -354,6 +358,8 @@ struct catalog_options {
 /* Opens or creates `catalog.db` in the directory (an absolute or relative path; the caller holds the directory's lock), migrates the schema forward.
  * ERR_SCHEMA_NEWER, ERR_DAMAGED, ERR_IO, ERR_STORAGE_FULL. Sets journal_mode=WAL, synchronous=FULL and checks both took. */
 [[nodiscard]] int catalog_sqlite_open(struct catalog **ret, const char *dir, const struct catalog_options *options, struct err *e);
+/* The one that is in the directory, to be read only, beside a server that works on it or without one: catalog_apply() answers ERR_STORAGE_SEALED. Of this program's schema: ERR_DAMAGED. */
+[[nodiscard]] int catalog_sqlite_read(struct catalog **ret, const char *dir, struct err *e);
 /* Connects to a PostgreSQL (14 or later, UTF-8) by libpq's connection string, makes or migrates the schema in the first schema of the search path; nodes that start at once wait for each
  * other. ERR_SCHEMA_NEWER, ERR_CATALOG_UNAVAILABLE, ERR_DAMAGED: the tables there are not ours. Unlike the others it is shared with other nodes' catalogues on the same database. */
 [[nodiscard]] int catalog_postgres_new(struct catalog **ret, const char *conninfo, const struct catalog_options *options, struct err *e);

@@ -34,6 +34,11 @@ static const struct {
 	{"migrate", "[-c FILE] [--data DIR] [--check] [options]",
 	 "Bring the catalogue's schema to that of this program, as a start of serve does; --check: only say whether there is something to do.",
 	 COMMAND_MIGRATE, true},
+	{"move", "--from FILE --to FILE",
+	 "Move catalogue and files from where the one configuration has them to where the other one will, such as from the data directory to PostgreSQL and S3, or back.\n"
+	 "      A server may work on the old place meanwhile; only at the end nothing is written for a while. Ended in the midst of it, the same command goes on.\n"
+	 "      --from FILE --take-back: the old place is to be used again.",
+	 COMMAND_MOVE, false},
 	{"audit", "verify|show [-c FILE] [--data DIR] [--head LINE:HASH] [--act WORD] [options] [FILE…]",
 	 "verify: check the audit log of the data directory, or FILEs of it in their order, line by line; --head: it must have this line, noted elsewhere.\n"
 	 "      show: print its lines; --act: only of acts that begin with WORD.",
@@ -83,6 +88,7 @@ static bool take_switch(struct command_line *line, const char *arg)
 		{COMMAND_FSCK, "--repair", &line->repair},      {COMMAND_BACKUP, "--verify", &line->verify},
 		{COMMAND_BACKUP, "--copy", &line->copy},        {COMMAND_RESTORE, "--no-verify", &line->no_verify},
 		{COMMAND_RESTORE, "--partial", &line->partial}, {COMMAND_MIGRATE, "--check", &line->check},
+		{COMMAND_MOVE, "--take-back", &line->take_back},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(switches); i++)
@@ -99,6 +105,7 @@ static bool take_worded(struct command_line *line, int argc, char **argv, int *i
 		const char *name;
 		const char **at;
 	} worded[] = {{COMMAND_AUDIT, "--head", &line->head},           {COMMAND_AUDIT, "--act", &line->act},
+		      {COMMAND_MOVE, "--from", &line->from},            {COMMAND_MOVE, "--to", &line->to},
 		      {COMMAND_ADMIN, "--role", &line->admin.role},     {COMMAND_ADMIN, "--name", &line->admin.name},
 		      {COMMAND_ADMIN, "--scopes", &line->admin.scopes}, {COMMAND_ADMIN, "--expires", &line->admin.expires}};
 
@@ -235,6 +242,8 @@ int command_parse(struct command_line *ret, int argc, char **argv, struct err *e
 		return rc;
 	if (!settings && (line.argc > 0 || line.config_file != NULL))
 		return err_set(e, ERR_USAGE, "\"%.60s\" is too much here; see filemill help", line.argc > 0 ? line.argv[0] : "-c");
+	if (line.command == COMMAND_MOVE && !line.help && (line.from == NULL || (line.to != NULL) == line.take_back))
+		return err_set(e, ERR_USAGE, "move from where to where? --from FILE --to FILE, or --from FILE --take-back");
 	if (line.command == COMMAND_DESCRIBE && line.topic == NULL && !line.help)
 		return err_set(e, ERR_USAGE, "describe what? errors, options, ops, metrics, findings, audit or routes");
 	*ret = line;

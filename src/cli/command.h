@@ -22,7 +22,8 @@ enum command {
 	COMMAND_RESTORE,
 	COMMAND_AUDIT,
 	COMMAND_ADMIN,
-	COMMAND_MIGRATE
+	COMMAND_MIGRATE,
+	COMMAND_MOVE
 };
 
 struct command_line {
@@ -30,6 +31,8 @@ struct command_line {
 	bool help; /* --help after a subcommand */
 	bool json; /* of doctor, fsck and admin */
 	bool check; /* of migrate */
+	bool take_back; /* of move */
+	const char *from, *to; /* of move: configuration files */
 	bool read, repair; /* of fsck */
 	bool verify, no_verify, copy, partial; /* of backup and restore */
 	const char *config_file; /* -c, or NULL */

@@ -364,6 +364,9 @@ int engine_ready(struct engine *g, struct err *e)
 	if (rc != 0)
 		return rc;
 	rc = engine_apply(g, &c);
+	/* Whoever reads is served by nobody else: it stays in the rotation. */
+	if (rc == ERR_MOVED)
+		return 0;
 	if (rc != 0 && e != NULL)
 		*e = c.err;
 	return rc;

@@ -143,6 +143,7 @@ static int usual_retry_after_s(int code)
 	case ERR_STORAGE_FULL:
 	case ERR_STORAGE_READONLY:
 	case ERR_STORAGE_SEALED:
+	case ERR_MOVED:
 		return 30;
 	default:
 		return 0;

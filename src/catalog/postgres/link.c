@@ -37,6 +37,7 @@ static int code_of(const char *state)
 		int code;
 	} CODES[] = {
 		{"53100", ERR_STORAGE_FULL}, /* disk_full */
+		{"FM001", ERR_MOVED}, /* our own: moves.c */
 		{"25006", ERR_STORAGE_READONLY}, /* read_only_sql_transaction: a standby */
 		{"42501", ERR_STORAGE_READONLY}, /* insufficient_privilege */
 		{"58030", ERR_IO},

@@ -81,6 +81,24 @@ static int bring_forward(struct pg_link *l, bool keep)
 	return rc;
 }
 
+/* What rows_write.c and moves.c note. */
+static int refuse_moved(struct pg_link *l)
+{
+	int64_t away = number(l, "SELECT count(*) FROM meta WHERE key = 'move_away'");
+	int64_t begun = l->failure == PG_FINE ? number(l, "SELECT count(*) FROM meta WHERE key = 'move_begun'") : 0;
+
+	if (l->failure != PG_FINE)
+		return l->err.code;
+	if (away > 0 || begun > 0)
+		l->failure = PG_FAILED;
+	if (away > 0)
+		return err_set(&l->err, ERR_BAD_CONFIG,
+			       "what is here was moved to another catalogue; filemill move --take-back says that it is to be used again");
+	if (begun > 0)
+		return err_set(&l->err, ERR_BAD_CONFIG, "a move into this catalogue has not ended; the same filemill move goes on with it");
+	return 0;
+}
+
 int pg_migrate(struct pg_link *l, bool keep, struct err *e)
 {
 	int rc = PQexitPipelineMode(l->conn) ? 0 : pg_fail(l, NULL);
@@ -90,6 +108,8 @@ int pg_migrate(struct pg_link *l, bool keep, struct err *e)
 		rc = text(l, "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('filemill schema ' || current_schema(), 0))");
 	if (rc == 0)
 		rc = bring_forward(l, keep);
+	if (rc == 0)
+		rc = refuse_moved(l);
 	if (rc == 0)
 		rc = text(l, "COMMIT");
 	if (rc == 0 && (PQsetnonblocking(l->conn, 1) != 0 || !PQenterPipelineMode(l->conn)))

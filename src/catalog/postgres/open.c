@@ -21,7 +21,7 @@ void pg_free(struct catalog *c)
 	free(q);
 }
 
-static struct pg *pg_new(const char *conninfo, const struct catalog_options *options)
+struct pg *pg_new(const char *conninfo, const struct catalog_options *options)
 {
 	struct pg *q = calloc(1, sizeof(*q));
 

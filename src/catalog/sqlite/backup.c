@@ -118,8 +118,7 @@ int catalog_sqlite_backup(const char *dir, const char *to, snapshot_progress_fn 
 	return r == 0 ? flush_file(to, e) : r;
 }
 
-/* The database for reading beside others. */
-static int open_beside(const char *dir, sqlite3 **ret, int64_t *ret_schema, struct err *e)
+int sq_open_beside(const char *dir, sqlite3 **ret, int64_t *ret_schema, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = NULL;
 	sqlite3 *db = NULL;
@@ -142,7 +141,7 @@ int catalog_sqlite_audit_head(const char *dir, struct audit_head *ret, struct er
 {
 	sqlite3 *db;
 	int64_t schema = 0;
-	int r = open_beside(dir, &db, &schema, e);
+	int r = sq_open_beside(dir, &db, &schema, e);
 
 	if (r < 0)
 		return r;
@@ -156,7 +155,7 @@ int catalog_sqlite_look(const char *dir, struct catalog_look *ret, struct err *e
 {
 	struct catalog_look look = {.latest = schema_latest};
 	sqlite3 *db;
-	int r = open_beside(dir, &db, &look.schema, e);
+	int r = sq_open_beside(dir, &db, &look.schema, e);
 
 	if (r < 0)
 		return r;

@@ -367,3 +367,23 @@ int catalog_sqlite_open(struct catalog **ret, const char *dir, const struct cata
 	*ret = &q->base;
 	return 0;
 }
+
+/* Readers are all it has. */
+int catalog_sqlite_read(struct catalog **ret, const char *dir, struct err *e)
+{
+	const struct catalog_options options = {.keep_schema = true};
+	struct sq *q = sq_new(dir, &options);
+
+	if (!q)
+		return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue");
+	atomic_store(&q->base.sealed, true);
+	int r = prepare_file(q, e);
+	if (r == 0)
+		r = readers_open(q, e);
+	if (r < 0) {
+		sq_free(&q->base);
+		return r;
+	}
+	*ret = &q->base;
+	return 0;
+}

@@ -51,6 +51,8 @@ static int reader_new(struct sq *q, struct reader **ret, struct err *e)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a connection");
 	rc = sqlite3_open_v2(q->path, &r->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc == SQLITE_OK)
+		rc = sqlite3_db_config(r->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (rc == SQLITE_OK)
 		rc = sqlite3_busy_timeout(r->db, SQ_BUSY_MS);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(r->db, SETUP, NULL, NULL, NULL);

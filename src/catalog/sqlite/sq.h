@@ -98,6 +98,10 @@ int sq_number(sqlite3 *db, const char *sql, int64_t *ret);
 /* Whether it is ours, of a schema that we know: an error of ours. *ret_version (NULL = never mind) is 0 for a database that nobody has put anything into. */
 int sq_identify(sqlite3 *db, int64_t *ret_version, struct err *e);
 
+/* ---- backup.c ---- */
+/* The catalogue in `dir` for reading beside those who work on it: one transaction, which has begun, on a connection that makes no checkpoint. */
+int sq_open_beside(const char *dir, sqlite3 **ret, int64_t *ret_schema, struct err *e);
+
 /* ---- row.c: binding and reading ---- */
 void bind_str(sqlite3_stmt *s, int i, struct str v); /* p NULL = NULL; borrowed until the next reset */
 void bind_uuid(sqlite3_stmt *s, int i, const struct uuid *v); /* borrowed */
