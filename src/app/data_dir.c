@@ -435,28 +435,29 @@ static int take_up(struct data_dir *d, struct uuid whose, bool *ret_whole, struc
 {
 	bool marked, taking, empty = false;
 	struct uuid id = {}, begun = {};
-	int rc = take_lock(d, e);
+	int rc = read_marker(d->fd, &id, &marked, e);
 
-	if (rc == 0)
-		rc = read_marker(d->fd, &id, &marked, e);
+	d->id = whose;
+	*ret_whole = rc == 0 && marked && uuid_eq(id, whose);
+	if (rc != 0 || *ret_whole)
+		return rc; /* a server may be at work on it */
+	rc = take_lock(d, e);
 	if (rc == 0)
 		rc = read_id(d->fd, TAKING, &begun, &taking, e);
 	if (rc == 0 && !marked && !taking)
 		rc = is_empty(d->fd, &empty, e);
 	if (rc != 0)
 		return rc;
-	*ret_whole = marked && uuid_eq(id, whose);
-	if (marked && !*ret_whole)
+	if (marked)
 		return err_set(e, ERR_CONFLICT, "it is a data directory of its own: move into a new one");
 	if (taking && !uuid_eq(begun, whose))
 		return err_set(e, ERR_CONFLICT, "another data directory's move into it has begun and not ended");
-	if (!marked && !taking && !empty)
+	if (!taking && !empty)
 		return err_set(e, ERR_CONFLICT, "it is not empty");
-	if (!marked && !taking)
+	if (!taking)
 		rc = put_id(d->fd, TAKING, whose, e);
-	if (rc == 0 && !marked && ((mkdirat(d->fd, "blobs", 0700) != 0 && errno != EEXIST) || fchmod(d->fd, 0700) != 0))
+	if (rc == 0 && ((mkdirat(d->fd, "blobs", 0700) != 0 && errno != EEXIST) || fchmod(d->fd, 0700) != 0))
 		rc = err_errno(e, errno, "mkdir of blobs");
-	d->id = whose;
 	return rc;
 }
 

@@ -59,7 +59,7 @@ bool data_dir_blobs_held(const struct data_dir *d);
 /* The lock of one that data_dir_look() found, if nobody has it. */
 [[nodiscard]] int data_dir_try_lock(struct data_dir *d, bool *ret, struct err *e);
 /* A new or empty directory becomes the one that a move of the data directory `whose` fills, or one that the same move filled in part is taken up; it is locked, and no data directory before
- * data_dir_taken(). *ret_whole: it is one already. ERR_CONFLICT: it is something else; ERR_IN_USE. */
+ * data_dir_taken(). *ret_whole: it is one already, and was not locked. ERR_CONFLICT: it is something else; ERR_IN_USE. */
 [[nodiscard]] int data_dir_take_up(struct data_dir *ret, const char *path, struct uuid whose, bool *ret_whole, struct err *e);
 /* It is filled, and a data directory from now on, of the same id as the one that was moved. */
 [[nodiscard]] int data_dir_taken(struct data_dir *d, struct err *e);

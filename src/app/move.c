@@ -32,7 +32,7 @@ struct moving {
 	const struct settings *old, *new;
 	struct data_dir source, target;
 	bool running; /* a server works on the source */
-	bool moved, whole; /* the source says that it was moved; the target is a data directory already */
+	bool moved, whole; /* the source says that it was moved; the target was opened up: nothing is left to do */
 	bool same_catalogue;
 	struct gate gate;
 	struct rows *alone; /* a source on PostgreSQL, which nobody writes */
@@ -313,8 +313,8 @@ static void tell(struct buf *out, const struct moving *j)
 	if (j->blobs.from == NULL)
 		buf_add_cstr(out, "they stay");
 	else
-		buf_addf(out, "%llu copied, %llu kept, %llu lacking", (unsigned long long)j->blobs.copied, (unsigned long long)j->blobs.kept,
-			 (unsigned long long)j->blobs.lacking);
+		buf_addf(out, "%llu copied, %llu kept, %llu lacking", (unsigned long long)j->blobs.copied,
+			 (unsigned long long)j->blobs.kept, (unsigned long long)j->blobs.lacking);
 	buf_addf(out, "; %lld.%03lld s, of which nothing was written for %lld.%03lld s\n", (long long)(j->ended_at - j->began_at) / 1000,
 		 (long long)(j->ended_at - j->began_at) % 1000, (long long)(j->ended_at - j->closed_at) / 1000,
 		 (long long)(j->ended_at - j->closed_at) % 1000);
@@ -330,18 +330,18 @@ static int work(struct moving *j, struct err *e)
 		return err_wrap(e, "data directory %.100s", j->new->data_dir);
 	if (rc == 0)
 		rc = j->moved ? go_on(j, e) : carry_all(j, e);
-	return rc == 0 ? open_up(j, e) : rc;
+	return rc == 0 && !j->whole ? open_up(j, e) : rc;
 }
 
 int move(struct buf *out, const struct settings *from, const struct settings *to, struct err *e)
 {
 	struct moving j = {.old = from,
-			.new = to,
-			.source = DATA_DIR_INIT,
-			.target = DATA_DIR_INIT,
-			.gate = GATE_INIT,
-			.blobs = {.threads = THREADS, .shown = isatty(STDERR_FILENO) == 1},
-			.began_at = now_ms()};
+			   .new = to,
+			   .source = DATA_DIR_INIT,
+			   .target = DATA_DIR_INIT,
+			   .gate = GATE_INIT,
+			   .blobs = {.threads = THREADS, .shown = isatty(STDERR_FILENO) == 1},
+			   .began_at = now_ms()};
 	struct err why = ERR_INIT;
 
 	process_block_signals();

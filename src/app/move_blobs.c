@@ -232,7 +232,8 @@ static void page_failed(struct page_of_blobs *p, int rc, const struct err *e)
 static int carrier_init(struct carrier *c, struct move_blobs *m, struct err *e)
 {
 	*c = (struct carrier){.m = m, .buffer = malloc(PIECE)};
-	int rc = c->buffer != NULL ? digest_set_new(&c->digest, 1u << DIGEST_SHA256, e) : err_set(e, ERR_NO_MEMORY, "no memory for a buffer");
+	int rc = c->buffer != NULL ? digest_set_new(&c->digest, 1u << DIGEST_SHA256, e)
+				   : err_set(e, ERR_NO_MEMORY, "no memory for a buffer");
 	if (rc != 0)
 		free(c->buffer);
 	return rc;
@@ -252,7 +253,8 @@ static void *carry(void *arg)
 	for (size_t i; rc == 0 && (i = atomic_fetch_add(&p->next, 1)) < p->n;) {
 		if (!p->todo[i])
 			continue;
-		rc = process_stop_asked() ? err_set(&e, ERR_CANCELLED, "interrupted by a signal") : bring(&c, &p->rows[i], &p->fates[i], &e);
+		rc = process_stop_asked() ? err_set(&e, ERR_CANCELLED, "interrupted by a signal")
+					  : bring(&c, &p->rows[i], &p->fates[i], &e);
 	}
 	if (rc != 0)
 		page_failed(p, rc, &e);
@@ -287,8 +289,8 @@ static void show(struct move_blobs *m)
 	if (!m->shown || now - m->shown_at < SHOW_EVERY_MS)
 		return;
 	m->shown_at = now;
-	fprintf(stderr, "\r\033[Kblobs: %llu, %llu MiB; copied %llu, %llu MiB", (unsigned long long)m->blobs, (unsigned long long)m->bytes >> 20,
-		(unsigned long long)m->copied, (unsigned long long)m->copied_bytes >> 20);
+	fprintf(stderr, "\r\033[Kblobs: %llu, %llu MiB; copied %llu, %llu MiB", (unsigned long long)m->blobs,
+		(unsigned long long)m->bytes >> 20, (unsigned long long)m->copied, (unsigned long long)m->copied_bytes >> 20);
 }
 
 static int tell_lacking(struct move_blobs *m, const struct stored *row, enum fate fate, struct err *e)
@@ -296,9 +298,10 @@ static int tell_lacking(struct move_blobs *m, const struct stored *row, enum fat
 	const char *what = fate == FATE_MISSING ? "missing" : "damaged";
 
 	if (row->damaged_at == 0)
-		return err_set(e, ERR_DAMAGED,
-			       "%.*s is %s in the source, and the catalogue does not know: filemill fsck --read --repair there marks such, and then the rest can be moved",
-			       STR_FMT(row->blob), what);
+		return err_set(
+			e, ERR_DAMAGED,
+			"%.*s is %s in the source, and the catalogue does not know: filemill fsck --read --repair there marks such, and then the rest can be moved",
+			STR_FMT(row->blob), what);
 	if (++m->lacking <= NAMED_MAX)
 		fprintf(stderr, "filemill: %s, as the catalogue says: %.*s\n", what, STR_FMT(row->blob));
 	return 0;
@@ -365,6 +368,7 @@ int move_blobs_pass(struct move_blobs *m, bool last, uint64_t *ret_copied, struc
 	while (rc == 0 && n > 0) {
 		CLEANUP(arena_release) struct arena a = ARENA_INIT;
 		struct stored *rows;
+		catalog_idle(m->catalog); /* as it is now, and its log is not held for long */
 		rc = catalog_stored(m->catalog, at, PAGE, &a, &rows, &n, e);
 		if (rc == 0 && n > 0) {
 			at = rows[n - 1].at;

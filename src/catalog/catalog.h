@@ -358,7 +358,8 @@ struct catalog_options {
 /* Opens or creates `catalog.db` in the directory (an absolute or relative path; the caller holds the directory's lock), migrates the schema forward.
  * ERR_SCHEMA_NEWER, ERR_DAMAGED, ERR_IO, ERR_STORAGE_FULL. Sets journal_mode=WAL, synchronous=FULL and checks both took. */
 [[nodiscard]] int catalog_sqlite_open(struct catalog **ret, const char *dir, const struct catalog_options *options, struct err *e);
-/* The one that is in the directory, to be read only, beside a server that works on it or without one: catalog_apply() answers ERR_STORAGE_SEALED. Of this program's schema: ERR_DAMAGED. */
+/* The one that is in the directory, to be read only, beside a server that works on it or without one: catalog_apply() answers ERR_STORAGE_READONLY. What others committed is seen after the next
+ * catalog_idle() at the latest. Of this program's schema: ERR_DAMAGED. */
 [[nodiscard]] int catalog_sqlite_read(struct catalog **ret, const char *dir, struct err *e);
 /* Connects to a PostgreSQL (14 or later, UTF-8) by libpq's connection string, makes or migrates the schema in the first schema of the search path; nodes that start at once wait for each
  * other. ERR_SCHEMA_NEWER, ERR_CATALOG_UNAVAILABLE, ERR_DAMAGED: the tables there are not ours. Unlike the others it is shared with other nodes' catalogues on the same database. */

@@ -1,5 +1,5 @@
-#include "catalog/rows_impl.h"
 #include "base/siphash.h"
+#include "catalog/rows_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 static const char *const NOT_CARRIED[] = {
 	"schema_version", /* each has its own */
 	"lane_tally", /* PostgreSQL: follows from `task` */
-	"duty", "news", "rate", /* PostgreSQL: of the nodes that are at work now */
+	"duty",           "news", "rate", /* PostgreSQL: of the nodes that are at work now */
 };
 
 /* SQLite's names where PostgreSQL must or does call them differently: what they call a row that is alone in its table. */
@@ -22,7 +22,8 @@ static const struct {
 
 bool rows_carried_column(struct str table, struct str column)
 {
-	return !str_eq(table, STR("job")) || !str_eq(column, STR("lane")); /* PostgreSQL: follows from `lane`, the file's owner and the op */
+	return !str_eq(table, STR("job")) ||
+	       !str_eq(column, STR("lane")); /* PostgreSQL: follows from `lane`, the file's owner and the op */
 }
 
 bool rows_carried(struct str table)

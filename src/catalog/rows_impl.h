@@ -40,7 +40,8 @@ struct rows_methods {
 	void (*free)(struct rows *r);
 	/* Columns in the order of `t`, which is one of r->tables with its columns perhaps in another order. */
 	int (*read)(struct rows *r, const struct rows_table *t, rows_row_fn *row, void *arg, struct err *e);
-	int (*last_number)(struct rows *r, const struct rows_table *t, int64_t *ret, struct err *e); /* of a numbered table; 0 = none was given */
+	int (*last_number)(struct rows *r, const struct rows_table *t, int64_t *ret,
+			   struct err *e); /* of a numbered table; 0 = none was given */
 	/* Writers only. begin_table, put for each row, end_table; then, of a numbered table, set_last_number. */
 	int (*begin_table)(struct rows *r, const struct rows_table *t, struct err *e);
 	int (*put)(struct rows *r, const struct rows_table *t, const struct cell *cells, struct err *e);

@@ -83,11 +83,11 @@ static bool take_switch(struct command_line *line, const char *arg)
 		const char *name;
 		bool *at;
 	} switches[] = {
-		{COMMAND_DOCTOR, "--json", &line->json},        {COMMAND_FSCK, "--json", &line->json},
-		{COMMAND_ADMIN, "--json", &line->json},         {COMMAND_FSCK, "--read", &line->read},
-		{COMMAND_FSCK, "--repair", &line->repair},      {COMMAND_BACKUP, "--verify", &line->verify},
-		{COMMAND_BACKUP, "--copy", &line->copy},        {COMMAND_RESTORE, "--no-verify", &line->no_verify},
-		{COMMAND_RESTORE, "--partial", &line->partial}, {COMMAND_MIGRATE, "--check", &line->check},
+		{COMMAND_DOCTOR, "--json", &line->json},         {COMMAND_FSCK, "--json", &line->json},
+		{COMMAND_ADMIN, "--json", &line->json},          {COMMAND_FSCK, "--read", &line->read},
+		{COMMAND_FSCK, "--repair", &line->repair},       {COMMAND_BACKUP, "--verify", &line->verify},
+		{COMMAND_BACKUP, "--copy", &line->copy},         {COMMAND_RESTORE, "--no-verify", &line->no_verify},
+		{COMMAND_RESTORE, "--partial", &line->partial},  {COMMAND_MIGRATE, "--check", &line->check},
 		{COMMAND_MOVE, "--take-back", &line->take_back},
 	};
 
@@ -104,10 +104,14 @@ static bool take_worded(struct command_line *line, int argc, char **argv, int *i
 		enum command command;
 		const char *name;
 		const char **at;
-	} worded[] = {{COMMAND_AUDIT, "--head", &line->head},           {COMMAND_AUDIT, "--act", &line->act},
-		      {COMMAND_MOVE, "--from", &line->from},            {COMMAND_MOVE, "--to", &line->to},
-		      {COMMAND_ADMIN, "--role", &line->admin.role},     {COMMAND_ADMIN, "--name", &line->admin.name},
-		      {COMMAND_ADMIN, "--scopes", &line->admin.scopes}, {COMMAND_ADMIN, "--expires", &line->admin.expires}};
+	} worded[] = {{COMMAND_AUDIT, "--head", &line->head},
+		      {COMMAND_AUDIT, "--act", &line->act},
+		      {COMMAND_MOVE, "--from", &line->from},
+		      {COMMAND_MOVE, "--to", &line->to},
+		      {COMMAND_ADMIN, "--role", &line->admin.role},
+		      {COMMAND_ADMIN, "--name", &line->admin.name},
+		      {COMMAND_ADMIN, "--scopes", &line->admin.scopes},
+		      {COMMAND_ADMIN, "--expires", &line->admin.expires}};
 
 	for (size_t k = 0; k < ARRAY_LEN(worded); k++) {
 		size_t n = strlen(worded[k].name);

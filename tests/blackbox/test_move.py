@@ -2,10 +2,14 @@
 import itertools
 import json
 import os
+import os
 import subprocess
+import threading
 
 import pytest
+import requests
 
+from harness.ceph import ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.postgres import Postgres, programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
@@ -80,7 +84,8 @@ def told(s):
 	jobs = sorted(s.all_jobs(), key=lambda j: j["id"])
 	bytes_of = {f["id"]: sha256(s.get(f"/v1/files/{f['id']}/content").content) for f in files}
 	outputs = {(j["id"], n): sha256(s.get(f"/v1/jobs/{j['id']}/outputs/{n}").content) for j in jobs for n in range(len(j["outputs"]))}
-	assert all(bytes_of[f["id"]] == f["sha256"] for f in files)
+	wrong = [(f, s.get(f"/v1/files/{f['id']}/content").text[:300]) for f in files if bytes_of[f["id"]] != f["sha256"]]
+	assert not wrong
 	return files, jobs, bytes_of, outputs
 
 
@@ -107,3 +112,195 @@ def test_the_catalogue_goes_to_postgresql_and_back(make_server, folder, database
 	assert u.upload(b"and more")["size"] == 8
 	with pytest.raises(StartFailed, match="was moved"):
 		new.serve(make_server)
+
+
+class Writer:
+	"""Uploads small and large files one after the other, until it is refused: what was acknowledged, and how the refusal reads."""
+
+	def __init__(self, s):
+		self.s, self.acknowledged, self.refused, self.stopped = s, [], None, threading.Event()
+		self.thread = threading.Thread(target=self._run)
+
+	def __enter__(self):
+		self.thread.start()
+		return self
+
+	def __exit__(self, *_):
+		self.stopped.set()
+		self.thread.join()
+
+	def _run(self):
+		with requests.Session() as session:
+			for i in itertools.count():
+				if self.stopped.is_set() or self.refused is not None:
+					return
+				body = random_bytes(100_000 if i % 3 == 0 else 500, i)
+				r = session.post(self.s.base + "/v1/files?name=w&ops=sha1", data=body, headers={"Content-Type": "application/octet-stream"})
+				if r.status_code == 201:
+					self.acknowledged.append(r.json()["id"])
+				else:
+					self.refused = r
+
+
+class Reader(Writer):
+	"""Reads the same files again and again; every answer must be right."""
+
+	def __init__(self, s, files):
+		super().__init__(s)
+		self.files, self.rounds = files, 0
+
+	def _run(self):
+		with requests.Session() as session:
+			while not self.stopped.is_set():
+				for f in self.files:
+					r = session.get(f"{self.s.base}/v1/files/{f['id']}/content")
+					if r.status_code != 200 or sha256(r.content) != f["sha256"]:
+						self.refused = r
+						return
+				self.rounds += 1
+
+
+def test_beside_a_running_server_reads_go_on_and_every_acknowledged_file_arrives(make_server, folder, database):
+	old, new = Place(folder, "old"), Place(folder, "new", catalog__url=database)
+	s = old.serve(make_server)
+	files = fill(s, 20)
+	with Reader(s, files) as reader, Writer(s) as writer:
+		eventually(lambda: reader.rounds > 0 and len(writer.acknowledged) > 5)
+		moved(old, new)
+		at = reader.rounds
+		eventually(lambda: writer.refused is not None and reader.rounds > at + 1)
+		assert s.get("/readyz").status_code == 200
+	assert reader.refused is None, reader.refused.text
+	said = problem(writer.refused, 503)
+	assert said["code"] == "moved" and int(writer.refused.headers["Retry-After"]) > 0
+	assert problem(s.delete(f"/v1/files/{files[0]['id']}"), 503)["code"] == "moved"
+	before = told(s)
+	t = new.serve(make_server)
+	ids = {f["id"] for f in t.all_files()}
+	assert {f["id"] for f in files} | set(writer.acknowledged) == ids
+	eventually(lambda: all(j["state"] == "succeeded" for j in t.all_jobs()))
+	assert told(t)[2] == before[2]
+	s.stop()
+	with pytest.raises(StartFailed, match="was moved"):
+		s.start()
+	t.stop()
+	sound(new)
+
+
+def test_an_end_in_the_midst_leaves_the_old_place_at_work_and_the_next_run_goes_on(make_server, folder, database):
+	old, new = Place(folder, "old"), Place(folder, "new", catalog__url=database)
+	s = old.serve(make_server)
+	files = fill(s, 60)
+	kills = 0
+	for step in itertools.count():
+		p = subprocess.Popen([binary(), "move", "--from", old.file, "--to", new.file], env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+				     stderr=subprocess.PIPE, text=True)
+		try:
+			out, err = p.communicate(timeout=0.01 * 1.35 ** step)
+		except subprocess.TimeoutExpired:
+			p.kill()
+			p.communicate()
+			kills += 1
+			r = s.post("/v1/files?name=k", data=b"k%d" % step, headers={"Content-Type": "application/octet-stream"})
+			if r.status_code == 201:
+				files.append(r.json())
+				with pytest.raises(StartFailed, match="a move into it has not ended|has not ended"):
+					new.serve(make_server)
+			else:
+				assert problem(r, 503)["code"] == "moved"
+			continue
+		assert p.returncode == 0, err
+		break
+	assert kills > 3
+	before = told(s)
+	s.stop()
+	t = new.serve(make_server)
+	assert told(t) == before
+	assert {f["id"] for f in t.all_files()} == {f["id"] for f in files}
+	assert "it was moved before" in moved(old, new)
+	t.stop()
+	sound(new)
+
+
+# ---- where the bytes are ----
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def bucket(ceph):
+	"""Settings of a place of its own in the bucket."""
+	return ceph.storage(f"moves/{os.getpid()}-{next(_numbers)}/", **{"storage.s3_part_size": "5MiB"})
+
+
+def names(settings):
+	return {key.replace(".", "__"): value for key, value in settings.items()}
+
+
+def test_all_goes_to_postgresql_and_a_bucket_and_back(make_server, folder, database, ceph, bucket):
+	old, new, again = Place(folder, "old"), Place(folder, "new", catalog__url=database, **names(bucket)), Place(folder, "again")
+	s = old.serve(make_server)
+	files = fill(s)
+	large = s.upload(random_bytes(12 << 20, 9), "large.bin")
+	gone = s.upload(random_bytes(50_000, 10), "gone.bin")
+	assert s.delete(f"/v1/files/{gone['id']}").status_code == 204
+	before = told(s)
+	line = moved(old, new)
+	assert "0 lacking" in line, line
+	t = new.serve(make_server)
+	assert told(t) == before
+	assert len(ceph.keys(bucket["storage.s3_prefix"])) == 4 + sum(len(j["outputs"]) for j in before[1])
+	assert t.get(f"/v1/files/{gone['id']}").status_code == 410
+	more = t.upload(random_bytes(200_000, 11), "more.bin", "ops=sha1")
+	s.stop()
+	t.stop()
+	sound(new)
+	moved(new, again)
+	sound(again)
+	u = again.serve(make_server)
+	assert {f["id"] for f in u.all_files()} == {f["id"] for f in files} | {large["id"], more["id"]}
+	told(u)
+
+
+def test_the_bytes_alone_go_to_a_bucket_and_the_catalogue_alone_follows(make_server, folder, database, bucket):
+	old, new, last = Place(folder, "old"), Place(folder, "new", **names(bucket)), Place(folder, "last", catalog__url=database, **names(bucket))
+	s = old.serve(make_server)
+	fill(s)
+	before = told(s)
+	s.stop()
+	assert "copied" in moved(old, new)
+	sound(new)
+	s = new.serve(make_server)
+	assert told(s) == before
+	assert "they stay" in moved(new, last) # the same bucket, beside the server
+	t = last.serve(make_server)
+	assert told(t) == before
+	s.stop()
+	t.stop()
+	sound(last)
+
+
+# ---- what is refused ----
+
+def test_what_cannot_be_a_target_is_refused_and_left_as_it_was(make_server, folder, cluster, database):
+	old = Place(folder, "old")
+	s = old.serve(make_server)
+	fill(s, 2)
+	other = Place(folder, "other", catalog__url=database)
+	t = other.serve(make_server)
+	t.upload(b"another's")
+	t.stop()
+
+	def refused(new, words):
+		done = move(old, new)
+		assert done.returncode != 0 and words in done.stderr, done.stderr
+		assert s.upload(b"still at work")["size"] == 13
+
+	refused(old, "the same data directory")
+	refused(other, "a data directory of its own")
+	refused(Place(folder, "taken", catalog__url=database), "is not empty")
+	(folder / "full").mkdir()
+	(folder / "full" / "something").write_text("x")
+	refused(Place(folder, "full"), "it is not empty")
+	refused(Place(folder, "away", catalog__url=cluster.conninfo("nowhere")), "does not exist")
+	assert t.start().all_files()[0]["size"] == 9

@@ -102,10 +102,11 @@ int rows_postgres_same(struct rows *alone, const char *conninfo, bool *ret, stru
 	}
 	if (rc != 0)
 		return rc;
-	buf_addf(&ask,
-		 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND pid = %lld AND classid = 'file'::regclass::oid"
-		 " AND objid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-		 (long long)holder);
+	buf_addf(
+		&ask,
+		"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND pid = %lld AND classid = 'file'::regclass::oid"
+		" AND objid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+		(long long)holder);
 	rc = pg_side_number(s, &ask, &same, e);
 	rows_free(&s->base);
 	*ret = rc == 0 && same > 0;

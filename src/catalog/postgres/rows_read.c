@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define SETUP                                                                                                                              \
-	"SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET plan_cache_mode = auto;"          \
+	"SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET plan_cache_mode = auto;"    \
 	" SET enable_seqscan = on; SET enable_bitmapscan = on; SET enable_hashjoin = on; SET enable_mergejoin = on"
 
 struct pg_side *pg_side_of(struct rows *r)
@@ -81,9 +81,10 @@ int pg_side_finish(struct pg_side *s, struct err *e)
 
 /* ---- the list of tables ---- */
 
-static const char TABLES[] = "SELECT c.relname, a.attname, a.atttypid::regtype::text, a.attidentity <> '' FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
-			     " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
-			     " ORDER BY c.relname COLLATE \"C\", a.attnum";
+static const char TABLES[] =
+	"SELECT c.relname, a.attname, a.atttypid::regtype::text, a.attidentity <> '' FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
+	" WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
+	" ORDER BY c.relname COLLATE \"C\", a.attnum";
 
 /* Somebody else may have tables in the same schema. */
 static bool is_ours(const char *table)
@@ -119,7 +120,8 @@ static int list_column(struct pg_side *s, const char *table, const char *column,
 	if (!is_ours(table) || !rows_carried(str_of(table)) || !rows_carried_column(str_of(table), str_of(column)))
 		return 0;
 	if (!type_of(type, &t))
-		return err_set(e, ERR_CONFLICT, "the catalogue's table %.60s has a column of type %.60s, which cannot be carried", table, type);
+		return err_set(e, ERR_CONFLICT, "the catalogue's table %.60s has a column of type %.60s, which cannot be carried", table,
+			       type);
 	int rc = rows_add_column(&s->base, str_of(table), str_of(column), t, e);
 	if (rc == 0 && identity) {
 		struct rows_table *last = &s->base.tables[s->base.n_tables - 1];
@@ -155,9 +157,10 @@ static int check_schema(struct pg_side *s, struct err *e)
 	if (version < 1)
 		return err_set(e, ERR_DAMAGED, "there is no catalogue in this database");
 	if (version < pg_schema_latest)
-		return err_set(e, ERR_SCHEMA_OLDER,
-			       "the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
-			       (long long)version, pg_schema_latest);
+		return err_set(
+			e, ERR_SCHEMA_OLDER,
+			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
+			(long long)version, pg_schema_latest);
 	return 0;
 }
 

@@ -62,7 +62,8 @@ static int empty_all(struct pg_side *s, struct err *e)
 {
 	CLEANUP(buf_release) struct buf sql = BUF_INIT;
 
-	buf_add_cstr(&sql, "CREATE TEMPORARY TABLE " JOBS " (LIKE job) ON COMMIT DROP; ALTER TABLE " JOBS " DROP COLUMN lane; TRUNCATE lane_tally");
+	buf_add_cstr(&sql, "CREATE TEMPORARY TABLE " JOBS " (LIKE job) ON COMMIT DROP; ALTER TABLE " JOBS
+			   " DROP COLUMN lane; TRUNCATE lane_tally");
 	for (size_t i = 0; i < s->base.n_tables; i++) {
 		buf_add_cstr(&sql, ", ");
 		rows_quote(&sql, s->base.tables[i].name);
@@ -168,9 +169,10 @@ static int set_last_number(struct rows *r, const struct rows_table *t, int64_t l
 {
 	CLEANUP(buf_release) struct buf sql = BUF_INIT;
 
-	buf_addf(&sql,
-		 "SELECT setval(pg_get_serial_sequence('%s', '%s'), x.n) FROM (SELECT greatest((SELECT max(%s) FROM %s), %lld) AS n) AS x WHERE x.n > 0",
-		 t->name, t->number, t->number, t->name, (long long)last);
+	buf_addf(
+		&sql,
+		"SELECT setval(pg_get_serial_sequence('%s', '%s'), x.n) FROM (SELECT greatest((SELECT max(%s) FROM %s), %lld) AS n) AS x WHERE x.n > 0",
+		t->name, t->number, t->number, t->name, (long long)last);
 	return pg_side_run_buf(pg_side_of(r), &sql, e);
 }
 
@@ -179,11 +181,13 @@ static int fill_jobs(struct pg_side *s, struct err *e)
 {
 	CLEANUP(buf_release) struct buf sql = BUF_INIT;
 	const struct rows_table *job = NULL;
-	int rc = pg_side_run(s,
-			     "ANALYZE file, lane, " JOBS ";"
-			     " INSERT INTO lane (number, owner, op) SELECT (SELECT coalesce(max(number), 0) FROM lane) + row_number() OVER (), x.owner, x.op"
-			     " FROM (SELECT f.owner, j.op FROM " JOBS " AS j JOIN file AS f ON f.number = j.file EXCEPT SELECT owner, op FROM lane) AS x",
-			     e);
+	int rc = pg_side_run(
+		s,
+		"ANALYZE file, lane, " JOBS ";"
+		" INSERT INTO lane (number, owner, op) SELECT (SELECT coalesce(max(number), 0) FROM lane) + row_number() OVER (), x.owner, x.op"
+		" FROM (SELECT f.owner, j.op FROM " JOBS
+		" AS j JOIN file AS f ON f.number = j.file EXCEPT SELECT owner, op FROM lane) AS x",
+		e);
 
 	for (size_t i = 0; i < s->base.n_tables; i++)
 		if (strcmp(s->base.tables[i].name, "job") == 0)
@@ -197,7 +201,8 @@ static int fill_jobs(struct pg_side *s, struct err *e)
 		buf_add_cstr(&sql, ", j.");
 		rows_quote(&sql, job->columns[i].own);
 	}
-	buf_add_cstr(&sql, " FROM " JOBS " AS j LEFT JOIN file AS f ON f.number = j.file LEFT JOIN lane AS l ON l.owner = f.owner AND l.op = j.op");
+	buf_add_cstr(&sql, " FROM " JOBS
+			   " AS j LEFT JOIN file AS f ON f.number = j.file LEFT JOIN lane AS l ON l.owner = f.owner AND l.op = j.op");
 	return pg_side_run_buf(s, &sql, e);
 }
 

@@ -257,7 +257,15 @@ static void checkpoint_if_due(struct sq *q, int share)
 
 void sq_idle(struct catalog *c)
 {
-	checkpoint_if_due(CONTAINER_OF(c, struct sq, base), 2);
+	struct sq *q = CONTAINER_OF(c, struct sq, base);
+
+	if (q->db) {
+		checkpoint_if_due(q, 2);
+		return;
+	}
+	/* Opened to be read only: somebody else's commits tell nothing here. */
+	atomic_fetch_add(&q->readers.epoch, 1);
+	readers_unpin(q);
 }
 
 int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct err *e)
@@ -265,6 +273,8 @@ int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct 
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	int rc;
 
+	if (!q->db)
+		return err_set(e, ERR_STORAGE_READONLY, "the catalogue was opened to be read only");
 	arena_release(&q->scratch);
 	checkpoint_if_due(q, 1);
 	if (atomic_load(&c->sealed))

@@ -376,7 +376,6 @@ int catalog_sqlite_read(struct catalog **ret, const char *dir, struct err *e)
 
 	if (!q)
 		return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue");
-	atomic_store(&q->base.sealed, true);
 	int r = prepare_file(q, e);
 	if (r == 0)
 		r = readers_open(q, e);

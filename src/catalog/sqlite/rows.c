@@ -47,8 +47,9 @@ static int run_text(struct side *s, const char *sql, struct err *e)
 
 /* ---- the list of tables ---- */
 
-static const char TABLES[] = "SELECT m.name, p.name, p.type, instr(m.sql, 'AUTOINCREMENT') > 0 FROM sqlite_schema AS m, pragma_table_info(m.name) AS p"
-			     " WHERE m.type = 'table' AND substr(m.name, 1, 7) <> 'sqlite_' ORDER BY m.name, p.cid";
+static const char TABLES[] =
+	"SELECT m.name, p.name, p.type, instr(m.sql, 'AUTOINCREMENT') > 0 FROM sqlite_schema AS m, pragma_table_info(m.name) AS p"
+	" WHERE m.type = 'table' AND substr(m.name, 1, 7) <> 'sqlite_' ORDER BY m.name, p.cid";
 
 static enum rows_type type_of(struct str word)
 {
@@ -280,9 +281,10 @@ int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
 	int rc = s != NULL ? sq_open_beside(dir, &s->db, &schema, e) : err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
 
 	if (rc == 0 && schema < schema_latest)
-		rc = err_set(e, ERR_SCHEMA_OLDER,
-			     "the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
-			     (long long)schema, schema_latest);
+		rc = err_set(
+			e, ERR_SCHEMA_OLDER,
+			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
+			(long long)schema, schema_latest);
 	if (rc == 0)
 		rc = list_tables(s, e);
 	if (rc == 0)
@@ -297,10 +299,12 @@ static int open_new(struct side *s, struct err *e)
 {
 	if (unlink(s->path) != 0 && errno != ENOENT)
 		return err_errno(e, errno, "unlink");
-	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+				 NULL);
 	if (rc != SQLITE_OK)
 		return sq_error(s->db, rc, e);
-	int ret = run_text(s, "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN", e);
+	int ret = run_text(
+		s, "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN", e);
 	for (int i = 0; ret == 0 && i < schema_latest; i++)
 		ret = run_text(s, schema_migrations[i], e);
 	return ret;
