@@ -69,7 +69,7 @@ ERR_ROW(STORAGE_READONLY, 96, "storage_readonly", 503, true, "The storage cannot
 ERR_ROW(CATALOG_UNAVAILABLE, 97, "catalog_unavailable", 503, true, "The catalogue is not available")
 ERR_ROW(STORAGE_UNAVAILABLE, 100, "storage_unavailable", 503, true, "The object storage is not available")
 ERR_ROW(SHUTTING_DOWN, 98, "shutting_down", 503, true, "The server is stopping")
-ERR_ROW(MOVED, 100, "moved", 503, true, "What is stored here is being moved or was moved; it can be read, and nothing can be written")
+ERR_ROW(MOVED, 101, "moved", 503, true, "What is stored here is being moved or was moved; it can be read, and nothing can be written")
 ERR_ROW(DAMAGED, 99, "damaged", 500, false, "The stored bytes do not match their digest")
 
 /* Who asks */

@@ -9,9 +9,7 @@ static const char *const NOT_CARRIED[] = {
 	"schema_version", /* each has its own */
 	"lane_tally", /* PostgreSQL: follows from `task` */
 	"duty", /* PostgreSQL, this and what follows: of the nodes that are at work now */
-	"news",
-	"batch",
-	"rate",
+	"news",           "batch", "rate",
 };
 
 /* SQLite's names where PostgreSQL must or does call them differently: what they call a row that is alone in its table. */
