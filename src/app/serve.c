@@ -522,7 +522,8 @@ static void drain(struct service *v, const struct settings *s)
 
 int work_only(const struct settings *settings, const struct routes *routes, const char *version, struct err *e)
 {
-	struct service v = {.works_only = true, .data = DATA_DIR_INIT, .gate = GATE_INIT, .mirror = MIRROR_INIT, .stop = {.part = "connections"}};
+	struct service v = {
+		.works_only = true, .data = DATA_DIR_INIT, .gate = GATE_INIT, .mirror = MIRROR_INIT, .stop = {.part = "connections"}};
 	int rc;
 
 	if (!catalogue_is_shared(settings))
