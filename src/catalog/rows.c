@@ -7,6 +7,7 @@
 /* What only one kind of database has, or what is about those who are at work on it and not about what is stored. */
 static const char *const NOT_CARRIED[] = {
 	"schema_version", /* each has its own */
+	"store", /* PostgreSQL: the first server says it anew, and its directory has the id that the bucket knows */
 	"lane_tally", /* PostgreSQL: follows from `task` */
 	"duty", /* PostgreSQL, this and what follows: of the nodes that are at work now */
 	"news",           "batch", "rate",
