@@ -1,5 +1,5 @@
 /* Whether a server may write: what `filemill move` asks of it. A move in its last phase closes the gate with a lock on the data directory's file `filemill.gate`, which goes with the process
- * that holds it, so that one that died keeps nobody from writing. What was moved stays closed: the file `filemill.moved` says so (docs/adr/0041-move.md). */
+ * that holds it, so that one that died keeps nobody from writing. What was moved stays closed: the file `filemill.moved` says so (docs/adr/0042-move.md). */
 #ifndef FILEMILL_APP_GATE_H
 #define FILEMILL_APP_GATE_H
 

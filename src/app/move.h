@@ -1,4 +1,4 @@
-/* filemill move: catalogue and blobs from where one configuration has them to where another one will (docs/adr/0041-move.md). A whole command: it tells its progress on standard error, and
+/* filemill move: catalogue and blobs from where one configuration has them to where another one will (docs/adr/0042-move.md). A whole command: it tells its progress on standard error, and
  * what was done as one line in `out`. */
 #ifndef FILEMILL_APP_MOVE_H
 #define FILEMILL_APP_MOVE_H

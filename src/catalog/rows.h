@@ -1,4 +1,4 @@
-/* A catalogue as rows of tables, whatever they mean: for carrying it from one kind of database to the other (docs/adr/0041-move.md). Tables and columns are read from the databases
+/* A catalogue as rows of tables, whatever they mean: for carrying it from one kind of database to the other (docs/adr/0042-move.md). Tables and columns are read from the databases
  * themselves, so that a migration adds nothing here; what the two have under different names, or one of them alone, stands in rows.c.
  *
  * A side is used by one thread. All functions block on disk or network. */
