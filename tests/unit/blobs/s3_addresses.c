@@ -1,7 +1,7 @@
 /* Prints signed addresses, a line each, for tests that compare and use them: S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY and S3_PREFIX name the place.
  *
  *     s3_addresses NAME get FILENAME TYPE SECONDS
- *     s3_addresses NAME put SIZE TYPE SECONDS [META]   the address; then 1 if `If-None-Match: *` has to be sent
+ *     s3_addresses NAME put SIZE TYPE SECONDS [META]   the address; then the fields that have to be sent, a line each
  *     s3_addresses NAME post MIN:MAX TYPE SECONDS      the address; then `name=value` of each field */
 #include "blobs/s3/s3.h"
 
@@ -28,7 +28,9 @@ static int print_put(struct blobs *b, char **a, struct err *e)
 				(unsigned)atoi(a[5]), e);
 
 	if (rc == 0)
-		printf("%.*s\n%d\n", STR_FMT(buf_str(&out)), terms.if_none_match);
+		printf("%.*s\n%s", STR_FMT(buf_str(&out)), terms.if_none_match ? "If-None-Match: *\n" : "");
+	if (rc == 0 && terms.guard)
+		printf("%s: " S3_GUARD_VALUE "\n", terms.guard);
 	buf_release(&out);
 	return rc;
 }
