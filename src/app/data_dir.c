@@ -140,7 +140,8 @@ static int share_lock(struct data_dir *d, struct err *e)
 	const struct timespec pause = {.tv_nsec = 50000000};
 
 	for (int tries = 0; tries < SHARE_TRIES; tries++) {
-		if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		d->alone = flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0;
+		if (d->alone)
 			return 0;
 		if (errno == EWOULDBLOCK && flock(d->lock_fd, LOCK_SH | LOCK_NB) == 0)
 			return 0;

@@ -13,6 +13,7 @@ struct data_dir {
 	int fd; /* the directory */
 	int lock_fd; /* holds the lock as long as it is open: exclusive, or one of several nodes' */
 	bool shared; /* set before it is opened: its catalogue is elsewhere, and nodes of this machine, or of several on one file system, use it together */
+	bool alone; /* shared: nobody else used it when it was opened */
 	int blobs_fd;
 	int audit_fd; /* folder of the audit log; -1: there is none yet, or nobody asked */
 	int hold_fd; /* the marker file: backups lock it */

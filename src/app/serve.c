@@ -158,6 +158,8 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.reclaim_ms = s->reclaim_ms,
 		.host = v->host,
 		.labels = s->node_labels,
+		.home = v->data.id,
+		.home_alone = v->data.alone,
 		.scrub_rate = s->scrub_rate,
 		.scrub_every_ms = s->scrub_every_ms,
 		.sweep_every_ms = s->sweep_every_ms,

@@ -179,6 +179,7 @@ struct change_finish {
 struct change_reclaim {
 	int64_t now;
 	bool all; /* embedded start: nobody else is alive, whatever the leases say */
+	struct uuid home; /* where this node is alone: whoever lived there before is dead, whatever his lease says; zero: nowhere */
 	uint32_t reclaimed, quarantined; /* out */
 };
 

@@ -30,6 +30,7 @@ struct change_beat {
 	int64_t now, expires_at;
 	bool first;
 	bool leaving; /* ends the lease: its jobs become reclaimable at once, its duties free */
+	struct uuid home; /* the data directory; zero: not told */
 	/* What the node is; kept from the first beat on. p NULL = not told. */
 	struct str host, labels;
 	bool draining; /* it claims no more */

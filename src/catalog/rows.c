@@ -24,8 +24,15 @@ static const struct {
 
 bool rows_carried_column(struct str table, struct str column)
 {
-	return !str_eq(table, STR("job")) ||
-	       !str_eq(column, STR("lane")); /* PostgreSQL: follows from `lane`, the file's owner and the op */
+	static const char *const not_carried[][2] = {
+		{"job", "lane"}, /* PostgreSQL: follows from `lane`, the file's owner and the op */
+		{"worker", "home"}, /* PostgreSQL: of the nodes that are at work now */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(not_carried); i++)
+		if (str_eq(table, str_of(not_carried[i][0])) && str_eq(column, str_of(not_carried[i][1])))
+			return false;
+	return true;
 }
 
 bool rows_carried(struct str table)

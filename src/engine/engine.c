@@ -98,11 +98,17 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 	return 0;
 }
 
-/* Embedded: nobody else works on this catalogue, so whatever runs is left over from an earlier boot. Elsewhere it may run on another node; leases tell. */
+/* Embedded: nobody else works on this catalogue, so whatever runs is left over from an earlier boot. Elsewhere it may run on another node, and leases tell; but of those who lived in a data
+ * directory that nobody else uses it is known that they are dead. */
 static int take_back_leftovers(struct engine *g, struct err *e)
 {
-	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = engine_now(g), .all = true}};
-	int rc = g->nodes.shared ? 0 : engine_apply(g, &c);
+	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = engine_now(g), .all = !g->nodes.shared}};
+	int rc = 0;
+
+	if (g->config.home_alone)
+		c.reclaim.home = g->config.home;
+	if (!g->nodes.shared || g->config.home_alone)
+		rc = engine_apply(g, &c);
 
 	if (rc != 0) {
 		if (e != NULL)

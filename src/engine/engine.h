@@ -90,6 +90,8 @@ struct engine_config {
 	const char *default_ops; /* structured-field list */
 	int64_t lease_ms, beat_ms, reclaim_ms; /* 15,000 / 4,000 / 2,000 */
 	const char *host, *labels; /* of this node, NODE_HOST_MAX and NODE_LABELS_MAX bytes at most; NULL = not told */
+	struct uuid home; /* of nodes: the data directory's id … */
+	bool home_alone; /* … which no other node used when this one came */
 	uint64_t scrub_rate; /* bytes a second that are read again; 0 = none */
 	int64_t scrub_every_ms; /* from the begin of a round to the next */
 	int64_t sweep_every_ms; /* 0 = only at start */

@@ -66,6 +66,7 @@ static int64_t beat(struct engine *g)
 			 .now = lease_now(g),
 			 .expires_at = wall + g->config.lease_ms,
 			 .first = !s->registered,
+			 .home = g->config.home,
 			 .host = str_or_none(g->config.host),
 			 .labels = str_or_none(g->config.labels),
 			 .uploads_since = uploads_since(g, wall),

@@ -7,6 +7,7 @@ import random
 import pytest
 import requests
 
+from harness import catalogue
 from harness import wire
 from harness.data import md5
 from harness.server import Server, eventually
@@ -107,8 +108,9 @@ class Round:
 	def check_blobs(self):
 		"""After the sweep that every start makes, the disk holds what the catalogue names and nothing else."""
 		want = {i for i, size in self.known.items() if size > 32 * 1024}
-		eventually(lambda: set(self.server.blobs()) <= want, message="unreferenced bytes remain after the sweep")
-		assert set(self.server.blobs()) == want, "rows without bytes"
+		if not catalogue.ON_POSTGRES: # there bytes without a row may be another node's upload until they are ten minutes old
+			eventually(lambda: set(self.server.blobs()) <= want, message="unreferenced bytes remain after the sweep")
+		assert want <= set(self.server.blobs()), "rows without bytes"
 
 	def retry(self, job):
 		assert job["error"]["code"] == "worker_lost", job

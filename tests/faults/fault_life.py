@@ -13,7 +13,7 @@ SMALL, LARGE = random_bytes(4096, 1), random_bytes(100 * 1024, 2)
 RAW = {"Content-Type": "x/y"}
 TROUBLE = ("internal", "io_error", "storage_sealed", "storage_full", "storage_readonly", "catalog_unavailable")
 FINAL = ("succeeded", "failed", "cancelled", "quarantined")
-OWN_FILES = {"audit", "blobs", "catalog.db", "filemill.id", "lock"}
+OWN_FILES = {"audit", "blobs", "catalog.db", "filemill.gate", "filemill.id", "lock"}
 
 
 class Refused(Exception):

@@ -282,8 +282,9 @@ W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = $1, hash = $2, file = $3, s
 /* ---- workers ---- */
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = $1 AND expires_at > $2 FOR UPDATE")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = $1")
+W_ROW(WORKERS_DEAD, "UPDATE worker SET expires_at = least(expires_at, $2), uploads_since = 9223372036854775807 WHERE home = $1")
 W_ROW(WORKER_ADD,
-      "INSERT INTO worker (id, expires_at, beat_at, draining, uploads_since, host, labels, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $3)"
+      "INSERT INTO worker (id, expires_at, beat_at, draining, uploads_since, host, labels, since, home) VALUES ($1, $2, $3, $4, $5, $6, $7, $3, $8)"
       " RETURNING number")
 W_ROW(WORKER_LEASE, "UPDATE worker SET expires_at = $2, beat_at = $3, draining = $4, uploads_since = $5 WHERE number = $1")
 /* Duties are given under a lock of their own, so that each sees what the one before it took, and that its lease lives. */

@@ -61,6 +61,7 @@ static int add_worker(struct pg *q, const struct change_beat *b, int64_t *ret)
 	arg_beat(&add, b);
 	arg_str(&add, b->host.p != NULL ? b->host : STR(""));
 	arg_str(&add, b->labels.p != NULL ? b->labels : STR(""));
+	arg_uuid(&add, uuid_is_zero(b->home) ? NULL : &b->home);
 	int rc = w_ask(q, W_WORKER_ADD, &add, &r);
 	*ret = rc == 0 ? pg_col_int(&r, 0, 0) : 0;
 	return rc;
@@ -101,9 +102,16 @@ static int take_back(struct pg *q, struct change_reclaim *r, struct task *t)
 int pgw_reclaim(struct pg *q, struct change *ch)
 {
 	struct change_reclaim *r = &ch->reclaim;
+	struct pg_args dead = {};
 	int rc = 0, n;
 
 	r->reclaimed = r->quarantined = 0;
+	arg_uuid(&dead, &r->home);
+	arg_int(&dead, r->now);
+	if (!uuid_is_zero(r->home))
+		rc = w_run(q, W_WORKERS_DEAD, &dead);
+	if (rc != 0)
+		return rc;
 	do {
 		CLEANUP(pg_rows_release) struct pg_rows rows = {};
 		struct pg_args a = {};

@@ -474,6 +474,30 @@ static void a_duty_is_one_nodes_until_its_lease_is_over(void **state)
 	catalog_free(other);
 }
 
+/* A lease may last for long when its holder is known to be dead. */
+static void whoever_lived_in_a_home_that_another_has_alone_is_dead(void **state)
+{
+	struct world *w = *state;
+	struct change old = {.kind = CHANGE_BEAT,
+			     .beat = {.worker = test_id(500),
+				      .now = NOW,
+				      .expires_at = NOW + 100000,
+				      .first = true,
+				      .home = test_id(700),
+				      .wants = DUTIES_ALL}};
+	struct change elsewhere = {.kind = CHANGE_RECLAIM, .reclaim = {.now = NOW + 1, .home = test_id(701)}};
+	struct change here = {.kind = CHANGE_RECLAIM, .reclaim = {.now = NOW + 1, .home = test_id(700)}};
+
+	add_file_with_job(w, 1, "md5");
+	must_apply(w, &old);
+	assert_int_equal(claim(w, test_id(500), 1, NOW).n, 1);
+	must_apply(w, &elsewhere);
+	assert_int_equal(elsewhere.reclaim.reclaimed, 0);
+	must_apply(w, &here);
+	assert_int_equal(here.reclaim.reclaimed, 1);
+	assert_int_equal(beat_of(w, w->c, 501, NOW + 2, true, DUTIES_ALL), DUTIES_ALL);
+}
+
 /* Its bytes may have been taken for nobody's. */
 static void what_a_forgotten_node_stored_is_refused(void **state)
 {
@@ -654,6 +678,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_took_no_effect_is_no_news, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(news_of_commits_out_of_order_come_once_each, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_duty_is_one_nodes_until_its_lease_is_over, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(whoever_lived_in_a_home_that_another_has_alone_is_dead, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_a_forgotten_node_stored_is_refused, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_nodes_let_through_adds_up, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_bucket_that_is_empty_saves_nothing_up_and_goes, world_postgres, world_end),
