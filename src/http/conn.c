@@ -10,10 +10,11 @@
 void conn_phase(struct conn *c, enum conn_phase phase)
 {
 	int old = atomic_load_explicit(&c->phase, memory_order_relaxed);
-	int64_t now = http_now_ms();
+	int64_t now;
 
 	if (old == (int)phase)
 		return;
+	now = clock_of(c, http_now_ms());
 	if (old == CONN_WAITING && phase == CONN_BODY) {
 		int64_t waited = now - atomic_load_explicit(&c->since_ms, memory_order_relaxed);
 
@@ -103,7 +104,6 @@ struct conn *conn_open(struct http_server *s, int fd, const struct sockaddr_stor
 	c->fd = fd;
 	c->address = address_of(address);
 	ip_format(c->peer, &c->address);
-	atomic_store(&c->since_ms, http_now_ms()); /* of CONN_FRESH, which is 0 */
 	pthread_mutex_lock(&s->lock);
 	if (most && !ip_in(s->config.proxies, s->config.n_proxies, &c->address) && count_address(s, &c->address) >= most) {
 		pthread_mutex_unlock(&s->lock);
@@ -114,6 +114,7 @@ struct conn *conn_open(struct http_server *s, int fd, const struct sockaddr_stor
 		return NULL;
 	}
 	link_conn(s, c);
+	atomic_store(&c->since_ms, clock_of(c, http_now_ms())); /* of CONN_FRESH, which is 0 */
 	pthread_mutex_unlock(&s->lock);
 	metric_add(METRIC_HTTP_CONNECTIONS, 1);
 	return c;
@@ -126,7 +127,7 @@ void conns_reap(struct http_server *s, int64_t now_ms)
 	pthread_mutex_lock(&s->lock);
 	for (c = s->conns; c; c = next) {
 		next = c->next;
-		if (c->mhd || now_ms - atomic_load(&c->since_ms) < STILLBORN_MS)
+		if (c->mhd || clock_of(c, now_ms) - atomic_load(&c->since_ms) < STILLBORN_MS)
 			continue;
 		unlink_conn(c);
 		metric_add(METRIC_HTTP_CONNECTIONS, -1);

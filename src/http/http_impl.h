@@ -38,6 +38,7 @@
 #define SEND_STALL_MS 30000
 #define LATE_MAX 8192 /* answers that are held back, unless the configuration says otherwise */
 #define LATE_LOOK_MS 50 /* between two looks for those whose time has come */
+#define HELD_MS 20 /* a callback that takes longer holds its worker up, and with it all connections of that: the rest is no client's time */
 #define STILLBORN_MS 10000 /* a worker takes a new connection over sooner than that */
 #define ADDRESS_BUCKETS 1024 /* a power of two */
 
@@ -45,7 +46,9 @@ struct worker {
 	struct http_server *server;
 	struct MHD_Daemon *daemon;
 	unsigned connections; /* under server->lock */
+	_Atomic int64_t clock; /* of its connections, see clock.c */
 	/* The worker's thread only. */
+	int64_t entered_ms, held_ms; /* see clock.c */
 	uint64_t next_id; /* seed of request ids */
 	struct http_request *exposed; /* see mhd_error.c */
 };
@@ -72,7 +75,7 @@ struct conn {
 
 	/* Written by the worker, read by the keeper; each stands alone, so relaxed order is enough. */
 	_Atomic int phase; /* enum conn_phase */
-	_Atomic int64_t since_ms; /* start of the phase */
+	_Atomic int64_t since_ms; /* start of the phase, on the connection's clock */
 	_Atomic uint64_t body_bytes; /* of all bodies so far */
 	_Atomic int64_t waited_ms; /* time spent in CONN_WAITING between parts of bodies */
 	_Atomic unsigned serial; /* grows with each phase, waiting between two parts of a body apart */
@@ -84,7 +87,7 @@ struct conn {
 
 	/* The keeper's. */
 	bool unread; /* bytes lay in the socket at the last look */
-	/* The stretch of time in which enough must have moved. */
+	/* The stretch of time in which enough must have moved; on the connection's clock. */
 	struct {
 		unsigned serial; /* the phase it belongs to */
 		int64_t begin_ms, waited_ms;
@@ -123,6 +126,7 @@ struct http_server {
 	int64_t accept_again_ms; /* the keeper's: after descriptors ran out; 0 = not paused for that */
 	int64_t next_check_ms; /* the keeper's */
 	int64_t tick_ms;
+	_Atomic int64_t slept_ms; /* that the keeper was kept from looking, see clock.c */
 	unsigned n_lingers; /* the keeper's */
 	struct lingering lingers[LINGERS_MAX];
 
@@ -223,6 +227,12 @@ struct http_request {
 /* ---- server.c ---- */
 int64_t http_now_ms(void); /* CLOCK_MONOTONIC */
 int64_t http_now_us(void);
+
+/* ---- clock.c: the time that counts against clients ---- */
+void clock_enter(struct worker *w); /* around each callback that is not over at once. Worker */
+void clock_leave(struct worker *w);
+void clock_slept(struct http_server *s, int64_t ms); /* nobody looked for so long. Keeper */
+int64_t clock_of(const struct conn *c, int64_t now_ms); /* now_ms: http_now_ms() */
 
 /* ---- conn.c: connections and their phases ---- */
 void conn_phase(struct conn *c, enum conn_phase phase);

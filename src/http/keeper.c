@@ -108,10 +108,15 @@ static void *keep(void *arg)
 {
 	struct http_server *s = arg;
 	struct epoll_event e[64];
+	int64_t now_ms = http_now_ms(), before_ms;
 
 	while (!atomic_load(&s->stopping)) {
-		int n = epoll_wait(s->epoll_fd, e, 64, next_wait_ms(s));
-		int64_t now_ms = http_now_ms();
+		int wait_ms = next_wait_ms(s), n = epoll_wait(s->epoll_fd, e, 64, wait_ms);
+
+		before_ms = now_ms;
+		now_ms = http_now_ms();
+		if (wait_ms >= 0 && now_ms - before_ms - wait_ms > HELD_MS)
+			clock_slept(s, now_ms - before_ms - wait_ms);
 
 		if (atomic_load(&s->draining))
 			drain_listener(s);

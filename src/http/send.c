@@ -56,7 +56,9 @@ static ssize_t read_stream(void *cls, uint64_t at, char *p, size_t max)
 	struct http_request *r = cls;
 
 	for (;;) {
+		clock_enter(r->conn->worker);
 		ssize_t n = read_some(r, p, max);
+		clock_leave(r->conn->worker);
 		if (n > 0)
 			return n;
 		if (n < 0)

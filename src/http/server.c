@@ -43,13 +43,8 @@ static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *s)
 	return strlen(s);
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-				  const char *data, size_t *n, void **ctx)
+static enum MHD_Result go_on(struct http_request *r, const char *method, const char *version, const char *data, size_t *n)
 {
-	struct http_request *r = *ctx;
-
-	if (!r)
-		return request_refuse_unborn(mhd); /* memory ran out in on_target() */
 	if (r->stage == STAGE_NEW)
 		return request_head(r, method, version);
 	if (r->stage == STAGE_ADMIT)
@@ -59,13 +54,30 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 	return request_end(r);
 }
 
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+				  const char *data, size_t *n, void **ctx)
+{
+	struct http_request *r = *ctx;
+	enum MHD_Result result;
+
+	if (!r)
+		return request_refuse_unborn(mhd); /* memory ran out in on_target() */
+	clock_enter(cls);
+	result = go_on(r, method, version, data, n);
+	clock_leave(cls);
+	return result;
+}
+
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_RequestTerminationCode code)
 {
 	struct http_request *r = *ctx;
 
 	*ctx = NULL;
-	if (r)
-		request_completed(r, code);
+	if (!r)
+		return;
+	clock_enter(cls);
+	request_completed(r, code);
+	clock_leave(cls);
 }
 
 /* ---- starting ---- */

@@ -1,5 +1,5 @@
 /* The watchdog: MHD knows only an inactivity timeout, which one byte a second defeats. Here each phase of a connection has a deadline or a
- * least rate. A parked request is ours to end and never closed.
+ * least rate, on the connection's own clock (clock.c). A parked request is ours to end and never closed.
  *
  * Reading is shut down, not the whole connection: MHD then meets the end of the stream and ends the request on its own thread, where the
  * 408 can still be sent. The server's lock is held over these calls so that no descriptor is closed and reused meanwhile; none of them blocks. */
@@ -139,8 +139,9 @@ static void repeat_end(struct conn *c, int phase, int64_t age_ms)
 		shutdown(c->fd, SHUT_RD);
 }
 
-static void check(struct conn *c, int64_t now_ms)
+static void check(struct conn *c, int64_t time_ms)
 {
+	int64_t now_ms = clock_of(c, time_ms);
 	int64_t since_ms = atomic_load_explicit(&c->since_ms, memory_order_relaxed);
 	int phase = atomic_load_explicit(&c->phase, memory_order_relaxed);
 

@@ -2,6 +2,7 @@
 How long those wait who are let in, bench/overload measures."""
 import select
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -151,3 +152,18 @@ def test_slow_heads_bodies_readers_and_ranges_keep_nobody_from_being_served(make
 		w.send(wire.head("GET", "/healthz"))
 		assert w.read().status_code == 200
 	check_kept(s, {**kept, large["id"]: random_bytes(8 << 20, 1)})
+
+
+def test_time_in_which_the_whole_server_stood_still_is_not_the_clients(make_server):
+	s = make_server(settings={"http.body_grace": "4s"})
+	body = small(1)
+	with Wire(s) as w:
+		w.send(wire.head("POST", "/v1/files?name=a", ["Content-Type: application/octet-stream", f"Content-Length: {len(body)}"]) + body[:1])
+		time.sleep(1) # it was looked at
+		s.process.send_signal(signal.SIGSTOP)
+		time.sleep(5)
+		s.process.send_signal(signal.SIGCONT)
+		time.sleep(1.5) # it was looked at again
+		w.send(body[1:])
+		reply = w.read("POST")
+	assert reply.status_code == 201, reply

@@ -4,15 +4,19 @@ import itertools
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
+from harness import wire
 from harness.postgres import Postgres, programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
+from harness.wire import Wire
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
 
@@ -86,6 +90,21 @@ def test_while_postgresql_is_away_callers_are_told_and_afterwards_all_goes_on(ma
 	names = sorted(f["name"] for f in s.all_files())
 	assert names == ["a.bin", "after"] + (["meanwhile"] if meanwhile.status_code == 201 else [])
 	finished(s, len(names))
+
+
+def test_who_has_sent_all_is_not_told_that_he_was_slow_when_postgresql_was(make_server, cluster, database):
+	s = make_server(settings={"catalog.url": database, "http.header_timeout": "1s", "http.body_grace": "1s", "http.connections_per_address": "0"})
+	cluster.signal_all(signal.SIGSTOP)
+	try:
+		waiting = [Wire(s) for _ in range(8)]
+		for i, w in enumerate(waiting):
+			w.send(wire.head("POST", f"/v1/files?name={i}", ["Content-Type: application/octet-stream", "Content-Length: 5"]) + b"bytes")
+		time.sleep(4) # several times what a slow client has
+	finally:
+		cluster.signal_all(signal.SIGCONT)
+	statuses = [w.read("POST").status_code for w in waiting]
+	assert set(statuses) <= {201, 503}, statuses
+	assert len(s.all_files()) >= statuses.count(201)
 
 
 def test_a_data_directory_stays_with_its_kind_of_catalogue(make_server, database):

@@ -129,6 +129,13 @@ class Postgres:
 		self.process.wait()
 		self.process = None
 
+	def signal_all(self, number):
+		"""To each of its processes: SIGSTOP, and all of them hold still."""
+		main = self.process.pid
+		children = Path(f"/proc/{main}/task/{main}/children").read_text(encoding="ascii").split()
+		for pid in (main, *map(int, children)):
+			os.kill(pid, number)
+
 	def close(self):
 		if self.process:
 			self.stop("immediate")

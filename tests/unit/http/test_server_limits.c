@@ -172,6 +172,55 @@ static void who_has_sent_in_time_is_not_closed_because_we_did_not_read_it(void *
 	world_stop(&world);
 }
 
+/* As a look into a catalogue that does not answer. */
+static int admit_when_let(struct http_request *r, struct err *e)
+{
+	struct world *w = http_app(r);
+
+	pthread_mutex_lock(&w->lock);
+	atomic_fetch_add(&w->logged, 1);
+	while (w->hold)
+		pthread_cond_wait(&w->given, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+	return 0;
+}
+
+static void what_was_read_before_we_were_held_up_is_not_owed_by_the_client(void **state)
+{
+	struct http_config config = quick();
+	int whole, held_up;
+	struct answer a;
+
+	config.threads = 1;
+	config.idle_timeout_ms = 60000;
+	config.admit = admit_when_let;
+	config.access_log = NULL;
+	start_with(config);
+	whole = client_connect(&world);
+	client_send_str(whole, "POST /waits HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+	EVENTUALLY(atomic_load(&world.handed) == 1);
+	world_hold(&world, true);
+	client_send_str(whole, "hello");
+	EVENTUALLY(atomic_load(&world.stream_bytes) == 5);
+	held_up = client_connect(&world);
+	client_send_str(held_up, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nworld");
+	EVENTUALLY(atomic_load(&world.logged) == 2);
+	world_one(&world); /* the first may go on, but who would go on with it is held up by the second */
+	nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* several times every limit */
+	world_hold(&world, false);
+	a = client_read(whole, false);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.body, "5");
+	answer_free(&a);
+	a = client_read(held_up, false);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.body, "world");
+	answer_free(&a);
+	close(whole);
+	close(held_up);
+	world_stop(&world);
+}
+
 static void a_request_that_waits_for_us_is_never_closed(void **state)
 {
 	struct answer a;
@@ -395,6 +444,7 @@ int main(void)
 		cmocka_unit_test(a_second_head_that_drips_is_closed_too),
 		cmocka_unit_test(idle_and_silent_connections_are_closed_without_a_word),
 		cmocka_unit_test(who_has_sent_in_time_is_not_closed_because_we_did_not_read_it),
+		cmocka_unit_test(what_was_read_before_we_were_held_up_is_not_owed_by_the_client),
 		cmocka_unit_test(a_request_that_waits_for_us_is_never_closed),
 		cmocka_unit_test(connections_above_the_limit_wait_at_the_door),
 		cmocka_unit_test(connections_of_one_address_are_limited),

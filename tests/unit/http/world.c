@@ -61,6 +61,16 @@ void world_hold(struct world *w, bool hold)
 	pthread_mutex_unlock(&w->lock);
 }
 
+void world_one(struct world *w)
+{
+	pthread_mutex_lock(&w->lock);
+	assert_true(w->head != w->tail);
+	struct http_request *r = w->queue[w->head % 1024];
+	void (*todo)(struct http_request *) = w->todo[w->head++ % 1024];
+	pthread_mutex_unlock(&w->lock);
+	todo(r);
+}
+
 /* ---- handlers ---- */
 
 static void seen(struct http_request *r)

@@ -33,6 +33,7 @@ void world_start(struct world *w, struct http_config config);
 /* Stops the server and checks that every request was released and no descriptor is left. */
 void world_stop(struct world *w);
 void world_hold(struct world *w, bool hold);
+void world_one(struct world *w); /* what the other thread would do next, done by the caller; there is something */
 void world_give(struct http_request *r, void (*todo)(struct http_request *r)); /* to the other thread */
 int count_descriptors(void);
 
