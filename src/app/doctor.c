@@ -217,7 +217,10 @@ static void look_at_catalogue(struct findings *f, const struct settings *s)
 		return;
 	}
 	found(f, "catalogue", "database", GOOD, "%s", look.server);
-	if (look.schema == look.latest)
+	if (look.schema > look.latest)
+		found(f, "catalogue", "schema", GOOD, "%lld, beside which this program of %lld may go on", (long long)look.schema,
+		      (long long)look.latest);
+	else if (look.schema == look.latest)
 		found(f, "catalogue", "schema", GOOD, "%lld", (long long)look.schema);
 	else if (look.schema == 0)
 		found(f, "catalogue", "schema", NOTE, "there is no catalogue yet: the first start makes it");

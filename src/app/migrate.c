@@ -35,11 +35,14 @@ int migrate(struct buf *out, const struct settings *s, bool check, bool *ret_cur
 
 	if (rc != 0)
 		return catalogue_is_shared(s) ? rc : err_wrap(e, "data directory %.100s", s->data_dir);
-	bool current = look.schema == look.latest;
+	bool current = look.schema >= look.latest; /* a newer one only where this program may go on beside it */
 	if (!current && !check && (rc = bring_forward_alone(s, e)) != 0)
 		return rc;
 	buf_addf(out, "%s: ", look.server);
-	if (current)
+	if (look.schema > look.latest)
+		buf_addf(out, "schema %lld, beside which this program may go on; its own is %lld\n", (long long)look.schema,
+			 (long long)look.latest);
+	else if (current)
 		buf_addf(out, "schema %lld, as this program works on it\n", (long long)look.schema);
 	else if (look.schema == 0)
 		buf_addf(out, check ? "no catalogue yet; this program makes one of schema %lld\n" : "a catalogue of schema %lld was made\n",

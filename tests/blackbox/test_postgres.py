@@ -185,6 +185,42 @@ def test_migrate_makes_the_catalogue_and_says_where_it_stands(make_server, clust
 		s.start()
 
 
+def test_nodes_of_an_older_version_go_on_beside_a_newer_schema_that_lets_them(make_server, cluster, database, folder):
+	settings, data = {"catalog.url": database}, ("--data", folder / "data")
+	s = make_server(settings=settings)
+	latest = int(cluster.sql("SELECT max(version) FROM schema_version", name_of(database)))
+	cluster.sql(f"INSERT INTO schema_version (version, beside) VALUES ({latest + 1}, {latest}), ({latest + 2}, {latest})", name_of(database))
+	stored = s.upload(b"beside a newer one")["id"]
+	s.restart()
+	assert s.get(f"/v1/files/{stored}/content").content == b"beside a newer one"
+	s.upload(b"another")
+	r = run("migrate", *data, settings=settings)
+	assert r.returncode == 0 and f"schema {latest + 2}, beside which this program may go on; its own is {latest}" in r.stdout, r
+	assert run("doctor", *data, settings=settings).returncode == 0
+	s.stop()
+	old, new = folder / "old.yaml", folder / "new.yaml"
+	old.write_text(f"data: {{dir: {s.data}}}\ncatalog: {{url: \"{database}\"}}\n")
+	new.write_text(f"data: {{dir: {folder}/new}}\n")
+	r = run("move", "--from", old, "--to", new) # what it does not know it could not bring
+	assert r.returncode == 1 and f"has schema {latest + 2}, this program knows up to {latest}" in r.stderr, r
+	cluster.sql(f"INSERT INTO schema_version (version, beside) VALUES ({latest + 3}, {latest + 1})", name_of(database))
+	with pytest.raises(StartFailed, match=f"has schema {latest + 3}"):
+		s.start()
+
+
+def test_a_migration_that_older_nodes_may_not_see_waits_for_them(make_server, cluster, database, folder):
+	settings, data = {"catalog.url": database}, ("--data", folder / "data")
+	s = make_server(settings=settings)
+	latest = int(cluster.sql("SELECT max(version) FROM schema_version", name_of(database)))
+	cluster.sql(f"DELETE FROM schema_version WHERE version = {latest}", name_of(database)) # as if those at work knew no more
+	r = run("migrate", *data, settings=settings)
+	assert r.returncode == 1 and f"of schema {latest - 1}, and may not go on with schema {latest}: stop them first" in r.stderr and os.uname().nodename in r.stderr, r
+	s.upload(b"it goes on")
+	s.stop()
+	r = run("migrate", "--check", *data, settings=settings)
+	assert r.returncode == 1 and f"schema {latest - 1}; this program works on {latest}" in r.stdout, r
+
+
 def test_migrate_says_where_an_embedded_catalogue_stands(make_server):
 	s = make_server()
 	data = ("--data", s.data)

@@ -1,7 +1,13 @@
 /* Is the schema ours, of a version we know; and bringing it forward. Nodes that start at once wait for each other: one advisory lock for the whole of it, taken by the transaction, so
- * that a node that dies leaves nothing behind. A migration and its row in schema_version are one transaction. */
+ * that a node that dies leaves nothing behind. A migration and its row in schema_version are one transaction.
+ *
+ * Nodes of two versions: the row says which older programs may go on beside it, as the first line of the migration does. Those start and work on what they know; others are refused. A migration
+ * that no older program may see waits until there is none. */
 #include "catalog/postgres/pg.h"
 #include "catalog/postgres/schema.h"
+#include <string.h>
+
+#define SCHEMA_OF_LEASES 2 /* from here on `worker` tells who is there */
 
 static int text(struct pg_link *l, const char *sql)
 {
@@ -27,8 +33,17 @@ static int run_one(struct pg_link *l, int64_t from)
 	char note[100];
 	int rc = text(l, pg_schema_migrations[from]);
 
-	snprintf(note, sizeof(note), "INSERT INTO schema_version (version) VALUES (%lld)", (long long)from + 1);
+	snprintf(note, sizeof(note), "INSERT INTO schema_version (version, beside) VALUES (%lld, %d)", (long long)from + 1,
+		 pg_schema_beside[from]);
 	return rc == 0 ? text(l, note) : rc;
+}
+
+/* A newer schema: the oldest version whose programs may go on with it. */
+static int64_t oldest_beside(struct pg_link *l, int64_t version)
+{
+	if (number(l, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'schema_version'::regclass AND attname = 'beside'") < 1)
+		return version;
+	return number(l, "SELECT max(coalesce(beside, version)) FROM schema_version");
 }
 
 static int read_version(struct pg_link *l, int64_t *ret)
@@ -40,7 +55,9 @@ static int read_version(struct pg_link *l, int64_t *ret)
 		version = number(l, "SELECT max(version) FROM schema_version");
 	if (l->failure != PG_FINE)
 		return l->err.code;
-	if (version > pg_schema_latest) {
+	if (version > pg_schema_latest && (oldest_beside(l, version) > pg_schema_latest || l->failure != PG_FINE)) {
+		if (l->failure != PG_FINE)
+			return l->err.code;
 		l->failure = PG_FAILED;
 		return err_set(&l->err, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
 			       pg_schema_latest);
@@ -55,6 +72,30 @@ int pg_schema_version(struct pg_link *l, int64_t *ret)
 		return pg_fail(l, NULL);
 	PQsetnonblocking(l->conn, 0);
 	return read_version(l, ret);
+}
+
+/* Whether all that work on the catalogue now may see the migrations that lead on from `version`. */
+static int wait_for_older(struct pg_link *l, int64_t version)
+{
+	int64_t oldest = version;
+
+	for (int64_t v = version; v < pg_schema_latest; v++)
+		oldest = pg_schema_beside[v] > oldest ? pg_schema_beside[v] : oldest;
+	if (oldest <= version || version < SCHEMA_OF_LEASES)
+		return 0;
+	PGresult *r = PQexec(l->conn, "SELECT count(*), string_agg(DISTINCT host, ', ') FROM worker "
+				      "WHERE expires_at > extract(epoch FROM clock_timestamp()) * 1000");
+	if (PQresultStatus(r) != PGRES_TUPLES_OK)
+		return pg_fail(l, r);
+	if (strcmp(PQgetvalue(r, 0, 0), "0") != 0) {
+		l->failure = PG_FAILED;
+		err_set(&l->err, ERR_SCHEMA_OLDER,
+			"nodes of an older version work on the catalogue, of schema %lld, and may not go on with schema %d: stop them first, or wait "
+			"until their leases are over; hosts: %.150s",
+			(long long)version, pg_schema_latest, PQgetvalue(r, 0, 1));
+	}
+	PQclear(r);
+	return l->failure == PG_FINE ? 0 : l->err.code;
 }
 
 /* Inside the transaction that holds the lock. */
@@ -76,6 +117,10 @@ static int bring_forward(struct pg_link *l, bool keep)
 	}
 	if (version < 1)
 		rc = text(l, "CREATE TABLE schema_version (version bigint PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())");
+	else if (version < pg_schema_latest)
+		rc = wait_for_older(l, version);
+	if (rc == 0 && version < pg_schema_latest)
+		rc = text(l, "ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS beside bigint");
 	for (version = version < 1 ? 0 : version; rc == 0 && version < pg_schema_latest; version++)
 		rc = run_one(l, version);
 	return rc;

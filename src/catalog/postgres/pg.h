@@ -211,7 +211,7 @@ int pg_reader_done(struct pg *q, struct pg_link *r, struct err *e);
 /* Without a connection; pg_free() takes it back. NULL: no memory. */
 struct pg *pg_new(const char *conninfo, const struct catalog_options *options);
 int pg_migrate(struct pg_link *l, bool keep, struct err *e);
-/* The schema's version, 0 = there is none yet; or the code of l->err. The connection is not to be used any more. */
+/* The schema's version, 0 = there is none yet, more than pg_schema_latest only where this program may go on beside it; or the code of l->err. The connection is not to be used any more. */
 int pg_schema_version(struct pg_link *l, int64_t *ret);
 extern const struct catalog_ops pg_ops; /* ops.c */
 void pg_free(struct catalog *c);

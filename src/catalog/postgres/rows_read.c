@@ -156,6 +156,9 @@ static int check_schema(struct pg_side *s, struct err *e)
 	}
 	if (version < 1)
 		return err_set(e, ERR_DAMAGED, "there is no catalogue in this database");
+	if (version > pg_schema_latest)
+		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
+			       pg_schema_latest);
 	if (version < pg_schema_latest)
 		return err_set(
 			e, ERR_SCHEMA_OLDER,

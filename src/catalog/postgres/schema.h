@@ -5,5 +5,6 @@
 extern const char *const
 	pg_schema_migrations[]; /* [i] leads from version i to i + 1; the version is written by whoever runs it, in the same transaction */
 extern const int pg_schema_latest; /* the version this program speaks */
+extern const int pg_schema_beside[]; /* [i] is the oldest version whose programs may go on beside version i + 1; i + 1 where none may */
 
 #endif
