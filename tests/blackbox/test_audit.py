@@ -93,20 +93,20 @@ def test_damage_that_fsck_marks_is_told_by_the_next_start(make_server):
 	s = make_server()
 	f = s.upload(BIG)
 	s.stop()
-	blob = next((s.data / "blobs").rglob(f["id"]))
-	blob.write_bytes(b"x" + BIG[1:])
-	stray = blob.with_name(f["id"][:-4] + "0000")
-	stray.write_bytes(b"stray")
+	blob = s.blob(f["id"])
+	blob.write(b"x" + BIG[1:])
+	stray = blob.key[:-4] + "0000"
+	s.stray(stray, b"stray")
 	assert run("fsck", "--read", "--data", s.data).returncode == 1
 	for _ in range(2):
 		assert run("fsck", "--read", "--repair", "--data", s.data).returncode == 1
-	blob.write_bytes(BIG)
+	blob.write(BIG)
 	assert run("fsck", "--read", "--repair", "--data", s.data).returncode == 1
 	assert verify("--data", s.data)[0]
 	s.start()
 	found = [x for x in settled(s) if x["by"] == "command"]
 	assert sorted(words(found[:2])) == ["blob.removed", "file.damaged"] and words(found[2:]) == ["file.whole"]
-	assert {x.get("file") for x in found} == {f["id"], None} and [x["blob"] for x in found if "blob" in x][0].endswith(stray.name)
+	assert {x.get("file") for x in found} == {f["id"], None} and [x["blob"] for x in found if "blob" in x][0].endswith(stray)
 
 
 # ---- dying ----

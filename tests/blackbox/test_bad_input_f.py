@@ -47,8 +47,7 @@ def test_f3_a_blob_folder_that_is_missing_is_not_quietly_made_anew(filled):
 
 
 def test_f3_a_blob_that_vanished_is_said_so(filled):
-	path = next((filled.data / "blobs").rglob(filled.files[1]["id"]))
-	path.unlink()
+	filled.blob(filled.files[1]["id"]).remove()
 	filled.start()
 	r = filled.get(f"/v1/files/{filled.files[1]['id']}/content")
 	assert r.status_code >= 500 and r.headers["Content-Type"].startswith("application/problem+json")

@@ -9,16 +9,10 @@ BIG = os.urandom(300_000)
 FAST = {"data.scrub_rate": "64MiB", "data.scrub_every": "1s"}
 
 
-def flip(path):
-	with open(path, "r+b") as f:
-		f.seek(200)
-		byte = f.read(1)[0]
-		f.seek(200)
-		f.write(bytes([byte ^ 1]))
-
-
-def blob_of(s, name):
-	return next((s.data / "blobs").rglob(name))
+def flip(blob):
+	data = bytearray(blob.read())
+	data[200] ^= 1
+	blob.write(bytes(data))
 
 
 def events(s, kind):
@@ -29,7 +23,7 @@ def test_a_flipped_byte_is_found_and_not_served_any_more(make_server):
 	s = make_server(settings=FAST)
 	good, bad = s.upload(BIG, "good.bin"), s.upload(BIG[1:], "bad.bin")
 	address = f"/v1/files/{bad['id']}"
-	flip(blob_of(s, bad["id"]))
+	flip(s.blob(bad["id"]))
 	eventually(lambda: s.get(address).json().get("damaged_at"))
 	for headers in ({}, {"Range": "bytes=0-9"}):
 		problem(s.get(address + "/content", headers=headers), 500, "damaged")
@@ -39,7 +33,7 @@ def test_a_flipped_byte_is_found_and_not_served_any_more(make_server):
 	assert [(e["file"], e["why"]) for e in events(s, "damaged")] == [(bad["id"], "digest")]
 	s.restart()
 	problem(s.get(address + "/content"), 500, "damaged")
-	flip(blob_of(s, bad["id"]))
+	flip(s.blob(bad["id"]))
 	eventually(lambda: "damaged_at" not in s.get(address).json())
 	assert s.get(address + "/content").content == BIG[1:]
 	eventually(lambda: events(s, "whole_again"))
@@ -59,7 +53,7 @@ def test_a_damaged_output_is_given_out_by_no_way(make_server):
 		return eventually(lambda: (j := s.get(f"/v1/jobs/{id}").json())["state"] == "succeeded" and j)
 	other = same_work("b.png")
 	assert other["cached"] and s.get(other["outputs"][0]["href"]).status_code == 200
-	flip(blob_of(s, f"{job['id']}.1.0"))
+	flip(s.blob(f"{job['id']}.1.0"))
 	eventually(lambda: s.get(f"/v1/jobs/{job['id']}").json()["outputs"][0].get("damaged_at"))
 	for j in (job, other): # the bytes are the same
 		for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=-1"}):

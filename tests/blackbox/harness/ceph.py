@@ -51,7 +51,7 @@ osd data = {dir}/osd$id
 osd objectstore = {store}
 osd heartbeat grace = 5
 osd heartbeat interval = 2
-memstore device bytes = 1073741824
+memstore device bytes = {memory}
 bluestore block size = 8589934592
 osd memory target = 939524096
 [client]
@@ -59,6 +59,9 @@ rgw data = {dir}/rgw
 rgw dns name = {host}
 rgw enable usage log = false
 rgw enable ops log = false
+rgw gc obj min wait = 60
+rgw gc processor period = 30
+rgw gc processor max time = 30
 """
 
 
@@ -72,16 +75,17 @@ def _die_with_us():
 
 
 class Ceph:
-	"""osds: how many stores; with one it is in memory and an object has one copy, with more they are on disk, an object has as many copies, and one store less is no matter."""
+	"""osds: how many stores; with one it is in memory and an object has one copy, with more they are on disk, an object has as many copies, and one store less is no matter.
+	memory: bytes of the one in memory; what was removed takes room for a minute or two more, since who reads it may go on."""
 
-	def __init__(self, folder, osds=1, address="127.0.0.1"):
+	def __init__(self, folder, osds=1, address="127.0.0.1", memory=1 << 30):
 		for program, package in PROGRAMS.items():
 			if not Path("/usr/bin", program).exists():
 				pytest.skip(f"needs {program} of the package {package}")
 		self.dir = Path(folder)
 		self.conf = self.dir / "ceph.conf"
 		self.processes = []
-		self.address, self.osds = address, [None] * osds
+		self.address, self.osds, self.memory = address, [None] * osds, memory
 		self.port = self.gateway = None
 
 	def __enter__(self):
@@ -117,7 +121,7 @@ class Ceph:
 
 	def _start(self):
 		fsid, mon, count = str(uuid.uuid4()), free_port(self.address), len(self.osds)
-		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir, host=HOST, address=self.address, size=count, min_size=max(1, count - 1),
+		self.conf.write_text(CONF.format(fsid=fsid, mon=mon, dir=self.dir, host=HOST, address=self.address, size=count, min_size=max(1, count - 1), memory=self.memory,
 						 store="memstore" if count == 1 else "bluestore"))
 		for name in ("mon", "rgw", *(f"osd{i}" for i in range(count))):
 			(self.dir / name).mkdir()
@@ -228,12 +232,12 @@ class Ceph:
 class Shared(Ceph):
 	"""One for all processes of a test run, which find each other by a common folder. Who comes first starts it, and waits at the end for those who use it still."""
 
-	def __init__(self, common):
-		self.state = Path(common) / "ceph.json"
-		self.users = open(Path(common) / "ceph.users", "a")
-		self.starting = open(Path(common) / "ceph.lock", "a")
+	def __init__(self, common, name="ceph", **more):
+		self.state = Path(common) / f"{name}.json"
+		self.users = open(Path(common) / f"{name}.users", "a")
+		self.starting = open(Path(common) / f"{name}.lock", "a")
 		self.ours = False
-		super().__init__(Path(common) / f"ceph-{os.getpid()}")
+		super().__init__(Path(common) / f"{name}-{os.getpid()}", **more)
 
 	def __enter__(self):
 		fcntl.flock(self.starting, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import contract
+from harness import contract, storage
 from harness.server import Server
 
 
@@ -35,6 +35,7 @@ def folder(request):
 	path = fresh_folder(request)
 	yield path
 	if not os.environ.get("KEEP_TEST_FOLDERS"):
+		storage.forget(path)
 		shutil.rmtree(path, ignore_errors=True)
 
 
@@ -43,6 +44,7 @@ def module_folder(request):
 	path = fresh_folder(request)
 	yield path
 	if not os.environ.get("KEEP_TEST_FOLDERS"):
+		storage.forget(path)
 		shutil.rmtree(path, ignore_errors=True)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from harness import catalogue, contract
+from harness import catalogue, contract, storage
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SLOW = bool(os.environ.get("FILEMILL_SLOW")) # a build several times slower than usual is under test
@@ -41,9 +41,10 @@ def is_sanitized():
 
 
 def clean_environment(settings=None, data=None):
-	"""The environment without the FILEMILL_… variables meant for the tests, which the server would refuse as unknown; and with what names the catalogue of this data directory."""
+	"""The environment without the FILEMILL_… variables meant for the tests, which the server would refuse as unknown; and with what names the catalogue and the bucket of this data directory."""
 	env = {k: v for k, v in os.environ.items() if not k.startswith("FILEMILL_")}
-	env.update(catalogue.environment(data) if data else {})
+	if data:
+		env.update({**catalogue.environment(data), **storage.environment(data, settings or {})})
 	env.setdefault("ASAN_OPTIONS", "abort_on_error=0:exitcode=99")
 	env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:exitcode=99")
 	for key, value in (settings or {}).items():
@@ -226,15 +227,21 @@ class Server:
 		self.log_events()
 
 	def blobs(self):
-		"""Names (last component) and sizes of all stored blobs; what vanishes meanwhile is left out."""
-		found = {}
-		for folder, _, names in os.walk(self.data / "blobs"):
-			for name in names:
-				try:
-					found[name] = os.stat(os.path.join(folder, name)).st_size
-				except FileNotFoundError:
-					pass
-		return found
+		"""Names (last component) and sizes of all stored blobs, in whichever storage; what vanishes meanwhile is left out."""
+		return {key.rpartition("/")[2]: size for key, size in storage.of(self.data).all().items()}
+
+	def blob(self, name):
+		"""The one stored blob whose last component is this; to be read, written over and removed (harness/storage.py)."""
+		key, = [key for key in self.stored() if key.rpartition("/")[2] == name]
+		return storage.of(self.data).blob(key)
+
+	def stored(self):
+		"""Paths of all stored blobs, as `public/7f/…`."""
+		return sorted(storage.of(self.data).all())
+
+	def stray(self, key, data):
+		"""Puts something among the blobs, beneath `public/…`, behind the server's back."""
+		storage.of(self.data).blob(key).write(data)
 
 	# ---- figures from /proc ----
 	def _status(self, key):
