@@ -74,7 +74,7 @@ class Things:
 
 	def sent(self):
 		url = self.ask("POST", "/upload_urls", 201, json={"name": "a", "size": 1, "type": "text/plain"})
-		assert requests.put(url["url"], data=b"x", headers=url["headers"], timeout=30).status_code == 201
+		assert requests.put(url["url"], data=b"x", headers=url["headers"], timeout=30).status_code in (200, 201) # as the storage has it
 		return url["id"]
 
 	def job(self, state="succeeded"):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from harness import images, runner
+from harness import catalogue, images, runner
 from harness.server import Server, eventually
 from harness.threads import together
 
@@ -46,15 +46,19 @@ def check_outputs(server, jobs):
 	return n
 
 
-def nothing_stays(server):
+def nothing_stays(server, killed=False):
 	"""When all files are deleted, a restart's sweep finds nothing and no blob is left: each was referred to, or removed."""
+	def left():
+		# What a killed node had stored may be another's upload on PostgreSQL, until it is ten minutes old.
+		return [name for name in server.blobs() if not (killed and catalogue.ON_POSTGRES and "." not in name)]
+
 	for file in server.all_files():
 		assert server.delete(f"/v1/files/{file['id']}").status_code == 204
-	eventually(lambda: not server.blobs(), pause=0.1, message="bytes that nothing refers to stay")
+	eventually(lambda: not left(), pause=0.1, message="bytes that nothing refers to stay")
 	before = len(server.log_events())
 	server.restart()
 	swept = eventually(lambda: [e for e in server.log_events()[before:] if e["event"] == "sweep_done"])
-	assert swept[0]["removed"] == 0 and not server.blobs()
+	assert swept[0]["removed"] == 0 and not left()
 
 
 # ---- with few descriptors ----
@@ -191,7 +195,7 @@ def test_a_server_killed_while_outputs_are_made_keeps_what_it_promised(make_serv
 	check_outputs(s, settled(s))
 	for file, digest in promised.items():
 		assert hashlib.sha256(s.get(f"/v1/files/{file}/content").content).hexdigest() == digest
-	nothing_stays(s)
+	nothing_stays(s, killed=True)
 
 
 # ---- what stands still ----

@@ -3,6 +3,7 @@ the system: everything lies in one folder. The gateway knows its buckets as part
 the path and in front of the name HOST, which leads to it for whom `knows_names` wraps."""
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ import uuid
 from pathlib import Path
 
 import pytest
+
+from harness.bucket import Bucket
 
 ACCESS, SECRET, BUCKET = "testaccess", "testsecret123456789", "sync-source"
 HOST = "s3.test"
@@ -138,7 +141,11 @@ class Ceph:
 		self.begin_gateway()
 		self._wait(self._answers, "the gateway")
 		self._run("radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", "--access-key", ACCESS, "--secret-key", SECRET)
-		self.aws("s3", "mb", f"s3://{BUCKET}")
+		self.bucket.ask("PUT")
+		# The gateway makes its pools when they are first wanted, for which it takes seconds: not within a test.
+		self.bucket.ask("PUT", "first", b"x")
+		self.bucket.ask("DELETE", "first", uploadId=self.bucket.begin_upload("first"))
+		self.bucket.ask("DELETE", "first")
 
 	def begin_osd(self, i):
 		self.osds[i] = self._spawn("ceph-osd", "-f", "-i", str(i))
@@ -175,6 +182,10 @@ class Ceph:
 		except OSError:
 			return False
 		return True
+
+	@functools.cached_property
+	def bucket(self):
+		return Bucket(self.address, self.port, BUCKET, ACCESS, SECRET)
 
 	def endpoint(self):
 		return f"http://{self.address}:{self.port}"
@@ -219,14 +230,11 @@ class Ceph:
 
 	def keys(self, prefix):
 		"""Keys of the objects beneath the prefix, without it, but for the one that says whose it is."""
-		text = self.aws("s3api", "list-objects-v2", "--bucket", BUCKET, "--prefix", prefix, "--output", "json")
-		found = [o["Key"][len(prefix):] for o in (json.loads(text) if text.strip() else {}).get("Contents", [])]
-		return sorted(k for k in found if k != "filemill/00/owner")
+		return sorted(key[len(prefix):] for key, _ in self.bucket.objects(prefix) if key != prefix + "filemill/00/owner")
 
 	def uploads(self, prefix):
 		"""Keys of uploads in parts that were begun beneath the prefix."""
-		text = self.aws("s3api", "list-multipart-uploads", "--bucket", BUCKET, "--output", "json")
-		return [u["Key"] for u in (json.loads(text) if text.strip() else {}).get("Uploads", []) if u["Key"].startswith(prefix)]
+		return [key for key, _ in self.bucket.uploads(prefix)]
 
 
 class Shared(Ceph):

@@ -1,4 +1,4 @@
-"""What stands between a server and another one: connections can be cut, and refused for a while."""
+"""What stands between a server and another one: connections can be cut, and refused for a while, or taken while nothing passes."""
 import socket
 import threading
 
@@ -8,6 +8,8 @@ class Gate:
 		self.port = port # of the other
 		self.listener = socket.create_server(("127.0.0.1", 0))
 		self.shut = False
+		self.passing = threading.Event()
+		self.passing.set()
 		self.pairs = set()
 		self.lock = threading.Lock()
 		self.threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -26,11 +28,17 @@ class Gate:
 				self._end(s)
 		return len(pairs)
 
+	def hold(self):
+		"""Takes connections and what is sent, and passes nothing on, until open(): as if the other one stood still."""
+		self.passing.clear()
+
 	def open(self):
 		self.shut = False
+		self.passing.set()
 
 	def close(self):
 		self.cut(shut=True)
+		self.passing.set()
 		self._end(self.listener)
 		for t in self.threads:
 			t.join()
@@ -72,6 +80,7 @@ class Gate:
 	def _pass(self, a, b):
 		try:
 			while data := a.recv(1 << 16):
+				self.passing.wait()
 				b.sendall(data)
 		except OSError:
 			pass
