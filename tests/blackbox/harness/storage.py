@@ -18,6 +18,7 @@ OWN = "brings a bucket of its own, with or without this"
 UNUSED = "asks fsck before any server was there, and so no bucket belongs to the directory yet"
 HALF = "looks at half a file, and a bucket shows none"
 PARTS = "about memory, of which parts on their way to a bucket have storage.s3_memory"
+ADDRESS = "about addresses of the server to write to; test_instashare_s3 is about those of a bucket"
 # Whole modules, or tests by the beginnings of their names, and why they are left out.
 LEFT_OUT = {
 	"test_admin": [(["test_roles_and_switches_hold", "test_killed_at_any_moment"], UNUSED)],
@@ -28,6 +29,8 @@ LEFT_OUT = {
 	"test_instashare_s3": [(None, OWN)],
 	"test_nodes": [(["test_a_sweep_leaves_alone"], HALF)],
 	"test_storage_s3": [(None, OWN)],
+	"test_surface_instashare": [(["test_a_file_is_sent_to_a_signed", "test_size_and_type_are_bound", "test_a_size_is_bound_also", "test_an_address_is_for_one_use",
+				      "test_an_address_is_not_turned", "test_what_came_by_anothers", "test_curl_does_it_all", "test_the_example_does"], ADDRESS)],
 }
 
 # Small parts, so that more than a few files have several; what a killed server had begun is given up soon.
