@@ -1,138 +1,41 @@
 /* filemill backup: blobs are held, the catalogue is copied as of one moment, every blob it refers to is brought, all is flushed, and only then it takes the place of the earlier
  * backup; what that had beyond is removed last (app/place.h, docs/adr/0020).
  *
- * A blob that is there already is kept without a look when the earlier backup refers to it: then it was whole and flushed. One that is not of that backup was left by
- * one that was interrupted, and is read. So is what the catalogue calls damaged: an earlier backup may have the right bytes, and the wrong ones are not brought. */
+ * A catalogue on PostgreSQL is copied as rows, of one snapshot, into the SQLite catalogue that every backup has; a hold in it keeps all its nodes from removing blobs (docs/adr/0043). */
 #include "app/backup.h"
 #include "app/audit_copy.h"
+#include "app/backup_bytes.h"
 #include "app/catalogue.h"
 #include "app/data_dir.h"
+#include "app/gate.h"
+#include "app/lease.h"
 #include "app/place.h"
 #include "app/store.h"
 #include "app/transfer.h"
 #include "base/fd.h"
+#include "catalog/rows.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-struct job {
+struct making {
 	const struct backup_options *o;
 	struct data_dir data;
+	struct uuid id; /* whose backup it is: of the data directory that the files belong to */
+	struct catalog *catalog; /* one that is shared; NULL: it is in the data directory */
+	struct lease lease;
 	struct place place;
 	struct snapshot *last, *now; /* last: of the earlier backup, NULL = none that is whole */
 	struct blobs *from, *to;
 	struct transfer transfer;
-	bool link; /* until it turns out that it cannot be done */
-	uint64_t copied, linked, kept, removed;
+	struct backup_bytes bytes;
+	uint64_t removed;
 };
-
-/* ---- one blob ---- */
-
-static bool same_file(int a, int b)
-{
-	struct stat x, y;
-
-	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* Whether what the backup has under this name can stay; `source` is the blob itself, -1 when it cannot be had. */
-static int judge_kept(struct job *b, int there, int source, const struct snapshot_blob *blob, enum blob_state *ret, struct err *e)
-{
-	bool trusted = false;
-	int rc = b->last != NULL ? snapshot_refers(b->last, blob->name, &trusted, e) : 0;
-
-	if (rc != 0)
-		return rc;
-	trusted |= source >= 0 && same_file(there, source);
-	if (b->o->verify || blob->damaged || !trusted)
-		return transfer_check(&b->transfer, there, blob, ret, e);
-	*ret = BLOB_GOOD;
-	return 0;
-}
-
-/* BLOB_GOOD: it is in the backup and stays there. Otherwise nothing of that name is. */
-static int keep(struct job *b, int source, const struct snapshot_blob *blob, enum blob_state *ret, struct err *e)
-{
-	CLEANUP(fd_close) int there = -1;
-	int rc = transfer_open(b->to, blob, &there, ret, e);
-
-	if (rc == 0 && *ret == BLOB_GOOD)
-		rc = judge_kept(b, there, source, blob, ret, e);
-	if (rc != 0 || *ret != BLOB_BAD)
-		return rc;
-	*ret = BLOB_GONE;
-	return blob_remove(b->to, blob->name, e);
-}
-
-static int bring_bytes(struct job *b, int source, const struct snapshot_blob *blob, enum blob_state *ret, struct err *e)
-{
-	struct err why = ERR_INIT;
-	int rc;
-
-	*ret = BLOB_GOOD;
-	if (b->link && (b->o->verify || blob->damaged)) {
-		rc = transfer_check(&b->transfer, source, blob, ret, e);
-		if (rc != 0 || *ret != BLOB_GOOD)
-			return rc;
-	}
-	rc = b->link ? blobs_local_link(b->to, b->from, blob->name, &why) : ERR_NOT_IMPLEMENTED;
-	if (rc == 0) {
-		b->linked++;
-		return 0;
-	}
-	/* Gone since it was opened: the descriptor still has its bytes. */
-	if (rc != ERR_NOT_IMPLEMENTED && rc != ERR_NOT_FOUND) {
-		if (e)
-			*e = why;
-		return rc;
-	}
-	b->link &= rc != ERR_NOT_IMPLEMENTED;
-	rc = transfer_copy(&b->transfer, source, b->to, blob, true, ret, e);
-	b->copied += rc == 0 && *ret == BLOB_GOOD;
-	return rc;
-}
-
-static int bring(void *arg, const struct snapshot_blob *blob, struct err *e)
-{
-	struct job *b = arg;
-	CLEANUP(fd_close) int source = -1;
-	enum blob_state state, kept = BLOB_GONE;
-	int rc = transfer_goes_on(&b->transfer, e);
-
-	if (rc == 0)
-		rc = transfer_open(b->from, blob, &source, &state, e);
-	if (rc == 0)
-		rc = keep(b, source, blob, &kept, e);
-	if (rc != 0)
-		return rc;
-	if (kept == BLOB_GOOD) {
-		b->kept++;
-		state = BLOB_GOOD;
-	} else if (state == BLOB_GOOD) {
-		rc = bring_bytes(b, source, blob, &state, e);
-	}
-	if (rc == 0)
-		transfer_done(&b->transfer, blob, state);
-	return rc;
-}
-
-struct bringing {
-	struct job *b;
-	struct err *e;
-};
-
-static int bring_visit(void *arg, const struct snapshot_blob *blob)
-{
-	const struct bringing *v = arg;
-
-	return bring(v->b, blob, v->e);
-}
 
 /* ---- what is too much ---- */
 
 struct pruning {
-	struct job *b;
+	struct making *b;
 	struct snapshot *keep; /* NULL: nothing */
 	struct err *e;
 };
@@ -149,7 +52,7 @@ static int prune_visit(void *arg, struct str name, uint64_t size)
 	return blob_remove(v->b->to, name, v->e);
 }
 
-static int prune(struct job *b, struct snapshot *keep, struct err *e)
+static int prune(struct making *b, struct snapshot *keep, struct err *e)
 {
 	struct pruning v = {.b = b, .keep = keep, .e = e};
 
@@ -158,29 +61,45 @@ static int prune(struct job *b, struct snapshot *keep, struct err *e)
 
 /* ---- in order ---- */
 
-static int open_snapshot(struct job *b, const char *name, struct snapshot **ret, struct err *e)
+static int open_snapshot(struct making *b, const char *name, struct snapshot **ret, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = place_path(&b->place, name);
 
 	return path != NULL ? snapshot_open(ret, path, e) : err_set(e, ERR_NO_MEMORY, "no memory for a path");
 }
 
-static int open_all(struct job *b, const struct settings *s, struct err *e)
+/* Whose the bytes are, told by the catalogue where that is shared; and from now on none of them goes. */
+static int hold_all(struct making *b, const struct settings *s, struct err *e)
 {
-	int rc = catalogue_need_embedded(s, e);
+	enum rows_moved moved = ROWS_NOT_MOVED;
+	int rc = data_dir_hold_blobs(&b->data, e);
 
-	if (rc != 0)
+	b->id = b->data.id;
+	if (rc != 0 || !catalogue_is_shared(s))
 		return rc;
-	rc = data_dir_look(&b->data, s->data_dir, e);
+	rc = rows_postgres_state(s->catalog_url, &moved, e);
+	if (rc == 0 && moved == ROWS_MOVE_BEGUN)
+		rc = err_set(e, ERR_CONFLICT, "a move into its catalogue has not ended");
 	if (rc == 0)
-		rc = data_dir_hold_blobs(&b->data, e);
+		rc = catalogue_read(&b->catalog, s, e);
 	if (rc == 0)
-		rc = store_must_be_local(s, &b->data, "a backup", e);
+		rc = catalog_store(b->catalog, b->data.id, &b->id, e);
+	if (rc == 0 && s->storage_bucket[0] == '\0' && !uuid_eq(b->id, b->data.id))
+		rc = err_set(e, ERR_BAD_CONFIG, "the catalogue's files are in another data directory: make the backup of that one");
+	return rc == 0 ? lease_take(&b->lease, b->catalog, e) : rc;
+}
+
+static int open_all(struct making *b, const struct settings *s, struct err *e)
+{
+	int rc = data_dir_look(&b->data, s->data_dir, e);
+
 	if (rc == 0)
-		rc = blobs_local_new(&b->from, &env_real, b->data.blobs_fd, e);
+		rc = hold_all(b, s, e);
+	if (rc == 0)
+		rc = store_open(&b->from, s, &b->data, STORE_LOOK, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
-	rc = place_open_backup(&b->place, b->o->target, b->data.id, e);
+	rc = place_open_backup(&b->place, b->o->target, b->id, e);
 	if (rc == 0)
 		rc = blobs_local_new(&b->to, &env_real, b->place.blobs_fd, e);
 	if (rc == 0 && b->place.damaged) {
@@ -192,11 +111,37 @@ static int open_all(struct job *b, const struct settings *s, struct err *e)
 	return rc == 0 ? 0 : err_wrap(e, "backup folder %.100s", b->o->target);
 }
 
-static int take_catalogue(struct job *b, const struct settings *s, struct err *e)
+/* ---- the catalogue ---- */
+
+/* Of PostgreSQL, as it is at one moment; with --verify both are read again and compared. */
+static int carry_rows(struct making *b, const struct settings *s, const char *path, struct err *e)
+{
+	struct rows_report report;
+	struct rows *from = NULL, *to = NULL;
+	int rc = rows_postgres_read(&from, s->catalog_url, false, e);
+
+	if (rc == 0)
+		rc = rows_sqlite_write_file(&to, path, e);
+	if (rc == 0)
+		rc = rows_copy(from, to, transfer_rows, &b->transfer, &report, e);
+	rows_free(to);
+	if (rc == 0 && b->o->verify) {
+		rc = rows_sqlite_read_file(&to, path, e);
+		if (rc == 0) {
+			rc = rows_compare(from, to, transfer_rows, &b->transfer, e);
+			rows_free(to);
+		}
+	}
+	rows_free(from);
+	return rc == 0 ? 0 : err_wrap(e, "the catalogue");
+}
+
+static int take_catalogue(struct making *b, const struct settings *s, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = place_path(&b->place, PLACE_CATALOG_NEW);
-	int rc = path != NULL ? catalog_sqlite_backup(s->data_dir, path, transfer_catalog, &b->transfer, e)
-			      : err_set(e, ERR_NO_MEMORY, "no memory for a path");
+	int rc = path == NULL ? err_set(e, ERR_NO_MEMORY, "no memory for a path")
+			      : b->catalog != NULL ? carry_rows(b, s, path, e)
+						   : catalog_sqlite_backup(s->data_dir, path, transfer_catalog, &b->transfer, e);
 
 	if (rc == 0)
 		rc = snapshot_open(&b->now, path, e);
@@ -205,10 +150,10 @@ static int take_catalogue(struct job *b, const struct settings *s, struct err *e
 	return rc == 0 ? transfer_count(&b->transfer, b->now, e) : rc;
 }
 
-static int put(struct job *b, struct err *e)
+static int put(struct making *b, struct err *e)
 {
 	struct manifest m = {
-		.data_id = b->data.id,
+		.data_id = b->id,
 		.made_at = env_real.wall_ms(&env_real),
 		.blobs = b->transfer.blobs,
 		.blob_bytes = b->transfer.bytes,
@@ -233,7 +178,7 @@ static int put(struct job *b, struct err *e)
 }
 
 /* What failed before the new backup was in its place: the earlier one is as it was. */
-static int give_up(struct job *b, int code, struct err *e)
+static int give_up(struct making *b, int code, struct err *e)
 {
 	struct err why = ERR_INIT;
 
@@ -247,13 +192,22 @@ static int give_up(struct job *b, int code, struct err *e)
 			b->place.whole ? "the earlier backup is as it was" : "there is no whole backup yet");
 }
 
-static int work(struct job *b, const struct settings *s, struct err *e)
+static int work(struct making *b, const struct settings *s, struct err *e)
 {
-	struct bringing v = {.b = b, .e = e};
 	int rc = take_catalogue(b, s, e);
 
+	b->bytes = (struct backup_bytes){.from = b->from,
+					 .to = b->to,
+					 .last = b->last,
+					 .transfer = &b->transfer,
+					 .verify = b->o->verify,
+					 .link = !b->o->copy};
 	if (rc == 0)
-		rc = snapshot_blobs(b->now, bring_visit, &v, e);
+		rc = backup_bytes_bring(&b->bytes, b->now, e);
+	if (!lease_held(&b->lease)) {
+		transfer_clear(&b->transfer);
+		fputs("filemill: the catalogue could not be reached for a while; what was removed meanwhile counts as missing\n", stderr);
+	}
 	if (rc == 0)
 		rc = put(b, e);
 	if (rc != 0)
@@ -262,7 +216,7 @@ static int work(struct job *b, const struct settings *s, struct err *e)
 	return rc == 0 ? 0 : err_wrap(e, "the backup is whole, but what it no longer needs was not removed");
 }
 
-static void tell(struct buf *out, const struct job *b)
+static void tell(struct buf *out, const struct making *b)
 {
 	const struct manifest *m = &b->place.manifest;
 	char id[UUID_TEXT_LEN + 1];
@@ -272,13 +226,13 @@ static void tell(struct buf *out, const struct job *b)
 		out,
 		"backup of %s: %llu files, %llu jobs; %llu blobs of %llu bytes: %llu copied, %llu linked, %llu kept, %llu lacking, %llu removed\n",
 		id, (unsigned long long)m->files, (unsigned long long)m->jobs, (unsigned long long)m->blobs,
-		(unsigned long long)m->blob_bytes, (unsigned long long)b->copied, (unsigned long long)b->linked,
-		(unsigned long long)b->kept, (unsigned long long)m->lacking, (unsigned long long)b->removed);
+		(unsigned long long)m->blob_bytes, (unsigned long long)b->bytes.copied, (unsigned long long)b->bytes.linked,
+		(unsigned long long)b->bytes.kept, (unsigned long long)m->lacking, (unsigned long long)b->removed);
 }
 
 int backup(struct buf *out, const struct settings *s, const struct backup_options *o, struct err *e)
 {
-	struct job b = {.o = o, .data = DATA_DIR_INIT, .place = PLACE_INIT, .link = !o->copy};
+	struct making b = {.o = o, .data = DATA_DIR_INIT, .place = PLACE_INIT};
 	struct err why = ERR_INIT;
 	int rc = transfer_init(&b.transfer, &why);
 
@@ -290,14 +244,16 @@ int backup(struct buf *out, const struct settings *s, const struct backup_option
 	if (rc == 0)
 		tell(out, &b);
 	if (rc == 0 && b.transfer.lacking > 0)
-		rc = err_set(&why, ERR_DAMAGED, "%llu blobs are missing or damaged in the data directory; all else is in the backup",
+		rc = err_set(&why, ERR_DAMAGED, "%llu blobs are missing or damaged in the store; all else is in the backup",
 			     (unsigned long long)b.transfer.lacking);
 	snapshot_close(b.last);
 	snapshot_close(b.now);
 	blobs_free(b.from);
 	blobs_free(b.to);
 	place_close(&b.place);
-	data_dir_close(&b.data); /* the server may remove blobs again */
+	lease_end(&b.lease); /* servers may remove blobs again */
+	catalog_free(b.catalog);
+	data_dir_close(&b.data);
 	transfer_release(&b.transfer);
 	if (rc != 0 && e)
 		*e = why;

@@ -51,6 +51,6 @@ int catalogue_need_embedded(const struct settings *s, struct err *e)
 		return 0;
 	return err_set(
 		e, ERR_BAD_CONFIG,
-		"the catalogue is on PostgreSQL, and this command copies only one in the data directory: use pg_dump, and a copy of the "
-		"data directory made after it; see docs/operations.md");
+		"a restore makes a data directory with its catalogue in it, and catalog.url is set: restore without it, and then filemill "
+		"move carries what was restored to PostgreSQL; see docs/operations.md");
 }

@@ -1,194 +1,90 @@
 #include "app/move_blobs.h"
+#include "app/carry.h"
 #include "app/process.h"
 #include "app/store.h"
-#include "base/siphash.h"
-#include "ops/ops.h"
 #include "rt/env.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PAGE 500 /* rows read at once */
-#define PIECE ((size_t)256 << 10)
 #define SHOW_EVERY_MS 200
 #define NAMED_MAX 20
-
-/* ---- the set ---- */
-
-static struct blob_tag tag_of(struct str name, uint64_t size)
-{
-	static const uint8_t keys[2][16] = {"move, one half", "move, the other"};
-	uint8_t text[BLOB_NAME_MAX + sizeof(size)];
-	size_t n = name.len < BLOB_NAME_MAX ? name.len : BLOB_NAME_MAX;
-
-	memcpy(text, &size, sizeof(size));
-	memcpy(text + sizeof(size), name.p, n);
-	struct blob_tag tag = {siphash24(keys[0], text, sizeof(size) + n), siphash24(keys[1], text, sizeof(size) + n)};
-	if (tag.a == 0 && tag.b == 0)
-		tag.a = 1;
-	return tag;
-}
-
-static struct blob_tag *place_of(const struct blob_set *s, struct blob_tag tag)
-{
-	size_t at = tag.a & (s->cap - 1);
-
-	while ((s->tags[at].a != 0 || s->tags[at].b != 0) && (s->tags[at].a != tag.a || s->tags[at].b != tag.b))
-		at = (at + 1) & (s->cap - 1);
-	return &s->tags[at];
-}
-
-void blob_set_release(struct blob_set *s)
-{
-	free(s->tags);
-	*s = (struct blob_set){};
-}
-
-bool blob_set_has(const struct blob_set *s, struct str name, uint64_t size)
-{
-	if (s->cap == 0)
-		return false;
-	const struct blob_tag *at = place_of(s, tag_of(name, size));
-	return at->a != 0 || at->b != 0;
-}
-
-static bool grow(struct blob_set *s)
-{
-	struct blob_set larger = {.cap = s->cap > 0 ? 2 * s->cap : 1024, .n = s->n};
-
-	larger.tags = calloc(larger.cap, sizeof(*larger.tags));
-	if (larger.tags == NULL)
-		return false;
-	for (size_t i = 0; i < s->cap; i++)
-		if (s->tags[i].a != 0 || s->tags[i].b != 0)
-			*place_of(&larger, s->tags[i]) = s->tags[i];
-	free(s->tags);
-	*s = larger;
-	return true;
-}
-
-bool blob_set_add(struct blob_set *s, struct str name, uint64_t size)
-{
-	struct blob_tag tag = tag_of(name, size);
-
-	if (2 * (s->n + 1) > s->cap && !grow(s))
-		return false;
-	struct blob_tag *at = place_of(s, tag);
-	s->n += at->a == 0 && at->b == 0;
-	*at = tag;
-	return true;
-}
 
 /* ---- one blob ---- */
 
 enum fate { FATE_COPIED, FATE_KEPT, FATE_MISSING, FATE_DAMAGED };
 
-/* What one thread needs. */
-struct carrier {
-	struct move_blobs *m;
-	struct digest_set *digest;
-	char *buffer;
-};
-
-static bool is_whole(struct carrier *c, const struct stored *row, uint64_t bytes)
-{
-	struct err why = ERR_INIT;
-	size_t n;
-
-	return bytes == row->size && digest_set_finish(c->digest, &why) == 0 &&
-	       memcmp(digest_set_get(c->digest, DIGEST_SHA256, &n), row->sha256, 32) == 0;
-}
-
-/* All bytes of `r`, through the digest and into w (NULL: nowhere). *ret_ours: an error is the target's, not the source's. */
-static int pour(struct carrier *c, struct blob_reader *r, struct blob_writer *w, uint64_t *ret_bytes, bool *ret_ours, struct err *e)
-{
-	size_t n = 1;
-	int rc = digest_set_reset(c->digest, 1u << DIGEST_SHA256, e);
-
-	*ret_bytes = 0;
-	*ret_ours = rc != 0;
-	while (rc == 0 && n > 0) {
-		rc = blob_read(r, c->buffer, PIECE, &n, e);
-		if (rc != 0 || n == 0)
-			break;
-		digest_set_update(c->digest, c->buffer, n);
-		*ret_bytes += n;
-		if (w != NULL && (rc = blob_append(w, c->buffer, n, e)) != 0)
-			*ret_ours = true;
-	}
-	return rc;
-}
-
 /* Reads what the target has under this name; ERR_NOT_FOUND. False: it is not what it should be. */
-static int check_there(struct carrier *c, const struct stored *row, bool *ret, struct err *e)
+static int check_there(struct move_blobs *m, struct carrier *c, const struct stored *row, bool *ret, struct err *e)
 {
 	struct blob_reader *r;
 	uint64_t size = 0, bytes = 0;
 	bool ours;
 
 	*ret = false;
-	int rc = blob_read_open(c->m->to, row->blob, 0, UINT64_MAX, &r, &size, e);
+	int rc = blob_read_open(m->to, row->blob, 0, UINT64_MAX, &r, &size, e);
 	if (rc != 0)
 		return rc;
 	if (size == row->size) {
-		rc = pour(c, r, NULL, &bytes, &ours, e);
-		*ret = rc == 0 && is_whole(c, row, bytes);
+		rc = carrier_pour(c, r, NULL, &bytes, &ours, e);
+		*ret = rc == 0 && carrier_has(c, row->sha256, row->size, bytes);
 	}
 	blob_read_close(r);
 	return rc == ERR_IO ? 0 : rc; /* it cannot be read, and is written anew */
 }
 
 /* An earlier run was ended while it wrote, or had written and not flushed. */
-static int take_over(struct carrier *c, const struct stored *row, enum fate *ret, struct err *e)
+static int take_over(struct move_blobs *m, struct carrier *c, const struct stored *row, enum fate *ret, struct err *e)
 {
 	struct err why = ERR_INIT;
 	bool whole = false;
-	int rc = check_there(c, row, &whole, &why);
+	int rc = check_there(m, c, row, &whole, &why);
 
 	*ret = FATE_KEPT;
 	if (rc == 0 && whole)
 		return 0;
 	*ret = FATE_COPIED;
 	if (rc == 0)
-		return blob_remove(c->m->to, row->blob, e);
+		return blob_remove(m->to, row->blob, e);
 	if (rc == ERR_NOT_FOUND)
 		return 0;
 	*e = why;
 	return rc;
 }
 
-static int write_blob(struct carrier *c, const struct stored *row, struct blob_reader *r, enum fate *ret, struct err *e)
+static int write_blob(struct move_blobs *m, struct carrier *c, const struct stored *row, struct blob_reader *r, enum fate *ret,
+		      struct err *e)
 {
 	struct blob_writer *w;
 	uint64_t bytes;
 	bool ours = true;
-	int rc = blob_create(c->m->to, row->blob, row->size, &w, e);
+	int rc = blob_create(m->to, row->blob, row->size, &w, e);
 
 	if (rc != 0)
 		return rc;
-	rc = pour(c, r, w, &bytes, &ours, e);
-	if (rc == 0 && is_whole(c, row, bytes))
-		return blobs_are_files(c->m->to) ? blobs_local_settle(w, e) : blob_commit(w, e);
+	rc = carrier_pour(c, r, w, &bytes, &ours, e);
+	if (rc == 0 && carrier_has(c, row->sha256, row->size, bytes))
+		return blobs_are_files(m->to) ? blobs_local_settle(w, e) : blob_commit(w, e);
 	blob_abandon(w);
-	if (rc == 0 || (!ours && rc == ERR_IO && blobs_are_files(c->m->from))) {
+	if (rc == 0 || (!ours && rc == ERR_IO && blobs_are_files(m->from))) {
 		*ret = FATE_DAMAGED; /* other bytes, or a disk that cannot read them */
 		return 0;
 	}
 	return rc;
 }
 
-static int bring(struct carrier *c, const struct stored *row, enum fate *ret, struct err *e)
+static int bring(struct move_blobs *m, struct carrier *c, const struct stored *row, enum fate *ret, struct err *e)
 {
 	struct blob_reader *r;
 	uint64_t size;
-	int rc = take_over(c, row, ret, e);
+	int rc = take_over(m, c, row, ret, e);
 
 	if (rc != 0 || *ret == FATE_KEPT)
 		return rc;
 	struct err why = ERR_INIT;
-	rc = blob_read_open(c->m->from, row->blob, 0, UINT64_MAX, &r, &size, &why);
+	rc = blob_read_open(m->from, row->blob, 0, UINT64_MAX, &r, &size, &why);
 	if (rc == ERR_NOT_FOUND || rc == ERR_BAD_NAME) {
 		*ret = FATE_MISSING;
 		return 0;
@@ -198,86 +94,26 @@ static int bring(struct carrier *c, const struct stored *row, enum fate *ret, st
 		return rc;
 	}
 	*ret = FATE_COPIED;
-	rc = write_blob(c, row, r, ret, e);
+	rc = write_blob(m, c, row, r, ret, e);
 	blob_read_close(r);
 	return rc;
 }
 
 /* ---- many at once ---- */
 
-/* A page of rows that threads share: each takes the next one. */
 struct page_of_blobs {
 	struct move_blobs *m;
 	const struct stored *rows;
 	enum fate *fates;
 	bool *todo;
 	size_t n;
-	atomic_size_t next;
-	pthread_mutex_t lock; /* guards what follows */
-	int rc;
-	struct err err;
 };
 
-static void page_failed(struct page_of_blobs *p, int rc, const struct err *e)
+static int carry_one(void *arg, struct carrier *c, size_t i, struct err *e)
 {
-	pthread_mutex_lock(&p->lock);
-	if (p->rc == 0) {
-		p->rc = rc;
-		p->err = *e;
-	}
-	pthread_mutex_unlock(&p->lock);
-	atomic_store(&p->next, p->n);
-}
+	const struct page_of_blobs *p = arg;
 
-static int carrier_init(struct carrier *c, struct move_blobs *m, struct err *e)
-{
-	*c = (struct carrier){.m = m, .buffer = malloc(PIECE)};
-	int rc = c->buffer != NULL ? digest_set_new(&c->digest, 1u << DIGEST_SHA256, e)
-				   : err_set(e, ERR_NO_MEMORY, "no memory for a buffer");
-	if (rc != 0)
-		free(c->buffer);
-	return rc;
-}
-
-static void *carry(void *arg)
-{
-	struct page_of_blobs *p = arg;
-	struct err e = ERR_INIT;
-	struct carrier c;
-	int rc = carrier_init(&c, p->m, &e);
-
-	if (rc != 0) {
-		page_failed(p, rc, &e);
-		return NULL;
-	}
-	for (size_t i; rc == 0 && (i = atomic_fetch_add(&p->next, 1)) < p->n;) {
-		if (!p->todo[i])
-			continue;
-		rc = process_stop_asked() ? err_set(&e, ERR_CANCELLED, "interrupted by a signal")
-					  : bring(&c, &p->rows[i], &p->fates[i], &e);
-	}
-	if (rc != 0)
-		page_failed(p, rc, &e);
-	digest_set_free(c.digest);
-	free(c.buffer);
-	return NULL;
-}
-
-static int carry_all(struct page_of_blobs *p, size_t n_todo, struct err *e)
-{
-	pthread_t threads[64];
-	unsigned n = 0;
-
-	pthread_mutex_init(&p->lock, NULL);
-	while (n + 1 < p->m->threads && n + 1 < n_todo && n < 64 && pthread_create(&threads[n], NULL, carry, p) == 0)
-		n++;
-	carry(p); /* this thread too, and alone where no other could be had */
-	while (n > 0)
-		pthread_join(threads[--n], NULL);
-	pthread_mutex_destroy(&p->lock);
-	if (p->rc != 0 && e)
-		*e = p->err;
-	return p->rc;
+	return p->todo[i] ? bring(p->m, c, &p->rows[i], &p->fates[i], e) : 0;
 }
 
 /* ---- a pass ---- */
@@ -348,7 +184,7 @@ static int do_page(struct move_blobs *m, const struct stored *rows, size_t n, bo
 		return err_set(e, ERR_NO_MEMORY, "no memory for the list of blobs");
 	for (size_t i = 0; i < n; i++)
 		n_todo += p.todo[i] = is_todo(m, rows, i);
-	int rc = n_todo > 0 ? carry_all(&p, n_todo, e) : 0;
+	int rc = n_todo > 0 ? carry_each(n_todo < m->threads ? (unsigned)n_todo : m->threads, n, carry_one, &p, e) : 0;
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		if (rows[i].blob.p != NULL && !rows[i].shared)
 			rc = count_row(m, &rows[i], p.todo[i], p.fates[i], last, e);

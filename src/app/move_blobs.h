@@ -3,23 +3,12 @@
 #ifndef FILEMILL_APP_MOVE_BLOBS_H
 #define FILEMILL_APP_MOVE_BLOBS_H
 
+#include "app/blob_set.h"
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Which blobs were seen, by a keyed hash of 128 bits over name and size: 32 to 64 bytes each. */
-struct blob_set {
-	struct blob_tag {
-		uint64_t a, b; /* both 0: free */
-	} * tags;
-	size_t n, cap;
-};
-void blob_set_release(struct blob_set *s);
-bool blob_set_has(const struct blob_set *s, struct str name, uint64_t size);
-[[nodiscard]] bool blob_set_add(struct blob_set *s, struct str name, uint64_t size); /* false: no memory */
 
 struct move_blobs {
 	struct catalog *catalog; /* what refers to them; borrowed, like the stores */

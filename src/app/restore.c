@@ -129,7 +129,7 @@ static int fill(struct job *r, struct err *e)
 
 static int work(struct job *r, const struct settings *s, struct err *e)
 {
-	int rc = store_must_be_local(s, NULL, "a restore", e);
+	int rc = store_must_be_local(s, e);
 
 	if (rc != 0)
 		return rc;

@@ -208,7 +208,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		return rc;
 	if ((rc = catalogue_open(&catalog, s, &options, e)) != 0)
 		return rc;
-	v->hold = (struct hold){.data = &v->data, .gate = &v->gate, .limit_ms = s->backup_hold_ms};
+	v->hold = (struct hold){.data = &v->data, .gate = &v->gate, .catalog = catalog, .limit_ms = s->backup_hold_ms};
 	rc = data_dir_complete(&v->data, e);
 	if (rc == 0 && !v->works_only)
 		rc = check_callers(s, catalog_account_count(catalog), e);

@@ -271,13 +271,11 @@ int store_open_new(struct blobs **ret, const struct settings *s, const struct da
 	return rc;
 }
 
-int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e)
+int store_must_be_local(const struct settings *s, struct err *e)
 {
-	char noted[PLACE_MAX] = "";
-	int rc = d != NULL ? read_note(noted, d->fd, e) : 0;
-
-	if (rc == 0 && (noted[0] != '\0' || s->storage_bucket[0] != '\0'))
-		rc = err_set(e, ERR_NOT_IMPLEMENTED, "%s is only there for files in the data directory, and these are in %s", what,
-			     noted[0] != '\0' ? noted : "a bucket (storage.s3_bucket)");
-	return rc;
+	if (s->storage_bucket[0] == '\0')
+		return 0;
+	return err_set(e, ERR_BAD_CONFIG,
+		       "a restore puts files into the data directory, and storage.s3_bucket is set: restore without it, and then filemill move "
+		       "carries what was restored to a bucket; see docs/operations.md");
 }

@@ -28,8 +28,8 @@ enum store_use {
 /* The store of a directory that a move fills: marked as its own. ERR_CONFLICT: there is something in it; ERR_BAD_CONFIG: the bucket is another's. */
 [[nodiscard]] int store_open_new(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct err *e);
 
-/* ERR_NOT_IMPLEMENTED for what is only done where the files are in the data directory. */
-[[nodiscard]] int store_must_be_local(const struct settings *s, const struct data_dir *d, const char *what, struct err *e);
+/* For a restore. ERR_BAD_CONFIG with words on what to do instead. */
+[[nodiscard]] int store_must_be_local(const struct settings *s, struct err *e);
 
 /* It says whose the bucket is, and is no file's and no output's. */
 bool store_is_mark(struct str name);

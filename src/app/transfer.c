@@ -55,6 +55,15 @@ bool transfer_catalog(void *arg, uint64_t done, uint64_t of)
 	return !process_stop_asked();
 }
 
+bool transfer_rows(void *arg, uint64_t rows)
+{
+	struct transfer *t = arg;
+
+	if (due(t))
+		fprintf(stderr, "\r\033[Kcatalogue: %llu rows", (unsigned long long)rows);
+	return !process_stop_asked();
+}
+
 int transfer_goes_on(struct transfer *t, struct err *e)
 {
 	if (due(t))

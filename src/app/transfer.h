@@ -24,6 +24,8 @@ void transfer_release(struct transfer *t);
 
 /* A snapshot_progress_fn; arg is the transfer. False: a signal asks for the end. */
 bool transfer_catalog(void *arg, uint64_t done, uint64_t of);
+/* A rows_progress_fn, likewise. */
+bool transfer_rows(void *arg, uint64_t rows);
 /* Shows how far it is. 0, or ERR_CANCELLED after a signal. */
 [[nodiscard]] int transfer_goes_on(struct transfer *t, struct err *e);
 /* Takes the line of progress away. */

@@ -57,6 +57,8 @@ struct catalog_ops {
 	int (*news)(struct catalog *c, struct news_list *to, bool *ret_whole, struct err *e); /* NULL: there are none */
 	int (*share_rates)(struct catalog *c, struct shared_rate *rates, size_t n, struct err *e); /* of those that are shared */
 	int (*store)(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e); /* of those that are shared */
+	int (*hold)(struct catalog *c, struct uuid id, struct str holder, int64_t lease_ms, struct err *e); /* of those that are shared */
+	int (*held)(struct catalog *c, int64_t limit_ms, enum held *ret, struct err *e); /* of those that are shared */
 	int (*workers)(struct catalog *c, uint32_t max, struct arena *a, struct worker_row **ret, size_t *ret_n, struct err *e);
 	int (*damaged)(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);
 	int (*check)(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);

@@ -93,6 +93,22 @@ struct news {
 /* Whose the bytes are that this catalogue refers to: who is the first to ask is remembered, and everybody is told of him. Of a catalogue that nobody shares: who asks. */
 [[nodiscard]] int catalog_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e);
 
+/* The earliest time (Unix ms) in the id of a file that another node than `self` (zero: none is) may be about to refer to: of uploads that are under way there, or begin from now on. It
+ * counts those that are lost and not forgotten, which may go on. Bytes of earlier ids to which no row refers never come. INT64_MAX where nobody shares it; INT64_MIN: it cannot be told. */
+[[nodiscard]] int catalog_uploads_since(struct catalog *c, int64_t now, struct uuid self, int64_t *ret, struct err *e);
+
+/* ---- backups that hold the bytes, of a catalogue that nodes share ---- */
+/* Once it was answered, no node removes bytes that a later snapshot refers to, until lease_ms after the last call with this id; 0 ends it. Of a catalogue that nobody shares: nothing is done,
+ * the data directory's lock is enough. `holder` is for people. ERR_CATALOG_UNAVAILABLE. */
+[[nodiscard]] int catalog_hold(struct catalog *c, struct uuid id, struct str holder, int64_t lease_ms, struct err *e);
+enum held {
+	HELD_NOT,
+	HELD_TOO_LONG, /* by such alone as began limit_ms ago or earlier: nobody waits for them any more */
+	HELD,
+};
+/* Asked after it was known that no row refers to the bytes in question. */
+[[nodiscard]] int catalog_held(struct catalog *c, int64_t limit_ms, enum held *ret, struct err *e);
+
 /* ---- of a change that was committed ---- */
 bool change_brings_work(const struct change *c); /* NEWS_WORK */
 bool change_dooms(const struct change *c); /* NEWS_DOOMED */

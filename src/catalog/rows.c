@@ -10,7 +10,7 @@ static const char *const NOT_CARRIED[] = {
 	"store", /* PostgreSQL: the first server says it anew, and its directory has the id that the bucket knows */
 	"lane_tally", /* PostgreSQL: follows from `task` */
 	"duty", /* PostgreSQL, this and what follows: of the nodes that are at work now */
-	"news",           "batch", "rate",
+	"news",           "batch", "rate", "hold",
 };
 
 /* SQLite's names where PostgreSQL must or does call them differently: what they call a row that is alone in its table. */

@@ -18,12 +18,16 @@ struct rows; /* one side: a catalogue of one moment that is read, or a new one t
 /* ---- reading ---- */
 /* The catalogue in `dir`, as it is at this moment, beside a running server or without one: it is only read, and without a checkpoint. ERR_SCHEMA_OLDER, ERR_SCHEMA_NEWER, ERR_DAMAGED…. */
 [[nodiscard]] int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e);
+/* The same of a file that nobody writes. */
+[[nodiscard]] int rows_sqlite_read_file(struct rows **ret, const char *path, struct err *e);
 /* The same on PostgreSQL. `alone`: from here until rows_free() nobody writes it; who tries waits for a while and is told that it is not available. */
 [[nodiscard]] int rows_postgres_read(struct rows **ret, const char *conninfo, bool alone, struct err *e);
 
 /* ---- writing ---- */
 /* A new catalogue in `dir`, in the place of one that is there. It counts once it was committed. */
 [[nodiscard]] int rows_sqlite_write(struct rows **ret, const char *dir, struct err *e);
+/* The same as the file `path`, whose name is the caller's to flush. What is not committed is removed. */
+[[nodiscard]] int rows_sqlite_write_file(struct rows **ret, const char *path, struct err *e);
 /* Into the tables of an empty catalogue, or of one that an earlier move of `whose` (a data directory's id) has begun: no node works on it before rows_postgres_open_up(). Nobody else
  * writes it meanwhile. ERR_CONFLICT: it is not empty. */
 [[nodiscard]] int rows_postgres_write(struct rows **ret, const char *conninfo, struct uuid whose, struct err *e);

@@ -71,6 +71,40 @@ int catalog_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct 
 	return 0;
 }
 
+#define OTHERS_MARGIN_MS 600000 /* how far the clocks of nodes may be apart where a node is not known yet */
+#define NODES_MAX 10000
+
+int catalog_uploads_since(struct catalog *c, int64_t now, struct uuid self, int64_t *ret, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	int64_t since = now - OTHERS_MARGIN_MS;
+	struct worker_row *list;
+	size_t n = 0;
+
+	if (!c->ops->shared) {
+		*ret = INT64_MAX;
+		return 0;
+	}
+	int rc = catalog_workers(c, NODES_MAX, &a, &list, &n, e);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (!uuid_eq(list[i].id, self) && list[i].uploads_since < since)
+			since = list[i].uploads_since;
+	if (rc == 0)
+		*ret = n < NODES_MAX ? since : INT64_MIN;
+	return rc;
+}
+
+int catalog_hold(struct catalog *c, struct uuid id, struct str holder, int64_t lease_ms, struct err *e)
+{
+	return c->ops->shared ? c->ops->hold(c, id, holder, lease_ms, e) : 0;
+}
+
+int catalog_held(struct catalog *c, int64_t limit_ms, enum held *ret, struct err *e)
+{
+	*ret = HELD_NOT;
+	return c->ops->shared ? c->ops->held(c, limit_ms, ret, e) : 0;
+}
+
 int catalog_news(struct catalog *c, struct arena *a, struct news **ret, size_t *ret_n, bool *ret_whole, struct err *e)
 {
 	struct news_list to = {.arena = a};

@@ -21,8 +21,6 @@
 
 #define NEWS_MS 200
 #define NEWS_AGAIN_MS 1000 /* after the catalogue did not answer */
-#define OTHERS_MARGIN_MS 600000 /* how far the clocks of nodes may be apart where a node is not known yet */
-#define NODES_MAX 10000
 
 /* ---- duties ---- */
 
@@ -82,26 +80,17 @@ int nodes_worker(struct engine *g, struct uuid *ret, struct err *e)
 /* What each node told with its beats, those included that are lost but not forgotten: such a one may go on, and what it commits then is refused only when it was forgotten. */
 int64_t nodes_uploads_since(struct engine *g)
 {
-	CLEANUP(arena_release) struct arena a = ARENA_INIT;
 	struct scheduler *s = &g->scheduler;
-	int64_t since = engine_now(g) - OTHERS_MARGIN_MS;
-	struct worker_row *list;
 	struct err e = ERR_INIT;
-	size_t n;
+	int64_t since;
 
-	if (!g->nodes.shared)
-		return INT64_MAX;
-	if (catalog_workers(g->catalog, NODES_MAX, &a, &list, &n, &e) != 0) {
-		log_err(LOG_WARN, "nodes_unreadable", &e);
-		return INT64_MIN;
-	}
 	pthread_mutex_lock(&s->lock);
 	struct uuid self = s->worker;
 	pthread_mutex_unlock(&s->lock);
-	for (size_t i = 0; i < n; i++)
-		if (!uuid_eq(list[i].id, self) && list[i].uploads_since < since)
-			since = list[i].uploads_since;
-	return n < NODES_MAX ? since : INT64_MIN;
+	if (catalog_uploads_since(g->catalog, engine_now(g), self, &since, &e) == 0)
+		return since;
+	log_err(LOG_WARN, "nodes_unreadable", &e);
+	return INT64_MIN;
 }
 
 int nodes_attempt_runs(struct engine *g, struct uuid job, int64_t fence, bool *ret, struct err *e)

@@ -75,6 +75,10 @@ int pg_workers(struct catalog *c, uint32_t max, struct arena *a, struct worker_r
 /* ---- rates.c ---- */
 int pg_share_rates(struct catalog *c, struct shared_rate *rates, size_t n, struct err *e);
 
+/* ---- hold.c ---- */
+int pg_hold(struct catalog *c, struct uuid id, struct str holder, int64_t lease_ms, struct err *e);
+int pg_held(struct catalog *c, int64_t limit_ms, enum held *ret, struct err *e);
+
 /* ---- check.c ---- */
 int pg_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
 

@@ -135,6 +135,14 @@ R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE
 /* The first one stays; the update only makes it a row of the answer. */
 R_ROW(STORE, "INSERT INTO store AS s (id) VALUES ($1) ON CONFLICT (one) DO UPDATE SET id = s.id RETURNING s.id")
 
+/* Backups: $1 its id, $2 who, $3 for how long. Those of dead ones go with the next one. */
+#define NOW_MS "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+R_ROW(HOLD, "WITH gone AS (DELETE FROM hold WHERE expires_at <= " NOW_MS " AND id <> $1)"
+	    " INSERT INTO hold (id, holder, since, expires_at) VALUES ($1, $2, " NOW_MS ", " NOW_MS " + $3)"
+	    " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at")
+R_ROW(HOLD_END, "DELETE FROM hold WHERE id = $1")
+R_ROW(HELD, "SELECT max(since) > " NOW_MS " - $1 FROM hold WHERE expires_at > " NOW_MS " HAVING count(*) > 0")
+
 /* These two write, on a reader's connection, what nobody has to find again. $1 keys, $2 what was taken. All of one transaction is at one time; locks are taken in the order of keys. */
 #define NOW_NS "(extract(epoch FROM now()) * 1000000)::bigint * 1000"
 R_ROW(RATES, "WITH told AS (INSERT INTO rate AS r (key, empty_at) SELECT n.key, " NOW_NS

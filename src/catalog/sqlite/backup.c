@@ -121,11 +121,17 @@ int catalog_sqlite_backup(const char *dir, const char *to, snapshot_progress_fn 
 int sq_open_beside(const char *dir, sqlite3 **ret, int64_t *ret_schema, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = NULL;
-	sqlite3 *db = NULL;
 
 	if (asprintf(&path, "%s/catalog.db", dir) < 0)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a path");
+	return sq_open_file(path, ret, ret_schema, e);
+}
+
+int sq_open_file(const char *path, sqlite3 **ret, int64_t *ret_schema, struct err *e)
+{
+	sqlite3 *db = NULL;
 	int r = check_there(path, e);
+
 	if (r == 0)
 		r = open_source(&db, path, e);
 	if (r == 0)

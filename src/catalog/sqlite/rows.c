@@ -20,7 +20,7 @@ struct side {
 	struct rows base;
 	sqlite3 *db;
 	sqlite3_stmt *put; /* of the table that is being written */
-	char *dir, *path; /* of a writer: path is that of the unfinished file */
+	char *dir, *path; /* of a writer: path is that of the unfinished file; dir NULL: it keeps that name */
 };
 
 static struct side *side_of(struct rows *r)
@@ -231,9 +231,14 @@ static int commit(struct rows *r, struct err *e)
 	if (rc != 0)
 		return rc;
 	s->db = NULL;
+	rc = flush(s->path, 0, e);
+	if (s->dir == NULL) {
+		free(s->path);
+		s->path = NULL;
+		return rc;
+	}
 	if (asprintf(&name, "%s/catalog.db", s->dir) < 0)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a path");
-	rc = flush(s->path, 0, e);
 	if (rc == 0 && rename(s->path, name) != 0)
 		rc = err_errno(e, errno, "rename");
 	return rc == 0 ? flush(s->dir, O_DIRECTORY, e) : rc;
@@ -274,13 +279,11 @@ static struct side *side_new(void)
 	return s;
 }
 
-int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
+static int list_read(struct rows **ret, struct side *s, int64_t schema, struct err *e)
 {
-	struct side *s = side_new();
-	int64_t schema = 0;
-	int rc = s != NULL ? sq_open_beside(dir, &s->db, &schema, e) : err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
+	int rc = 0;
 
-	if (rc == 0 && schema < schema_latest)
+	if (schema < schema_latest)
 		rc = err_set(
 			e, ERR_SCHEMA_OLDER,
 			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
@@ -289,7 +292,35 @@ int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
 		rc = list_tables(s, e);
 	if (rc == 0)
 		*ret = &s->base;
-	else if (s != NULL)
+	return rc;
+}
+
+int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
+{
+	struct side *s = side_new();
+	int64_t schema = 0;
+
+	if (s == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
+	int rc = sq_open_beside(dir, &s->db, &schema, e);
+	if (rc == 0)
+		rc = list_read(ret, s, schema, e);
+	if (rc != 0)
+		rows_free(&s->base);
+	return rc;
+}
+
+int rows_sqlite_read_file(struct rows **ret, const char *path, struct err *e)
+{
+	struct side *s = side_new();
+	int64_t schema = 0;
+
+	if (s == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
+	int rc = sq_open_file(path, &s->db, &schema, e);
+	if (rc == 0)
+		rc = list_read(ret, s, schema, e);
+	if (rc != 0)
 		rows_free(&s->base);
 	return rc;
 }
@@ -310,16 +341,10 @@ static int open_new(struct side *s, struct err *e)
 	return ret;
 }
 
-int rows_sqlite_write(struct rows **ret, const char *dir, struct err *e)
+static int write_new(struct rows **ret, struct side *s, struct err *e)
 {
-	struct side *s = side_new();
+	int rc = s->path != NULL ? open_new(s, e) : err_set(e, ERR_NO_MEMORY, "no memory for a path");
 
-	if (s == NULL)
-		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
-	s->dir = strdup(dir);
-	if (asprintf(&s->path, "%s/" NEW, dir) < 0)
-		s->path = NULL;
-	int rc = s->dir != NULL && s->path != NULL ? open_new(s, e) : err_set(e, ERR_NO_MEMORY, "no memory for a path");
 	if (rc == 0)
 		rc = list_tables(s, e);
 	if (rc == 0)
@@ -327,4 +352,26 @@ int rows_sqlite_write(struct rows **ret, const char *dir, struct err *e)
 	else
 		rows_free(&s->base);
 	return rc;
+}
+
+int rows_sqlite_write(struct rows **ret, const char *dir, struct err *e)
+{
+	struct side *s = side_new();
+
+	if (s == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
+	s->dir = strdup(dir);
+	if (s->dir == NULL || asprintf(&s->path, "%s/" NEW, dir) < 0)
+		s->path = NULL;
+	return write_new(ret, s, e);
+}
+
+int rows_sqlite_write_file(struct rows **ret, const char *path, struct err *e)
+{
+	struct side *s = side_new();
+
+	if (s == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
+	s->path = strdup(path);
+	return write_new(ret, s, e);
 }

@@ -101,6 +101,7 @@ int sq_identify(sqlite3 *db, int64_t *ret_version, struct err *e);
 /* ---- backup.c ---- */
 /* The catalogue in `dir` for reading beside those who work on it: one transaction, which has begun, on a connection that makes no checkpoint. */
 int sq_open_beside(const char *dir, sqlite3 **ret, int64_t *ret_schema, struct err *e);
+int sq_open_file(const char *path, sqlite3 **ret, int64_t *ret_schema, struct err *e); /* the same of a file by its name */
 
 /* ---- row.c: binding and reading ---- */
 void bind_str(sqlite3_stmt *s, int i, struct str v); /* p NULL = NULL; borrowed until the next reset */

@@ -18,6 +18,7 @@ EMBEDDED = {
 	"test_attack": ["test_a_file_size_limit_at_the_start", "test_a_stop_while_the_disk_is_stuck", "test_a_stop_that_takes_too_long"],
 	"test_audit": None,
 	"test_backup": None,
+	"test_backup_shared": None,
 	"test_bad_input_f": ["test_f4_"],
 	"test_config_cli": ["test_the_default_directory", "test_a_directory_in_use"],
 	"test_fsck": None,

@@ -1,4 +1,4 @@
-"""What stands between a server and another one: connections can be cut, and refused for a while, or taken while nothing passes."""
+"""What stands between a server and another one: connections can be cut, refused for a while, or taken while nothing passes, from a chosen byte on if that matters."""
 import socket
 import threading
 
@@ -10,6 +10,9 @@ class Gate:
 		self.shut = False
 		self.passing = threading.Event()
 		self.passing.set()
+		self.left = None # bytes of the other that pass before all stands still; None: any number
+		self.flows, self.stands = threading.Event(), threading.Event()
+		self.flows.set()
 		self.pairs = set()
 		self.lock = threading.Lock()
 		self.threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -36,7 +39,20 @@ class Gate:
 		self.shut = False
 		self.passing.set()
 
+	def stall(self, after=0):
+		"""Lets so many bytes of the other through, and nothing more until go_on(); `stands` is set once somebody waits."""
+		with self.lock:
+			self.left = after
+			self.stands.clear()
+			self.flows.clear()
+
+	def go_on(self):
+		with self.lock:
+			self.left = None
+		self.flows.set()
+
 	def close(self):
+		self.go_on()
 		self.cut(shut=True)
 		self.passing.set()
 		self._end(self.listener)
@@ -68,7 +84,7 @@ class Gate:
 			t.start()
 
 	def _serve(self, near, far):
-		back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
+		back = threading.Thread(target=self._pass, args=(far, near, True), daemon=True)
 		back.start()
 		self._pass(near, far)
 		back.join()
@@ -77,10 +93,22 @@ class Gate:
 		near.close()
 		far.close()
 
-	def _pass(self, a, b):
+	def _may_pass(self, n):
+		with self.lock:
+			if self.left is None:
+				return
+			self.left -= n
+			if self.left >= 0:
+				return
+		self.stands.set()
+		self.flows.wait()
+
+	def _pass(self, a, b, counted=False):
 		try:
 			while data := a.recv(1 << 16):
 				self.passing.wait()
+				if counted:
+					self._may_pass(len(data))
 				b.sendall(data)
 		except OSError:
 			pass

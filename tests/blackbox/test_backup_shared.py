@@ -1,0 +1,328 @@
+"""filemill backup where the catalogue is on PostgreSQL and the bytes are in a bucket: beside running servers, interrupted, with everything restored and compared."""
+import itertools
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness.ceph import BUCKET, ceph # noqa: F401
+from harness.data import random_bytes, sha256
+from harness.gate import Gate
+from harness.nodes import installed
+from harness.postgres import Postgres
+from harness.server import Server, binary, clean_environment, eventually, run
+from test_backup import Load, check_backup, check_restored, figures, manifest, names
+from test_move import Place, moved, sound, told
+
+pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+	c = Postgres()
+	yield c
+	c.close()
+
+
+@pytest.fixture
+def database(cluster):
+	name = f"d{next(_numbers)}"
+	cluster.sql(f"CREATE DATABASE {name}")
+	return cluster.conninfo(name)
+
+
+def name_of(database):
+	return database.rsplit("dbname=", 1)[1]
+
+
+@pytest.fixture
+def bucket(ceph):
+	"""Settings of a place of its own in the bucket."""
+	return ceph.storage(f"backups/{os.getpid()}-{next(_numbers)}/")
+
+
+@pytest.fixture
+def settings(database, bucket):
+	"""Of a server that has nothing in its data directory."""
+	return {"catalog.url": database, **bucket}
+
+
+@pytest.fixture
+def gate(ceph):
+	with Gate(ceph.port) as gate:
+		yield gate
+
+
+def through(gate, settings):
+	return {**settings, "storage.s3_endpoint": gate.endpoint()}
+
+
+def backup(data, target, settings, *flags, code=0, timeout=120):
+	r = run("backup", *flags, "--data", data, target, settings=settings, timeout=timeout)
+	assert r.returncode == code, (r.returncode, r.stdout, r.stderr)
+	return r
+
+
+def begin(data, target, settings, *flags):
+	return subprocess.Popen([binary(), "backup", *flags, "--data", str(data), str(target)], env=clean_environment(settings), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+				stderr=subprocess.PIPE, text=True)
+
+
+def ended(p, code=0):
+	out, err = p.communicate(timeout=120)
+	assert p.returncode == code, (p.returncode, out, err)
+	return out, err
+
+
+def said(server, event):
+	return [e for e in server.log_events() if e["event"] == event]
+
+
+def holds(cluster, database):
+	return int(cluster.sql("SELECT count(*) FROM hold", name_of(database)))
+
+
+# ---- the usual course ----
+
+@pytest.mark.parametrize("where", ["postgresql and a bucket", "postgresql", "a bucket"])
+def test_what_is_backed_up_is_restored_in_two_commands(folder, make_server, database, bucket, cluster, where):
+	settings = {**({"catalog.url": database} if "postgresql" in where else {}), **(bucket if "bucket" in where else {})}
+	s = make_server(settings=settings)
+	kept = [s.upload(random_bytes(n, n), name=f"f{n}", query="ops=gzip,sha1&wait=60") for n in (0, 10, 40_000, 300_000)]
+	gone = s.upload(random_bytes(50_000, 9))
+	assert s.delete(f"/v1/files/{gone['id']}").status_code == 204
+	r = backup(s.data, folder / "b", settings, "--verify")
+	assert r.stderr == "" and figures(r.stdout)["files"] == 4, r
+	assert check_backup(folder / "b")["data_id"] == (s.data / "filemill.id").read_text().strip()
+	if "postgresql" in where:
+		assert holds(cluster, database) == 0
+	later = s.upload(b"later")
+	before = [s.get(f"/v1/files/{f['id']}").json() for f in kept]
+	r = run("restore", folder / "b", "--data", folder / "r")
+	assert r.returncode == 0, r.stderr
+	assert check_restored(folder, folder / "b", {f["id"]: f["sha256"] for f in kept}, set(), audited=False)[0] == 4
+	s.stop()
+	# and from there to where it was
+	name = f"d{next(_numbers)}"
+	cluster.sql(f"CREATE DATABASE {name}")
+	again = {"catalog.url": cluster.conninfo(name), **bucket, "storage.s3_prefix": bucket["storage.s3_prefix"] + "again/"}
+	old, new = Place(folder, "r"), Place(folder, "n", **{k.replace(".", "__"): v for k, v in again.items()})
+	moved(old, new)
+	t = new.serve(make_server)
+	told(t)
+	assert [t.get(f"/v1/files/{f['id']}").json() for f in kept] == before
+	assert t.get(f"/v1/files/{gone['id']}").status_code == 410
+	assert t.get(f"/v1/files/{later['id']}").status_code == 404
+	assert t.upload(b"new")["number"] > max(f["number"] for f in kept)
+	t.stop()
+	sound(new)
+
+
+def test_a_second_backup_fetches_what_is_new_and_drops_what_is_gone(folder, make_server, settings):
+	s = make_server(settings=settings)
+	files = [s.upload(random_bytes(50_000, i)) for i in range(6)]
+	first = figures(backup(s.data, folder / "b", settings).stdout)
+	assert (first["copied"], first["linked"], first["kept"]) == (6, 0, 0)
+	for f in files[:2]:
+		assert s.delete(f"/v1/files/{f['id']}").status_code == 204
+	new = s.upload(random_bytes(60_000, 77))
+	inode = {n: (folder / "b/blobs" / n).stat().st_ino for n in names(folder / "b/blobs")}
+	second = figures(backup(s.data, folder / "b", settings).stdout)
+	assert (second["copied"], second["kept"], second["removed"]) == (1, 4, 2), second
+	check_backup(folder / "b")
+	assert all(n.endswith(new["id"]) or inode[n] == (folder / "b/blobs" / n).stat().st_ino for n in names(folder / "b/blobs")), "fetched again"
+
+
+def test_nodes_with_directories_of_their_own_make_the_same_backup(folder, make_server, settings):
+	s, t = make_server(settings=settings), make_server(settings=settings)
+	s.upload(random_bytes(50_000, 1))
+	backup(s.data, folder / "b", settings)
+	t.upload(random_bytes(50_000, 2))
+	last = figures(backup(t.data, folder / "b", settings).stdout)
+	assert (last["copied"], last["kept"]) == (1, 1)
+	check_backup(folder / "b")
+
+
+# ---- beside servers at work ----
+
+def test_backups_under_load_are_whole_and_of_one_moment(folder, settings, ceph, bucket):
+	with Server(folder / "s", settings={"log.level": "warn", **settings}) as s, Server(folder / "t", settings={"log.level": "warn", **settings}) as t:
+		loads = [Load(server, seed) for seed, server in enumerate((s, t, s))]
+		[load.start() for load in loads]
+		try:
+			for n in range(3):
+				eventually(lambda: sum(len(load.acknowledged()) for load in loads) > 30 * (n + 1))
+				before = {}
+				[before.update(load.acknowledged()) for load in loads]
+				backup((s, t)[n % 2].data, folder / "b", settings)
+				deleted = set().union(*(load.deleted for load in loads))
+				check_backup(folder / "b")
+		finally:
+			[load.end() for load in loads]
+		found = check_restored(folder, folder / "b", before, deleted)
+		print(f"{found[0]} files, {found[1]} outputs")
+		live = {f["id"] for f in s.all_files()}
+		eventually(lambda: {k.rsplit("/", 1)[1] for k in ceph.keys(bucket["storage.s3_prefix"]) if "." not in k} <= live, message="the bytes of deleted files stay")
+
+
+def test_bytes_deleted_meanwhile_on_any_node_are_in_it_and_go_after_it(folder, make_server, settings, gate, ceph, cluster, database):
+	s, t = make_server(settings=settings), make_server(settings=settings)
+	files = [s.upload(random_bytes(200_000, i)) for i in range(20)]
+	gate.stall(after=300_000)
+	p = begin(s.data, folder / "b", through(gate, settings))
+	assert gate.stands.wait(60), "nothing is fetched"
+	assert holds(cluster, database) == 1
+	for i, f in enumerate(files):
+		assert (s, t)[i % 2].delete(f"/v1/files/{f['id']}").status_code == 204
+	eventually(lambda: said(s, "backup_hold") and said(t, "backup_hold"))
+	time.sleep(1.5) # several times what a removal takes that nobody holds up
+	assert len(ceph.keys(settings["storage.s3_prefix"])) == 20
+	gate.go_on()
+	ended(p)
+	assert check_backup(folder / "b")["blobs"]["count"] == 20
+	eventually(lambda: ceph.keys(settings["storage.s3_prefix"]) == [], message="they stay although the backup has ended")
+	eventually(lambda: said(s, "backup_hold_ended") and said(t, "backup_hold_ended"))
+
+
+def test_a_backup_past_its_limit_holds_nothing_and_names_what_it_lacks(folder, make_server, settings, gate, ceph):
+	limited = {**settings, "data.backup_hold": "2s"}
+	s = make_server(settings=limited)
+	files = [s.upload(random_bytes(200_000, i)) for i in range(20)]
+	gate.stall(after=300_000)
+	p = begin(s.data, folder / "b", through(gate, limited))
+	assert gate.stands.wait(60)
+	for f in files:
+		assert s.delete(f"/v1/files/{f['id']}").status_code == 204
+	eventually(lambda: ceph.keys(settings["storage.s3_prefix"]) == [], message="held for ever")
+	assert said(s, "backup_hold_too_long")
+	gate.go_on()
+	_, err = ended(p, 1)
+	lacking = manifest(folder / "b")["blobs"]["lacking"]
+	assert lacking > 0 and f"{lacking} blobs are missing or damaged" in err and err.count("filemill: missing: ") == min(lacking, 20), err
+	last = figures(backup(s.data, folder / "b", limited).stdout)
+	assert last["lacking"] == 0
+	check_backup(folder / "b")
+
+
+# ---- interrupted ----
+
+def test_a_backup_killed_in_the_midst_is_gone_on_with_and_its_hold_expires(folder, make_server, settings, gate, ceph, cluster, database):
+	s = make_server(settings=settings)
+	files = [s.upload(random_bytes(100_000, i)) for i in range(30)]
+	backup(s.data, folder / "b", settings)
+	files += [s.upload(random_bytes(100_000, 100 + i)) for i in range(30)]
+	gate.stall(after=1_500_000)
+	p = begin(s.data, folder / "b", through(gate, settings))
+	assert gate.stands.wait(60)
+	p.kill()
+	p.communicate()
+	gate.go_on()
+	assert manifest(folder / "b")["blobs"]["count"] == 30, "the earlier one is as it was"
+	assert run("restore", folder / "b", "--data", folder / "r").returncode == 0
+	assert s.delete(f"/v1/files/{files[0]['id']}").status_code == 204
+	assert holds(cluster, database) == 1
+	eventually(lambda: len(ceph.keys(settings["storage.s3_prefix"])) == 59, timeout=90, message="a dead backup holds them still")
+	last = figures(backup(s.data, folder / "b", settings).stdout)
+	assert last["kept"] > 29 and last["kept"] + last["copied"] == 59, last
+	check_backup(folder / "b")
+	assert holds(cluster, database) == 0, "what was left went with the next one"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_clear_words_and_lets_go(folder, make_server, settings, gate, cluster, database, number):
+	s = make_server(settings=settings)
+	for i in range(20):
+		s.upload(random_bytes(200_000, i))
+	gate.stall(after=300_000)
+	p = begin(s.data, folder / "b", through(gate, settings))
+	assert gate.stands.wait(60)
+	p.send_signal(number)
+	gate.go_on()
+	_, err = ended(p, 1)
+	assert "interrupted" in err and "no whole backup" in err, err
+	assert holds(cluster, database) == 0
+
+
+def test_postgresql_restarts_while_bytes_are_fetched(folder, make_server, settings, gate, cluster, database):
+	s = make_server(settings=settings)
+	files = [s.upload(random_bytes(200_000, i)) for i in range(20)]
+	gate.stall(after=300_000)
+	p = begin(s.data, folder / "b", through(gate, settings))
+	assert gate.stands.wait(60)
+	until = int(cluster.sql("SELECT max(expires_at) FROM hold", name_of(database)))
+	cluster.stop("immediate")
+	cluster.start()
+	eventually(lambda: int(cluster.sql("SELECT max(expires_at) FROM hold", name_of(database))) > until, message="it does not say that it goes on")
+	eventually(lambda: s.delete(f"/v1/files/{files[0]['id']}").status_code in (204, 410))
+	gate.go_on()
+	ended(p)
+	assert check_backup(folder / "b")["blobs"]["count"] == 20
+
+
+def test_without_its_catalogue_or_its_bucket_it_says_so_and_the_earlier_one_stays(folder, make_server, settings, gate, cluster):
+	s = make_server(settings=settings)
+	s.upload(random_bytes(200_000, 1))
+	backup(s.data, folder / "b", settings)
+	s.upload(random_bytes(200_000, 2))
+	s.stop()
+	gate.cut(shut=True)
+	r = backup(s.data, folder / "b", {**through(gate, settings), "storage.s3_timeout": "1s"} if False else through(gate, settings), code=1, timeout=300)
+	assert "the earlier backup is as it was" in r.stderr, r.stderr
+	assert check_backup(folder / "b")["blobs"]["count"] == 1
+	cluster.stop()
+	try:
+		r = backup(s.data, folder / "b", settings, code=1)
+		assert "catalog" in r.stderr and "could not" in r.stderr or "connect" in r.stderr, r.stderr
+	finally:
+		cluster.start()
+	assert check_backup(folder / "b")["blobs"]["count"] == 1
+	backup(s.data, folder / "b", settings)
+	assert check_backup(folder / "b")["blobs"]["count"] == 2
+
+
+# ---- bytes ----
+
+@pytest.mark.parametrize("how", ["other bytes", "other length", "missing"])
+def test_damaged_objects_are_told(folder, make_server, settings, ceph, how):
+	s = make_server(settings=settings)
+	files = [s.upload(random_bytes(50_000, i)) for i in range(3)]
+	backup(s.data, folder / "b", settings)
+	key = settings["storage.s3_prefix"] + next(k for k in ceph.keys(settings["storage.s3_prefix"]) if k.endswith(files[1]["id"]))
+	if how == "missing":
+		ceph.aws("s3", "rm", f"s3://{BUCKET}/{key}")
+	else:
+		ceph.put(key, bytes(50_000 if how == "other bytes" else 10))
+	backup(s.data, folder / "b", settings) # the earlier backup has it
+	check_backup(folder / "b")
+	r = backup(s.data, folder / "new", settings, code=1)
+	assert files[1]["id"] in r.stderr and "1 blobs are missing or damaged" in r.stderr, r.stderr
+	assert ("missing: " if how == "missing" else "damaged: ") in r.stderr
+	assert manifest(folder / "new")["blobs"]["lacking"] == 1 and figures(r.stdout)["lacking"] == 1
+	assert files[1]["id"] not in {n.rsplit("/", 1)[1] for n in names(folder / "new/blobs")}
+	assert run("restore", folder / "new", "--data", folder / "r").returncode == 1
+	assert run("restore", "--partial", folder / "new", "--data", folder / "p").returncode == 0
+
+
+# ---- what is refused ----
+
+def test_wrong_uses_are_refused(folder, make_server, settings, database, bucket, cluster):
+	s = make_server(settings=settings)
+	s.upload(random_bytes(50_000, 1))
+	backup(s.data, folder / "b", settings)
+	for wrong, word in ((settings, "catalog.url"), ({"catalog.url": database}, "catalog.url"), (bucket, "storage.s3_bucket")):
+		r = run("restore", folder / "b", "--data", folder / "r", settings=wrong)
+		assert r.returncode == 78 and word in r.stderr and "filemill move" in r.stderr, r.stderr
+	assert not (folder / "r").exists()
+	assert "another data directory" in backup(make_server().data, folder / "b", {}, code=1).stderr
+	assert "its files are in s3://" in backup(s.data, folder / "b", {"catalog.url": database}, code=78).stderr
+	(folder / "full").mkdir()
+	(folder / "full/a").write_text("mine")
+	assert "not empty" in backup(s.data, folder / "full", settings, code=1).stderr
+	cluster.sql("UPDATE schema_version SET version = 6 WHERE version = 7", name_of(database))
+	r = run("backup", "--data", s.data, folder / "b", settings=settings)
+	assert r.returncode != 0 and "schema 6" in r.stderr, r.stderr
+	cluster.sql("UPDATE schema_version SET version = 7 WHERE version = 6", name_of(database))
