@@ -139,9 +139,9 @@ static int carry_rows(struct making *b, const struct settings *s, const char *pa
 static int take_catalogue(struct making *b, const struct settings *s, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = place_path(&b->place, PLACE_CATALOG_NEW);
-	int rc = path == NULL ? err_set(e, ERR_NO_MEMORY, "no memory for a path")
-			      : b->catalog != NULL ? carry_rows(b, s, path, e)
-						   : catalog_sqlite_backup(s->data_dir, path, transfer_catalog, &b->transfer, e);
+	int rc = path == NULL         ? err_set(e, ERR_NO_MEMORY, "no memory for a path")
+		 : b->catalog != NULL ? carry_rows(b, s, path, e)
+				      : catalog_sqlite_backup(s->data_dir, path, transfer_catalog, &b->transfer, e);
 
 	if (rc == 0)
 		rc = snapshot_open(&b->now, path, e);
@@ -196,12 +196,8 @@ static int work(struct making *b, const struct settings *s, struct err *e)
 {
 	int rc = take_catalogue(b, s, e);
 
-	b->bytes = (struct backup_bytes){.from = b->from,
-					 .to = b->to,
-					 .last = b->last,
-					 .transfer = &b->transfer,
-					 .verify = b->o->verify,
-					 .link = !b->o->copy};
+	b->bytes = (struct backup_bytes){
+		.from = b->from, .to = b->to, .last = b->last, .transfer = &b->transfer, .verify = b->o->verify, .link = !b->o->copy};
 	if (rc == 0)
 		rc = backup_bytes_bring(&b->bytes, b->now, e);
 	if (!lease_held(&b->lease)) {

@@ -1,6 +1,7 @@
 /* fsck: first the catalogue by itself, then everything the catalogue speaks of, then everything that lies in the store.
  *
- * Nothing else may work on the directory meanwhile: its lock is held. Opening the catalogue brings home what a crash left in its log, as any start does; apart
+ * Nothing else may work on the directory meanwhile: its lock is held. Nodes with directories of their own that share the catalogue and a bucket may: what they are about to refer to is left
+ * alone, by what the sweep knows of them (engine/janitor.c, docs/adr/0039). Opening the catalogue brings home what a crash left in its log, as any start does; apart
  * from that nothing is written without --repair. Blobs are removed only while the catalogue is at one with itself: one that contradicts itself is no
  * witness for what nobody needs. */
 #include "app/fsck.h"
@@ -19,6 +20,7 @@
 #include <string.h>
 
 #define PAGE 500 /* rows looked at with one read of the catalogue */
+#define BACKUP_AT_WORK "a backup is copying its bytes; repair it when that has ended"
 #define READ_BYTES (256u << 10)
 
 struct check {
@@ -31,6 +33,9 @@ struct check {
 	struct str catalogue; /* what it is called where no row is meant */
 	bool damaged; /* the catalogue's database is */
 	bool may_remove;
+	bool others; /* nodes with other directories may be at work on the same catalogue and bucket */
+	int64_t others_since; /* their uploads have ids of this time and later */
+	int64_t hold_ms; /* how long a backup is waited for */
 	struct err *e;
 };
 
@@ -239,17 +244,27 @@ static int judge_blob(struct check *c, const struct stored *s, struct blob_reade
 	return failed ? tell_unreadable(c, s, why.detail) : judge_digest(c, s, sha256);
 }
 
+/* Another node may have deleted it since its row was read. */
+static int still_needed(struct check *c, struct str blob, bool *ret)
+{
+	*ret = true;
+	return c->others ? catalog_blob_referenced(c->catalog, blob, ret, c->e) : 0;
+}
+
 static int check_blob(struct check *c, const struct stored *s)
 {
 	/* Whether it is there and how long it is can be told from its first byte. */
 	const uint64_t wanted = c->options->read || s->size == 0 ? UINT64_MAX : 1;
 	struct err e = ERR_INIT;
 	struct blob_reader *r;
+	bool needed = true;
 	uint64_t size;
 	int rc = blob_read_open(c->blobs, s->blob, 0, wanted, &r, &size, &e);
 
 	if (rc == ERR_NOT_FOUND || rc == ERR_BAD_NAME)
-		return tell_missing(c, s, "its blob is not in the store");
+		return still_needed(c, s->blob, &needed) != 0 ? c->e->code
+		       : needed                               ? tell_missing(c, s, "its blob is not in the store")
+							      : 0;
 	if (rc == ERR_RANGE_UNSATISFIABLE)
 		return tell_length(c, s, 0);
 	if (rc != 0)
@@ -304,10 +319,56 @@ static int note_removal(struct check *c, struct str name, uint64_t size)
 	return rc == 0 ? apply(c, &ch) : rc;
 }
 
+static int attempt_runs(struct check *c, struct uuid job, int64_t fence, bool *ret)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct err why = ERR_INIT;
+	struct job now;
+	int rc = catalog_job(c->catalog, job, 0, STR(OWNER_ANY), &a, &now, &why);
+
+	*ret = rc == 0 && now.state == JOB_RUNNING && now.fence == fence;
+	if (rc == 0 || rc == ERR_JOB_NOT_FOUND || rc == ERR_JOB_GONE)
+		return 0;
+	*c->e = why;
+	return rc;
+}
+
+/* No row refers to it. *ret: another node may be about to. An attempt is asked for before the catalogue is asked once more: its end may be committed between the two. */
+static int may_come(struct check *c, struct str name, enum blob_of of, struct uuid id, int64_t fence, bool *ret)
+{
+	*ret = c->others && of == BLOB_OF_FILE && uuid_ms(id) >= c->others_since;
+	if (*ret || !c->others)
+		return 0;
+	int rc = of == BLOB_OF_OUTPUT ? attempt_runs(c, id, fence, ret) : 0;
+	return rc == 0 && !*ret ? catalog_blob_referenced(c->catalog, name, ret, c->e) : rc;
+}
+
+/* Asked for after the catalogue (docs/adr/0020, docs/adr/0043). */
+static int held(struct check *c, bool *ret)
+{
+	enum held state = HELD_NOT;
+	int rc = catalog_held(c->catalog, c->hold_ms, &state, c->e);
+
+	*ret = state == HELD;
+	return rc;
+}
+
+static int remove_blob(struct check *c, struct str name, uint64_t size, bool *ret_removed)
+{
+	bool kept;
+	int rc = held(c, &kept);
+
+	if (rc != 0 || kept)
+		return rc;
+	rc = blob_remove(c->blobs, name, c->e);
+	*ret_removed = rc == 0;
+	return rc == 0 ? note_removal(c, name, size) : rc;
+}
+
 static int visit_blob(void *arg, struct str name, uint64_t size)
 {
 	struct check *c = arg;
-	bool wanted = false, doomed = false;
+	bool wanted = false, doomed = false, coming = false, removed = false;
 	char detail[80];
 	struct uuid id;
 	int64_t fence;
@@ -329,11 +390,12 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 	c->report.doomed += doomed;
 	if (wanted || doomed)
 		return 0;
-	bool remove = c->options->repair && c->may_remove;
-	if (remove && ((rc = blob_remove(c->blobs, name, c->e)) != 0 || (rc = note_removal(c, name, size)) != 0))
+	if ((rc = may_come(c, name, of, id, fence, &coming)) != 0 || coming)
+		return rc;
+	if (c->options->repair && c->may_remove && (rc = remove_blob(c, name, size, &removed)) != 0)
 		return rc;
 	snprintf(detail, sizeof(detail), "%llu bytes that neither a file nor an output needs", (unsigned long long)size);
-	report_finding(&c->report, FINDING_BLOB_UNREFERENCED, name, str_of(detail), remove ? "removed" : NULL);
+	report_finding(&c->report, FINDING_BLOB_UNREFERENCED, name, str_of(detail), removed ? "removed" : NULL);
 	return 0;
 }
 
@@ -380,6 +442,11 @@ static int open_and_look(struct check *c, const struct settings *s, const struct
 		tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, c->catalogue, str_of(c->e->detail));
 		return 0;
 	}
+	if (rc == 0 && c->others)
+		rc = catalog_uploads_since(c->catalog, env_real.wall_ms(&env_real), (struct uuid){}, &c->others_since, c->e);
+	bool kept = false;
+	if (rc == 0 && c->options->repair && (rc = held(c, &kept)) == 0 && kept)
+		rc = err_set(c->e, ERR_IN_USE, BACKUP_AT_WORK);
 	return rc == 0 ? look(c) : rc;
 }
 
@@ -391,6 +458,8 @@ int fsck(FILE *out, const struct settings *s, const struct fsck_options *options
 	struct check c = {.options = options,
 			  .catalogue = catalogue_is_shared(s) ? STR("PostgreSQL") : STR("catalog.db"),
 			  .may_remove = true,
+			  .others = catalogue_is_shared(s) && s->storage_bucket[0] != '\0',
+			  .hold_ms = s->backup_hold_ms,
 			  .e = e};
 	int rc = data_dir_open_complete(&d, data_dir, &dir, e);
 
@@ -399,8 +468,7 @@ int fsck(FILE *out, const struct settings *s, const struct fsck_options *options
 	/* One that begins later takes its snapshot of a catalogue in which no row refers to what is removed here. */
 	if (options->repair && data_dir_blobs_held(&d)) {
 		data_dir_close(&d);
-		return err_set(e, ERR_IN_USE, "data directory %.100s: a backup is copying its bytes; repair it when that has ended",
-			       data_dir);
+		return err_set(e, ERR_IN_USE, "data directory %.100s: " BACKUP_AT_WORK, data_dir);
 	}
 	report_begin(&c.report, out, options->json);
 	rc = open_and_look(&c, s, &d);

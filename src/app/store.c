@@ -275,7 +275,8 @@ int store_must_be_local(const struct settings *s, struct err *e)
 {
 	if (s->storage_bucket[0] == '\0')
 		return 0;
-	return err_set(e, ERR_BAD_CONFIG,
-		       "a restore puts files into the data directory, and storage.s3_bucket is set: restore without it, and then filemill move "
-		       "carries what was restored to a bucket; see docs/operations.md");
+	return err_set(
+		e, ERR_BAD_CONFIG,
+		"a restore puts files into the data directory, and storage.s3_bucket is set: restore without it, and then filemill move "
+		"carries what was restored to a bucket; see docs/operations.md");
 }

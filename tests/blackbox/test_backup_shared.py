@@ -270,7 +270,7 @@ def test_without_its_catalogue_or_its_bucket_it_says_so_and_the_earlier_one_stay
 	s.upload(random_bytes(200_000, 2))
 	s.stop()
 	gate.cut(shut=True)
-	r = backup(s.data, folder / "b", {**through(gate, settings), "storage.s3_timeout": "1s"} if False else through(gate, settings), code=1, timeout=300)
+	r = backup(s.data, folder / "b", through(gate, settings), code=1, timeout=300)
 	assert "the earlier backup is as it was" in r.stderr, r.stderr
 	assert check_backup(folder / "b")["blobs"]["count"] == 1
 	cluster.stop()
@@ -322,7 +322,6 @@ def test_wrong_uses_are_refused(folder, make_server, settings, database, bucket,
 	(folder / "full").mkdir()
 	(folder / "full/a").write_text("mine")
 	assert "not empty" in backup(s.data, folder / "full", settings, code=1).stderr
-	cluster.sql("UPDATE schema_version SET version = 6 WHERE version = 7", name_of(database))
+	cluster.sql("DELETE FROM schema_version WHERE version = (SELECT max(version) FROM schema_version)", name_of(database))
 	r = run("backup", "--data", s.data, folder / "b", settings=settings)
-	assert r.returncode != 0 and "schema 6" in r.stderr, r.stderr
-	cluster.sql("UPDATE schema_version SET version = 7 WHERE version = 6", name_of(database))
+	assert r.returncode != 0 and "filemill migrate" in r.stderr, r.stderr

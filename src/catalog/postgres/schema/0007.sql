@@ -1,4 +1,4 @@
--- Schema 7: backups under way: as long as one lives, no node removes bytes. Times are milliseconds since 1970 by this server's clock, so that all nodes judge them alike.
+-- Schema 7: backups under way: as long as one lives, no node removes bytes. A program that does not know would, so none of an older schema may go on. Times are milliseconds since 1970 by this server's clock, so that all nodes judge them alike.
 CREATE TABLE hold (
 	id uuid PRIMARY KEY, -- drawn by the backup
 	holder text NOT NULL, -- for who looks
