@@ -25,8 +25,8 @@ static const struct {
 	 "Compare the catalogue with the store while no server runs: with --read byte for byte, with --repair mark what is damaged and remove what nobody needs.",
 	 COMMAND_FSCK, true},
 	{"backup", "[-c FILE] [--data DIR] [--verify] [--copy] [options] TARGET",
-	 "Copy the data directory, as it is at one moment, into the folder TARGET, while a server works on it or without one. What an earlier backup there has already\n"
-	 "      is kept. On one file system bytes get a second name instead of a copy. --verify: read every byte against its digest; --copy: copy, whatever the file system.",
+	 "Copy the data directory, with what it has on PostgreSQL and in a bucket, as it is at one moment, into the folder TARGET, while servers work on it or without\n"
+	 "      one. What an earlier backup there has already is kept. On one file system bytes get a second name instead of a copy. --verify: read every byte against its digest; --copy: copy, whatever the file system.",
 	 COMMAND_BACKUP, true},
 	{"restore", "[-c FILE] [--data DIR] [--no-verify] [--partial] [options] TARGET",
 	 "Make a data directory, new or empty before, of the backup in TARGET. --no-verify: do not check digests; --partial: also if bytes of some files are missing or damaged.",

@@ -153,10 +153,10 @@ def test_the_commands_work_on_it_or_say_why_not(make_server, database, folder):
 	data = ("--data", s.data)
 	assert run("fsck", *data, "--read", settings=settings).returncode == 0
 	assert run("audit", "verify", *data, settings=settings).stdout.startswith("ok: ")
-	for command in ("backup", "restore"):
-		r = run(command, *data, folder / "copy", settings=settings)
-		assert r.returncode == 78 and "pg_dump" in r.stderr, r
-	assert not (folder / "copy").exists()
+	assert run("backup", *data, folder / "copy", settings=settings).returncode == 0
+	r = run("restore", "--data", folder / "back", folder / "copy", settings=settings)
+	assert r.returncode == 78 and "filemill move" in r.stderr, r
+	assert not (folder / "back").exists()
 	r = subprocess.run([binary(), "admin", "user", "add", "a@example.org", *map(str, data)], input="correct horse battery\n", text=True, capture_output=True,
 			   env=clean_environment(settings), check=True)
 	assert "a@example.org" in run("admin", "user", "list", *data, settings=settings).stdout

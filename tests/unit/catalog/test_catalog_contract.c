@@ -15,10 +15,10 @@ static const struct {
 } BACKENDS[] = {{"memory", world_memory}, {"sqlite", world_sqlite}};
 
 static const struct named_test *const PARTS[] = {
-	contract_files, contract_queue,     contract_jobs,     contract_lists,      contract_outputs, contract_chains, contract_stored,
-	contract_ends,  contract_recurring, contract_webhooks, contract_deliveries, contract_audit,   contract_turns,  contract_expiry,
-	contract_once,  contract_imports,   contract_accounts, contract_keys,       contract_watch,   contract_quotas, contract_several,
-	contract_holds};
+	contract_files,  contract_queue,  contract_jobs,      contract_lists,    contract_outputs,    contract_chains,
+	contract_stored, contract_ends,   contract_recurring, contract_webhooks, contract_deliveries, contract_audit,
+	contract_turns,  contract_expiry, contract_once,      contract_imports,  contract_accounts,   contract_keys,
+	contract_watch,  contract_quotas, contract_several,   contract_holds};
 
 /* Every `step`th test. */
 static int run_backend(const char *name, CMFixtureFunction begin, size_t step)
