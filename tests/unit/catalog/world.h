@@ -123,7 +123,7 @@ struct named_test {
 	}
 extern const struct named_test contract_files[], contract_jobs[], contract_queue[], contract_lists[], contract_outputs[], contract_chains[],
 	contract_stored[], contract_ends[], contract_recurring[], contract_webhooks[], contract_deliveries[], contract_audit[],
-	contract_several[], contract_holds[], contract_turns[], contract_expiry[], contract_once[], contract_accounts[], contract_keys[], contract_watch[],
-	contract_imports[], contract_quotas[];
+	contract_several[], contract_holds[], contract_turns[], contract_expiry[], contract_once[], contract_accounts[], contract_keys[],
+	contract_watch[], contract_imports[], contract_quotas[];
 
 #endif
