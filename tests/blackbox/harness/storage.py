@@ -23,6 +23,7 @@ ADDRESS = "about addresses of the server to write to; test_instashare_s3 is abou
 LEFT_OUT = {
 	"test_admin": [(["test_roles_and_switches_hold", "test_killed_at_any_moment"], UNUSED)],
 	"test_bad_input_f": [(["test_f3_a_blob_folder_that_is_missing"], LOCAL)],
+	"test_backup": [(None, LOCAL)],
 	"test_backup_shared": [(None, OWN)],
 	"test_blobs_s3": [(None, OWN)],
 	"test_imports": [(["test_after_a_kill_in_the_middle"], HALF), (["test_sources_faster_than_the_disk"], PARTS)],
