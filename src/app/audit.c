@@ -1,5 +1,6 @@
 #include "app/audit.h"
 #include "app/catalogue.h"
+#include "app/data_dir.h"
 #include "audit/audit.h"
 #include "base/fd.h"
 #include "catalog/audit_head.h"
@@ -13,9 +14,56 @@ struct look {
 	const struct audit_options *o;
 	int dir_fd; /* of the data directory's log; AT_FDCWD with files given */
 	int64_t *firsts; /* of the files there */
+	const char **files; /* or those that were given, in order */
 	size_t n; /* files */
+	bool turns; /* several nodes wrote them, into a folder each */
+	char home[UUID_TEXT_LEN + 1]; /* whose log has the last line, if that is another data directory */
 	struct arena arena;
 };
+
+/* Whether all lie in the folder of the first, as its name is spelled. */
+static bool of_one_folder(const char *const *files, size_t n)
+{
+	const char *slash = strrchr(files[0], '/');
+	size_t len = slash != NULL ? (size_t)(slash - files[0]) + 1 : 0;
+
+	for (size_t i = 1; i < n; i++) {
+		const char *other = strrchr(files[i], '/');
+		if ((other != NULL ? (size_t)(other - files[i]) + 1 : 0) != len || memcmp(files[i], files[0], len) != 0)
+			return false;
+	}
+	return true;
+}
+
+static int64_t first_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int64_t first;
+
+	return audit_file_parse(&first, slash != NULL ? slash + 1 : path) ? first : 0;
+}
+
+static int by_first(const void *a, const void *b)
+{
+	int64_t one = first_of(*(const char *const *)a), other = first_of(*(const char *const *)b);
+
+	return (one > other) - (one < other);
+}
+
+/* In the order in which they were given; those of several nodes, each with a folder, by the numbers in their names. */
+static int take_given(struct look *l, struct err *e)
+{
+	const char *const *given = (const char *const *)l->o->files;
+
+	l->files = arena_alloc(&l->arena, l->n * sizeof(*l->files));
+	if (l->files == NULL)
+		return err_set(e, ERR_NO_MEMORY, "no memory for names");
+	memcpy(l->files, given, l->n * sizeof(*l->files));
+	l->turns = !of_one_folder(given, l->n);
+	if (l->turns)
+		qsort(l->files, l->n, sizeof(*l->files), by_first);
+	return 0;
+}
 
 static int open_look(struct look *l, const char *data_dir, struct err *e)
 {
@@ -24,7 +72,7 @@ static int open_look(struct look *l, const char *data_dir, struct err *e)
 	l->dir_fd = AT_FDCWD;
 	l->n = (size_t)l->o->n_files;
 	if (l->n > 0)
-		return 0;
+		return take_given(l, e);
 	if (asprintf(&path, "%s/audit", data_dir) < 0)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a path");
 	l->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -48,7 +96,7 @@ static int open_file(const struct look *l, size_t i, char name[AUDIT_NAME_MAX], 
 	if (l->firsts != NULL)
 		audit_file_name(name, l->firsts[i]);
 	else
-		*ret_name = l->o->files[i];
+		*ret_name = l->files[i];
 	int fd = openat(l->dir_fd, *ret_name, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 ? fd : err_wrap((err_errno(e, errno, "open"), e), "%.100s", *ret_name);
 }
@@ -83,7 +131,18 @@ static int parse_head(struct audit_mark *ret, const char *text, struct err *e)
 /* Lines that the server has written and the catalogue does not know of yet may be half there. */
 static bool only_torn(const struct audit_check *c)
 {
-	return c->fault == AUDIT_TORN && c->anchored && c->at.seq >= c->anchor.seq;
+	return c->fault == AUDIT_TORN && (c->turns || c->anchored) && c->at.seq >= c->anchor.seq;
+}
+
+/* What one of several folders cannot tell. */
+static void tell_elsewhere(FILE *out, const struct look *l, const struct audit_check *c)
+{
+	if (c->missing > 0)
+		fprintf(out, "; %llu lines are not here", (unsigned long long)c->missing);
+	if (l->home[0] != '\0')
+		fprintf(out, "; the last ones are in the log of data directory %s", l->home);
+	if (c->missing > 0 || l->home[0] != '\0')
+		fputs(": several nodes wrote them; name the files of all to verify the whole", out);
 }
 
 static void tell(FILE *out, const struct look *l, const struct audit_check *c)
@@ -100,21 +159,23 @@ static void tell(FILE *out, const struct look *l, const struct audit_check *c)
 		return;
 	}
 	hex_encode(hash, c->at.hash, AUDIT_HASH);
-	fprintf(out, "ok: %llu lines in %zu files, from %lld to %lld:%s%s%s\n", (unsigned long long)c->lines, l->n, (long long)c->first,
+	fprintf(out, "ok: %llu lines in %zu files, from %lld to %lld:%s%s%s", (unsigned long long)c->lines, l->n, (long long)c->first,
 		(long long)c->at.seq, hash,
-		c->anchored
+		c->anchored || l->home[0] != '\0'
 			? ""
 			: "; nothing says whether lines after it, or all of them, were replaced: compare this with what was noted elsewhere",
 		c->fault == AUDIT_TORN ? "; an incomplete line follows, as after a crash: the server's next start writes it anew" : "");
+	tell_elsewhere(out, l, c);
+	fputc('\n', out);
 }
 
 /* Against what the catalogue knows first, then against what somebody noted. */
 static int verify(FILE *out, struct look *l, const struct audit_head *head, bool *ret_fine, struct err *e)
 {
-	struct audit_check c = {.anywhere = l->firsts == NULL};
+	struct audit_check c = {.anywhere = l->firsts == NULL, .turns = l->turns, .some = l->turns && l->firsts != NULL};
 	int rc;
 
-	if (head != NULL) {
+	if (head != NULL && l->home[0] == '\0') {
 		c.anchored = head->seq > 0;
 		c.anchor.seq = head->seq;
 		memcpy(c.anchor.hash, head->hash, AUDIT_HASH);
@@ -132,6 +193,21 @@ static int verify(FILE *out, struct look *l, const struct audit_head *head, bool
 	return 0;
 }
 
+/* Of nodes with a data directory each, each has a part of the log. */
+static int look_who_writes(struct look *l, const char *data_dir, const struct audit_head *head, struct err *e)
+{
+	struct data_dir d = DATA_DIR_INIT;
+
+	l->turns = !uuid_is_zero(head->home);
+	if (!l->turns)
+		return 0;
+	int rc = data_dir_look(&d, data_dir, e);
+	if (rc == 0 && !uuid_eq(d.id, head->home))
+		uuid_format(l->home, head->home);
+	data_dir_close(&d);
+	return rc;
+}
+
 int audit_verify(FILE *out, const struct settings *s, const struct audit_options *o, bool *ret_fine, struct err *e)
 {
 	struct look l = {.o = o, .arena = ARENA_INIT};
@@ -141,6 +217,8 @@ int audit_verify(FILE *out, const struct settings *s, const struct audit_options
 
 	if (rc == 0)
 		rc = open_look(&l, s->data_dir, e);
+	if (rc == 0 && of_directory)
+		rc = look_who_writes(&l, s->data_dir, &head, e);
 	if (rc == 0)
 		rc = verify(out, &l, of_directory ? &head : NULL, ret_fine, e);
 	close_look(&l);

@@ -83,12 +83,17 @@ const char *audit_fault_word(enum audit_fault f);
 /* Looks at files in order. Zero it, then set what is known. */
 struct audit_check {
 	bool anywhere; /* in: the first line may have any number */
+	/* in: the files are those of several writers that took turns. One that died may have left lines, the last one torn, that the next wrote too, the same ones: a file may begin before the
+	 * end of those before it, and then has to agree with them. */
+	bool turns;
+	bool some; /* in: not all files of all of them are here: what is missing before a file is counted, and no fault */
 	bool anchored; /* in: `anchor` is a line that must be there */
 	struct audit_mark anchor;
 	struct audit_mark at; /* out: the last good line */
 	int64_t first; /* out: number of the first line, 0 = none */
 	uint64_t lines; /* out: in all, and in the file that was looked at last */
 	uint64_t line;
+	uint64_t missing; /* out: lines that `some` lets be missing */
 	/* out: what is wrong, where, first of all */
 	enum audit_fault fault;
 	int64_t fault_seq; /* the number that belongs there */
@@ -98,6 +103,7 @@ struct audit_check {
 
 	/* the check's own */
 	bool met; /* the anchor's line */
+	struct audit_mark top; /* the highest good line, where files overlap */
 	struct digest_set *digest;
 	char *chunk;
 	char file[80];

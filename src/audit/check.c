@@ -95,12 +95,37 @@ static bool begins(struct audit_check *c, const struct audit_read *r)
 	return true;
 }
 
+/* The first line of a file of one that took his turn. */
+static bool takes_turn(struct audit_check *c, const struct audit_read *r)
+{
+	if (!c->turns || c->line != 1)
+		return false;
+	c->at = c->top;
+	if (r->seq == c->top.seq + 1 || (r->seq > c->top.seq && !c->some))
+		return false;
+	if (r->seq > c->top.seq)
+		c->missing += (uint64_t)(r->seq - c->top.seq - 1);
+	c->at.seq = r->seq - 1;
+	memcpy(c->at.hash, r->prev, AUDIT_HASH);
+	return true;
+}
+
 static void accept(struct audit_check *c, const struct audit_read *r)
 {
+	bool again = c->turns && r->seq <= c->top.seq;
+
 	if (c->first == 0)
 		c->first = r->seq;
+	if (again && r->seq == c->top.seq && memcmp(r->hash, c->top.hash, AUDIT_HASH) != 0) {
+		find(c, AUDIT_REPLACED, c->line, "line %lld is another one in a file before this: one of the two was replaced",
+		     (long long)r->seq);
+		return;
+	}
 	c->at.seq = r->seq;
 	memcpy(c->at.hash, r->hash, AUDIT_HASH);
+	if (again)
+		return;
+	c->top = c->at;
 	c->lines++;
 	if (!c->anchored || r->seq != c->anchor.seq)
 		return;
@@ -143,7 +168,7 @@ static int judge(struct audit_check *c, struct str line, bool whole, void *arg, 
 		return rc;
 	if (!good)
 		find(c, AUDIT_CHANGED, c->line, "what stands here is not what its hash was taken of");
-	else if (begins(c, &r) || (r.seq == c->at.seq + 1 && memcmp(r.prev, c->at.hash, AUDIT_HASH) == 0))
+	else if (takes_turn(c, &r) || begins(c, &r) || (r.seq == c->at.seq + 1 && memcmp(r.prev, c->at.hash, AUDIT_HASH) == 0))
 		accept(c, &r);
 	else
 		judge_order(c, &r, missing);
@@ -154,6 +179,8 @@ static int judge(struct audit_check *c, struct str line, bool whole, void *arg, 
 /* After a torn line only the end may come: a next file began with whole lines before it. */
 static bool torn_before(struct audit_check *c)
 {
+	if (c->fault == AUDIT_TORN && c->turns)
+		c->fault = AUDIT_FINE; /* of one that died; the next wrote it whole */
 	if (c->fault == AUDIT_TORN)
 		c->fault = AUDIT_CHANGED;
 	return c->fault != AUDIT_FINE;
@@ -181,6 +208,8 @@ int audit_check_file(struct audit_check *c, int fd, const char *name, struct err
 
 void audit_check_end(struct audit_check *c)
 {
+	if (c->turns)
+		c->at = c->top;
 	bool short_of = c->anchored && c->at.seq < c->anchor.seq;
 
 	if (short_of && (c->fault == AUDIT_FINE || c->fault == AUDIT_TORN))

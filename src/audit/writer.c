@@ -118,7 +118,9 @@ int audit_writer_open(struct audit_writer *w, struct env *env, int dir_fd, uint6
 	int rc;
 
 	*w = (struct audit_writer){.env = env, .dir_fd = dir_fd, .fd = -1, .file_max = file_max, .end = *end};
-	rc = open_confirmed(w, &st, e);
+	if (end->elsewhere)
+		w->end.file = 0; /* of none here, so that one which begins behind the mark was not confirmed */
+	rc = end->elsewhere ? 0 : open_confirmed(w, &st, e);
 	if (rc == 0)
 		rc = open_next(w, &st, e);
 	if (rc == 0 && w->fd >= 0 && (uint64_t)st.st_size > w->end.size)

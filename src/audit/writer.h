@@ -11,6 +11,7 @@ struct audit_end {
 	struct audit_mark mark;
 	int64_t file; /* the first line's number of the file it ends in */
 	uint64_t size; /* bytes of that file */
+	bool elsewhere; /* that file is another writer's, in another folder: here a new one begins */
 };
 
 struct audit_writer {

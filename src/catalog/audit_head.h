@@ -1,6 +1,8 @@
 #ifndef FILEMILL_CATALOG_AUDIT_HEAD_H
 #define FILEMILL_CATALOG_AUDIT_HEAD_H
 
+#include "base/uuid.h"
+
 #include <stdint.h>
 
 /* How far the audit log has been written and flushed: its last line, and where that ends. Zero but for `file` before the first. */
@@ -9,6 +11,8 @@ struct audit_head {
 	uint8_t hash[32]; /* its own */
 	int64_t file; /* the number of the first line of the file it stands in */
 	uint64_t size; /* bytes of that file up to its end */
+	struct uuid
+		home; /* the data directory whose log has it, where nodes have one each; zero: the catalogue has only one, or nobody said */
 };
 
 #endif

@@ -26,6 +26,7 @@ bool rows_carried_column(struct str table, struct str column)
 {
 	static const char *const not_carried[][2] = {
 		{"job", "lane"}, /* PostgreSQL: follows from `lane`, the file's owner and the op */
+		{"audit_head", "home"}, /* PostgreSQL: where nodes have a log each */
 		{"worker", "home"}, /* PostgreSQL: of the nodes that are at work now */
 	};
 

@@ -90,6 +90,8 @@ static int confirm(struct engine *g)
 	struct audit *t = &g->audit;
 	const struct audit_end *end = &t->writer.end;
 	struct change c = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.seq = end->mark.seq, .file = end->file, .size = end->size}};
+	if (g->nodes.shared)
+		c.audit_done.home = g->config.home;
 	int rc = 0;
 
 	if (t->confirmed)
@@ -208,15 +210,22 @@ static void drop_log(struct engine *g)
 		(void)flock(g->config.audit_fd, LOCK_UN);
 }
 
-static int open_log(struct engine *g, struct err *e)
+/* The last line is in the log of another data directory: of a node that had the duty before. */
+static bool is_elsewhere(const struct engine *g, const struct audit_head *head)
+{
+	return g->nodes.shared && head->seq > 0 && !uuid_is_zero(head->home) && !uuid_eq(head->home, g->config.home);
+}
+
+static int open_log(struct engine *g, struct audit_head *ret_head, struct err *e)
 {
 	struct audit *t = &g->audit;
-	struct audit_head head;
+	struct audit_head head = {};
 	int rc = catalog_audit_head(g->catalog, &head, e);
 
 	if (rc != 0)
 		return rc;
-	struct audit_end end = {.mark = {.seq = head.seq}, .file = head.file, .size = head.size};
+	*ret_head = head;
+	struct audit_end end = {.mark = {.seq = head.seq}, .file = head.file, .size = head.size, .elsewhere = is_elsewhere(g, &head)};
 	memcpy(end.mark.hash, head.hash, AUDIT_HASH);
 	if ((rc = digest_set_new(&t->digest, 1u << DIGEST_SHA256, e)) != 0)
 		return rc;
@@ -241,12 +250,26 @@ static int tell_broken(struct engine *g, struct err *e)
 	return engine_audit_act(g, AUDIT_AUDIT_BROKEN, &server, e, LF_CSTR("detail", w->detail));
 }
 
+static int tell_continued(struct engine *g, const struct audit_head *head, struct err *e)
+{
+	char from[UUID_TEXT_LEN + 1];
+
+	if (!g->audit.writer.end.elsewhere)
+		return 0;
+	uuid_format(from, head->home);
+	log_event(LOG_INFO, "audit_log_continued", LF_CSTR("from", from), LF_INT("line", head->seq));
+	return engine_audit_act(g, AUDIT_AUDIT_CONTINUED, &server, e, LF_CSTR("from", from));
+}
+
 static int take_log(struct engine *g, struct err *e)
 {
-	int rc = open_log(g, e);
+	struct audit_head head = {};
+	int rc = open_log(g, &head, e);
 
 	if (rc == 0)
 		rc = tell_broken(g, e);
+	if (rc == 0)
+		rc = tell_continued(g, &head, e);
 	if (rc == 0)
 		g->audit.open = true;
 	else

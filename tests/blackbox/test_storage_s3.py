@@ -8,7 +8,7 @@ import pytest
 from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.gate import Gate
-from harness.nodes import Database, Worker, installed
+from harness.nodes import QUICK, Database, Worker, installed
 from harness.postgres import Postgres
 from harness.server import Server, StartFailed, eventually, problem, run
 
@@ -141,6 +141,48 @@ def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(cep
 		before = sweeps()
 		eventually(lambda: sweeps() >= before + 2)
 		assert key_of(r.json()) in ceph.keys(prefix) and len(ceph.keys(prefix)) == 2
+	cluster.close()
+
+
+@pytest.mark.skipif(not installed(), reason="postgresql is not installed")
+def test_the_audit_log_goes_on_in_another_nodes_folder_without_a_break(ceph, prefix, folder):
+	cluster = Postgres()
+	settings = ceph.storage(prefix, **{"catalog.url": Database(cluster, "turns").url, **QUICK})
+	nodes = {name: Server(folder / name, settings=settings) for name in "ab"}
+
+	def acts(s, *words):
+		return [line for p in sorted((s.data / "audit").glob("*.jsonl")) for line in map(json.loads, p.read_text().splitlines()) if line["act"] in words]
+
+	def delete_one(s):
+		f = s.upload(b"to go")
+		s.delete(f"/v1/files/{f['id']}").raise_for_status()
+		eventually(lambda: any(line["file"] == f["id"] for n in nodes.values() for line in acts(n, "file.deleted")), message="it is in no log")
+
+	nodes["a"].start()
+	delete_one(nodes["a"])
+	for number, (old, new) in enumerate((("a", "b"), ("b", "a"), ("a", "b"))):
+		if number == 1:
+			nodes[old].kill()
+		else:
+			nodes[old].stop()
+		nodes[new].start()
+		delete_one(nodes[new])
+		assert len(acts(nodes[new], "audit.continued")) == 1 + (number == 2), acts(nodes[new], "audit.continued")
+		own = run("audit", "verify", "--data", nodes[new].data, settings=settings)
+		assert own.returncode == 0 and "lines are not here: several nodes wrote them" in own.stdout, own
+	elsewhere = run("audit", "verify", "--data", nodes["a"].data, settings=settings)
+	assert elsewhere.returncode == 0 and "the last ones are in the log of data directory " in elsewhere.stdout, elsewhere
+	nodes["b"].stop()
+	assert not any(e.get("event") == "audit_log_broken" for n in nodes.values() for e in n.log_events())
+	files = [p for n in nodes.values() for p in (n.data / "audit").glob("*.jsonl")]
+	seq, digest = cluster.sql("SELECT seq, encode(hash, 'hex') FROM audit_head", "turns").split()
+	whole = run("audit", "verify", "--head", f"{seq}:{digest}", *files)
+	assert whole.returncode == 0 and whole.stdout.startswith(f"ok: {seq} lines in {len(files)} files, from 1 to {seq}:{digest}"), whole
+	taken = min(files, key=lambda p: p.name) # a whole turn of somebody's
+	assert run("audit", "verify", "--head", f"{seq}:{digest}", *(p for p in files if p != taken)).returncode == (0 if taken.stat().st_size == 0 else 1)
+	middle = max((p for p in files if p.parent == nodes["b"].data / "audit" and p.stat().st_size), key=lambda p: p.stat().st_size)
+	middle.write_bytes(middle.read_bytes().replace(b"file.deleted", b"file.changed", 1))
+	assert run("audit", "verify", *files).returncode == 1
 	cluster.close()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "blackbox")]
 
+from harness.server import run # noqa: E402
 from province import Province # noqa: E402
 from visitors import Visitors, look_again # noqa: E402
 
@@ -67,6 +68,20 @@ def taken_up(province):
 	return waits
 
 
+def audit_log(province):
+	"""What is said of the audit log, which the nodes wrote in turn, each into a folder of its own: by them, and by who reads all."""
+	nodes = [*province.fronts, *province.workers]
+	turns = sum(e.get("event") == "audit_log_continued" for node in nodes for e in node.log_events())
+	wrong = [f"{node.folder.name}: {e.get('detail')}" for node in nodes for e in node.log_events() if e.get("event") in ("audit_log_broken", "audit_log_stuck")]
+	deadline = time.monotonic() + REST_S
+	while int(province.sql("SELECT count(*) FROM audit")) and time.monotonic() < deadline:
+		time.sleep(0.5)
+	seq, digest = province.rows("SELECT seq, encode(hash, 'hex') FROM audit_head")[0]
+	files = [p for node in nodes for p in (node.data / "audit").glob("audit-*.jsonl")]
+	verified = run("audit", "verify", "--head", f"{seq}:{digest}", *files)
+	return {"turns": turns, "files": len(files), "wrong": wrong if verified.returncode == 0 else [*wrong, verified.stdout + verified.stderr], "told": verified.stdout}
+
+
 def main():
 	folder, files, seed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "1"
 	with Province(folder, seed) as province:
@@ -86,10 +101,11 @@ def main():
 		wrong, ends = published(province)
 		waits = taken_up(province)
 		rows = int(province.sql("SELECT count(*) FROM file"))
+		audit = audit_log(province)
 		alive = [n.folder.name for n in [*province.fronts, *province.workers] if not n.running()]
 		print(json.dumps({
 			"files": len(visitors.told), "rows": rows, "seconds": round(stormy), "refused": visitors.failed, "repeats": visitors.refusals, "jobs": states, "jobs_left": left, "ends": ends,
-			"complaints": complaints[:50], "complaints_count": len(complaints), "published": wrong[:50], "troubles": Counter(k for _, k, _, _ in province.happened),
+			"complaints": complaints[:50], "complaints_count": len(complaints), "published": wrong[:50], "audit": audit, "troubles": Counter(k for _, k, _, _ in province.happened),
 			"troubles_failed": [t for t in province.happened if isinstance(t[3], str)], "died": alive,
 			"taken_up": sorted(waits, reverse=True)[:50], "taken_up_count": len(waits), "happened": sorted(province.happened) if any(w > 20 or w < 0 for w, _ in waits) else []}))
 

@@ -48,6 +48,7 @@ def test_nodes_keep_their_promises_whatever_befalls_them(folder):
 	assert told["files"] == told["rows"] and not told["refused"], told["refused"]
 	assert not told["complaints"], f"{told['complaints_count']}: {told['complaints']}"
 	assert not told["published"], told["published"]
+	assert not told["audit"]["wrong"], told["audit"]
 	assert told["jobs_left"] == 0 and told["ends"] == sum(told["jobs"].values())
 	assert not told["died"] and not told["troubles_failed"], (told["died"], told["troubles_failed"])
 	assert all(wait >= 0 for wait, _ in told["taken_up"]), told["taken_up"]

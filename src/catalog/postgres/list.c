@@ -279,5 +279,7 @@ int pg_audit_head(struct catalog *c, struct audit_head *ret, struct err *e)
 		return err_set(e, ERR_DAMAGED, "the catalogue does not say how far the audit log has come");
 	*ret = (struct audit_head){.seq = pg_col_int(&r, 0, 0), .file = pg_col_int(&r, 0, 2), .size = (uint64_t)pg_col_int(&r, 0, 3)};
 	pg_col_sha256(&r, 0, 1, ret->hash);
+	if (!pg_col_null(&r, 0, 4))
+		ret->home = pg_col_uuid(&r, 0, 4);
 	return 0;
 }

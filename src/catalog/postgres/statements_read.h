@@ -206,7 +206,7 @@ R_ROW(SECRETS, "SELECT number, bytes, created_at FROM secret ORDER BY number DES
 
 /* ---- the audit log ---- */
 R_ROW(AUDIT, "SELECT seq, entry FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
-R_ROW(AUDIT_HEAD, "SELECT seq, hash, file, size FROM audit_head WHERE one = 1")
+R_ROW(AUDIT_HEAD, "SELECT seq, hash, file, size, home FROM audit_head WHERE one = 1")
 
 /* ---- what contradicts itself: what it is about (an id, or words) and what is wrong ---- */
 /* Each looks at whole tables, so the planner may do as it likes for once, and take its time. */

@@ -224,6 +224,7 @@ int pgw_audit_done(struct pg *q, struct change *ch)
 	arg_bytes(&a, h->hash, sizeof(h->hash));
 	arg_int(&a, h->file);
 	arg_int(&a, (int64_t)h->size);
+	arg_uuid(&a, uuid_is_zero(h->home) ? NULL : &h->home);
 	rc = w_run_int(q, W_AUDIT_DONE, h->seq);
 	return rc == 0 ? w_run(q, W_AUDIT_HEAD_WRITE, &a) : rc;
 }

@@ -239,6 +239,75 @@ static void names_are_read_as_they_are_written(void **state)
 		assert_false(audit_file_parse(&first, bad[i]));
 }
 
+/* ---- of several writers that took turns ---- */
+
+struct part {
+	size_t from, to; /* lines */
+	size_t torn; /* bytes of the line after them */
+};
+
+static struct audit_check check_turns(const struct log *l, const struct part *parts, size_t n, bool some)
+{
+	struct audit_check c = {.turns = true, .some = some};
+
+	for (size_t i = 0; i < n; i++) {
+		size_t begin = l->begin[parts[i].from];
+		int fd = memory_file(l->text.p + begin, l->begin[parts[i].to] - begin + parts[i].torn);
+
+		assert_int_equal(audit_check_file(&c, fd, "part", NULL), 0);
+		close(fd);
+	}
+	audit_check_end(&c);
+	return c;
+}
+
+static void what_two_wrote_because_one_died_is_read_once(void **state)
+{
+	struct log *l = *state;
+	static const struct part parts[] = {{0, 6, 30}, {4, 5, 0}, {5, 9, 0}, {9, LINES, 0}};
+	struct audit_check c = check_turns(l, parts, ARRAY_LEN(parts), false);
+
+	assert_int_equal(c.fault, AUDIT_FINE);
+	assert_int_equal(c.lines, LINES);
+	assert_int_equal(c.at.seq, LINES);
+	assert_memory_equal(c.at.hash, l->mark[LINES].hash, AUDIT_HASH);
+	assert_int_equal(c.missing, 0);
+}
+
+static void a_part_that_is_not_there_is_missed_or_counted(void **state)
+{
+	struct log *l = *state;
+	static const struct part parts[] = {{2, 4, 0}, {7, 9, 0}};
+
+	assert_int_equal(check_turns(l, parts, ARRAY_LEN(parts), false).fault, AUDIT_REMOVED);
+	struct audit_check c = check_turns(l, parts, ARRAY_LEN(parts), true);
+	assert_int_equal(c.fault, AUDIT_FINE);
+	assert_int_equal(c.lines, 4);
+	assert_int_equal(c.missing, 2 + 3);
+	static const struct part hole[] = {{0, 4, 0}, {7, 9, 0}};
+	assert_int_equal(check_turns(l, hole, ARRAY_LEN(hole), false).fault, AUDIT_REMOVED);
+}
+
+/* A line that was made anew with a right hash shows where a file before it has the other one. */
+static void parts_that_disagree_show(void **state)
+{
+	struct log *l = *state, other;
+	struct audit_check c = {.turns = true};
+
+	log_make(&other);
+	struct audit_mark mark = other.mark[3];
+	buf_reset(&other.text);
+	assert_int_equal(audit_line(&other.text, &mark, STR("{\"at\":\"forged\"}"), other.digest, NULL), 0);
+	int one = memory_file(l->text.p, l->begin[4]), two = memory_file(other.text.p, other.text.len);
+	assert_int_equal(audit_check_file(&c, one, "one", NULL), 0);
+	assert_int_equal(audit_check_file(&c, two, "two", NULL), 0);
+	audit_check_end(&c);
+	assert_int_equal(c.fault, AUDIT_REPLACED);
+	close(one);
+	close(two);
+	log_release(&other);
+}
+
 static void long_texts_are_cut_at_a_character(void **state)
 {
 	char name[AUDIT_TEXT_MAX + 100];
@@ -270,6 +339,9 @@ int main(void)
 		TEST(a_torn_line_is_the_last_of_all),
 		TEST(a_line_longer_than_any_is_none),
 		TEST(names_are_read_as_they_are_written),
+		TEST(what_two_wrote_because_one_died_is_read_once),
+		TEST(a_part_that_is_not_there_is_missed_or_counted),
+		TEST(parts_that_disagree_show),
 		TEST(long_texts_are_cut_at_a_character),
 	};
 

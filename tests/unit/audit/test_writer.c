@@ -312,6 +312,31 @@ static void a_new_file_that_was_not_confirmed_is_taken_up_again(void **state)
 	}
 }
 
+/* Its own file ends at line 6, of which the other writer that went on knew 4. */
+static void a_log_that_another_went_on_with_begins_a_new_file(void **state)
+{
+	struct world *w = *state;
+	struct audit_end at = {.mark = w->log.mark[9], .file = 5, .size = 1000, .elsewhere = true};
+	struct audit_writer x;
+	bool agrees = false;
+
+	put_file(w, 1, w->log.text.p, w->log.begin[6]);
+	for (int again = 0; again < 2; again++) { /* the second time what it wrote was not confirmed */
+		assert_int_equal(audit_writer_open(&x, &w->env, w->dir, 1 << 20, &at, NULL), 0);
+		assert_int_equal(x.unknown, again ? w->log.begin[LINES] - w->log.begin[9] : 0);
+		if (again)
+			assert_int_equal(audit_writer_agrees(&x, 0, lines_of(w, 9, LINES), &agrees, NULL), 0);
+		assert_int_equal(audit_writer_settle(&x, NULL), 0);
+		assert_false(x.broken);
+		assert_int_equal(x.end.file, 10);
+		append(w, &x, 9, LINES);
+		audit_writer_close(&x);
+		assert_file(w, 1, w->log.text.p, w->log.begin[6]);
+		assert_file(w, 10, w->log.text.p + w->log.begin[9], w->log.begin[LINES] - w->log.begin[9]);
+	}
+	assert_true(agrees);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, make, end)
@@ -324,6 +349,7 @@ int main(void)
 		TEST(a_full_disk_takes_nothing_half),
 		TEST(a_failed_flush_ends_it_until_a_restart),
 		TEST(a_new_file_that_was_not_confirmed_is_taken_up_again),
+		TEST(a_log_that_another_went_on_with_begins_a_new_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
