@@ -55,7 +55,7 @@ osd objectstore = {store}
 osd heartbeat grace = 5
 osd heartbeat interval = 2
 memstore device bytes = {memory}
-bluestore block size = 8589934592
+bluestore block size = 25769803776
 osd memory target = 939524096
 [client]
 rgw data = {dir}/rgw
