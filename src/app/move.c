@@ -5,7 +5,7 @@
  *	3  the gate is closed: from here on nothing is written to the source         opens by itself when this process ends
  *	4  a last pass; the catalogue, in one transaction; the audit log; compared   the same: the next run copies the catalogue anew
  *	5  the source says that it was moved                                         nothing writes to it or starts on it; the next run goes on with 6
- *	6  the target is opened up
+ *	6  the target's audit log says so, and it is opened up
  *
  * Whatever was acknowledged was committed before 3, so 4 finds it. Between 5 and 6 neither side is served, and both are whole. */
 #include "app/move.h"
@@ -16,6 +16,8 @@
 #include "app/move_blobs.h"
 #include "app/process.h"
 #include "app/store.h"
+#include "audit/audit.h"
+#include "catalog/catalog.h"
 #include "catalog/rows.h"
 
 #include <stdio.h>
@@ -222,6 +224,8 @@ static int carry_catalogue(struct moving *j, struct err *e)
 
 	if (rc == 0 && !j->same_catalogue)
 		rc = rows_copy(from, to, show_rows, j, &j->rows, e);
+	if (rc == ERR_STORAGE_FULL)
+		err_wrap(e, "the new catalogue");
 	rows_free(to);
 	if (rc == 0 && !j->same_catalogue)
 		rc = compare(j, from, e);
@@ -251,12 +255,35 @@ static int mark_source(struct moving *j, struct err *e)
 	return rc == 0 ? moved_write(j->source.fd, where, e) : rc;
 }
 
+/* The log of the new place goes on with a line that says so. A run that ends before the directory is opened up has the next one say it again. */
+static int note_move(struct moving *j, struct err *e)
+{
+	static const struct audit_by by = {.how = "command"};
+	const struct catalog_options options = {};
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct change ch = {.kind = CHANGE_AUDIT}, *list[] = {&ch};
+	struct catalog *catalog = NULL;
+	int rc = audit_entry(&ch.audit, &a, env_real.wall_ms(&env_real), AUDIT_DATA_MOVED, &by, e, LF_CSTR("from", j->old->data_dir),
+			     LF_CSTR("to", j->new->data_dir));
+
+	if (rc == 0)
+		rc = catalogue_open(&catalog, j->new, &options, e);
+	if (rc == 0)
+		rc = catalog_apply(catalog, list, 1, e);
+	catalog_free(catalog);
+	return rc == 0 ? 0 : err_wrap(e, "the new catalogue");
+}
+
 static int open_up(struct moving *j, struct err *e)
 {
 	int rc = 0;
 
+	rows_free(j->alone); /* with its lock, for which the next two would wait */
+	j->alone = NULL;
 	if (catalogue_is_shared(j->new) && !j->same_catalogue)
 		rc = rows_postgres_open_up(j->new->catalog_url, e);
+	if (rc == 0)
+		rc = note_move(j, e);
 	return rc == 0 ? data_dir_taken(&j->target, e) : rc;
 }
 

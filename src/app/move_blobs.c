@@ -63,7 +63,7 @@ static int write_blob(struct move_blobs *m, struct carrier *c, const struct stor
 	int rc = blob_create(m->to, row->blob, row->size, &w, e);
 
 	if (rc != 0)
-		return rc;
+		return err_wrap(e, "the new store");
 	rc = carrier_pour(c, r, w, &bytes, &ours, e);
 	if (rc == 0 && carrier_has(c, row->sha256, row->size, bytes))
 		return blobs_are_files(m->to) ? blobs_local_settle(w, e) : blob_commit(w, e);
@@ -72,7 +72,7 @@ static int write_blob(struct move_blobs *m, struct carrier *c, const struct stor
 		*ret = FATE_DAMAGED; /* other bytes, or a disk that cannot read them */
 		return 0;
 	}
-	return rc;
+	return err_wrap(e, ours ? "the new store" : "the old store");
 }
 
 static int bring(struct move_blobs *m, struct carrier *c, const struct stored *row, enum fate *ret, struct err *e)

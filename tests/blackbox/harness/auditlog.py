@@ -49,9 +49,9 @@ def settled(server):
 	return lines(server.data)
 
 
-def verify(*args):
+def verify(*args, settings=None):
 	"""True and the line that is told, or False."""
-	r = run("audit", "verify", *args, timeout=120)
+	r = run("audit", "verify", *args, settings=settings, timeout=120)
 	assert r.stderr == "" and r.returncode in (0, 1) and r.stdout.count("\n") == 1, r
 	assert (r.returncode == 0) == r.stdout.startswith("ok: "), r
 	return r.returncode == 0, r.stdout
