@@ -99,12 +99,16 @@ static int write_mark(struct blobs *b, const char *id, struct err *e)
 	return rc;
 }
 
-static int claim(struct blobs *b, struct uuid owner, const char *place, struct err *e)
+/* A node that joins others must find what the first one wrote: with another bucket or prefix of its own none would find the other's files. It may yet come, so this is worth another try. */
+static int claim(struct blobs *b, struct uuid owner, bool first, const char *place, struct err *e)
 {
 	char id[UUID_TEXT_LEN + 1], whose[UUID_TEXT_LEN + 1] = "";
 
 	uuid_format(id, owner);
 	int rc = read_mark(b, whose, e);
+	if (rc == ERR_NOT_FOUND && !first)
+		return err_set(e, ERR_STORAGE_UNAVAILABLE,
+			       "no node of this catalogue has used %.140s yet: all need the same bucket and prefix", place);
 	if (rc == ERR_NOT_FOUND) {
 		rc = write_mark(b, id, e);
 		/* Somebody may have been quicker. */
@@ -165,7 +169,7 @@ static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid ow
 		return err_set(e, ERR_BAD_CONFIG, "no server has used it with %.160s yet", place);
 	int rc = check_unused(d, e);
 	if (rc == 0)
-		rc = claim(b, owner, place, e);
+		rc = claim(b, owner, uuid_eq(owner, d->id), place, e);
 	if (rc == 0)
 		rc = write_note(d->fd, place, e);
 	if (rc == 0)
@@ -261,7 +265,7 @@ int store_open_new(struct blobs **ret, const struct settings *s, const struct da
 		return rc;
 	rc = check_new(b, place, e);
 	if (rc == 0)
-		rc = claim(b, d->id, place, e);
+		rc = claim(b, d->id, true, place, e);
 	if (rc == 0)
 		rc = write_note(d->fd, place, e);
 	if (rc != 0)
