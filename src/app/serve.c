@@ -475,6 +475,8 @@ static void stop_gently(struct service *v)
 	atomic_store(&v->stop.part, "requests");
 	bool answered = http_server_drain(v->http, DRAIN_GRACE_MS);
 	log_event(LOG_INFO, "stopping", LF_BOOL("uploads_ended", uploads), LF_BOOL("all_answered", answered));
+	if (!uploads || !answered)
+		engine_hurry(v->engine); /* a reply that is owed may wait for a bucket */
 	if (!http_server_end(v->http, OWED_GRACE_MS)) {
 		log_event(LOG_ERROR, "stopped_stuck", LF_INT("status", 1));
 		process_end_now();

@@ -376,3 +376,11 @@ int blobs_probe(struct blobs *b, struct err *e)
 		real = real->inner;
 	return real->methods->probe ? real->methods->probe(real, e) : probe_by_writing(b, e);
 }
+
+void blobs_interrupt(struct blobs *b)
+{
+	while (b->inner)
+		b = b->inner;
+	if (b->methods->interrupt)
+		b->methods->interrupt(b);
+}

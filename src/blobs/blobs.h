@@ -104,6 +104,9 @@ bool blobs_are_files(const struct blobs *b);
 bool blobs_sealed(const struct blobs *b);
 /* Writes, flushes and removes a small probe; for readiness. */
 [[nodiscard]] int blobs_probe(struct blobs *b, struct err *e);
+/* From here on nobody waits for a store that is elsewhere: calls that do, and those that come, end soon with ERR_SHUTTING_DOWN. What is being written is still abandoned, and told to
+ * the store as far as it listens. For the end of a process; any thread. Nothing for stores of this machine. */
+void blobs_interrupt(struct blobs *b);
 
 /* ---- backends ---- */
 [[nodiscard]] int blobs_memory_new(struct blobs **ret, struct err *e);

@@ -35,6 +35,8 @@ struct blobs_methods {
 	int (*foreign)(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
 	/* NULL: by the others. Wrappers leave it out: the one inside is asked. */
 	int (*probe)(struct blobs *b, struct err *e);
+	/* NULL: it waits for nobody. Wrappers leave it out: the one inside is told. */
+	void (*interrupt)(struct blobs *b);
 };
 
 struct blobs {

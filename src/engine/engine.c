@@ -214,16 +214,23 @@ void engine_quiesce(struct engine *g)
 	events_end(g);
 }
 
+void engine_hurry(struct engine *g)
+{
+	blobs_interrupt(g->blobs);
+}
+
 void engine_stop(struct engine *g, int64_t grace_ms)
 {
 	engine_quiesce(g);
+	scheduler_drain(g, grace_ms);
+	engine_hurry(g); /* whoever waits for a bucket would be waited for below */
 	scrub_stop(g);
 	people_stop(g);
 	janitor_stop(g);
 	recurring_stop(g);
 	limiters_stop(g);
 	nodes_stop(g);
-	scheduler_stop(g, grace_ms);
+	scheduler_stop(g);
 	pool_free(g->jobs);
 	g->jobs = NULL;
 	pool_free(g->imports);

@@ -127,6 +127,8 @@ struct engine_config {
 [[nodiscard]] int engine_share_limiters(struct engine *g, struct limiter *const limiters[], size_t n, struct err *e);
 /* First half of a stop: new work is refused (ERR_SHUTTING_DOWN) and all waits and event streams end at once, so that the HTTP server can drain. Uploads under way go on. */
 void engine_quiesce(struct engine *g);
+/* From here on nobody waits for a bucket that may not answer: what does ends with ERR_SHUTTING_DOWN. Any thread. */
+void engine_hurry(struct engine *g);
 /* Claims nothing more; what was claimed and has not begun goes back to the queue. For a node that is to end when what runs has ended. */
 void engine_rest(struct engine *g);
 /* Whether no job is in hand; waits so long for it at most. */

@@ -353,7 +353,8 @@ void engine_apply_all(struct engine *g, struct change *list, size_t n); /* in on
 
 /* scheduler.c */
 [[nodiscard]] int scheduler_start(struct engine *g, struct err *e);
-void scheduler_stop(struct engine *g, int64_t grace_ms);
+void scheduler_drain(struct engine *g, int64_t grace_ms); /* nothing new begins, what runs is given back; waits so long for it */
+void scheduler_stop(struct engine *g); /* behind scheduler_drain() */
 void scheduler_kick(struct engine *g); /* a job was queued */
 void scheduler_attempt_ended(struct engine *g); /* its end was committed */
 /* Whose work a free thread begins: that of the owner who has waited longest since the last one. */

@@ -572,7 +572,7 @@ bool engine_idle(struct engine *g, int64_t ms)
 	return !scheduler_any_inhand(g);
 }
 
-void scheduler_stop(struct engine *g, int64_t grace_ms)
+void scheduler_drain(struct engine *g, int64_t grace_ms)
 {
 	struct scheduler *s = &g->scheduler;
 
@@ -582,6 +582,14 @@ void scheduler_stop(struct engine *g, int64_t grace_ms)
 	atomic_store(&s->draining, true); /* works not begun give themselves back, running ones look at it after each piece */
 	sleeper_kick(&s->sleeper); /* hands in what waited for another try */
 	wait_none(g, grace_ms);
+}
+
+void scheduler_stop(struct engine *g)
+{
+	struct scheduler *s = &g->scheduler;
+
+	if (!s->sleeper.running)
+		return;
 	sleeper_stop(&s->sleeper);
 	work_finish_again(g); /* what came onto the list after the thread's last look: one more try, and its memory goes */
 	wait_none(g, -1); /* nothing begins any more, so it is the disk that this waits for, as the committer's end does */

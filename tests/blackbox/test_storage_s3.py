@@ -3,8 +3,10 @@ import json
 import itertools
 import os
 import socket
+import threading
 
 import pytest
+import requests
 
 from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
@@ -121,6 +123,10 @@ def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(cep
 	body = large(12 * MIB, 1)
 	with Worker(folder / "worker", settings=settings) as worker, Server(folder / "a", settings=settings) as a, \
 			Server(folder / "b", settings=settings) as b:
+		# One that would store where the others do not look.
+		with pytest.raises(StartFailed, match="all need the same bucket and prefix"):
+			Server(folder / "elsewhere", settings={**settings, "storage.s3_prefix": prefix + "x/"}).start()
+
 		def sweeps():
 			return sum(e.get("event") == "sweep_done" for e in worker.log_events())
 
@@ -188,6 +194,17 @@ def test_the_audit_log_goes_on_in_another_nodes_folder_without_a_break(ceph, pre
 
 # ---- when it is away ----
 
+class Asking:
+	"""The server as another thread asks it."""
+
+	def __init__(self, server, http):
+		self.base, self.http = server.base, http
+
+	def __getattr__(self, method):
+		return lambda path, **more: self.http.request(method, self.base + path, timeout=60, **more)
+
+
+
 def test_without_the_bucket_small_files_are_served_and_large_ones_are_asked_for_again(make_server, ceph, prefix):
 	with Gate(ceph.port) as gate:
 		s = make_server(settings=ceph.storage(prefix, gate.endpoint(), **{"storage.s3_patience": "300ms"}))
@@ -247,3 +264,39 @@ def test_what_a_killed_server_had_sent_is_given_up(make_server, ceph, prefix):
 	assert ceph.keys(prefix) == [key_of(kept)]
 	assert content(s, kept).content == large(MIB, 9)
 	assert [f["id"] for f in s.all_files()] == [kept["id"]]
+
+
+STORING = {
+	"upload": lambda s, big: s.post("/v1/files?name=x", data=large(12 * MIB, 3), headers={"Content-Type": "application/octet-stream"}),
+	"small upload": lambda s, big: s.post("/v1/files?name=x", data=large(100_000, 3), headers={"Content-Type": "application/octet-stream"}),
+	"download": content,
+	"probe": lambda s, big: s.get("/readyz"),
+	"job": lambda s, big: s.post(f"/v1/files/{big['id']}/jobs", json={"op": "zip"}),
+	"delete": lambda s, big: s.delete(f"/v1/files/{big['id']}"),
+}
+
+
+@pytest.mark.parametrize("what", [*STORING, "sweep", "scrub", "pause"])
+def test_a_stop_ends_what_waits_for_a_bucket_that_stands_still(make_server, ceph, prefix, what):
+	"""It takes connections and requests and answers none: none is waited for longer than a stop may take, and the end is a good one."""
+	with Gate(ceph.port) as gate, requests.Session() as http:
+		often = {"sweep": {"files.sweep_every": "100ms"}, "scrub": {"data.scrub_rate": "1GiB", "data.scrub_every": "1s"}}.get(what, {"data.scrub_rate": "0"})
+		s = make_server(settings=ceph.storage(prefix, gate.endpoint(), **{"storage.s3_part_size": "5MiB", **often}))
+		big = s.upload(large(6 * MIB, 1))
+		gate.cut(shut=True) if what == "pause" else gate.hold()
+		held = gate.seen
+
+		def ask():
+			try:
+				STORING.get(what, STORING["upload"])(Asking(s, http), big)
+			except requests.RequestException:
+				pass # it is closed by the stop
+		asking = threading.Thread(target=ask)
+		asking.start() if what in (*STORING, "pause") else None
+		eventually(lambda: gate.seen > held, message="nothing went to the bucket")
+		s.stop()
+		assert {e["event"] for e in s.log_events()} >= {"stopped"} and not {e["event"] for e in s.log_events()} & {"stopped_late", "stopped_stuck"}
+		asking.join() if asking.ident else None
+		gate.open()
+		s.start()
+		assert what == "delete" or content(s, big).content == large(6 * MIB, 1)

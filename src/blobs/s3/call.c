@@ -100,8 +100,39 @@ static enum net_take take_body(void *arg, const char *data, size_t n)
 }
 
 /* With the lock held. */
+static void enter(struct s3_call *c)
+{
+	struct s3 *s = c->s;
+
+	c->over = false;
+	c->before = NULL;
+	c->behind = s->calls;
+	if (s->calls)
+		s->calls->before = c;
+	s->calls = c;
+}
+
+/* With the lock held. */
+static void leave(struct s3_call *c)
+{
+	if (c->before)
+		c->before->behind = c->behind;
+	else
+		c->s->calls = c->behind;
+	if (c->behind)
+		c->behind->before = c->before;
+}
+
+static const char stopping[] = "the server is stopping";
+
+/* With the lock held. */
 static void end(struct s3_call *c)
 {
+	leave(c);
+	if (c->s->ending && c->code == ERR_CANCELLED) {
+		c->code = ERR_SHUTTING_DOWN;
+		snprintf(c->detail, sizeof(c->detail), "%s", stopping);
+	}
 	if (c->finished)
 		c->finished(c);
 	c->over = true;
@@ -233,9 +264,20 @@ static void begin(struct s3_call *c)
 	forget_answer(c);
 	c->signed_s = s->env->wall_ms(s->env) / 1000;
 	pthread_mutex_lock(&s->lock);
-	c->over = false;
+	enter(c);
 	c->skew_s = s->skew_s;
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* Whoever ends all calls may not have known the number of this one. */
+static void set_id(struct s3_call *c, uint64_t id)
+{
+	pthread_mutex_lock(&c->s->lock);
+	c->net_id = id;
+	const bool ending = c->s->ending;
+	pthread_mutex_unlock(&c->s->lock);
+	if (ending)
+		net_cancel(c->s->net, id);
 }
 
 /* With what went wrong before it could be sent. */
@@ -254,10 +296,16 @@ static void launch(struct s3_call *c, int rc, const struct s3_signed *r, struct 
 		.done = done,
 		.arg = c,
 	};
+	uint64_t id = 0;
+
+	if (rc == 0 && s3_ending(s))
+		rc = err_set(e, ERR_SHUTTING_DOWN, stopping);
 	if (rc == 0)
-		rc = net_send(s->net, &request, &c->net_id, e);
-	if (rc == 0)
+		rc = net_send(s->net, &request, &id, e);
+	if (rc == 0) {
+		set_id(c, id);
 		return;
+	}
 	c->code = rc;
 	snprintf(c->detail, sizeof(c->detail), "%s", e->detail);
 	pthread_mutex_lock(&s->lock);
@@ -301,6 +349,31 @@ void s3_cancel_and_wait(struct s3_call *c)
 	if (!over)
 		net_cancel(c->s->net, c->net_id);
 	s3_wait(c);
+}
+
+bool s3_ending(struct s3 *s)
+{
+	pthread_mutex_lock(&s->lock);
+	const bool ending = s->ending;
+	pthread_mutex_unlock(&s->lock);
+	return ending;
+}
+
+void s3_interrupt(struct blobs *b)
+{
+	struct s3 *s = s3_of(b);
+	uint64_t ids[S3_CALLS_MAX];
+	size_t n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	for (const struct s3_call *c = s->calls; c && n < S3_CALLS_MAX; c = c->behind)
+		ids[n++] = c->net_id;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	/* One that is over by now, or not sent yet, has another number or none. */
+	for (size_t i = 0; i < n; i++)
+		net_cancel(s->net, ids[i]);
 }
 
 static void forgotten(void *arg, const struct net_result *r)
@@ -457,7 +530,7 @@ int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e)
 		if (v == S3_FAILED || again_ms > until_ms)
 			return s3_unexpected(c, "a request failed", e);
 		pthread_mutex_lock(&s->lock);
-		while (s3_now_ms(s) < again_ms)
+		while (!s->ending && s3_now_ms(s) < again_ms)
 			s3_wait_until(s, again_ms);
 		pthread_mutex_unlock(&s->lock);
 	}

@@ -84,9 +84,12 @@ static int take_memory(struct s3_writer *w, uint64_t n, struct err *e)
 			return rc;
 		due_ms = due_ms < until_ms ? due_ms : until_ms;
 		pthread_mutex_lock(&s->lock);
-		while (!(taken = try_memory(w, n)) && !any_news(w) && s3_now_ms(s) < due_ms)
+		while (!(taken = try_memory(w, n)) && !any_news(w) && !s->ending && s3_now_ms(s) < due_ms)
 			s3_wait_until(s, due_ms);
+		const bool ending = s->ending;
 		pthread_mutex_unlock(&s->lock);
+		if (!taken && ending)
+			return err_set(e, ERR_SHUTTING_DOWN, "the server is stopping");
 		if (!taken && s3_now_ms(s) >= until_ms)
 			return err_set(e, ERR_OVERLOADED, "the memory for parts of blobs is used by other uploads");
 	}
@@ -270,7 +273,7 @@ static int look_after(struct s3_writer *w, int64_t *ret_due_ms, struct err *e)
 		}
 		if (state == PART_FAILED && p->again_ms == 0)
 			rc = plan_again(p, e);
-		if (rc == 0 && state == PART_FAILED && p->again_ms <= s3_now_ms(w->s))
+		if (rc == 0 && state == PART_FAILED && (p->again_ms <= s3_now_ms(w->s) || s3_ending(w->s)))
 			launch(p);
 		else if (rc == 0 && state == PART_FAILED && p->again_ms < *ret_due_ms)
 			*ret_due_ms = p->again_ms;
@@ -299,7 +302,7 @@ int parts_wait(struct s3_writer *w, unsigned most, struct err *e)
 		if (rc != 0 || w->flying_n <= most)
 			return rc;
 		pthread_mutex_lock(&s->lock);
-		while (!any_news(w) && s3_now_ms(s) < due_ms)
+		while (!any_news(w) && !(s->ending && due_ms < INT64_MAX) && s3_now_ms(s) < due_ms)
 			s3_wait_until(s, due_ms < INT64_MAX ? due_ms : s3_now_ms(s) + 60000);
 		pthread_mutex_unlock(&s->lock);
 	}

@@ -111,7 +111,7 @@ static int ask_again(struct s3_reader *r, struct err *e)
 	if (again_ms > r->give_up_ms)
 		return s3_unexpected(&r->call, "a blob could not be read", e);
 	pthread_mutex_lock(&s->lock);
-	while (s3_now_ms(s) < again_ms)
+	while (!s->ending && s3_now_ms(s) < again_ms)
 		s3_wait_until(s, again_ms);
 	pthread_mutex_unlock(&s->lock);
 	ask(r);

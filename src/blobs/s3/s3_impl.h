@@ -19,6 +19,7 @@
 #define S3_TOKEN_LEN 32
 #define S3_BODY_MAX ((size_t)8 << 20) /* of an answer that is gathered: a page of 1000 keys of 1024 bytes, each byte escaped, fits */
 #define S3_PAIRS_MAX 12
+#define S3_CALLS_MAX 1024 /* under way at once */
 
 /* What differs between services; a row a service, found by the end of the endpoint's host. */
 struct s3_service {
@@ -71,6 +72,8 @@ struct s3 {
 	uint64_t memory; /* bytes of parts */
 	const struct s3_part *reserve; /* the part that may have the last of memory_max; NULL: none */
 	struct s3_writer *writers;
+	struct s3_call *calls; /* under way */
+	bool ending; /* nobody waits any more; never goes back */
 };
 
 struct s3 *s3_of(struct blobs *b);
@@ -128,9 +131,10 @@ struct s3_call {
 	void (*head)(struct s3_call *c, const struct net_head *h); /* what else of the answer's head is wanted; may be NULL */
 	enum net_take (*take)(struct s3_call *c, const char *data, size_t n); /* of an answer of 200 or 206; NULL: the body is gathered */
 	void (*finished)(struct s3_call *c); /* with the lock held, before `over`; may be NULL */
-	uint64_t net_id;
+	uint64_t net_id; /* changed under the lock, by who sends */
 	int64_t signed_s, skew_s; /* when it was signed by our clock, and how far ahead theirs was held to be */
 	bool over; /* under the lock */
+	struct s3_call *before, *behind; /* in s3.calls, under the lock */
 
 	/* The answer */
 	int code; /* 0: there is one */
@@ -166,7 +170,10 @@ void s3_send_signed(struct s3_call *c, const struct s3_signed *r);
 /* Waits until the call is over. */
 void s3_wait(struct s3_call *c);
 void s3_cancel_and_wait(struct s3_call *c);
-/* Sends what nobody waits for; what fails is left to the sweep. */
+/* Ends all that are under way and may be waited for, and all that come, with ERR_SHUTTING_DOWN; who pauses before another try does not. */
+void s3_interrupt(struct blobs *b);
+bool s3_ending(struct s3 *s);
+/* Sends what nobody waits for, even then; what fails is left to the sweep. */
 void s3_send_and_forget(struct s3 *s, const struct s3_request *r);
 
 enum s3_verdict { S3_ANSWERED, S3_AGAIN, S3_FAILED };

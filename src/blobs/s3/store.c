@@ -7,10 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#define CALLS_MAX 1024
 #define PAUSE_GROWS 50
 #define PROBE_STALL_S 3
-#define LAST_REQUESTS_MS 3000 /* so long the end of the store waits for requests that give uploads up */
+#define LAST_REQUESTS_MS 1500 /* so long the end of the store waits for requests that give uploads up */
 
 /* ADR 0038 has the table of what was read and what was tried. */
 static const struct s3_service services[] = {
@@ -193,6 +192,7 @@ static const struct blobs_methods s3_methods = {
 	.visit = s3_visit,
 	.foreign = s3_foreign,
 	.probe = s3_probe,
+	.interrupt = s3_interrupt,
 };
 
 struct s3 *s3_inside(struct blobs *b)
@@ -287,7 +287,7 @@ int s3_options_check(const struct s3_options *o, struct err *e)
 static int init(struct s3 *s, const struct s3_options *o, struct err *e)
 {
 	const struct net_client_options net = {
-		.env = s->env, .policy = s->policy, .ca_file = o->ca_file, .user_agent = "filemill", .calls_max = CALLS_MAX};
+		.env = s->env, .policy = s->policy, .ca_file = o->ca_file, .user_agent = "filemill", .calls_max = S3_CALLS_MAX};
 
 	s->bucket = strdup(o->bucket);
 	s->prefix = strdup(o->prefix ? o->prefix : "");

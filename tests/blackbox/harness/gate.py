@@ -14,6 +14,7 @@ class Gate:
 		self.flows, self.stands = threading.Event(), threading.Event()
 		self.flows.set()
 		self.pairs = set()
+		self.seen = 0 # connections and pieces of requests that came
 		self.lock = threading.Lock()
 		self.threads = [threading.Thread(target=self._accept, daemon=True)]
 		self.threads[0].start()
@@ -73,6 +74,7 @@ class Gate:
 				near, _ = self.listener.accept()
 			except OSError:
 				return
+			self.seen += 1
 			if self.shut:
 				near.close()
 				continue
@@ -106,6 +108,7 @@ class Gate:
 	def _pass(self, a, b, counted=False):
 		try:
 			while data := a.recv(1 << 16):
+				self.seen += 1
 				self.passing.wait()
 				if counted:
 					self._may_pass(len(data))
