@@ -12,7 +12,7 @@ ON_POSTGRES = os.environ.get("FILEMILL_CATALOG") == "postgres"
 assert os.environ.get("FILEMILL_CATALOG", "") in ("", "sqlite", "postgres"), "FILEMILL_CATALOG is sqlite or postgres"
 
 # Whole modules, and tests by the beginnings of their names: they look into catalog.db, make it small or slow, wait for its log, count descriptors, take it away and bring it
-# back by filemill backup, have a directory that one process alone may use, or are refused by a thread that would have to wait for a catalogue elsewhere.
+# back by filemill backup, name their catalogues themselves, have a directory that one process alone may use, or are refused by a thread that would have to wait for a catalogue elsewhere.
 EMBEDDED = {
 	"test_admin": ["test_an_account_is_told_as_it_was_made", "test_a_new_password_takes", "test_a_key_is_shown_once", "test_a_backup_carries", "test_beside_a_server_it_refuses"],
 	"test_attack": ["test_a_file_size_limit_at_the_start", "test_a_stop_while_the_disk_is_stuck", "test_a_stop_that_takes_too_long"],
@@ -25,6 +25,7 @@ EMBEDDED = {
 	"test_imports": ["test_recurring_jobs_pass_over"],
 	"test_limits": ["test_who_has_no_room_is_told_before_the_body"],
 	"test_lifecycle": ["test_a_newer_catalogue_is_refused"],
+	"test_move": None,
 	"test_new_config": None,
 	"test_nodes": ["test_work_alone_with_an_embedded"],
 	"test_operators": ["test_the_audit_log_is_read", "test_a_job_is_cancelled_and_retried_for", "test_jobs_are_cancelled_and_retried_by"],

@@ -19,6 +19,7 @@ UNUSED = "asks fsck before any server was there, and so no bucket belongs to the
 HALF = "looks at half a file, and a bucket shows none"
 PARTS = "about memory, of which parts on their way to a bucket have storage.s3_memory"
 ADDRESS = "about addresses of the server to write to; test_instashare_s3 is about those of a bucket"
+ISLAND = "runs in a network of its own, in which there is no bucket"
 # Whole modules, or tests by the beginnings of their names, and why they are left out.
 LEFT_OUT = {
 	"test_admin": [(["test_roles_and_switches_hold", "test_killed_at_any_moment"], UNUSED)],
@@ -29,10 +30,12 @@ LEFT_OUT = {
 	"test_imports": [(["test_after_a_kill_in_the_middle"], HALF), (["test_sources_faster_than_the_disk"], PARTS)],
 	"test_imports_s3": [(None, OWN)],
 	"test_instashare_s3": [(None, OWN)],
-	"test_nodes": [(["test_a_sweep_leaves_alone"], HALF)],
+	"test_move": [(None, OWN)],
+	"test_nodes": [(["test_a_sweep_leaves_alone"], HALF), (["test_a_node_that_would_not_find"], LOCAL)],
 	"test_storage_s3": [(None, OWN)],
 	"test_surface_instashare": [(["test_a_file_is_sent_to_a_signed", "test_size_and_type_are_bound", "test_a_size_is_bound_also", "test_an_address_is_for_one_use",
 				      "test_an_address_is_not_turned", "test_what_came_by_anothers", "test_curl_does_it_all", "test_the_example_does"], ADDRESS)],
+	"test_webhook_targets": [(None, ISLAND)],
 }
 
 # Small parts, so that more than a few files have several; what a killed server had begun is given up soon.
