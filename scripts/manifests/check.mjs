@@ -9,16 +9,24 @@ const read = (name) => readFileSync(new URL(name, root), "utf8");
 const wrong = [];
 
 // Kubernetes: each object as a literal of its type, in which TypeScript takes no field that the type does not have.
-const resources = YAML.parse(read("packaging/kubernetes/kustomization.yaml")).resources;
 let source = "";
 let n = 0;
-for (const file of resources) {
-	for (const document of YAML.parseAllDocuments(read(`packaging/kubernetes/${file}`), { merge: true })) {
-		wrong.push(...document.errors.map((e) => `${file}: ${e.message}`));
+const take = (path) => {
+	for (const document of YAML.parseAllDocuments(read(path), { merge: true })) {
+		wrong.push(...document.errors.map((e) => `${path}: ${e.message}`));
 		const object = document.toJS();
 		source += `import type { I${object.kind} as K${++n} } from "kubernetes-models/${object.apiVersion}";\nexport const o${n}: K${n} = ${JSON.stringify(object, null, 1)};\n`;
 	}
-}
+};
+// Files, and folders with a kustomization of their own.
+const takeAll = (folder) => {
+	for (const name of YAML.parse(read(`${folder}/kustomization.yaml`)).resources) {
+		if (name.endsWith(".yaml")) take(`${folder}/${name}`);
+		else takeAll(`${folder}/${name}`);
+	}
+};
+takeAll("packaging/kubernetes");
+takeAll("packaging/kubernetes/many");
 const folder = new URL("./checked/", import.meta.url);
 mkdirSync(folder, { recursive: true });
 const typed = new URL("objects.ts", folder).pathname;

@@ -11,7 +11,8 @@ from harness.data import md5
 from harness.images import png
 from harness.server import REPOSITORY, binary, run
 
-UNIT = REPOSITORY / "packaging/systemd/filemill.service"
+UNITS = [REPOSITORY / f"packaging/systemd/{name}.service" for name in ("filemill", "filemill-work")]
+each_unit = pytest.mark.parametrize("path", UNITS, ids=lambda p: p.stem)
 WITHOUT_CLONE3 = (sys.executable, str(REPOSITORY / "tests/blackbox/harness/without_clone3.py"))
 
 
@@ -51,20 +52,40 @@ def systemd(*args):
 		pytest.skip("systemd is not here")
 
 
-def test_the_unit_has_no_word_that_systemd_does_not_know(folder):
-	unit = folder / "filemill.service"
-	unit.write_text(UNIT.read_text().replace("/usr/bin/filemill", "/bin/true").replace("file:///usr/share/doc", "https://example.org"))
+@each_unit
+def test_the_unit_has_no_word_that_systemd_does_not_know(folder, path):
+	unit = folder / path.name
+	unit.write_text(path.read_text().replace("/usr/bin/filemill", "/bin/true").replace("file:///usr/share/doc", "https://example.org"))
 	done = systemd("verify", "--man=no", unit)
 	ours = [line for line in done.stderr.splitlines() if "filemill" in line]
 	assert done.returncode == 0 and not ours, done.stderr
 
 
-def test_the_unit_leaves_the_service_little(folder):
-	done = systemd("security", "--offline=yes", "--threshold=20", UNIT)
+@each_unit
+def test_the_unit_leaves_the_service_little(folder, path):
+	done = systemd("security", "--offline=yes", "--threshold=20", path)
 	assert done.returncode == 0, done.stdout[-300:] + done.stderr
-	opened = folder / "filemill.service"
-	opened.write_text(UNIT.read_text().replace("NoNewPrivileges=yes", "").replace("CapabilityBoundingSet=", "#").replace("ProtectSystem=strict", ""))
+	opened = folder / path.name
+	opened.write_text(path.read_text().replace("NoNewPrivileges=yes", "").replace("CapabilityBoundingSet=", "#").replace("ProtectSystem=strict", ""))
 	assert systemd("security", "--offline=yes", "--threshold=20", opened).returncode != 0
+
+
+def settings_of(path):
+	"""The unit's lines; of one that stands there several times all."""
+	found = {}
+	for line in path.read_text().splitlines():
+		key, equals, value = line.partition("=")
+		if equals and not line.startswith("#"):
+			found.setdefault(key, []).append(value)
+	return found
+
+
+def test_server_and_worker_differ_in_what_they_are_alone():
+	serve, work = map(settings_of, UNITS)
+	assert {k for k in serve.keys() | work.keys() if serve.get(k) != work.get(k)} == {"Description", "ExecStart", "StateDirectory", "WorkingDirectory", "TimeoutStopSec"}
+	assert work["WorkingDirectory"] == [f"/var/lib/{work['StateDirectory'][0]}"] and work["ExecStart"][0].endswith(f"--data {work['WorkingDirectory'][0]}")
+	drain = {o["name"]: o["default"] for o in json.loads(run("describe", "options").stdout)}["node.drain"]
+	assert int(work["TimeoutStopSec"][0].rstrip("s")) >= int(drain.rstrip("s")) + 15
 
 
 def test_the_packaged_configuration_is_one():
