@@ -26,6 +26,7 @@ EMBEDDED = {
 	"test_limits": ["test_who_has_no_room_is_told_before_the_body"],
 	"test_lifecycle": ["test_a_newer_catalogue_is_refused"],
 	"test_move": None,
+	"test_move_life": None,
 	"test_many_nodes": None,
 	"test_new_config": None,
 	"test_nodes": ["test_work_alone_with_an_embedded"],
