@@ -13,6 +13,11 @@ void accel_pair_blocks(uint32_t md5[4], uint32_t sha256[8], const uint8_t *md5_s
 	assert(!"accel_pair_usable() said no");
 }
 
+void accel_trio_blocks(uint32_t md5[4], uint32_t sha256[8], uint32_t second[8], const uint8_t *src, size_t blocks)
+{
+	assert(!"accel_pair_usable() said no");
+}
+
 bool accel_crc32c_usable(void)
 {
 	return false;

@@ -89,28 +89,50 @@ static inline uint32_t load32(const uint8_t *p)
 		__m128i wk = _mm_add_epi32(w, _mm_load_si128((const __m128i *)(const void *)&k256[4 * (g)]));                              \
 		cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);                                                                              \
 		abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0e));                                                     \
+		if (second) {                                                                                                              \
+			cdgh_2 = _mm_sha256rnds2_epu32(cdgh_2, abef_2, wk);                                                                \
+			abef_2 = _mm_sha256rnds2_epu32(abef_2, cdgh_2, _mm_shuffle_epi32(wk, 0x0e));                                       \
+		}                                                                                                                          \
 	} while (0)
 /* The next four schedule words, into w0: σ0 of the words 15 back, the word 7 back, σ1 of the words 2 back (FIPS 180-4 §6.2.2). */
 #define SCHEDULE(w0, w1, w2, w3) ((w0) = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3))
 #define LOAD(i) _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(sha256_src + 16 * (i))), big_endian)
 
-/* One function on purpose: the whole block is straight-line code, and cutting it would spill both states to memory. */
-[[gnu::target("sha,sse4.1,ssse3")]] void accel_pair_blocks(uint32_t md5[4], uint32_t sha256[8], const uint8_t *md5_src,
-							   const uint8_t *sha256_src, size_t blocks)
+/* The instructions want the eight words as {a,b,e,f} and {c,d,g,h}. */
+[[gnu::target("sha,sse4.1,ssse3")]] static inline void load_state(__m128i *ret_abef, __m128i *ret_cdgh, const uint32_t words[8])
+{
+	const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)words);
+	const __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(words + 4));
+	const __m128i ba_dc = _mm_shuffle_epi32(low, 0xb1), hg_fe = _mm_shuffle_epi32(high, 0x1b);
+
+	*ret_abef = _mm_alignr_epi8(ba_dc, hg_fe, 8);
+	*ret_cdgh = _mm_blend_epi16(hg_fe, ba_dc, 0xf0);
+}
+
+[[gnu::target("sha,sse4.1,ssse3")]] static inline void store_state(uint32_t words[8], __m128i abef, __m128i cdgh)
+{
+	const __m128i ba_dc = _mm_shuffle_epi32(abef, 0x1b), hg_fe = _mm_shuffle_epi32(cdgh, 0xb1);
+
+	_mm_storeu_si128((__m128i *)(void *)words, _mm_blend_epi16(ba_dc, hg_fe, 0xf0));
+	_mm_storeu_si128((__m128i *)(void *)(words + 4), _mm_alignr_epi8(hg_fe, ba_dc, 8));
+}
+
+/* One function on purpose: the whole block is straight-line code, and cutting it would spill the states to memory. second: NULL, or another state of SHA-256; a constant where this
+ * is called, so that either is code of its own. */
+[[gnu::target("sha,sse4.1,ssse3"), gnu::always_inline]] static inline void do_blocks(uint32_t md5[4], uint32_t sha256[8], uint32_t *second,
+										     const uint8_t *md5_src, const uint8_t *sha256_src,
+										     size_t blocks)
 {
 	const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
 	uint32_t a = md5[0], b = md5[1], c = md5[2], d = md5[3];
-	/* The instructions want the eight words as {a,b,e,f} and {c,d,g,h}. */
-	__m128i low = _mm_loadu_si128((const __m128i *)(const void *)sha256);
-	__m128i high = _mm_loadu_si128((const __m128i *)(const void *)(sha256 + 4));
-	__m128i ba_dc = _mm_shuffle_epi32(low, 0xb1);
-	__m128i hg_fe = _mm_shuffle_epi32(high, 0x1b);
-	__m128i abef = _mm_alignr_epi8(ba_dc, hg_fe, 8);
-	__m128i cdgh = _mm_blend_epi16(hg_fe, ba_dc, 0xf0);
+	__m128i abef, cdgh, abef_2 = {}, cdgh_2 = {};
 
+	load_state(&abef, &cdgh, sha256);
+	if (second)
+		load_state(&abef_2, &cdgh_2, second);
 	for (; blocks > 0; blocks--, md5_src += PAIR_BLOCK, sha256_src += PAIR_BLOCK) {
 		const uint32_t a0 = a, b0 = b, c0 = c, d0 = d;
-		const __m128i abef0 = abef, cdgh0 = cdgh;
+		const __m128i abef0 = abef, cdgh0 = cdgh, abef_20 = abef_2, cdgh_20 = cdgh_2;
 		__m128i w0, w1, w2, w3;
 
 		w0 = LOAD(0);
@@ -171,15 +193,28 @@ static inline uint32_t load32(const uint8_t *p)
 		d += d0;
 		abef = _mm_add_epi32(abef, abef0);
 		cdgh = _mm_add_epi32(cdgh, cdgh0);
+		abef_2 = _mm_add_epi32(abef_2, abef_20);
+		cdgh_2 = _mm_add_epi32(cdgh_2, cdgh_20);
 	}
 	md5[0] = a;
 	md5[1] = b;
 	md5[2] = c;
 	md5[3] = d;
-	ba_dc = _mm_shuffle_epi32(abef, 0x1b);
-	hg_fe = _mm_shuffle_epi32(cdgh, 0xb1);
-	_mm_storeu_si128((__m128i *)(void *)sha256, _mm_blend_epi16(ba_dc, hg_fe, 0xf0));
-	_mm_storeu_si128((__m128i *)(void *)(sha256 + 4), _mm_alignr_epi8(hg_fe, ba_dc, 8));
+	store_state(sha256, abef, cdgh);
+	if (second)
+		store_state(second, abef_2, cdgh_2);
+}
+
+[[gnu::target("sha,sse4.1,ssse3")]] void accel_pair_blocks(uint32_t md5[4], uint32_t sha256[8], const uint8_t *md5_src,
+							   const uint8_t *sha256_src, size_t blocks)
+{
+	do_blocks(md5, sha256, NULL, md5_src, sha256_src, blocks);
+}
+
+[[gnu::target("sha,sse4.1,ssse3")]] void accel_trio_blocks(uint32_t md5[4], uint32_t sha256[8], uint32_t second[8], const uint8_t *src,
+							   size_t blocks)
+{
+	do_blocks(md5, sha256, second, src, src, blocks);
 }
 
 [[gnu::target("sse4.2")]] uint32_t accel_crc32c(uint32_t inverted, const uint8_t *p, size_t n)

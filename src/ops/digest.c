@@ -17,7 +17,7 @@
 struct digest_set {
 	unsigned mask; /* asked for */
 	unsigned by_evp; /* the part of mask that OpenSSL computes */
-	bool paired; /* MD5 and SHA-256 come from pair */
+	bool paired; /* MD5 and SHA-256 come from pair, or SHA-256 alone of one that goes beside another */
 	bool finished;
 	bool failed; /* OpenSSL refused an update; told at the end */
 	uint32_t crc;
@@ -81,6 +81,28 @@ int digest_set_reset(struct digest_set *d, unsigned mask, struct err *e)
 	return 0;
 }
 
+int digest_set_reset_beside(struct digest_set *d, const struct digest_set *first, struct err *e)
+{
+	int rc = digest_set_reset(d, first->paired ? 0 : BIT(DIGEST_SHA256), e);
+
+	/* The pair for one of its two: worth it only beside another one. */
+	if (rc == 0 && first->paired) {
+		d->mask = BIT(DIGEST_SHA256);
+		d->paired = true;
+		pair_init(&d->pair);
+	}
+	return rc;
+}
+
+static void update_unpaired(struct digest_set *d, const void *data, size_t n)
+{
+	if (d->mask & BIT(DIGEST_CRC32C))
+		d->crc = crc32c_update(d->crc, data, n);
+	for (unsigned i = 0; d->by_evp >> i; i++)
+		if (d->by_evp & BIT(i) && EVP_DigestUpdate(d->ctx[i], data, n) != 1)
+			d->failed = true;
+}
+
 void digest_set_update(struct digest_set *d, const void *data, size_t n)
 {
 	assert(!d->finished);
@@ -88,11 +110,19 @@ void digest_set_update(struct digest_set *d, const void *data, size_t n)
 		return;
 	if (d->paired)
 		pair_update(&d->pair, data, n);
-	if (d->mask & BIT(DIGEST_CRC32C))
-		d->crc = crc32c_update(d->crc, data, n);
-	for (unsigned i = 0; d->by_evp >> i; i++)
-		if (d->by_evp & BIT(i) && EVP_DigestUpdate(d->ctx[i], data, n) != 1)
-			d->failed = true;
+	update_unpaired(d, data, n);
+}
+
+void digest_set_update_both(struct digest_set *first, struct digest_set *second, const void *data, size_t n)
+{
+	assert(!first->finished && !second->finished);
+	if (n > 0 && first->paired && second->paired && second->mask == BIT(DIGEST_SHA256)) {
+		pair_update_both(&first->pair, &second->pair, data, n);
+		update_unpaired(first, data, n);
+	} else {
+		digest_set_update(first, data, n);
+		digest_set_update(second, data, n);
+	}
 }
 
 int digest_set_finish(struct digest_set *d, struct err *e)

@@ -19,6 +19,9 @@ struct pair {
 /* Only while accel_pair_usable(). */
 void pair_init(struct pair *p);
 void pair_update(struct pair *p, const void *data, size_t n);
+/* The same bytes into both; the second one began elsewhere and is for its SHA-256 alone: its MD5 is not to be asked for. Beside the first one it costs next to nothing where both began whole
+ * blocks apart. */
+void pair_update_both(struct pair *p, struct pair *second, const void *data, size_t n);
 void pair_final(struct pair *p, uint8_t md5[16], uint8_t sha256[32]);
 
 /* CRC-32C (RFC 3720 appendix B.4), over any number of calls: start with 0, the result is the usual value. */
@@ -32,6 +35,8 @@ uint32_t crc32c_update_table(uint32_t crc, const void *data, size_t n);
 bool accel_pair_usable(void);
 /* Runs `blocks` blocks through both. The two sources differ only in the padding of the last block. */
 void accel_pair_blocks(uint32_t md5[4], uint32_t sha256[8], const uint8_t *md5_src, const uint8_t *sha256_src, size_t blocks);
+/* The same with one source, which goes into another SHA-256 too: the words of its schedule are those of the first. */
+void accel_trio_blocks(uint32_t md5[4], uint32_t sha256[8], uint32_t second[8], const uint8_t *src, size_t blocks);
 
 bool accel_crc32c_usable(void);
 /* On the inverted register, as the instruction works. */

@@ -134,6 +134,9 @@ void digest_set_update(struct digest_set *d, const void *data, size_t n);
 [[nodiscard]] int digest_set_finish(struct digest_set *d, struct err *e);
 /* The bytes of one digest that was asked for; *ret_n its length. NULL when it was not asked for. Borrowed. */
 const uint8_t *digest_set_get(const struct digest_set *d, enum digest_algo algo, size_t *ret_n);
+/* Another set, of SHA-256 alone, which begins anywhere in the stream of the first one: a part of a file beside the file. Updated together, and with MD5 in the first one, it costs next to nothing. */
+[[nodiscard]] int digest_set_reset_beside(struct digest_set *d, const struct digest_set *first, struct err *e);
+void digest_set_update_both(struct digest_set *first, struct digest_set *second, const void *data, size_t n);
 void digest_set_free(struct digest_set *d);
 /* Makes a finished or used set ready for new bytes with another mask, keeping its memory: intake calls this once per upload. */
 [[nodiscard]] int digest_set_reset(struct digest_set *d, unsigned mask, struct err *e);

@@ -40,6 +40,28 @@ void pair_update(struct pair *p, const void *data, size_t n)
 	memcpy(p->tail, src + (n - n % PAIR_BLOCK), n % PAIR_BLOCK);
 }
 
+void pair_update_both(struct pair *p, struct pair *second, const void *data, size_t n)
+{
+	const uint8_t *src = data;
+	const size_t have = p->total % PAIR_BLOCK, room = (PAIR_BLOCK - have) % PAIR_BLOCK, head = n < room ? n : room;
+	const size_t blocks = (n - head) / PAIR_BLOCK, tail = (n - head) % PAIR_BLOCK;
+
+	if (second->total % PAIR_BLOCK != have) {
+		pair_update(p, src, n);
+		pair_update(second, src, n);
+		return;
+	}
+	/* What stood in front of these bytes is each one's own. */
+	pair_update(p, src, head);
+	pair_update(second, src, head);
+	if (blocks > 0)
+		accel_trio_blocks(p->md5, p->sha256, second->sha256, src + head, blocks);
+	p->total += blocks * PAIR_BLOCK;
+	second->total += blocks * PAIR_BLOCK;
+	pair_update(p, src + n - tail, tail);
+	pair_update(second, src + n - tail, tail);
+}
+
 static void put_le32(uint8_t *dst, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)

@@ -169,6 +169,69 @@ static void large_random_data_in_random_pieces_agrees_with_openssl(void **state)
 	digest_set_free(d);
 }
 
+/* The second one begins anywhere; each piece goes into both, and some bytes into one alone, before and in between. */
+static void a_part_of_a_stream_is_digested_beside_it(void **state)
+{
+	static const unsigned firsts[] = {PAIR, ALL, BIT(DIGEST_SHA256), BIT(DIGEST_MD5)};
+	uint8_t *data = random_bytes(3000, 5);
+	struct digest_set *first, *second;
+	uint64_t seed = 6;
+
+	assert_int_equal(digest_set_new(&first, 0, NULL), 0);
+	assert_int_equal(digest_set_new(&second, BIT(DIGEST_SHA256), NULL), 0);
+	for (unsigned round = 0; round < 4000; round++) {
+		const unsigned mask = firsts[round % ARRAY_LEN(firsts)];
+		const size_t from = round % 8 < 4 ? next_random(&seed) % 5 * 64 : next_random(&seed) % 300,
+			     most = 1 + next_random(&seed) % 400;
+		const size_t end = from + next_random(&seed) % (sizeof(uint8_t[3000]) - from);
+
+		assert_int_equal(digest_set_reset(first, mask, NULL), 0);
+		digest_set_update(first, data, from);
+		assert_int_equal(digest_set_reset_beside(second, first, NULL), 0);
+		for (size_t at = from; at < end;) {
+			const size_t left = end - at, n = next_random(&seed) % most + 1, take = n < left ? n : left;
+
+			if (next_random(&seed) % 16 == 0) {
+				digest_set_update(first, data + at, take);
+				digest_set_update(second, data + at, take);
+			} else {
+				digest_set_update_both(first, second, data + at, take);
+			}
+			at += take;
+		}
+		digest_set_update_both(first, second, data, 0);
+		assert_int_equal(digest_set_finish(first, NULL), 0);
+		assert_int_equal(digest_set_finish(second, NULL), 0);
+		assert_as_openssl(first, mask, data, end);
+		assert_as_openssl(second, BIT(DIGEST_SHA256), data + from, end - from);
+	}
+	digest_set_free(first);
+	digest_set_free(second);
+	free(data);
+}
+
+/* What came before was not the same, though it was as long. */
+static void bytes_that_went_into_one_alone_stay_its_own(void **state)
+{
+	static const uint8_t data[300] = {1, 2, 3};
+	struct digest_set *first, *second;
+	uint8_t want[32];
+	size_t n;
+
+	assert_int_equal(digest_set_new(&first, PAIR, NULL), 0);
+	assert_int_equal(digest_set_new(&second, 0, NULL), 0);
+	assert_int_equal(digest_set_reset_beside(second, first, NULL), 0);
+	digest_set_update(first, data + 1, 10);
+	digest_set_update(second, data, 10);
+	digest_set_update_both(first, second, data + 10, 290);
+	assert_int_equal(digest_set_finish(second, NULL), 0);
+	openssl_digest("SHA256", data, 300, want);
+	assert_memory_equal(digest_set_get(second, DIGEST_SHA256, &n), want, sizeof(want));
+	assert_null(digest_set_get(second, DIGEST_MD5, &n));
+	digest_set_free(first);
+	digest_set_free(second);
+}
+
 /* Also by a machine that would not choose it, as long as it can. */
 static void the_pair_counts_lengths_beyond_32_bits(void **state)
 {
@@ -277,6 +340,8 @@ int main(void)
 		cmocka_unit_test(every_short_length_and_every_mask_agree_with_openssl),
 		cmocka_unit_test(two_pieces_cut_anywhere_give_the_same),
 		cmocka_unit_test(large_random_data_in_random_pieces_agrees_with_openssl),
+		cmocka_unit_test(a_part_of_a_stream_is_digested_beside_it),
+		cmocka_unit_test(bytes_that_went_into_one_alone_stay_its_own),
 		cmocka_unit_test(the_pair_counts_lengths_beyond_32_bits),
 		cmocka_unit_test(crc32c_by_table_and_by_instruction_agree_with_the_definition),
 		cmocka_unit_test(a_set_may_be_reset_in_the_middle_of_a_stream),
