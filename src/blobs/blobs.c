@@ -1,6 +1,7 @@
 /* The checking layer in front of every backend. */
 #include "base/fd.h"
 #include "blobs/blobs_impl.h"
+#include "ops/ops.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -205,6 +206,24 @@ int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e
 		return err_set(e, w->failed, "an earlier write to this blob failed");
 	if (r == 0 && n > 0)
 		r = w->store->methods->append(w, data, n, e);
+	w->failed = r;
+	return r;
+}
+
+int blob_append_digesting(struct blob_writer *w, const void *data, size_t n, struct digest_set *d, struct err *e)
+{
+	const struct blobs_methods *m = w->store->methods;
+	int r = m->append_digesting ? check_writable(w->store, e) : blob_append(w, data, n, e);
+
+	if (!m->append_digesting) {
+		if (r == 0)
+			digest_set_update(d, data, n);
+		return r;
+	}
+	if (w->failed < 0)
+		return err_set(e, w->failed, "an earlier write to this blob failed");
+	if (r == 0 && n > 0)
+		r = m->append_digesting(w, data, n, d, e);
 	w->failed = r;
 	return r;
 }

@@ -25,6 +25,7 @@
 #define BLOB_TAG_MAX 128 /* bytes */
 
 struct blobs;
+struct digest_set; /* ops.h */
 struct blob_writer; /* one blob being written; one thread at a time */
 struct blob_reader; /* bytes of one blob, one after the other; one thread at a time */
 
@@ -64,6 +65,8 @@ bool blob_read_origin(const struct blob_reader *r, struct blob_origin *ret);
 				   struct err *e);
 /* Appends; all or an error, after which only blob_abandon() makes sense (a commit fails with the same code). */
 [[nodiscard]] int blob_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
+/* The same, and updates the set with these bytes: in one pass where the store digests them too. After a failure the set is good for nothing. */
+[[nodiscard]] int blob_append_digesting(struct blob_writer *w, const void *data, size_t n, struct digest_set *d, struct err *e);
 /* Makes bytes and name durable (file flush, directory flush), closes and frees the writer also on failure.
  * 0 means: the blob is there after a power cut. On failure the name is removed if possible. */
 [[nodiscard]] int blob_commit(struct blob_writer *w, struct err *e);

@@ -16,6 +16,8 @@ struct blobs_methods {
 	int (*create_copy)(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret, struct err *e);
 	bool (*read_origin)(const struct blob_reader *r, struct blob_origin *ret);
 	int (*append)(struct blob_writer *w, const void *data, size_t n, struct err *e);
+	/* NULL: `append`, and the digests by themselves. */
+	int (*append_digesting)(struct blob_writer *w, const void *data, size_t n, struct digest_set *d, struct err *e);
 	/* Must call blobs_seal() when a flush failed. Frees w in any case. */
 	int (*commit)(struct blob_writer *w, struct err *e);
 	/* Frees w. Also called for a writer whose append failed, and on a sealed store. */

@@ -151,9 +151,7 @@ static int write_out(struct intake *in, struct err *e)
 	else if (in->writer == NULL)
 		rc = blob_create(in->g->blobs, str_of(in->blob_name), in->spec.length > 0 ? (uint64_t)in->spec.length : 0, &in->writer, e);
 	if (rc == 0)
-		rc = blob_append(in->writer, in->writing.p, in->writing.len, e);
-	if (rc == 0)
-		digest_set_update(in->digests, in->writing.p, in->writing.len);
+		rc = blob_append_digesting(in->writer, in->writing.p, in->writing.len, in->digests, e);
 	return rc;
 }
 

@@ -13,6 +13,7 @@
 
 #define CAP_FIRST ((uint64_t)256 << 10) /* not counted: small blobs never wait for memory */
 #define HUGE_FROM ((uint64_t)4 << 20)
+#define SPARE_FROM ((uint64_t)1 << 20) /* a first part that has so much goes on in spare pages, where there are some */
 
 static int no_memory(struct err *e)
 {
@@ -34,15 +35,31 @@ static char *resize_bytes(char *bytes, uint64_t had, uint64_t n)
 	return p;
 }
 
+void s3_drop_spares(struct s3 *s, unsigned most)
+{
+	while (s->spares > most)
+		munmap(s->spare[--s->spares], s->part_bytes);
+}
+
+/* With the lock held. */
+static bool fits_as_spare(const struct s3 *s, uint64_t n)
+{
+	return n == s->part_bytes && s->spares < S3_SPARES_MAX && s->memory + (s->spares + 1) * n <= s->memory_max;
+}
+
 /* Of a part that nobody uses any more; with the lock held. */
 static void free_bytes(struct s3_part *p)
 {
 	struct s3 *s = p->writer->s;
 
-	if (p->bytes)
-		munmap(p->bytes, p->cap);
-	p->bytes = NULL;
 	s->memory -= p->counted;
+	if (p->bytes && fits_as_spare(s, p->cap)) {
+		(void)madvise(p->bytes, p->cap, MADV_FREE);
+		s->spare[s->spares++] = p->bytes;
+	} else if (p->bytes) {
+		munmap(p->bytes, p->cap);
+	}
+	p->bytes = NULL;
 	p->counted = 0;
 	if (s->reserve == p)
 		s->reserve = NULL;
@@ -67,6 +84,37 @@ static bool try_memory(struct s3_writer *w, uint64_t n)
 	}
 	s->memory += n;
 	p->counted += n;
+	while (s->spares > 0 && s->memory + s->spares * s->part_bytes > s->memory_max)
+		s3_drop_spares(s, s->spares - 1);
+	return true;
+}
+
+/* Goes on in spare pages, if there are some and memory need not be waited for. */
+static bool grow_into_spare(struct s3_writer *w)
+{
+	struct s3 *s = w->s;
+	struct s3_part *p = w->filling;
+	char *bytes = NULL;
+
+	if (w->part_bytes != s->part_bytes || (w->parts == 0 && p->cap < SPARE_FROM))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	if (s->spares > 0) {
+		bytes = s->spare[--s->spares];
+		if (!try_memory(w, w->part_bytes - p->counted)) {
+			s->spare[s->spares++] = bytes;
+			bytes = NULL;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!bytes)
+		return false;
+	if (p->bytes) {
+		memcpy(bytes, p->bytes, p->len);
+		munmap(p->bytes, p->cap);
+	}
+	p->bytes = bytes;
+	p->cap = w->part_bytes;
 	return true;
 }
 
@@ -99,6 +147,9 @@ static int take_memory(struct s3_writer *w, uint64_t n, struct err *e)
 static int grow(struct s3_writer *w, struct err *e)
 {
 	struct s3_part *p = w->filling;
+
+	if (grow_into_spare(w))
+		return 0;
 	/* The first part grows with what comes, because it may be all; those behind it will be full, or the last. */
 	uint64_t cap = w->parts > 0 ? w->part_bytes : p->cap == 0 ? CAP_FIRST : 2 * p->cap;
 
@@ -130,7 +181,16 @@ static void free_part(struct s3_part *p)
 
 /* ---- filling ---- */
 
-static int new_part(struct s3_writer *w, struct err *e)
+/* beside: NULL, or a set that is updated together with the part's. */
+static int reset_digest(struct s3_writer *w, const struct digest_set *beside, struct err *e)
+{
+	const unsigned sums = s3_sums_wanted(&w->powers);
+	int rc = w->digest ? digest_set_reset(w->digest, sums, e) : digest_set_new(&w->digest, sums, e);
+
+	return rc == 0 && beside && sums == 1u << DIGEST_SHA256 ? digest_set_reset_beside(w->digest, beside, e) : rc;
+}
+
+static int new_part(struct s3_writer *w, const struct digest_set *beside, struct err *e)
 {
 	struct s3_part *p = calloc(1, sizeof(*p));
 	int rc;
@@ -140,7 +200,7 @@ static int new_part(struct s3_writer *w, struct err *e)
 	p->writer = w;
 	p->number = w->parts + 1;
 	s3_call_init(&p->call, w->s);
-	rc = w->digest ? digest_set_reset(w->digest, S3_SUMS, e) : digest_set_new(&w->digest, S3_SUMS, e);
+	rc = reset_digest(w, beside, e);
 	if (rc != 0)
 		free_part(p);
 	else
@@ -148,13 +208,13 @@ static int new_part(struct s3_writer *w, struct err *e)
 	return rc;
 }
 
-int part_fill(struct s3_writer *w, const char *data, uint64_t n, uint64_t *ret_taken, struct err *e)
+int part_fill(struct s3_writer *w, const char *data, uint64_t n, struct digest_set *d, uint64_t *ret_taken, struct err *e)
 {
 	struct s3_part *p;
 	int rc = 0;
 
 	if (!w->filling)
-		rc = new_part(w, e);
+		rc = new_part(w, d, e);
 	p = w->filling;
 	if (rc == 0 && p->len == p->cap)
 		rc = grow(w, e);
@@ -162,7 +222,10 @@ int part_fill(struct s3_writer *w, const char *data, uint64_t n, uint64_t *ret_t
 		return rc;
 	const uint64_t room = p->cap - p->len, taken = n < room ? n : room;
 	memcpy(p->bytes + p->len, data, taken);
-	digest_set_update(w->digest, data, taken);
+	if (d)
+		digest_set_update_both(d, w->digest, data, taken);
+	else
+		digest_set_update(w->digest, data, taken);
 	p->len += taken;
 	*ret_taken = taken;
 	return 0;
@@ -213,7 +276,11 @@ static int keep_sent(struct s3_writer *w, const struct s3_part *p, struct err *e
 
 	snprintf(sent.etag, sizeof(sent.etag), "%s", p->call.etag);
 	memcpy(sent.sha256_base64, p->sums.sha256_base64, sizeof(sent.sha256_base64));
-	memcpy(sent.md5, p->sums.md5, sizeof(sent.md5));
+	/* Where none was computed it is the service's, which compared the bytes with their SHA-256 before it said so. */
+	if (p->sums.has_md5)
+		memcpy(sent.md5, p->sums.md5, sizeof(sent.md5));
+	else
+		(void)hex_decode(sent.md5, sizeof(sent.md5), str_of(sent.etag));
 	/* They end in any order. */
 	const size_t at = (p->number - 1) * sizeof(sent), end = at + sizeof(sent);
 	if (w->sent.len < end) {

@@ -2,9 +2,11 @@
  * ignored would be worse than none. The object of the trial has the name of a probe, so that fsck removes what a crash leaves. */
 #include "blobs/s3/s3_impl.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #define TRIAL_BYTES "filemill"
+#define TRIES 3
 
 struct trial {
 	struct s3 *s;
@@ -36,6 +38,31 @@ static int try_checksum(struct s3_powers *p, struct s3_call *c, const struct tri
 	if (rc == 0 && c->status != 200)
 		rc = put(c, t, false, false, e);
 	return rc == 0 && c->status != 200 ? s3_unexpected(c, "the object storage takes no object", e) : rc;
+}
+
+/* Bytes that are not those that were signed, over the object that is there. What is neither is no proof: then the MD5 goes on being compared. */
+static bool refuses_other_bytes(struct s3_call *c, const struct trial *t)
+{
+	struct s3_request r = request(t, STR("PUT"), STR("FILEMILL"));
+	bool again = true, refused = false, at_once;
+
+	static_assert(sizeof("FILEMILL") == sizeof(TRIAL_BYTES));
+	r.body_sha256 = t->sums.sha256_hex;
+	for (unsigned i = 0; again && i < TRIES; i++) {
+		s3_send(c, &r);
+		s3_wait(c);
+		refused = c->code == 0 && c->status >= 400 && s3_error_is(c, "XAmzContentSHA256Mismatch");
+		again = !refused && s3_judge(c, &at_once) == S3_AGAIN;
+	}
+	return refused;
+}
+
+/* The answer of the last one is that of an object that was taken. */
+static void try_sha256(struct s3_powers *p, struct s3_call *c, const struct trial *t)
+{
+	const bool etag_is_md5 = str_eq(str_of(c->etag), str_of(t->sums.md5_hex));
+
+	p->sha256_suffices = !p->checksums && etag_is_md5 && refuses_other_bytes(c, t);
 }
 
 static int try_put(struct s3_powers *p, struct s3_call *c, const struct trial *t, struct err *e)
@@ -105,6 +132,8 @@ static int learn(struct s3 *s, struct s3_powers *ret, struct err *e)
 	s3_call_init(&c, s);
 	if (rc == 0)
 		rc = try_checksum(&p, &c, &t, e);
+	if (rc == 0)
+		try_sha256(&p, &c, &t);
 	if (rc == 0)
 		rc = try_put(&p, &c, &t, e);
 	/* Nobody has the second without the first. */

@@ -20,6 +20,7 @@
 #define S3_BODY_MAX ((size_t)8 << 20) /* of an answer that is gathered: a page of 1000 keys of 1024 bytes, each byte escaped, fits */
 #define S3_PAIRS_MAX 12
 #define S3_CALLS_MAX 1024 /* under way at once */
+#define S3_SPARES_MAX 4
 
 /* What differs between services; a row a service, found by the end of the endpoint's host. */
 struct s3_service {
@@ -34,6 +35,7 @@ struct s3_powers {
 	bool known;
 	bool checksums; /* x-amz-checksum-sha256 is checked and answered; else Content-MD5 is sent, and the ETag is the MD5 */
 	bool put_if_none_match, complete_if_none_match; /* else somebody looks first */
+	bool sha256_suffices; /* bodies are compared with the SHA-256 that is signed, and ETags are MD5s: nothing is won by an MD5 of ours. Never with checksums */
 };
 
 /* Whether an address to write to can be turned into one that reads, by a field of the request that was not signed (trust.c). */
@@ -70,6 +72,10 @@ struct s3 {
 	const char *guard; /* a constant */
 	int64_t skew_s; /* how far their clock is ahead of ours */
 	uint64_t memory; /* bytes of parts */
+	/* Pages of part_bytes each that a part had and the next one shall have, because the kernel would have to clear new ones; it may take back what is in them whenever it wants. Together with
+	   `memory` never more than memory_max. */
+	char *spare[S3_SPARES_MAX];
+	unsigned spares;
 	const struct s3_part *reserve; /* the part that may have the last of memory_max; NULL: none */
 	struct s3_writer *writers;
 	struct s3_call *calls; /* under way */
@@ -98,13 +104,16 @@ int64_t s3_their_time(struct s3 *s); /* Unix time, seconds, by the service's clo
 
 /* Of one part or one whole body, as requests and answers have them. */
 struct s3_sums {
+	bool has_md5; /* else those below say nothing */
 	uint8_t md5[16];
 	char md5_hex[33], md5_base64[25], sha256_hex[65], sha256_base64[45];
 };
-/* Of a finished set of MD5 and SHA-256. */
+/* Of a finished set of SHA-256, with MD5 or without. */
 void s3_sums_read(struct s3_sums *ret, const struct digest_set *d);
 [[nodiscard]] int s3_sums_of(struct s3_sums *ret, struct str bytes, struct err *e);
 #define S3_SUMS (1u << DIGEST_MD5 | 1u << DIGEST_SHA256)
+/* Those that such a service wants. */
+unsigned s3_sums_wanted(const struct s3_powers *powers);
 
 /* ---- requests: call.c ---- */
 
@@ -120,7 +129,7 @@ struct s3_request {
 };
 void s3_add_query(struct s3_request *r, const char *name, struct str value);
 void s3_add_header(struct s3_request *r, const char *name, struct str value);
-/* The body's digests: in what is signed, and in the field that this service checks. Borrowed. */
+/* The body's digests: in what is signed, and in the field that this service checks, if it needs one. Borrowed. */
 void s3_add_sums(struct s3_request *r, const struct s3_sums *sums, const struct s3_powers *powers);
 /* The answer to such a request says that other bytes arrived. */
 bool s3_sums_differ(const struct s3_call *c, const struct s3_sums *sums, const struct s3_powers *powers);
@@ -201,8 +210,11 @@ int s3_unexpected(const struct s3_call *c, const char *what, struct err *e);
 int s3_create(struct blobs *b, struct str name, uint64_t size_hint, struct blob_writer **ret, struct err *e);
 int s3_create_copy(struct blobs *b, struct str name, const struct blob_origin *from, struct blob_writer **ret, struct err *e);
 int s3_append(struct blob_writer *w, const void *data, size_t n, struct err *e);
+int s3_append_digesting(struct blob_writer *w, const void *data, size_t n, struct digest_set *d, struct err *e);
 int s3_commit(struct blob_writer *w, struct err *e);
 void s3_abandon(struct blob_writer *w);
+/* Gives the spare pages back; with the lock held, or at the end. */
+void s3_drop_spares(struct s3 *s, unsigned most);
 /* Tells the writers of this name, if any, that it is being removed. */
 void s3_tell_removed(struct s3 *s, struct str name);
 /* This process writes it. */

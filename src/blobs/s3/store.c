@@ -161,6 +161,7 @@ static void s3_free(struct blobs *b)
 	if (s->net)
 		net_client_drain(s->net, LAST_REQUESTS_MS);
 	net_client_free(s->net);
+	s3_drop_spares(s, 0);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->learning);
@@ -179,6 +180,7 @@ static const struct blobs_methods s3_methods = {
 	.create = s3_create,
 	.create_copy = s3_create_copy,
 	.append = s3_append,
+	.append_digesting = s3_append_digesting,
 	.commit = s3_commit,
 	.abandon = s3_abandon,
 	.open = s3_open,

@@ -138,13 +138,16 @@ static int count(struct s3_writer *w, size_t n, struct err *e)
 	return 0;
 }
 
-int s3_append(struct blob_writer *base, const void *data, size_t n, struct err *e)
+int s3_append_digesting(struct blob_writer *base, const void *data, size_t n, struct digest_set *d, struct err *e)
 {
 	struct s3_writer *w = writer_of(base);
 	const char *p = data;
 
-	if (w->origin.tag[0])
+	if (w->origin.tag[0]) {
+		if (d)
+			digest_set_update(d, data, n);
 		return count(w, n, e);
+	}
 	while (n > 0) {
 		uint64_t taken = 0;
 		int rc = 0;
@@ -153,7 +156,7 @@ int s3_append(struct blob_writer *base, const void *data, size_t n, struct err *
 		if (w->filling && w->filling->len == w->part_bytes)
 			rc = part_send(w, e);
 		if (rc == 0)
-			rc = part_fill(w, p, n, &taken, e);
+			rc = part_fill(w, p, n, d, &taken, e);
 		if (rc != 0)
 			return rc;
 		p += taken;
@@ -161,6 +164,11 @@ int s3_append(struct blob_writer *base, const void *data, size_t n, struct err *
 		w->size += taken;
 	}
 	return parts_wait(w, w->s->parts_at_once, e);
+}
+
+int s3_append(struct blob_writer *base, const void *data, size_t n, struct err *e)
+{
+	return s3_append_digesting(base, data, n, NULL, e);
 }
 
 static void give_up_upload(struct s3_writer *w)

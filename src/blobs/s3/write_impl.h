@@ -50,8 +50,8 @@ struct s3_writer {
 };
 
 /* part.c */
-/* Puts bytes into the part being filled, which is never full afterwards but when `n` ends there. Returns how many it took, or an error. */
-[[nodiscard]] int part_fill(struct s3_writer *w, const char *data, uint64_t n, uint64_t *ret_taken, struct err *e);
+/* Puts bytes into the part being filled, which is never full afterwards but when `n` ends there, and into the caller's digests, if any. *ret_taken: how many it took. */
+[[nodiscard]] int part_fill(struct s3_writer *w, const char *data, uint64_t n, struct digest_set *d, uint64_t *ret_taken, struct err *e);
 /* Sends the part being filled, beginning the upload if it is the first. Waits while as many are on their way as may be. */
 [[nodiscard]] int part_send(struct s3_writer *w, struct err *e);
 /* Looks after parts on their way, sending again what failed; waits until at most so many are left. */

@@ -143,8 +143,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", e.detail);
 		return 1;
 	}
-	printf("checksums %d, If-None-Match of PUT %d, of complete %d\n", powers.checksums, powers.put_if_none_match,
-	       powers.complete_if_none_match);
+	printf("checksums %d, SHA-256 suffices %d, If-None-Match of PUT %d, of complete %d\n", powers.checksums, powers.sha256_suffices,
+	       powers.put_if_none_match, powers.complete_if_none_match);
 	for (unsigned i = 0; i < n; i++)
 		jobs[i] = (struct job){.b = b, .mib = mib, .number = i, .bytes = bytes, .e = ERR_INIT};
 	failed = run("write", write_one, jobs, n, mib);

@@ -619,7 +619,7 @@ static bool refuse_or_act(struct connection *c, const struct request *r, struct 
 		r->body[r->n / 2] ^= 1;
 	a->status = 200;
 	/* The digest that is signed: of small bodies all services look at it. */
-	if (strcmp(r->method, "POST") == 0 && !body_is_signed(r))
+	if ((c->b->o.looks || strcmp(r->method, "POST") == 0) && !body_is_signed(r))
 		refuse(a, 400, "XAmzContentSHA256Mismatch");
 	else
 		act(c->b, r, a);

@@ -30,6 +30,7 @@ struct bucket;
 
 struct bucket_options {
 	bool checksums, put_if_none_match, complete_if_none_match; /* what it can */
+	bool looks; /* at the digest that is signed, also of what is put */
 	bool no_ranges; /* answers 200 with all bytes */
 	bool opaque_etags; /* none that is an MD5 */
 	bool encrypted; /* ETags look like MD5s and are none */

@@ -27,8 +27,10 @@
 
 static const struct bucket_options all_powers = {.checksums = true, .put_if_none_match = true, .complete_if_none_match = true};
 static const struct bucket_options no_powers = {};
-static const struct bucket_options as_ceph = {.put_if_none_match = true};
+static const struct bucket_options as_ceph = {.put_if_none_match = true, .looks = true};
+static const struct bucket_options blind = {.put_if_none_match = true};
 static const struct bucket_options encrypted = {.checksums = true, .put_if_none_match = true, .encrypted = true};
+static const struct bucket_options encrypted_looks = {.put_if_none_match = true, .encrypted = true, .looks = true};
 static const struct bucket_options opaque = {.checksums = true, .put_if_none_match = true, .opaque_etags = true};
 
 static unsigned step = 1; /* of the requests every so many-th is failed; each kind of failure begins at another */
@@ -209,6 +211,7 @@ static void bytes_that_are_damaged_on_their_way_are_sent_again(void **state)
 {
 	fail_each_request(&all_powers, FAULT_DAMAGE, true);
 	fail_each_request(&as_ceph, FAULT_DAMAGE, true);
+	fail_each_request(&blind, FAULT_DAMAGE, true);
 	fail_each_request(&no_powers, FAULT_DAMAGE, true);
 }
 
@@ -304,8 +307,9 @@ static void to_put_parts_together_may_take_longer_than_other_requests(void **sta
 /* Where the answer has no ETag the object has one. */
 static void other_parts_than_were_sent_are_found_out(void **state)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		const struct bucket_options o = {.put_if_none_match = true, .other_parts = true, .empty_etags = i == 1};
+	for (unsigned i = 0; i < 4; i++) {
+		const struct bucket_options o = {
+			.put_if_none_match = true, .other_parts = true, .empty_etags = i % 2 == 1, .looks = i / 2 == 1};
 		struct world *w = world_new(&o, NULL);
 
 		assert_int_equal(put_blob(w->blobs, LARGE, LARGE_BYTES, 2, 30000, NULL), ERR_IO);
@@ -393,7 +397,7 @@ static void nor_removed_by_one_whose_own_requests_failed(void **state)
 
 static void what_a_service_can_is_found_out(void **state)
 {
-	static const struct bucket_options *const kinds[] = {&all_powers, &as_ceph, &no_powers, &opaque};
+	static const struct bucket_options *const kinds[] = {&all_powers, &as_ceph, &blind, &no_powers, &opaque, &encrypted_looks};
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		struct world *w = world_new(kinds[i], NULL);
@@ -403,6 +407,7 @@ static void what_a_service_can_is_found_out(void **state)
 		assert_int_equal(p.checksums, kinds[i]->checksums);
 		assert_int_equal(p.put_if_none_match, kinds[i]->put_if_none_match);
 		assert_int_equal(p.complete_if_none_match, kinds[i]->complete_if_none_match);
+		assert_int_equal(p.sha256_suffices, kinds[i]->looks && !kinds[i]->encrypted);
 		bucket_fail(w->bucket, 0, FAULT_500, false);
 		assert_int_equal(s3_learn(s3_of(w->blobs), &p, NULL), 0);
 		assert_int_equal(bucket_requests(w->bucket), 0); /* it is remembered */
