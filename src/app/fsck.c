@@ -107,6 +107,12 @@ static int apply_mark(struct check *c, const struct stored *s, bool whole)
 	return rc == 0 ? apply(c, &ch) : rc;
 }
 
+/* Another node deleted it since its row was read. */
+static bool gone_meanwhile(const struct check *c, int rc)
+{
+	return c->others && (rc == ERR_FILE_NOT_FOUND || rc == ERR_FILE_GONE || rc == ERR_OUTPUT_NOT_FOUND);
+}
+
 static int tell_bad(struct check *c, const struct stored *s, enum finding f, const char *detail)
 {
 	bool marks = c->options->repair && s->damaged_at == 0;
@@ -114,7 +120,7 @@ static int tell_bad(struct check *c, const struct stored *s, enum finding f, con
 	int rc = marks ? apply_mark(c, s, false) : 0;
 
 	if (rc != 0)
-		return rc;
+		return gone_meanwhile(c, rc) ? 0 : rc;
 	report_finding(&c->report, f, stored_name(s, name), str_of(detail), marks ? "marked as damaged" : NULL);
 	return 0;
 }
@@ -214,7 +220,9 @@ static int check_inline(struct check *c, const struct stored *s)
 		return 0;
 	}
 	rc = digest_inline(c, s, sha256);
-	return rc == 0 ? judge_digest(c, s, sha256) : rc;
+	if (rc != 0)
+		return gone_meanwhile(c, rc) ? 0 : rc;
+	return judge_digest(c, s, sha256);
 }
 
 static int tell_unreadable(struct check *c, const struct stored *s, const char *why)

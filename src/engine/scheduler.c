@@ -595,8 +595,11 @@ void scheduler_stop(struct engine *g)
 	wait_none(g, -1); /* nothing begins any more, so it is the disk that this waits for, as the committer's end does */
 	if (!s->registered)
 		return;
+	/* Uploads may still be committed behind this. */
 	int64_t now = engine_now(g);
-	struct change c = {.kind = CHANGE_BEAT, .beat = {.worker = s->worker, .now = now, .expires_at = now, .leaving = true}};
+	struct change c = {
+		.kind = CHANGE_BEAT,
+		.beat = {.worker = s->worker, .now = now, .expires_at = now, .leaving = true, .uploads_since = uploads_since(g, now)}};
 	if (engine_apply(g, &c) != 0)
 		log_err(LOG_WARN, "leave_failed", &c.err);
 }

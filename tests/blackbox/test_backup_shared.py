@@ -1,6 +1,7 @@
 """filemill backup where the catalogue is on PostgreSQL and the bytes are in a bucket: beside running servers, interrupted, with everything restored and compared."""
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,8 +13,8 @@ from harness.data import random_bytes, sha256
 from harness.gate import Gate
 from harness.nodes import installed
 from harness.postgres import Postgres
-from harness.server import Server, binary, clean_environment, eventually, run
-from test_backup import Load, check_backup, check_restored, figures, manifest, names
+from harness.server import Server, binary, clean_environment, eventually, problem, run
+from test_backup import Load, check_backup, check_restored, figures, manifest, names, small_disk # noqa: F401
 from test_move import Place, moved, sound, told
 
 pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
@@ -173,7 +174,7 @@ def test_bytes_deleted_meanwhile_on_any_node_are_in_it_and_go_after_it(folder, m
 	s, t = make_server(settings=settings), make_server(settings=settings)
 	files = [s.upload(random_bytes(200_000, i)) for i in range(20)]
 	gate.stall(after=300_000)
-	p = begin(s.data, folder / "b", through(gate, settings))
+	p = begin(t.data, folder / "b", through(gate, settings)) # s came first and removes for both, and its directory is not locked
 	assert gate.stands.wait(60), "nothing is fetched"
 	assert holds(cluster, database) == 1
 	for i, f in enumerate(files):
@@ -230,6 +231,70 @@ def test_a_backup_killed_in_the_midst_is_gone_on_with_and_its_hold_expires(folde
 	assert last["kept"] > 29 and last["kept"] + last["copied"] == 59, last
 	check_backup(folder / "b")
 	assert holds(cluster, database) == 0, "what was left went with the next one"
+
+
+def test_backups_killed_at_any_moment_leave_the_earlier_one(folder, make_server, settings):
+	s = make_server(settings=settings)
+	for i in range(40):
+		s.upload(random_bytes(100_000, i))
+	backup(s.data, folder / "b", settings)
+	earlier = manifest(folder / "b")
+	for i in range(40):
+		s.upload(random_bytes(100_000, 100 + i))
+	kills = 0
+	for step in itertools.count():
+		p = begin(s.data, folder / "b", settings)
+		try:
+			p.communicate(timeout=0.02 * 1.3 ** step)
+		except subprocess.TimeoutExpired:
+			p.kill()
+			p.communicate()
+			kills += 1
+			now = manifest(folder / "b")
+			if now == earlier:
+				continue
+		break
+	assert kills > 3
+	last = figures(backup(s.data, folder / "b", settings).stdout)
+	assert last["kept"] == 80, last
+	check_backup(folder / "b")
+
+
+def test_a_connection_that_ends_while_rows_are_read_is_told_and_the_next_run_is_whole(folder, make_server, settings, cluster, database):
+	s = make_server(settings=settings)
+	s.upload(random_bytes(100_000, 1))
+	backup(s.data, folder / "b", settings)
+	s.upload(random_bytes(100_000, 2))
+	name = name_of(database)
+	with subprocess.Popen([cluster.programs / "psql", "-X", "-q", "-c", "BEGIN", "-c", "LOCK TABLE webhook", "-c", "SELECT pg_sleep(600)", database], stdin=subprocess.DEVNULL,
+			      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as locker:
+		# the backup's connection waits for that lock, in the midst of its walk over the tables
+		p = begin(s.data, folder / "b", settings)
+		waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY%'"
+		eventually(lambda: cluster.sql(waiting, name).strip())
+		cluster.sql(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS w", name)
+		_, err = ended(p, 1)
+		cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()", name)
+		locker.wait(60)
+	assert "the catalogue" in err and "the earlier backup is as it was" in err, err
+	assert holds(cluster, database) == 0
+	assert check_backup(folder / "b")["blobs"]["count"] == 1 and "catalog.new.db" not in names(folder / "b")
+	backup(s.data, folder / "b", settings)
+	assert check_backup(folder / "b")["blobs"]["count"] == 2
+
+
+def test_a_full_target_disk(make_server, settings, small_disk):
+	s = make_server(settings=settings)
+	for i in range(5):
+		s.upload(random_bytes(100_000, i))
+	backup(s.data, small_disk / "b", settings)
+	for i in range(40):
+		s.upload(random_bytes(200_000, 100 + i))
+	free = shutil.disk_usage(small_disk).free
+	r = backup(s.data, small_disk / "b", settings, code=1)
+	assert "no space" in r.stderr and "earlier backup is as it was" in r.stderr, r.stderr
+	assert shutil.disk_usage(small_disk).free >= free - 65536, "what came for nothing stays"
+	assert check_backup(small_disk / "b")["blobs"]["count"] == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -325,3 +390,110 @@ def test_wrong_uses_are_refused(folder, make_server, settings, database, bucket,
 	cluster.sql("DELETE FROM schema_version WHERE version = (SELECT max(version) FROM schema_version)", name_of(database))
 	r = run("backup", "--data", s.data, folder / "b", settings=settings)
 	assert r.returncode != 0 and "filemill migrate" in r.stderr, r.stderr
+
+
+# ---- fsck and the storage check, beside other nodes ----
+
+LONG_AGO = "01900000-0000-7000-8000-000000000000"
+
+
+def test_a_repair_leaves_alone_what_other_nodes_are_storing_and_removes_what_is_nobodys(folder, make_server, settings, ceph, bucket):
+	small = {**settings, "storage.s3_part_size": "5MiB", "files.sweep_every": "0"}
+	s, t = make_server(settings=small), make_server(settings=small)
+	t.upload(random_bytes(50_000, 1))
+	s.stop() # its directory is free, and the other one is at work
+	prefix, repaired = bucket["storage.s3_prefix"], []
+
+	def fsck():
+		return run("fsck", "--data", s.data, "--repair", settings=small)
+
+	# a blob that is whole in the bucket, and whose row is still to come: as an upload has it between the two
+	coming = t.upload(random_bytes(60_000, 2))
+	key = next(k for k in ceph.keys(prefix) if k.endswith(coming["id"]))
+	young = key.replace(coming["id"], coming["id"][:-1] + ("0" if coming["id"][-1] != "0" else "1"))
+	ceph.put(prefix + young, b"x" * 50_000)
+	ceph.put(f"{prefix}public/00/{LONG_AGO}", b"x" * 50_000)
+	repaired.append(fsck())
+	assert repaired[0].returncode == 1 and LONG_AGO in repaired[0].stdout and "removed" in repaired[0].stdout, repaired[0].stdout + repaired[0].stderr
+	assert young not in repaired[0].stdout
+	left = ceph.keys(prefix)
+	assert young in left and key in left and not any(LONG_AGO in k for k in left)
+	assert sha256(t.get(f"/v1/files/{coming['id']}/content").content) == coming["sha256"]
+	t.stop()
+	assert run("fsck", "--read", "--data", t.data, settings=small).returncode == 0
+
+
+def test_a_repair_waits_for_the_end_of_a_backup_on_another_node(folder, make_server, settings, gate, ceph):
+	s, t = make_server(settings=settings), make_server(settings=settings)
+	for i in range(20):
+		s.upload(random_bytes(200_000, i))
+	t.stop()
+	gate.stall(after=300_000)
+	p = begin(s.data, folder / "b", through(gate, settings))
+	assert gate.stands.wait(60)
+	r = run("fsck", "--data", t.data, "--repair", settings=settings)
+	assert r.returncode != 0 and "a backup is copying its bytes" in r.stderr, r.stderr
+	assert run("fsck", "--data", t.data, settings=settings).returncode == 0
+	gate.go_on()
+	ended(p)
+	r = run("fsck", "--data", t.data, "--repair", settings=settings)
+	assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_fsck_beside_nodes_that_store_and_delete_finds_nothing(folder, make_server, settings):
+	s, t = make_server(settings={"log.level": "warn", **settings}), make_server(settings={"log.level": "warn", **settings})
+	t.stop()
+	load = Load(s, 1)
+	load.start()
+	try:
+		for n in range(5):
+			eventually(lambda: len(load.acknowledged()) > 10 * (n + 1))
+			r = run("fsck", "--read", "--repair", "--data", t.data, settings=settings)
+			# an attempt whose job was cancelled meanwhile leaves an output, for a moment
+			found = [line for line in r.stdout.splitlines() if " public/" not in line or "neither" not in line or not line.split()[1].count(".") == 2]
+			assert len(found) == 1 and found[0].startswith(("clean: ", "not clean: ")), r.stdout + r.stderr
+	finally:
+		load.end()
+	eventually(lambda: all(j["state"] not in ("queued", "running") for j in s.all_jobs()))
+	for job in s.all_jobs("&state=succeeded"):
+		for o in job["outputs"]:
+			r = s.get(o["href"])
+			assert r.status_code == 200 and len(r.content) == o["size"] or r.status_code in (404, 410), (job, r.status_code)
+	for i, digest in load.acknowledged().items():
+		r = s.get(f"/v1/files/{i}/content")
+		assert r.status_code == 200 and sha256(r.content) == digest or r.status_code == 410, (i, r.status_code)
+
+
+def test_the_storage_check_of_a_bucket_is_one_nodes_and_marks_for_all(make_server, settings, ceph):
+	quick = {**settings, "data.scrub_rate": "64MiB", "data.scrub_every": "1s"}
+	s, t = make_server(settings=quick), make_server(settings=quick)
+	good, bad = s.upload(random_bytes(300_000, 1)), s.upload(random_bytes(300_000, 2))
+	key = settings["storage.s3_prefix"] + next(k for k in ceph.keys(settings["storage.s3_prefix"]) if k.endswith(bad["id"]))
+	ceph.put(key, bytes(300_000))
+	for node in (s, t):
+		eventually(lambda node=node: node.get(f"/v1/files/{bad['id']}").json().get("damaged_at"))
+		problem(node.get(f"/v1/files/{bad['id']}/content"), 500, "damaged")
+		assert sha256(node.get(f"/v1/files/{good['id']}/content").content) == good["sha256"]
+	eventually(lambda: said(s, "damaged") or said(t, "damaged"))
+	assert [e["file"] for e in said(s, "damaged") + said(t, "damaged")] == [bad["id"]], "marked once"
+	ceph.put(key, random_bytes(300_000, 2))
+	eventually(lambda: "damaged_at" not in t.get(f"/v1/files/{bad['id']}").json())
+	assert sha256(t.get(f"/v1/files/{bad['id']}/content").content) == bad["sha256"]
+
+
+@pytest.mark.parametrize("size, flags", [(100, ()), (50_000, ()), (50_000, ("--repair",))])
+def test_what_another_node_deletes_under_an_fsck_is_not_missing(make_server, settings, gate, ceph, size, flags):
+	s, t = make_server(settings=settings), make_server(settings=settings)
+	first = s.upload(random_bytes(400_000, 99))
+	files = [s.upload(random_bytes(size, i)) for i in range(10)]
+	t.stop()
+	gate.stall(after=200_000) # in the midst of the first one, after all rows were read
+	p = subprocess.Popen([binary(), "fsck", "--read", *flags, "--data", str(t.data)], env=clean_environment(through(gate, settings)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+			     stderr=subprocess.PIPE, text=True)
+	assert gate.stands.wait(60)
+	for f in files:
+		assert s.delete(f"/v1/files/{f['id']}").status_code == 204
+	eventually(lambda: [k.rsplit("/", 1)[1] for k in ceph.keys(settings["storage.s3_prefix"])] == [first["id"]])
+	gate.go_on()
+	out, _ = ended(p)
+	assert out.startswith("clean: "), out
