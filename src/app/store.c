@@ -158,8 +158,6 @@ static int open_bucket(struct blobs **ret, const struct settings *s, const struc
 
 	storage_s3_options(&o, s);
 	o.spool_fd = d->blobs_fd;
-	if (use == STORE_LOOK)
-		o.stale_ms = INT64_MAX;
 	return blobs_s3_new(ret, &o, e);
 }
 

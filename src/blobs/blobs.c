@@ -356,6 +356,13 @@ int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64
 	return b->methods->visit(b, visit, arg, e);
 }
 
+int blobs_give_up(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e)
+{
+	while (b->inner)
+		b = b->inner;
+	return b->methods->give_up ? b->methods->give_up(b, claim, arg, e) : 0;
+}
+
 int blobs_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e)
 {
 	while (b->inner)

@@ -99,6 +99,17 @@ bool blobs_are_files(const struct blobs *b);
 /* Calls visit for every name, in no order; visit returns 0 to go on. Blobs created or removed meanwhile may or may not be seen. */
 [[nodiscard]] int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
 
+/* What is known of a write that was begun. */
+enum blob_claim {
+	BLOB_CLAIMED, /* whoever began it may still end it */
+	BLOB_ABANDONED,
+	BLOB_CLAIM_UNKNOWN,
+};
+
+/* Gives up writes that were begun and that nobody ends, where these take room and show nowhere else: uploads in parts of an object storage. `claim` is asked of each by its name, but of
+ * those of this process; where it does not know, age decides. Backends where nothing stays behind ask nothing. */
+[[nodiscard]] int blobs_give_up(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e);
+
 /* Calls tell for everything among the blobs that is none and that no blob can have left there; path is beneath the store's root and may hold any bytes.
  * Backends where nobody else can put anything tell nothing. */
 [[nodiscard]] int blobs_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);

@@ -35,6 +35,8 @@ struct blobs_methods {
 	int (*visit)(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
 	/* NULL: there can be nothing foreign. Wrappers leave it out: the one inside is asked. */
 	int (*foreign)(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
+	/* NULL: nothing stays behind. Wrappers leave it out: the one inside is asked. */
+	int (*give_up)(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e);
 	/* NULL: by the others. Wrappers leave it out: the one inside is asked. */
 	int (*probe)(struct blobs *b, struct err *e);
 	/* NULL: it waits for nobody. Wrappers leave it out: the one inside is told. */

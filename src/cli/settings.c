@@ -83,7 +83,7 @@ static const struct config_option options[] = {
 	{"storage", "s3_patience", NULL, CONFIG_DURATION, AT(storage_patience_ms), "30s", 100, HOUR, NULL,
 	 "How long a request to it that failed is tried again."},
 	{"storage", "s3_abandoned", NULL, CONFIG_DURATION, AT(storage_abandoned_ms), "2d", SECOND, 365 * DAY, NULL,
-	 "After that time the sweep gives up parts in the bucket that a server which was killed left behind; no upload may take longer."},
+	 "After that time the sweep gives up parts in the bucket of which it cannot tell whose they are; it knows those of files and outputs."},
 
 	{"files", "max_size", NULL, CONFIG_SIZE, AT(file_max), "5GiB", 1, 8 * TIB, NULL, "Largest file taken."},
 	{"files", "inline_max", NULL, CONFIG_SIZE, AT(inline_max), "32KiB", 0, 1 * MIB, NULL,

@@ -244,6 +244,21 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	return 0;
 }
 
+/* Whether a write of it may still be ended: by this node, or by another one. */
+static enum blob_claim claim_of(void *arg, struct str name)
+{
+	const struct sweep *s = arg;
+	struct uuid id;
+	int64_t fence;
+	enum blob_of kind = blob_name_parse(&id, &fence, name);
+
+	if (kind != BLOB_OF_FILE && kind != BLOB_OF_OUTPUT)
+		return BLOB_CLAIM_UNKNOWN;
+	if (atomic_load(&s->g->stopping) || catalog_sealed(s->g->catalog))
+		return BLOB_CLAIMED; /* as in sweep_visit() */
+	return may_come(s, name) || (s->g->nodes.shared && attempt_elsewhere(s->g, name)) ? BLOB_CLAIMED : BLOB_ABANDONED;
+}
+
 bool janitor_sweep(struct engine *g)
 {
 	struct sweep s = {.g = g, .others_since = nodes_uploads_since(g)};
@@ -251,7 +266,7 @@ bool janitor_sweep(struct engine *g)
 
 	if (blobs_held(g))
 		return false;
-	if (blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
+	if (blobs_give_up(g->blobs, claim_of, &s, &e) != 0 || blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
 		log_err(LOG_WARN, "sweep_failed", &e);
 	metric_add(METRIC_SWEPT_BLOBS, s.removed);
 	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));

@@ -4,6 +4,7 @@ import itertools
 import os
 import socket
 import threading
+import time
 
 import pytest
 import requests
@@ -252,7 +253,7 @@ def test_uploads_and_downloads_survive_connections_that_break(make_server, ceph,
 
 
 def test_what_a_killed_server_had_sent_is_given_up(make_server, ceph, prefix):
-	settings = ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "storage.s3_abandoned": "1s", "files.sweep_every": "1s"})
+	settings = ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "files.sweep_every": "1s"})
 	s = make_server(settings=settings)
 	kept = s.upload(large(MIB, 9))
 	with socket.create_connection((s.address, s.port)) as c:
@@ -300,3 +301,43 @@ def test_a_stop_ends_what_waits_for_a_bucket_that_stands_still(make_server, ceph
 		gate.open()
 		s.start()
 		assert what == "delete" or content(s, big).content == large(6 * MIB, 1)
+
+
+@pytest.mark.skipif(not installed(), reason="postgresql is not installed")
+def test_parts_of_nodes_at_work_stay_however_old_and_those_of_lost_ones_go(make_server, folder, ceph, prefix):
+	cluster = Postgres()
+	try:
+		settings = {"catalog.url": cluster.conninfo(), "jobs.lease": "2s", "jobs.beat": "500ms",
+			    **ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "storage.s3_abandoned": "1s", "files.sweep_every": "1s"})}
+		one, other = (make_server(data=folder / name, settings=settings) for name in ("one", "other"))
+		body = large(12 * MIB, 1)
+		head = b"POST /v1/files?name=x HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+		def sweeps():
+			return [sum(e["event"] == "sweep_done" for e in s.log_events()) for s in (one, other)]
+
+		with socket.create_connection((one.address, one.port)) as c:
+			c.sendall(head + body[:-1])
+			eventually(lambda: len(ceph.uploads(prefix)) == 1)
+			before = sweeps()
+			eventually(lambda: sum(sweeps()) >= sum(before) + 4) # whichever of them does it
+			assert len(ceph.uploads(prefix)) == 1
+			c.sendall(body[-1:])
+			assert c.recv(100).startswith(b"HTTP/1.1 201 ")
+		assert ceph.uploads(prefix) == []
+		# As of a node that was lost an hour ago: the id in the name tells when.
+		for s in (one, other):
+			s.stop()
+			s.settings["storage.s3_abandoned"] = "2d"
+		name = f"{int(time.time() * 1000) - 3600_000:012x}"
+		lost = f"{name[:8]}-{name[8:]}-7000-8000-0123456789ab"
+		ceph.aws("s3api", "create-multipart-upload", "--bucket", BUCKET, "--key", f"{prefix}public/{lost[-2:]}/{lost}")
+		assert len(ceph.uploads(prefix)) == 1
+		for s in (one, other):
+			s.start()
+		eventually(lambda: ceph.uploads(prefix) == [])
+		assert len(ceph.keys(prefix)) == 1 and other.all_files()[0]["size"] == len(body)
+		for s in (one, other):
+			s.stop()
+	finally:
+		cluster.close()

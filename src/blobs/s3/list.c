@@ -170,6 +170,7 @@ struct walk {
 	int (*tell)(struct walk *w, const struct listed *l, struct err *e);
 	int (*visit)(void *arg, struct str name, uint64_t size);
 	void (*foreign)(void *arg, struct str path);
+	enum blob_claim (*claim)(void *arg, struct str name);
 	void *arg;
 };
 
@@ -237,35 +238,45 @@ static int walk(struct walk *w, struct err *e)
 
 /* ---- uploads that stayed behind ---- */
 
+static bool is_stale(struct s3 *s, struct str begun)
+{
+	int64_t begun_ms;
+
+	return time_parse(&begun_ms, begun) && s3_their_time(s) * 1000 - begun_ms >= s->stale_ms;
+}
+
 static int tell_upload(struct walk *w, const struct listed *l, struct err *e)
 {
 	struct s3_request r = {.method = STR("DELETE"), .name = l->key};
 	struct s3 *s = w->s;
 	struct s3_call c;
-	int64_t begun_ms;
 
-	const int64_t now_ms = s3_their_time(s) * 1000;
-	if (!blob_name_valid(l->key) || !time_parse(&begun_ms, l->begun) || now_ms - begun_ms < s->stale_ms || s3_writes_upload(s, l->id))
+	if (!blob_name_valid(l->key) || s3_writes_upload(s, l->id))
+		return 0;
+	const enum blob_claim claim = w->claim(w->arg, l->key);
+	if (claim == BLOB_CLAIMED || (claim == BLOB_CLAIM_UNKNOWN && !is_stale(s, l->begun)))
 		return 0;
 	s3_add_query(&r, "uploadId", l->id);
 	s3_call_init(&c, s);
 	int rc = s3_do(&c, &r, e);
 	/* 404: another node was quicker. */
 	if (rc == 0 && c.status != 204 && c.status != 200 && c.status != 404)
-		rc = s3_unexpected(&c, "an old upload in parts could not be given up", e);
+		rc = s3_unexpected(&c, "an upload in parts could not be given up", e);
 	s3_call_release(&c);
 	return rc;
 }
 
-static int give_up_old_uploads(struct s3 *s, struct err *e)
+int s3_give_up(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e)
 {
-	struct walk w = {.s = s,
+	struct walk w = {.s = s3_of(b),
 			 .element = "Upload",
 			 .kind = "uploads",
 			 .kind_value = "",
 			 .next_key = "key-marker",
 			 .next_id = "upload-id-marker",
-			 .tell = tell_upload};
+			 .tell = tell_upload,
+			 .claim = claim,
+			 .arg = arg};
 
 	return walk(&w, e);
 }
@@ -296,11 +307,10 @@ static struct walk objects(struct blobs *b)
 int s3_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
 {
 	struct walk w = objects(b);
-	int rc = give_up_old_uploads(s3_of(b), e);
 
 	w.visit = visit;
 	w.arg = arg;
-	return rc == 0 ? walk(&w, e) : rc;
+	return walk(&w, e);
 }
 
 int s3_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e)

@@ -32,7 +32,7 @@ struct s3_options {
 	int64_t pause_ms; /* [100 ms] before a request is sent again the first time; longer each time, to 50 times as long */
 	unsigned
 		stall_s; /* [20] a request that moves no byte for so long has failed; 15 times as long where the service puts parts together */
-	int64_t stale_ms; /* [2 days] uploads in parts that began earlier and are none of this process are given up by blobs_visit() */
+	int64_t stale_ms; /* [2 days] uploads in parts of which nothing else is known and that began earlier are given up by blobs_give_up() */
 	int spool_fd; /* a directory for what blob_open() fetches, with files that have no name; -1: memory. Borrowed */
 };
 

@@ -232,6 +232,7 @@ void s3_read_close(struct blob_reader *r);
 
 /* ---- listing: list.c ---- */
 int s3_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+int s3_give_up(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e);
 int s3_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
 
 /* ---- the answers' XML: xml.c ---- */

@@ -97,6 +97,19 @@ static int count_it(void *arg, struct str name, uint64_t size)
 	return 0;
 }
 
+static enum blob_claim nobody_knows(void *arg, struct str name)
+{
+	return BLOB_CLAIM_UNKNOWN;
+}
+
+/* As the sweep does. */
+static int sweep(struct blobs *b, unsigned *seen)
+{
+	int rc = blobs_give_up(b, nobody_knows, NULL, NULL);
+
+	return rc == 0 ? blobs_visit(b, count_it, seen, NULL) : rc;
+}
+
 /* Whatever happened, what is read is what was written. */
 static int open_it(struct world *w, const char *name, const char *want, size_t n)
 {
@@ -151,7 +164,7 @@ static void run(struct course *c, struct world *w)
 	c->copy = copy_it(w, c);
 	if (c->copy == 0)
 		assert_true(bucket_holds(w->bucket, PREFIX COPY, c->small, sizeof(c->small)));
-	c->visit = blobs_visit(w->blobs, count_it, &c->seen, NULL);
+	c->visit = sweep(w->blobs, &c->seen);
 	c->remove = blob_remove(w->blobs, STR(SMALL), NULL);
 	if (c->remove == 0)
 		assert_false(bucket_holds(w->bucket, PREFIX SMALL, c->small, sizeof(c->small)));
@@ -163,7 +176,7 @@ static void check_nothing_stays(struct world *w)
 	unsigned seen = 0;
 
 	bucket_fail(w->bucket, 0, FAULT_500, false);
-	assert_int_equal(blobs_visit(w->blobs, count_it, &seen, NULL), 0);
+	assert_int_equal(sweep(w->blobs, &seen), 0);
 	assert_int_equal(bucket_uploads(w->bucket), 0);
 	assert_int_equal(blob_remove(w->blobs, STR(LARGE), NULL), 0);
 	assert_int_equal(blob_remove(w->blobs, STR(SMALL), NULL), 0);
@@ -346,7 +359,7 @@ static void what_never_came_back_was_not_acknowledged(void **state)
 			run(&c, w);
 			failed = bucket_failed(w->bucket);
 			bucket_fail(w->bucket, 0, FAULT_500, false);
-			assert_int_equal(blobs_visit(w->blobs, count_it, &c.seen, NULL), 0);
+			assert_int_equal(sweep(w->blobs, &c.seen), 0);
 			assert_int_equal(bucket_uploads(w->bucket), 0);
 			world_free(w);
 		}
@@ -555,33 +568,6 @@ static void a_blob_has_no_more_parts_than_services_take(void **state)
 
 /* ---- what stayed behind ---- */
 
-static void only_old_uploads_of_nobody_here_are_given_up(void **state)
-{
-	const struct s3_options patient = {.stale_ms = INT64_MAX / 2};
-	struct world *w = world_new(&all_powers, NULL);
-	struct blobs *other = open_store(w->bucket, -1, &patient);
-	char *bytes = calloc(1, 2 * PART);
-	struct blob_writer *writer;
-	unsigned seen = 0;
-
-	assert_non_null(bytes);
-	assert_int_equal(blob_create(w->blobs, STR(LARGE), 0, &writer, NULL), 0);
-	assert_int_equal(blob_append(writer, bytes, 2 * PART, NULL), 0);
-	while (bucket_uploads(w->bucket) != 1) /* one that was only to show what the service can do may not have gone yet */
-		usleep(1000);
-	assert_int_equal(blobs_visit(w->blobs, count_it, &seen, NULL), 0); /* its own */
-	assert_int_equal(blobs_visit(other, count_it, &seen, NULL), 0); /* not old enough */
-	assert_int_equal(bucket_uploads(w->bucket), 1);
-	s3_of(other)->stale_ms = 1;
-	assert_int_equal(blobs_visit(other, count_it, &seen, NULL), 0);
-	assert_int_equal(bucket_uploads(w->bucket), 0);
-	/* Which its writer learns at the commit. */
-	assert_true(blob_commit(writer, NULL) < 0);
-	blobs_free(other);
-	free(bytes);
-	world_free(w);
-}
-
 static void an_upload_that_is_abandoned_is_given_up(void **state)
 {
 	struct world *w = world_new(&all_powers, NULL);
@@ -773,7 +759,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_finds_no_memory_for_a_part_is_told_to_come_again),
 		cmocka_unit_test(writers_that_hold_all_memory_do_not_wait_for_each_other),
 		cmocka_unit_test(a_blob_has_no_more_parts_than_services_take),
-		cmocka_unit_test(only_old_uploads_of_nobody_here_are_given_up),
 		cmocka_unit_test(an_upload_that_is_abandoned_is_given_up),
 		cmocka_unit_test(what_is_no_blob_is_told_and_left_alone),
 		cmocka_unit_test(entities_of_xml_are_decoded_and_broken_ones_refused),
