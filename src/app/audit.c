@@ -138,7 +138,7 @@ static bool only_torn(const struct audit_check *c)
 static void tell_elsewhere(FILE *out, const struct look *l, const struct audit_check *c)
 {
 	if (c->missing > 0)
-		fprintf(out, "; %llu lines are not here", (unsigned long long)c->missing);
+		fprintf(out, "; %llu lines are not here (%s)", (unsigned long long)c->missing, c->ranges);
 	if (l->home[0] != '\0')
 		fprintf(out, "; the last ones are in the log of data directory %s", l->home);
 	if (c->missing > 0 || l->home[0] != '\0')

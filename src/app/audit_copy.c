@@ -16,6 +16,7 @@
 struct copy {
 	int from, to; /* the two folders */
 	const struct audit_head *head;
+	bool elsewhere; /* its last line is in another data directory's log */
 	char piece[65536];
 };
 
@@ -37,17 +38,17 @@ static int copy_bytes(struct copy *c, int in, int out, uint64_t size, struct err
 	return fsync(out) == 0 ? 0 : err_errno(e, errno, "fsync of the audit log");
 }
 
-/* A file that the log has left behind does not change any more. */
+/* A file that the log has left behind does not change any more. One of another node's that begins with the same line and is longer has all of it. */
 static bool is_there(const struct copy *c, const char *name, uint64_t size, bool closed)
 {
 	struct stat st;
 
-	return closed && fstatat(c->to, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+	return closed && fstatat(c->to, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= size;
 }
 
 static int copy_file(struct copy *c, int64_t first, struct err *e)
 {
-	bool closed = first < c->head->file;
+	bool closed = c->elsewhere || first < c->head->file;
 	char name[AUDIT_NAME_MAX];
 	struct stat st;
 
@@ -75,20 +76,27 @@ static int copy_all(struct copy *c, struct err *e)
 	int rc = audit_files_list(c->from, &a, &firsts, &n, e);
 	bool last = false;
 
-	for (size_t i = 0; rc == 0 && i < n && firsts[i] <= c->head->file; i++) {
+	for (size_t i = 0; rc == 0 && i < n && (c->elsewhere || firsts[i] <= c->head->file); i++) {
 		rc = copy_file(c, firsts[i], e);
 		last = firsts[i] == c->head->file;
 	}
-	if (rc == 0 && !last)
+	if (rc == 0 && c->elsewhere) {
+		char home[UUID_TEXT_LEN + 1];
+		uuid_format(home, c->head->home);
+		fprintf(stderr,
+			"filemill: of the audit log this is a part: other nodes have their own in their data directories, the last line the one with the id %s\n",
+			home);
+	} else if (rc == 0 && !last) {
 		fputs("filemill: the last file of the audit log is missing\n", stderr);
+	}
 	if (rc == 0 && fsync(c->to) != 0)
 		rc = err_errno(e, errno, "fsync of the audit folder");
 	return rc;
 }
 
-int audit_copy(int from, int to, const struct audit_head *head, struct err *e)
+int audit_copy(int from, int to, const struct audit_head *head, struct uuid own, struct err *e)
 {
-	struct copy c = {.head = head, .from = -1, .to = -1};
+	struct copy c = {.head = head, .from = -1, .to = -1, .elsewhere = !uuid_is_zero(head->home) && !uuid_eq(head->home, own)};
 	int rc = 0;
 
 	if (head->seq == 0)

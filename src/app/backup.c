@@ -150,6 +150,16 @@ static int take_catalogue(struct making *b, const struct settings *s, struct err
 	return rc == 0 ? transfer_count(&b->transfer, b->now, e) : rc;
 }
 
+/* Rows in a backup do not say which of several data directories has the end of the log. */
+static int whose_log(struct making *b, struct audit_head *head, struct err *e)
+{
+	struct audit_head now = {};
+	int rc = b->catalog != NULL ? catalog_audit_head(b->catalog, &now, e) : 0;
+
+	head->home = now.home;
+	return rc;
+}
+
 static int put(struct making *b, struct err *e)
 {
 	struct manifest m = {
@@ -168,7 +178,8 @@ static int put(struct making *b, struct err *e)
 		rc = blobs_local_flush(b->to, e);
 	if (rc != 0)
 		return rc;
-	if ((rc = snapshot_audit_head(b->now, &m.audit, e)) != 0 || (rc = audit_copy(b->data.fd, b->place.fd, &m.audit, e)) != 0)
+	if ((rc = snapshot_audit_head(b->now, &m.audit, e)) != 0 || (rc = whose_log(b, &m.audit, e)) != 0 ||
+	    (rc = audit_copy(b->data.fd, b->place.fd, &m.audit, b->data.id, e)) != 0)
 		return rc;
 	m.schema = counts.schema;
 	m.files = counts.files;

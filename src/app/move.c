@@ -239,7 +239,7 @@ static int carry_audit(struct moving *j, struct err *e)
 	struct audit_head head;
 	int rc = catalog_audit_head(j->catalog, &head, e);
 
-	return rc == 0 ? audit_copy(j->source.fd, j->target.fd, &head, e) : rc;
+	return rc == 0 ? audit_copy(j->source.fd, j->target.fd, &head, j->source.id, e) : rc;
 }
 
 /* ---- the end ---- */

@@ -100,7 +100,7 @@ static int bring_log(struct job *r, struct err *e)
 	int rc = snapshot_audit_head(r->snapshot, &head, e);
 
 	if (rc == 0)
-		rc = audit_copy(r->place.fd, r->data.fd, &head, e);
+		rc = audit_copy(r->place.fd, r->data.fd, &head, head.home, e);
 	return rc == 0 ? restore_note(r->data_dir, r->place.manifest.made_at, r->transfer.lacking, e) : rc;
 }
 

@@ -27,7 +27,9 @@ AUDIT_ROW(SESSION_BEGUN, "session.begun", "Somebody signed in")
 AUDIT_ROW(SESSION_ENDED, "session.ended", "Somebody signed out")
 AUDIT_ROW(BLOB_REMOVED, "blob.removed", "fsck --repair removed bytes that nothing referred to")
 AUDIT_ROW(DATA_RESTORED, "data.restored", "The data directory was made of a backup; what was done after that backup is not in this log")
-AUDIT_ROW(DATA_MOVED, "data.moved", "filemill move brought what is here from another data directory, catalogue or store: from which configuration's directory to which")
+AUDIT_ROW(
+	DATA_MOVED, "data.moved",
+	"filemill move brought what is here from another data directory, catalogue or store: from which configuration's directory to which")
 AUDIT_ROW(AUDIT_CONTINUED, "audit.continued",
 	  "The log goes on in the data directory of another node; `from` is the one whose log has the lines before")
 AUDIT_ROW(AUDIT_BROKEN, "audit.broken",

@@ -86,14 +86,15 @@ struct audit_check {
 	/* in: the files are those of several writers that took turns. One that died may have left lines, the last one torn, that the next wrote too, the same ones: a file may begin before the
 	 * end of those before it, and then has to agree with them. */
 	bool turns;
-	bool some; /* in: not all files of all of them are here: what is missing before a file is counted, and no fault */
+	bool some; /* in: one writer's files: what is missing before one of them that says that the log was continued there (audit.continued) is counted, and no fault */
 	bool anchored; /* in: `anchor` is a line that must be there */
 	struct audit_mark anchor;
 	struct audit_mark at; /* out: the last good line */
 	int64_t first; /* out: number of the first line, 0 = none */
 	uint64_t lines; /* out: in all, and in the file that was looked at last */
 	uint64_t line;
-	uint64_t missing; /* out: lines that `some` lets be missing */
+	uint64_t missing; /* out: lines that `some` lets be missing, and which, as far as there is room */
+	char ranges[120];
 	/* out: what is wrong, where, first of all */
 	enum audit_fault fault;
 	int64_t fault_seq; /* the number that belongs there */
@@ -103,7 +104,10 @@ struct audit_check {
 
 	/* the check's own */
 	bool met; /* the anchor's line */
-	struct audit_mark top; /* the highest good line, where files overlap */
+	/* of files in turns */
+	struct audit_mark top; /* the highest good line */
+	struct buf seen; /* an audit_mark a line, ascending: what another file has of it too must be the same */
+	int64_t gap_from, gap_to; /* a gap before this file that nothing has accounted for yet; 0 = none */
 	struct digest_set *digest;
 	char *chunk;
 	char file[80];

@@ -103,30 +103,79 @@ static bool takes_turn(struct audit_check *c, const struct audit_read *r)
 	c->at = c->top;
 	if (r->seq == c->top.seq + 1 || (r->seq > c->top.seq && !c->some))
 		return false;
-	if (r->seq > c->top.seq)
-		c->missing += (uint64_t)(r->seq - c->top.seq - 1);
+	if (r->seq > c->top.seq) {
+		c->gap_from = c->top.seq + 1;
+		c->gap_to = r->seq - 1;
+	}
 	c->at.seq = r->seq - 1;
 	memcpy(c->at.hash, r->prev, AUDIT_HASH);
 	return true;
 }
 
-static void accept(struct audit_check *c, const struct audit_read *r)
+/* Who took his turn says so among his first lines. */
+static void account_for_gap(struct audit_check *c, const struct audit_read *r)
 {
-	bool again = c->turns && r->seq <= c->top.seq;
+	static const char SAID[] = "\"act\":\"audit.continued\"";
+	size_t used = strlen(c->ranges);
 
-	if (c->first == 0)
-		c->first = r->seq;
-	if (again && r->seq == c->top.seq && memcmp(r->hash, c->top.hash, AUDIT_HASH) != 0) {
+	if (c->gap_to == 0 || memmem(r->inner.p, r->inner.len, SAID, sizeof(SAID) - 1) == NULL)
+		return;
+	c->missing += (uint64_t)(c->gap_to - c->gap_from + 1);
+	if (used + 48 < sizeof(c->ranges))
+		snprintf(c->ranges + used, sizeof(c->ranges) - used, "%s%lld to %lld", used > 0 ? ", " : "", (long long)c->gap_from,
+			 (long long)c->gap_to);
+	else if (c->ranges[used - 1] != '.')
+		snprintf(c->ranges + used, sizeof(c->ranges) - used, ", ...");
+	c->gap_to = 0;
+}
+
+static bool gap_is_open(struct audit_check *c)
+{
+	if (c->gap_to == 0 || c->fault != AUDIT_FINE)
+		return c->fault != AUDIT_FINE;
+	c->at.seq = c->gap_from - 1; /* for the number that is told */
+	find(c, AUDIT_REMOVED, 1, "lines %lld to %lld are missing before this file, and it does not say that another node wrote them",
+	     (long long)c->gap_from, (long long)c->gap_to);
+	return true;
+}
+
+static int by_seq(const void *key, const void *mark)
+{
+	int64_t a = *(const int64_t *)key, b = ((const struct audit_mark *)mark)->seq;
+
+	return (a > b) - (a < b);
+}
+
+/* In files of several writers: whether the line was there before, and is the same. */
+static bool seen_before(struct audit_check *c, const struct audit_read *r)
+{
+	if (!c->turns || r->seq > c->top.seq)
+		return false;
+	const struct audit_mark *was = bsearch(&r->seq, c->seen.p, c->seen.len / sizeof(*was), sizeof(*was), by_seq);
+	if (was != NULL && memcmp(was->hash, r->hash, AUDIT_HASH) != 0)
 		find(c, AUDIT_REPLACED, c->line, "line %lld is another one in a file before this: one of the two was replaced",
 		     (long long)r->seq);
+	return true;
+}
+
+static void accept(struct audit_check *c, const struct audit_read *r)
+{
+	bool again = seen_before(c, r);
+
+	if (c->fault != AUDIT_FINE)
 		return;
-	}
+	if (c->first == 0)
+		c->first = r->seq;
 	c->at.seq = r->seq;
 	memcpy(c->at.hash, r->hash, AUDIT_HASH);
 	if (again)
 		return;
-	c->top = c->at;
 	c->lines++;
+	if (c->turns) {
+		account_for_gap(c, r);
+		c->top = c->at;
+		buf_add(&c->seen, &c->at, sizeof(c->at));
+	}
 	if (!c->anchored || r->seq != c->anchor.seq)
 		return;
 	c->met = memcmp(r->hash, c->anchor.hash, AUDIT_HASH) == 0;
@@ -191,13 +240,15 @@ int audit_check_file(struct audit_check *c, int fd, const char *name, struct err
 	bool missing = false;
 	int rc;
 
-	if (torn_before(c))
+	if (torn_before(c) || gap_is_open(c))
 		return 0;
 	if (c->digest == NULL && (rc = digest_set_new(&c->digest, 1u << DIGEST_SHA256, e)) != 0)
 		return rc;
 	c->line = 0;
 	snprintf(c->file, sizeof(c->file), "%s", name);
-	if ((rc = each_line(c, fd, 0, judge, &missing, e)) != 0 || !missing)
+	if ((rc = each_line(c, fd, 0, judge, &missing, e)) == 0 && c->seen.failed)
+		rc = err_set(e, ERR_NO_MEMORY, "no memory for the hashes of lines");
+	if (rc != 0 || !missing)
 		return rc;
 	struct search s = {.after = c->at};
 	rc = each_line(c, fd, 0, look_for, &s, e);
@@ -208,8 +259,9 @@ int audit_check_file(struct audit_check *c, int fd, const char *name, struct err
 
 void audit_check_end(struct audit_check *c)
 {
-	if (c->turns)
+	if (c->turns && !gap_is_open(c))
 		c->at = c->top;
+	buf_release(&c->seen);
 	bool short_of = c->anchored && c->at.seq < c->anchor.seq;
 
 	if (short_of && (c->fault == AUDIT_FINE || c->fault == AUDIT_TORN))

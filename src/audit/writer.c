@@ -76,13 +76,23 @@ static int check_last(struct audit_writer *w, struct err *e)
 	return rc;
 }
 
+/* The mark ends no file here, so that one which begins behind it was not confirmed. */
+static void go_on_elsewhere(struct audit_writer *w)
+{
+	w->end.elsewhere = true;
+	w->end.file = 0;
+	w->end.size = 0;
+}
+
 static int open_confirmed(struct audit_writer *w, struct stat *st, struct err *e)
 {
 	w->fd = open_file(w, w->end.file, 0);
 	if (w->fd < 0 && errno != ENOENT)
 		return err_errno(e, errno, "open of the audit log");
 	if (w->fd < 0) {
-		if (w->end.size > 0)
+		if (w->end.unknown)
+			go_on_elsewhere(w);
+		else if (w->end.size > 0)
 			broken(w, "the file that line %lld stands in is missing", (long long)w->end.mark.seq);
 		return 0;
 	}
@@ -119,7 +129,7 @@ int audit_writer_open(struct audit_writer *w, struct env *env, int dir_fd, uint6
 
 	*w = (struct audit_writer){.env = env, .dir_fd = dir_fd, .fd = -1, .file_max = file_max, .end = *end};
 	if (end->elsewhere)
-		w->end.file = 0; /* of none here, so that one which begins behind the mark was not confirmed */
+		go_on_elsewhere(w);
 	rc = end->elsewhere ? 0 : open_confirmed(w, &st, e);
 	if (rc == 0)
 		rc = open_next(w, &st, e);

@@ -12,6 +12,7 @@ struct audit_end {
 	int64_t file; /* the first line's number of the file it ends in */
 	uint64_t size; /* bytes of that file */
 	bool elsewhere; /* that file is another writer's, in another folder: here a new one begins */
+	bool unknown; /* the same if it is not here */
 };
 
 struct audit_writer {

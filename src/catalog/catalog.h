@@ -288,6 +288,14 @@ struct change_recurring {
 
 #define AUDIT_ENTRY_MAX 8192 /* bytes */
 
+/* The entries up to head.seq are in the log and flushed: they go. ERR_CONFLICT: there was no such entry, or another node has moved the head meanwhile. */
+struct change_audit_done {
+	struct audit_head head;
+	/* The head as it was: the line up to which entries had gone, and whose log has it. */
+	int64_t after;
+	struct uuid after_home;
+};
+
 struct change {
 	enum change_kind kind;
 	/* in: what the audit log is to say when this change takes effect: one JSON object, p NULL = nothing. It is kept in the same transaction, so that there is an entry exactly if there
@@ -336,8 +344,7 @@ struct change {
 		struct change_touch_session touch_session;
 		struct change_add_key add_key;
 		struct change_revoke_key revoke_key;
-		struct audit_head
-			audit_done; /* in: the entries up to seq are in the log and flushed: they go. ERR_CONFLICT: there was no such entry */
+		struct change_audit_done audit_done;
 	};
 };
 

@@ -89,18 +89,28 @@ static int confirm(struct engine *g)
 {
 	struct audit *t = &g->audit;
 	const struct audit_end *end = &t->writer.end;
-	struct change c = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.seq = end->mark.seq, .file = end->file, .size = end->size}};
+	struct change c = {.kind = CHANGE_AUDIT_DONE,
+			   .audit_done = {.head = {.seq = end->mark.seq, .file = end->file, .size = end->size},
+					  .after = t->known,
+					  .after_home = t->known_home}};
+	struct audit_head *head = &c.audit_done.head;
+
 	if (g->nodes.shared)
-		c.audit_done.home = g->config.home;
+		head->home = g->config.home;
 	int rc = 0;
 
 	if (t->confirmed)
 		return 0;
-	memcpy(c.audit_done.hash, end->mark.hash, AUDIT_HASH);
+	memcpy(head->hash, end->mark.hash, AUDIT_HASH);
 	rc = engine_apply(g, &c);
 	if (rc != 0)
 		log_err(LOG_WARN, "audit_head_not_kept", &c.err);
 	t->confirmed = rc == 0;
+	t->lost = rc == ERR_CONFLICT;
+	if (rc == 0) {
+		t->known = head->seq;
+		t->known_home = head->home;
+	}
 	return rc;
 }
 
@@ -170,7 +180,10 @@ static bool write_all(struct engine *g)
 		tell_trouble(g, &e);
 	else
 		tell_end_of_trouble(g);
-	return confirm(g) != 0 || rc != 0;
+	bool behind = confirm(g) != 0;
+	if (rc == ERR_DAMAGED && g->nodes.shared) /* the entries went by another node's hand */
+		g->audit.lost = true;
+	return behind || rc != 0;
 }
 
 /* ---- what an earlier life left ---- */
@@ -210,12 +223,6 @@ static void drop_log(struct engine *g)
 		(void)flock(g->config.audit_fd, LOCK_UN);
 }
 
-/* The last line is in the log of another data directory: of a node that had the duty before. */
-static bool is_elsewhere(const struct engine *g, const struct audit_head *head)
-{
-	return g->nodes.shared && head->seq > 0 && !uuid_is_zero(head->home) && !uuid_eq(head->home, g->config.home);
-}
-
 static int open_log(struct engine *g, struct audit_head *ret_head, struct err *e)
 {
 	struct audit *t = &g->audit;
@@ -225,7 +232,15 @@ static int open_log(struct engine *g, struct audit_head *ret_head, struct err *e
 	if (rc != 0)
 		return rc;
 	*ret_head = head;
-	struct audit_end end = {.mark = {.seq = head.seq}, .file = head.file, .size = head.size, .elsewhere = is_elsewhere(g, &head)};
+	t->known = head.seq;
+	t->known_home = head.home;
+	t->lost = false;
+	struct audit_end end = {.mark = {.seq = head.seq}, .file = head.file, .size = head.size};
+	if (g->nodes.shared && head.seq > 0) {
+		/* In the log of another data directory: of a node that had the duty before. Nobody said whose: before schema 8, or after a move. */
+		end.unknown = uuid_is_zero(head.home);
+		end.elsewhere = !end.unknown && !uuid_eq(head.home, g->config.home);
+	}
 	memcpy(end.mark.hash, head.hash, AUDIT_HASH);
 	if ((rc = digest_set_new(&t->digest, 1u << DIGEST_SHA256, e)) != 0)
 		return rc;
@@ -290,8 +305,12 @@ static bool write_here(struct engine *g)
 			drop_log(g);
 		return false;
 	}
-	if (g->audit.open)
-		return write_all(g);
+	if (g->audit.open) {
+		bool stuck = write_all(g);
+		if (g->audit.lost)
+			drop_log(g);
+		return stuck;
+	}
 	if (flock(g->config.audit_fd, LOCK_EX | LOCK_NB) != 0)
 		return true; /* the one before still has it */
 	if (take_log(g, &e) == 0)

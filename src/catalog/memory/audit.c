@@ -57,15 +57,21 @@ void mem_audit_done(struct mem *m, struct change *ch)
 {
 	size_t n = 0;
 
-	if (ch->audit_done.seq > m->last_audit) {
+	const struct change_audit_done *d = &ch->audit_done;
+
+	if (d->head.seq > m->last_audit) {
 		change_refuse(ch, ERR_CONFLICT, "there was no such audit entry");
 		return;
 	}
-	while (n < m->n_audit && m->audit[n].seq <= ch->audit_done.seq)
+	if (d->after != m->audit_head.seq || !uuid_eq(d->after_home, m->audit_head.home)) {
+		change_refuse(ch, ERR_CONFLICT, "the head of the audit log was moved by another");
+		return;
+	}
+	while (n < m->n_audit && m->audit[n].seq <= d->head.seq)
 		n++;
 	if (n > 0)
 		forget(m, n);
-	m->audit_head = ch->audit_done;
+	m->audit_head = d->head;
 }
 
 int mem_audit(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct audit_entry **ret, size_t *ret_n, struct err *e)

@@ -7,7 +7,8 @@
 #include "catalog/postgres/schema.h"
 #include <string.h>
 
-#define SCHEMA_OF_LEASES 2 /* from here on `worker` tells who is there */
+#define SCHEMA_OF_LEASES 2 /* from here on `worker` tells who is there … */
+#define SCHEMA_OF_HOLDS 7 /* … and `hold` who makes a backup */
 
 static int text(struct pg_link *l, const char *sql)
 {
@@ -74,6 +75,32 @@ int pg_schema_version(struct pg_link *l, int64_t *ret)
 	return read_version(l, ret);
 }
 
+/* Refuses, and says why, about whom the query names, if it does. */
+static int refuse_for(struct pg_link *l, const char *sql, const char *why, int64_t version)
+{
+	PGresult *r = PQexec(l->conn, sql);
+	int rc = 0;
+
+	if (PQresultStatus(r) != PGRES_TUPLES_OK) {
+		rc = pg_fail(l, r);
+	} else if (PQntuples(r) == 1 && !PQgetisnull(r, 0, 0)) {
+		l->failure = PG_FAILED;
+		rc = err_set(&l->err, ERR_SCHEMA_OLDER, "the catalogue has schema %lld, this program works on %d; %s: %.150s",
+			     (long long)version, pg_schema_latest, why, PQgetvalue(r, 0, 0));
+	}
+	PQclear(r);
+	return rc;
+}
+
+/* A backup reads the tables for as long as it takes, and whoever wants to change them holds up all that come after him. */
+static int wait_for_backups(struct pg_link *l, int64_t version)
+{
+	if (version < SCHEMA_OF_HOLDS)
+		return 0;
+	return refuse_for(l, "SELECT string_agg(holder, ', ') FROM hold WHERE expires_at > extract(epoch FROM clock_timestamp()) * 1000",
+			  "a backup is being made, wait for it", version);
+}
+
 /* Whether all that work on the catalogue now may see the migrations that lead on from `version`. */
 static int wait_for_older(struct pg_link *l, int64_t version)
 {
@@ -83,19 +110,10 @@ static int wait_for_older(struct pg_link *l, int64_t version)
 		oldest = pg_schema_beside[v] > oldest ? pg_schema_beside[v] : oldest;
 	if (oldest <= version || version < SCHEMA_OF_LEASES)
 		return 0;
-	PGresult *r = PQexec(l->conn, "SELECT count(*), string_agg(DISTINCT host, ', ') FROM worker "
-				      "WHERE expires_at > extract(epoch FROM clock_timestamp()) * 1000");
-	if (PQresultStatus(r) != PGRES_TUPLES_OK)
-		return pg_fail(l, r);
-	if (strcmp(PQgetvalue(r, 0, 0), "0") != 0) {
-		l->failure = PG_FAILED;
-		err_set(&l->err, ERR_SCHEMA_OLDER,
-			"nodes of an older version work on the catalogue, of schema %lld, and may not go on with schema %d: stop them first, or wait "
-			"until their leases are over; hosts: %.150s",
-			(long long)version, pg_schema_latest, PQgetvalue(r, 0, 1));
-	}
-	PQclear(r);
-	return l->failure == PG_FINE ? 0 : l->err.code;
+	return refuse_for(
+		l, "SELECT string_agg(DISTINCT host, ', ') FROM worker WHERE expires_at > extract(epoch FROM clock_timestamp()) * 1000",
+		"nodes of an older version are at work and may not go on beside it: stop them first, or wait until their leases are over",
+		version);
 }
 
 /* Inside the transaction that holds the lock. */
@@ -117,8 +135,8 @@ static int bring_forward(struct pg_link *l, bool keep)
 	}
 	if (version < 1)
 		rc = text(l, "CREATE TABLE schema_version (version bigint PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())");
-	else if (version < pg_schema_latest)
-		rc = wait_for_older(l, version);
+	else if (version < pg_schema_latest && (rc = wait_for_older(l, version)) == 0)
+		rc = wait_for_backups(l, version);
 	if (rc == 0 && version < pg_schema_latest)
 		rc = text(l, "ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS beside bigint");
 	for (version = version < 1 ? 0 : version; rc == 0 && version < pg_schema_latest; version++)

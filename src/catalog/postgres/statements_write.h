@@ -277,7 +277,9 @@ W_ROW(AUDIT_ADD, "INSERT INTO audit (seq, entry) SELECT (" AUDIT_LAST ") + x.n, 
 W_ROW(AUDIT_LAST, AUDIT_LAST)
 #undef AUDIT_LAST
 W_ROW(AUDIT_DONE, "DELETE FROM audit WHERE seq <= $1")
-W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = $1, hash = $2, file = $3, size = $4, home = $5 WHERE one = 1")
+W_ROW(AUDIT_HEAD_WRITE,
+      "UPDATE audit_head SET seq = $1, hash = $2, file = $3, size = $4, home = $5 WHERE one = 1 AND seq = $6 AND home IS NOT DISTINCT FROM $7"
+      " RETURNING 1::bigint")
 
 /* ---- workers ---- */
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = $1 AND expires_at > $2 FOR UPDATE")

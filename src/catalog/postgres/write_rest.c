@@ -209,22 +209,28 @@ int pgw_add_secret(struct pg *q, struct change *ch)
 
 int pgw_audit_done(struct pg *q, struct change *ch)
 {
-	const struct audit_head *h = &ch->audit_done;
-	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	const struct change_audit_done *d = &ch->audit_done;
+	const struct audit_head *h = &d->head;
+	CLEANUP(pg_rows_release) struct pg_rows last = {}, moved = {};
 	struct pg_args a = {};
 	int rc = last_flush(q); /* entries of this batch count too */
 
 	if (rc == 0)
-		rc = pg_ask(&q->link, W_AUDIT_LAST, NULL, &r);
+		rc = pg_ask(&q->link, W_AUDIT_LAST, NULL, &last);
 	if (rc != 0)
 		return rc;
-	if (r.n == 0 || h->seq > pg_col_int(&r, 0, 0))
+	if (last.n == 0 || h->seq > pg_col_int(&last, 0, 0))
 		return change_refuse(ch, ERR_CONFLICT, "there was no such audit entry");
 	arg_int(&a, h->seq);
 	arg_bytes(&a, h->hash, sizeof(h->hash));
 	arg_int(&a, h->file);
 	arg_int(&a, (int64_t)h->size);
 	arg_uuid(&a, uuid_is_zero(h->home) ? NULL : &h->home);
-	rc = w_run_int(q, W_AUDIT_DONE, h->seq);
-	return rc == 0 ? w_run(q, W_AUDIT_HEAD_WRITE, &a) : rc;
+	arg_int(&a, d->after);
+	arg_uuid(&a, uuid_is_zero(d->after_home) ? NULL : &d->after_home);
+	if ((rc = w_ask(q, W_AUDIT_HEAD_WRITE, &a, &moved)) != 0)
+		return rc;
+	if (moved.n == 0) /* by a node that took the log over while this one stood still */
+		return change_refuse(ch, ERR_CONFLICT, "the head of the audit log was moved by another node");
+	return w_run_int(q, W_AUDIT_DONE, h->seq);
 }

@@ -33,20 +33,23 @@ int sq_audit_only(struct sq *q, struct change *ch)
 
 int sq_audit_done(struct sq *q, struct change *ch)
 {
-	const struct audit_head *h = &ch->audit_done;
-	sqlite3_stmt *s = q->stmt[W_AUDIT_DONE];
+	const struct audit_head *h = &ch->audit_done.head;
+	sqlite3_stmt *s = q->stmt[W_AUDIT_HEAD_WRITE];
 	int rc;
 
 	if (h->seq > q->now.audit)
 		return change_refuse(ch, ERR_CONFLICT, "there was no such audit entry");
 	sqlite3_bind_int64(s, 1, h->seq);
-	if ((rc = run(s)) != SQLITE_OK)
-		return rc;
-	s = q->stmt[W_AUDIT_HEAD_WRITE];
-	sqlite3_bind_int64(s, 1, h->seq);
 	sqlite3_bind_blob(s, 2, h->hash, sizeof(h->hash), SQLITE_STATIC);
 	sqlite3_bind_int64(s, 3, h->file);
 	sqlite3_bind_int64(s, 4, (int64_t)h->size);
+	sqlite3_bind_int64(s, 5, ch->audit_done.after);
+	if ((rc = run(s)) != SQLITE_OK)
+		return rc;
+	if (sqlite3_changes(q->db) == 0)
+		return change_refuse(ch, ERR_CONFLICT, "the head of the audit log was moved by another");
+	s = q->stmt[W_AUDIT_DONE];
+	sqlite3_bind_int64(s, 1, h->seq);
 	return run(s);
 }
 

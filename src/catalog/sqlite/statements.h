@@ -97,7 +97,7 @@ W_ROW(OUTBOX_DONE, "DELETE FROM outbox WHERE seq <= ?1")
 W_ROW(AUDIT_ADD, "INSERT INTO audit (seq, entry) VALUES (?1, ?2)")
 W_ROW(AUDIT_LAST, "SELECT max(seq, coalesce((SELECT max(seq) FROM audit), 0)) FROM audit_head WHERE only = 1")
 W_ROW(AUDIT_DONE, "DELETE FROM audit WHERE seq <= ?1")
-W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = ?1, hash = ?2, file = ?3, size = ?4 WHERE only = 1")
+W_ROW(AUDIT_HEAD_WRITE, "UPDATE audit_head SET seq = ?1, hash = ?2, file = ?3, size = ?4 WHERE only = 1 AND seq = ?5")
 W_ROW(DONE_ON_FILE,
       "SELECT j.number, r.result, r.outputs"
       " FROM file AS f CROSS JOIN job AS j ON j.file = f.number CROSS JOIN result AS r ON r.job = j.number"

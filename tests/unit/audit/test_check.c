@@ -280,32 +280,60 @@ static void a_part_that_is_not_there_is_missed_or_counted(void **state)
 	static const struct part parts[] = {{2, 4, 0}, {7, 9, 0}};
 
 	assert_int_equal(check_turns(l, parts, ARRAY_LEN(parts), false).fault, AUDIT_REMOVED);
-	struct audit_check c = check_turns(l, parts, ARRAY_LEN(parts), true);
-	assert_int_equal(c.fault, AUDIT_FINE);
-	assert_int_equal(c.lines, 4);
-	assert_int_equal(c.missing, 2 + 3);
+	assert_int_equal(check_turns(l, parts, ARRAY_LEN(parts), true).fault, AUDIT_REMOVED); /* nobody says that he went on there */
 	static const struct part hole[] = {{0, 4, 0}, {7, 9, 0}};
 	assert_int_equal(check_turns(l, hole, ARRAY_LEN(hole), false).fault, AUDIT_REMOVED);
 }
 
-/* A line that was made anew with a right hash shows where a file before it has the other one. */
+/* Lines of one's own making behind the log's n-th, each with a right hash. */
+static int made_anew(const struct log *l, size_t n, const char *const *entries, size_t n_entries)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+	struct audit_mark mark = l->mark[n];
+
+	for (size_t i = 0; i < n_entries; i++)
+		assert_int_equal(audit_line(&b, &mark, str_of(entries[i]), l->digest, NULL), 0);
+	return memory_file(b.p, b.len);
+}
+
+static struct audit_check check_behind(const struct log *l, size_t lines, int fd, bool some)
+{
+	struct audit_check c = {.turns = true, .some = some};
+	int before = memory_file(l->text.p, l->begin[lines]);
+
+	assert_int_equal(audit_check_file(&c, before, "before", NULL), 0);
+	assert_int_equal(audit_check_file(&c, fd, "part", NULL), 0);
+	audit_check_end(&c);
+	close(before);
+	close(fd);
+	return c;
+}
+
+static void who_took_his_turn_says_so(void **state)
+{
+	static const char *const entries[] = {"{\"at\":\"x\",\"act\":\"file.deleted\"}", "{\"at\":\"x\",\"act\":\"audit.continued\"}"};
+	struct log *l = *state;
+	struct audit_check c = check_behind(l, 4, made_anew(l, 7, entries, 2), true);
+
+	assert_int_equal(c.fault, AUDIT_FINE);
+	assert_int_equal(c.lines, 6);
+	assert_int_equal(c.missing, 3);
+	assert_string_equal(c.ranges, "5 to 7");
+	assert_int_equal(check_behind(l, 4, made_anew(l, 7, entries, 2), false).fault, AUDIT_REMOVED);
+	c = check_behind(l, 4, made_anew(l, 7, entries, 1), true);
+	assert_int_equal(c.fault, AUDIT_REMOVED);
+	assert_int_equal(c.fault_seq, 5);
+}
+
+/* Lines that were made anew show where another file has the right ones, at its end and in its midst. */
 static void parts_that_disagree_show(void **state)
 {
-	struct log *l = *state, other;
-	struct audit_check c = {.turns = true};
+	static const char *const entries[] = {"{\"at\":\"x\",\"act\":\"forged\"}"};
+	struct log *l = *state;
 
-	log_make(&other);
-	struct audit_mark mark = other.mark[3];
-	buf_reset(&other.text);
-	assert_int_equal(audit_line(&other.text, &mark, STR("{\"at\":\"forged\"}"), other.digest, NULL), 0);
-	int one = memory_file(l->text.p, l->begin[4]), two = memory_file(other.text.p, other.text.len);
-	assert_int_equal(audit_check_file(&c, one, "one", NULL), 0);
-	assert_int_equal(audit_check_file(&c, two, "two", NULL), 0);
-	audit_check_end(&c);
-	assert_int_equal(c.fault, AUDIT_REPLACED);
-	close(one);
-	close(two);
-	log_release(&other);
+	assert_int_equal(check_behind(l, 4, made_anew(l, 3, entries, 1), false).fault, AUDIT_REPLACED);
+	assert_int_equal(check_behind(l, LINES, made_anew(l, 3, entries, 1), false).fault, AUDIT_REPLACED);
+	assert_int_equal(check_behind(l, LINES, made_anew(l, LINES, entries, 1), false).fault, AUDIT_FINE);
 }
 
 static void long_texts_are_cut_at_a_character(void **state)
@@ -341,6 +369,7 @@ int main(void)
 		TEST(names_are_read_as_they_are_written),
 		TEST(what_two_wrote_because_one_died_is_read_once),
 		TEST(a_part_that_is_not_there_is_missed_or_counted),
+		TEST(who_took_his_turn_says_so),
 		TEST(parts_that_disagree_show),
 		TEST(long_texts_are_cut_at_a_character),
 	};

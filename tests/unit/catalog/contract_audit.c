@@ -32,9 +32,13 @@ static void note(struct world *w, const char *text)
 
 static int done(struct world *w, int64_t seq, uint8_t fill)
 {
-	struct change ch = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.seq = seq, .file = 3, .size = 4711}};
+	struct change ch = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.head = {.seq = seq, .file = 3, .size = 4711}}};
+	struct audit_head now;
 
-	memset(ch.audit_done.hash, fill, sizeof(ch.audit_done.hash));
+	assert_int_equal(catalog_audit_head(w->c, &now, &w->err), 0);
+	ch.audit_done.after = now.seq;
+	ch.audit_done.after_home = now.home;
+	memset(ch.audit_done.head.hash, fill, sizeof(ch.audit_done.head.hash));
 	return apply1(w, &ch);
 }
 
@@ -144,6 +148,28 @@ static void what_is_in_the_log_goes_and_the_numbers_go_on(void **state)
 	assert_entries(w, "4:{d} ");
 }
 
+/* One that wrote lines, stood still, and says so when another has gone on. */
+static void a_head_that_another_moved_stays(void **state)
+{
+	struct world *w = *state;
+	struct change late = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.head = {.seq = 2, .file = 1, .size = 100}}};
+	struct audit_head h;
+
+	note(w, "{a}");
+	note(w, "{b}");
+	note(w, "{c}");
+	assert_int_equal(done(w, 1, 7), 0);
+	assert_int_equal(apply1(w, &late), ERR_CONFLICT);
+	assert_entries(w, "2:{b} 3:{c} ");
+	assert_int_equal(done(w, 3, 7), 0);
+	late.audit_done.after = 1;
+	assert_int_equal(apply1(w, &late), ERR_CONFLICT);
+	assert_int_equal(catalog_audit_head(w->c, &h, &w->err), 0);
+	assert_int_equal(h.seq, 3);
+	note(w, "{d}");
+	assert_entries(w, "4:{d} ");
+}
+
 static void entries_are_read_in_pages_and_survive(void **state)
 {
 	struct world *w = *state;
@@ -184,6 +210,7 @@ const struct named_test contract_audit[] = {
 	NAMED(a_repeat_is_no_second_act),
 	NAMED(a_mark_that_was_there_is_no_second_act),
 	NAMED(what_is_in_the_log_goes_and_the_numbers_go_on),
+	NAMED(a_head_that_another_moved_stays),
 	NAMED(entries_are_read_in_pages_and_survive),
 	NAMED(what_cannot_be_is_refused),
 	{NULL, NULL},

@@ -183,7 +183,7 @@ static void after_a_failed_flush_entries_wait_for_a_restart(void **state)
 /* The catalogue knows of three lines; the folder is empty. */
 static void know_three_lines(struct catalog *c)
 {
-	struct change notes[3], done = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.seq = 3, .file = 1, .size = 700}};
+	struct change notes[3], done = {.kind = CHANGE_AUDIT_DONE, .audit_done = {.head = {.seq = 3, .file = 1, .size = 700}}};
 
 	for (int i = 0; i < 3; i++) {
 		struct change *list[] = {&notes[i]};
