@@ -388,6 +388,8 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 	const enum blob_of of = blob_name_parse(&id, &fence, name);
 	if (of == BLOB_OF_ARRIVAL && env_real.wall_ms(&env_real) < uuid_ms(id) + ARRIVAL_KEPT_MS)
 		return 0; /* its client has not said yet that it is there */
+	if (c->others && of == BLOB_OF_PROBE)
+		return 0; /* of a node that looks at this very moment whether the storage works */
 	if (of == BLOB_OF_NOBODY) {
 		report_finding(&c->report, FINDING_BLOB_FOREIGN, name, STR("its name is neither a file's nor an output's"), NULL);
 		return 0;
