@@ -1,4 +1,5 @@
 #include "engine/engine_impl.h"
+#include "rt/metrics.h"
 
 #include <string.h>
 
@@ -40,6 +41,7 @@ static void *limiters_run(void *arg)
 		if (rc != 0 && !failing)
 			log_err(LOG_WARN, "rates_not_shared", &e);
 		failing = rc != 0;
+		metric_set(METRIC_RATES_ALONE, failing);
 	}
 	return NULL;
 }

@@ -186,10 +186,12 @@ static void write_problem(struct buf *b, const struct err *e)
 	json_obj_close(&j);
 }
 
+/* A stop ends what waits: that is no fault of anything. */
 static void log_failure(struct http_request *r, const struct err *e)
 {
-	log_event(LOG_ERROR, "request_failed", LF_CSTR("code", err_info(e->code)->name), LF_CSTR("detail", e->detail),
-		  LF_CSTR("field", e->field), LF_STR("request_id", http_request_id(r)), LF_STR("path", r->path));
+	log_event(e->code == ERR_SHUTTING_DOWN ? LOG_INFO : LOG_ERROR, "request_failed", LF_CSTR("code", err_info(e->code)->name),
+		  LF_CSTR("detail", e->detail), LF_CSTR("field", e->field), LF_STR("request_id", http_request_id(r)),
+		  LF_STR("path", r->path));
 }
 
 static bool is_refusal(const struct err_info *info)

@@ -6,6 +6,8 @@ METRIC_ROW(HTTP_ERRORS_5XX, COUNTER, "filemill_http_server_errors_total", "Answe
 METRIC_ROW(HTTP_CONNECTIONS, GAUGE, "filemill_http_connections", "Open client connections")
 METRIC_ROW(HTTP_GATE_REFUSED, COUNTER, "filemill_http_gate_refused_total", "Requests refused for ambiguous or malformed heads")
 METRIC_ROW(HTTP_WATCHDOG_CLOSED, COUNTER, "filemill_http_watchdog_closed_total", "Connections closed for being too slow")
+METRIC_ROW(RATES_ALONE, GAUGE, "filemill_rates_alone",
+	   "1 while limits of requests count on this node alone, because the catalogue that nodes share does not take counts")
 METRIC_ROW(HTTP_HELD, GAUGE, "filemill_http_held_answers", "Answers held back, so that whoever guesses does so rarely")
 METRIC_ROW(HTTP_SECONDS, SECONDS, "filemill_http_request_seconds", "From the head of a request to the start of its answer")
 METRIC_ROW(UPLOADS, COUNTER, "filemill_uploads_total", "Files acknowledged")

@@ -16,6 +16,7 @@ import requests
 from harness import wire
 from harness.postgres import Postgres, programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
+from harness.watch import metrics
 from harness.wire import Wire
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
@@ -68,13 +69,14 @@ def test_what_was_acknowledged_is_there_after_a_restart_and_after_kill_9(make_se
 
 
 def test_while_postgresql_is_away_callers_are_told_and_afterwards_all_goes_on(make_server, cluster, database):
-	s = make_server(settings={"catalog.url": database})
+	s = make_server(settings={"catalog.url": database, "limits.exempt": "", "limits.address": "100000/1h"})
 	before = s.upload(b"before")
 	finished(s, 1)
 	cluster.stop("immediate")
 	try:
 		problem(s.get(f"/v1/files/{before['id']}"), 503, "catalog_unavailable")
 		s.alive()
+		eventually(lambda: s.get("/v1/ops") is not None and any(e["event"] == "rates_not_shared" for e in s.log_events()), pause=0.2)
 		with ThreadPoolExecutor(1) as pool:
 			meanwhile = pool.submit(requests.post, s.base + "/v1/files?name=meanwhile", data=b"meanwhile", timeout=70)
 			cluster.start()
@@ -90,6 +92,7 @@ def test_while_postgresql_is_away_callers_are_told_and_afterwards_all_goes_on(ma
 	names = sorted(f["name"] for f in s.all_files())
 	assert names == ["a.bin", "after"] + (["meanwhile"] if meanwhile.status_code == 201 else [])
 	finished(s, len(names))
+	eventually(lambda: s.get("/v1/ops").ok and metrics(s)["filemill_rates_alone"] == 0, pause=0.2)
 
 
 def test_who_has_sent_all_is_not_told_that_he_was_slow_when_postgresql_was(make_server, cluster, database):

@@ -72,7 +72,7 @@ test('the session is a cookie that no script sees, lasts over a reload and ends 
   await page.locator('#nav nav').waitFor();
   await page.click('.who button');
   await page.locator('#sign-in').waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'sign-in-title');
+  await page.waitForFunction(() => document.activeElement.id === 'sign-in-title'); // once it is drawn
   assert.deepEqual(await context.cookies(), []);
 }));
 

@@ -263,10 +263,20 @@ class Shared(Ceph):
 			fcntl.flock(self.starting, fcntl.LOCK_UN)
 		return self
 
+	def _wait_for_others(self):
+		"""Until nobody uses it, and from then on nobody may begin to. One that uses it may come once more meanwhile, for another module's tests, so nothing is held while this waits."""
+		while True:
+			fcntl.flock(self.starting, fcntl.LOCK_EX)
+			try:
+				fcntl.flock(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+				return
+			except BlockingIOError:
+				fcntl.flock(self.starting, fcntl.LOCK_UN)
+				time.sleep(0.1)
+
 	def __exit__(self, *_):
 		if self.ours:
-			fcntl.flock(self.starting, fcntl.LOCK_EX)
-			fcntl.flock(self.users, fcntl.LOCK_EX) # the others have ended, or were
+			self._wait_for_others()
 			self.state.unlink()
 			super().__exit__(None, None, None)
 		self.users.close()

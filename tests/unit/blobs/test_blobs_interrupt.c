@@ -166,6 +166,7 @@ static void nobody_waits_for_memory(void **state)
 	pthread_t thread;
 
 	pthread_mutex_lock(&s->lock);
+	s3_drop_spares(s, 0); /* they have the size that parts had */
 	s->memory = PART; /* others have all of it */
 	s->reserve = (const struct s3_part *)w;
 	pthread_mutex_unlock(&s->lock);
