@@ -4,6 +4,7 @@ import itertools
 import random
 import threading
 import time
+from collections import Counter
 
 import requests
 
@@ -71,7 +72,7 @@ class Visitors:
 
 def look_again(fronts, told, threads=8):
 	"""What is not as it was told, of every file: its bytes, and its jobs."""
-	complaints, states, queue = [], {}, list(told.items())
+	complaints, states, queue = [], [], list(told.items()) # lists, since several threads add
 
 	def look():
 		session = requests.Session()
@@ -87,9 +88,7 @@ def look_again(fronts, told, threads=8):
 					complaints.append(f"{file}: {content.status_code}, {len(content.content)} bytes that are not those that were sent")
 				jobs = session.get(f"{base}/v1/files/{file}", timeout=120).json()["jobs"]
 				complaints.extend(judge(session, base, file, digest, ops, jobs))
-				for j in jobs:
-					key = f"{j['op']} {j['state']}"
-					states[key] = states.get(key, 0) + 1
+				states.extend(f"{j['op']} {j['state']}" for j in jobs)
 			except (requests.RequestException, ValueError, KeyError) as e:
 				complaints.append(f"{file}: {type(e).__name__} {e}")
 
@@ -98,7 +97,7 @@ def look_again(fronts, told, threads=8):
 		t.start()
 	for t in workers:
 		t.join()
-	return complaints, states
+	return complaints, Counter(states)
 
 
 def judge(session, base, file, digest, ops, jobs):
