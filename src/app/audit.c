@@ -21,26 +21,30 @@ struct look {
 	struct arena arena;
 };
 
+/* Of the path's part up to its last slash. */
+static size_t folder_len(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? (size_t)(slash - path) + 1 : 0;
+}
+
 /* Whether all lie in the folder of the first, as its name is spelled. */
 static bool of_one_folder(const char *const *files, size_t n)
 {
-	const char *slash = strrchr(files[0], '/');
-	size_t len = slash != NULL ? (size_t)(slash - files[0]) + 1 : 0;
+	size_t len = folder_len(files[0]);
 
-	for (size_t i = 1; i < n; i++) {
-		const char *other = strrchr(files[i], '/');
-		if ((other != NULL ? (size_t)(other - files[i]) + 1 : 0) != len || memcmp(files[i], files[0], len) != 0)
+	for (size_t i = 1; i < n; i++)
+		if (folder_len(files[i]) != len || memcmp(files[i], files[0], len) != 0)
 			return false;
-	}
 	return true;
 }
 
 static int64_t first_of(const char *path)
 {
-	const char *slash = strrchr(path, '/');
 	int64_t first;
 
-	return audit_file_parse(&first, slash != NULL ? slash + 1 : path) ? first : 0;
+	return audit_file_parse(&first, path + folder_len(path)) ? first : 0;
 }
 
 static int by_first(const void *a, const void *b)
@@ -202,7 +206,7 @@ static int look_who_writes(struct look *l, const char *data_dir, const struct au
 	if (!l->turns)
 		return 0;
 	int rc = data_dir_look(&d, data_dir, e);
-	if (rc == 0 && !uuid_eq(d.id, head->home))
+	if (rc == 0 && audit_head_elsewhere(head, d.id))
 		uuid_format(l->home, head->home);
 	data_dir_close(&d);
 	return rc;

@@ -96,7 +96,7 @@ static int copy_all(struct copy *c, struct err *e)
 
 int audit_copy(int from, int to, const struct audit_head *head, struct uuid own, struct err *e)
 {
-	struct copy c = {.head = head, .from = -1, .to = -1, .elsewhere = !uuid_is_zero(head->home) && !uuid_eq(head->home, own)};
+	struct copy c = {.head = head, .from = -1, .to = -1, .elsewhere = audit_head_elsewhere(head, own)};
 	int rc = 0;
 
 	if (head->seq == 0)

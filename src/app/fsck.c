@@ -327,27 +327,13 @@ static int note_removal(struct check *c, struct str name, uint64_t size)
 	return rc == 0 ? apply(c, &ch) : rc;
 }
 
-static int attempt_runs(struct check *c, struct uuid job, int64_t fence, bool *ret)
-{
-	CLEANUP(arena_release) struct arena a = ARENA_INIT;
-	struct err why = ERR_INIT;
-	struct job now;
-	int rc = catalog_job(c->catalog, job, 0, STR(OWNER_ANY), &a, &now, &why);
-
-	*ret = rc == 0 && now.state == JOB_RUNNING && now.fence == fence;
-	if (rc == 0 || rc == ERR_JOB_NOT_FOUND || rc == ERR_JOB_GONE)
-		return 0;
-	*c->e = why;
-	return rc;
-}
-
 /* No row refers to it. *ret: another node may be about to. An attempt is asked for before the catalogue is asked once more: its end may be committed between the two. */
 static int may_come(struct check *c, struct str name, enum blob_of of, struct uuid id, int64_t fence, bool *ret)
 {
 	*ret = c->others && of == BLOB_OF_FILE && uuid_ms(id) >= c->others_since;
 	if (*ret || !c->others)
 		return 0;
-	int rc = of == BLOB_OF_OUTPUT ? attempt_runs(c, id, fence, ret) : 0;
+	int rc = of == BLOB_OF_OUTPUT ? catalog_attempt_runs(c->catalog, id, fence, ret, c->e) : 0;
 	return rc == 0 && !*ret ? catalog_blob_referenced(c->catalog, name, ret, c->e) : rc;
 }
 

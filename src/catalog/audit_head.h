@@ -3,6 +3,7 @@
 
 #include "base/uuid.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* How far the audit log has been written and flushed: its last line, and where that ends. Zero but for `file` before the first. */
@@ -14,5 +15,11 @@ struct audit_head {
 	struct uuid
 		home; /* the data directory whose log has it, where nodes have one each; zero: the catalogue has only one, or nobody said */
 };
+
+/* Whether the last line is in the log of another data directory than `own`. */
+static inline bool audit_head_elsewhere(const struct audit_head *h, struct uuid own)
+{
+	return !uuid_is_zero(h->home) && !uuid_eq(h->home, own);
+}
 
 #endif

@@ -97,6 +97,9 @@ struct news {
  * counts those that are lost and not forgotten, which may go on. Bytes of earlier ids to which no row refers never come. INT64_MAX where nobody shares it; INT64_MIN: it cannot be told. */
 [[nodiscard]] int catalog_uploads_since(struct catalog *c, int64_t now, struct uuid self, int64_t *ret, struct err *e);
 
+/* Whether a job runs now with this fence, on whichever node. */
+[[nodiscard]] int catalog_attempt_runs(struct catalog *c, struct uuid job, int64_t fence, bool *ret, struct err *e);
+
 /* ---- backups that hold the bytes, of a catalogue that nodes share ---- */
 /* Once it was answered, no node removes bytes that a later snapshot refers to, until lease_ms after the last call with this id; 0 ends it. Of a catalogue that nobody shares: nothing is done,
  * the data directory's lock is enough. `holder` is for people. ERR_CATALOG_UNAVAILABLE. */

@@ -94,6 +94,16 @@ int catalog_uploads_since(struct catalog *c, int64_t now, struct uuid self, int6
 	return rc;
 }
 
+int catalog_attempt_runs(struct catalog *c, struct uuid job, int64_t fence, bool *ret, struct err *e)
+{
+	CLEANUP(arena_release) struct arena a = ARENA_INIT;
+	struct job now;
+	int rc = catalog_job(c, job, 0, STR(OWNER_ANY), &a, &now, e);
+
+	*ret = rc == 0 && now.state == JOB_RUNNING && now.fence == fence;
+	return rc == ERR_JOB_NOT_FOUND || rc == ERR_JOB_GONE ? 0 : rc;
+}
+
 int catalog_hold(struct catalog *c, struct uuid id, struct str holder, int64_t lease_ms, struct err *e)
 {
 	return c->ops->shared ? c->ops->hold(c, id, holder, lease_ms, e) : 0;

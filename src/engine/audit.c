@@ -239,7 +239,7 @@ static int open_log(struct engine *g, struct audit_head *ret_head, struct err *e
 	if (g->nodes.shared && head.seq > 0) {
 		/* In the log of another data directory: of a node that had the duty before. Nobody said whose: before schema 8, or after a move. */
 		end.unknown = uuid_is_zero(head.home);
-		end.elsewhere = !end.unknown && !uuid_eq(head.home, g->config.home);
+		end.elsewhere = audit_head_elsewhere(&head, g->config.home);
 	}
 	memcpy(end.mark.hash, head.hash, AUDIT_HASH);
 	if ((rc = digest_set_new(&t->digest, 1u << DIGEST_SHA256, e)) != 0)

@@ -452,8 +452,6 @@ void nodes_hold(struct engine *g, unsigned duties); /* after a beat */
 [[nodiscard]] int nodes_worker(struct engine *g, struct uuid *ret, struct err *e);
 /* No upload that others may not know of has an id of an earlier time; INT64_MIN: nobody can say. For the sweep. */
 int64_t nodes_uploads_since(struct engine *g);
-/* Whether an attempt on another node, as far as the catalogue knows, may be about to refer to its output. */
-[[nodiscard]] int nodes_attempt_runs(struct engine *g, struct uuid job, int64_t fence, bool *ret, struct err *e);
 
 /* limiters.c */
 void limiters_stop(struct engine *g);

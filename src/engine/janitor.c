@@ -204,7 +204,7 @@ static bool attempt_elsewhere(struct engine *g, struct str name)
 
 	if (blob_name_parse(&id, &fence, name) != BLOB_OF_OUTPUT)
 		return false;
-	if (nodes_attempt_runs(g, id, fence, &runs, &e) == 0)
+	if (catalog_attempt_runs(g->catalog, id, fence, &runs, &e) == 0)
 		return runs;
 	log_err(LOG_WARN, "sweep_passed_over", &e);
 	return true;

@@ -93,16 +93,6 @@ int64_t nodes_uploads_since(struct engine *g)
 	return INT64_MIN;
 }
 
-int nodes_attempt_runs(struct engine *g, struct uuid job, int64_t fence, bool *ret, struct err *e)
-{
-	CLEANUP(arena_release) struct arena a = ARENA_INIT;
-	struct job now;
-	int rc = catalog_job(g->catalog, job, 0, STR(OWNER_ANY), &a, &now, e);
-
-	*ret = rc == 0 && now.state == JOB_RUNNING && now.fence == fence;
-	return rc == ERR_JOB_NOT_FOUND || rc == ERR_JOB_GONE ? 0 : rc;
-}
-
 /* ---- news ---- */
 
 static void tell(struct engine *g, const struct news *x)

@@ -12,7 +12,6 @@ from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.gate import Gate
 from harness.nodes import installed
-from harness.postgres import Postgres
 from harness.server import Server, binary, clean_environment, eventually, problem, run
 from test_backup import Load, check_backup, check_restored, figures, manifest, names, small_disk # noqa: F401
 from test_move import Place, moved, sound, told
@@ -20,20 +19,6 @@ from test_move import Place, moved, sound, told
 pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def cluster():
-	c = Postgres()
-	yield c
-	c.close()
-
-
-@pytest.fixture
-def database(cluster):
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	return cluster.conninfo(name)
 
 
 def name_of(database):

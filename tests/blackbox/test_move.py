@@ -10,24 +10,10 @@ import requests
 from harness.ceph import ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.moves import Place, fill, move, moved, sound, told
-from harness.postgres import Postgres, programs
+from harness.postgres import programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-	c = Postgres()
-	yield c
-	c.close()
-
-
-@pytest.fixture
-def database(cluster, _numbers=itertools.count()):
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	return cluster.conninfo(name)
 
 
 def test_the_catalogue_goes_to_postgresql_and_back(make_server, folder, database):

@@ -1,5 +1,4 @@
 """filemill move: what else arrives than files and jobs, ends at each point of its course, other nodes at work on the source, full disks, and going back."""
-import itertools
 import json
 import shutil
 import signal
@@ -12,27 +11,13 @@ from harness import auditlog, people
 from harness.data import random_bytes
 from harness.moves import Place, fill, move, moved, sound, take_back, told
 from harness.nodes import Worker
-from harness.postgres import Postgres, programs
+from harness.postgres import programs
 from harness.receiver import Receiver
 from harness.server import StartFailed, eventually, problem
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
 
 KILLED = -signal.SIGKILL
-
-
-@pytest.fixture(scope="module")
-def cluster():
-	c = Postgres()
-	yield c
-	c.close()
-
-
-@pytest.fixture
-def database(cluster, _numbers=itertools.count()):
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	return cluster.conninfo(name)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from harness import runner
 from harness.data import random_bytes
 from harness.nodes import QUICK, Database, Worker, installed
 from harness.people import ADMIN, first_admin, sign_in
-from harness.postgres import Postgres
 from harness.server import Server, eventually, run
 
 pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
@@ -22,13 +21,6 @@ COMMANDS = {
 }
 OPS = {"nap": {"node": "mill"}, "doze": {"node": "mill"}, "endless": {"node": "well"}} # so that the front runs none of them
 _names = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def cluster():
-	server = Postgres()
-	yield server
-	server.close()
 
 
 def make_front(folder, cluster, **settings):

@@ -1,6 +1,5 @@
 """The catalogue on PostgreSQL, opened from the configuration: what only that shows. That everything else holds there too is shown by the other tests with FILEMILL_CATALOG=postgres."""
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import pytest
 import requests
 
 from harness import wire
-from harness.postgres import Postgres, programs
+from harness.postgres import programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
 from harness.watch import metrics
 from harness.wire import Wire
@@ -24,19 +23,10 @@ pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not in
 SECRET = "p4ss-w0rd"
 
 
-@pytest.fixture(scope="module")
-def cluster():
-	c = Postgres()
-	yield c
-	c.close()
-
-
 @pytest.fixture
-def database(cluster, _numbers=itertools.count()):
-	"""Where a new database is, with a password that nobody asks for and nobody must say."""
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	return f"{cluster.conninfo(name)} password={SECRET}"
+def database(database):
+	"""With a password that nobody asks for and nobody must say."""
+	return f"{database} password={SECRET}"
 
 
 def name_of(database):

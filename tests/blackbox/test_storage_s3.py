@@ -13,7 +13,6 @@ from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.gate import Gate
 from harness.nodes import QUICK, Database, Worker, installed
-from harness.postgres import Postgres
 from harness.server import Server, StartFailed, eventually, problem, run
 
 MIB = 1 << 20
@@ -118,8 +117,7 @@ def test_a_data_directory_and_its_bucket_belong_together(make_server, ceph, pref
 
 
 @pytest.mark.skipif(not installed(), reason="postgresql is not installed")
-def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(ceph, prefix, folder):
-	cluster = Postgres()
+def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(ceph, prefix, folder, cluster):
 	settings = ceph.storage(prefix, **{"catalog.url": Database(cluster, "nodes").url, "files.sweep_every": "100ms", "storage.s3_part_size": "5MiB"})
 	body = large(12 * MIB, 1)
 	with Worker(folder / "worker", settings=settings) as worker, Server(folder / "a", settings=settings) as a, \
@@ -149,12 +147,10 @@ def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(cep
 		before = sweeps()
 		eventually(lambda: sweeps() >= before + 2)
 		assert key_of(r.json()) in ceph.keys(prefix) and len(ceph.keys(prefix)) == 2
-	cluster.close()
 
 
 @pytest.mark.skipif(not installed(), reason="postgresql is not installed")
-def test_the_audit_log_goes_on_in_another_nodes_folder_without_a_break(ceph, prefix, folder):
-	cluster = Postgres()
+def test_the_audit_log_goes_on_in_another_nodes_folder_without_a_break(ceph, prefix, folder, cluster):
 	settings = ceph.storage(prefix, **{"catalog.url": Database(cluster, "turns").url, **QUICK})
 	nodes = {name: Server(folder / name, settings=settings) for name in "ab"}
 
@@ -190,7 +186,6 @@ def test_the_audit_log_goes_on_in_another_nodes_folder_without_a_break(ceph, pre
 	assert len(turns) >= 4 and run("audit", "verify", *(p for p in files if p != turns[1])).returncode == 1
 	turns[1].write_bytes(turns[1].read_bytes().replace(b"file.deleted", b"file.changed", 1))
 	assert run("audit", "verify", *files).returncode == 1
-	cluster.close()
 
 
 # ---- when it is away ----
@@ -304,40 +299,36 @@ def test_a_stop_ends_what_waits_for_a_bucket_that_stands_still(make_server, ceph
 
 
 @pytest.mark.skipif(not installed(), reason="postgresql is not installed")
-def test_parts_of_nodes_at_work_stay_however_old_and_those_of_lost_ones_go(make_server, folder, ceph, prefix):
-	cluster = Postgres()
-	try:
-		settings = {"catalog.url": cluster.conninfo(), "jobs.lease": "2s", "jobs.beat": "500ms",
-			    **ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "storage.s3_abandoned": "1s", "files.sweep_every": "1s"})}
-		one, other = (make_server(data=folder / name, settings=settings) for name in ("one", "other"))
-		body = large(12 * MIB, 1)
-		head = b"POST /v1/files?name=x HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+def test_parts_of_nodes_at_work_stay_however_old_and_those_of_lost_ones_go(make_server, folder, ceph, prefix, database):
+	settings = {"catalog.url": database, "jobs.lease": "2s", "jobs.beat": "500ms",
+		    **ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "storage.s3_abandoned": "1s", "files.sweep_every": "1s"})}
+	one, other = (make_server(data=folder / name, settings=settings) for name in ("one", "other"))
+	body = large(12 * MIB, 1)
+	head = b"POST /v1/files?name=x HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
 
-		def sweeps():
-			return [sum(e["event"] == "sweep_done" for e in s.log_events()) for s in (one, other)]
+	def sweeps():
+		return [sum(e["event"] == "sweep_done" for e in s.log_events()) for s in (one, other)]
 
-		with socket.create_connection((one.address, one.port)) as c:
-			c.sendall(head + body[:-1])
-			eventually(lambda: len(ceph.uploads(prefix)) == 1)
-			before = sweeps()
-			eventually(lambda: sum(sweeps()) >= sum(before) + 4) # whichever of them does it
-			assert len(ceph.uploads(prefix)) == 1
-			c.sendall(body[-1:])
-			assert c.recv(100).startswith(b"HTTP/1.1 201 ")
-		assert ceph.uploads(prefix) == []
-		# As of a node that was lost an hour ago: the id in the name tells when.
-		for s in (one, other):
-			s.stop()
-			s.settings["storage.s3_abandoned"] = "2d"
-		name = f"{int(time.time() * 1000) - 3600_000:012x}"
-		lost = f"{name[:8]}-{name[8:]}-7000-8000-0123456789ab"
-		ceph.aws("s3api", "create-multipart-upload", "--bucket", BUCKET, "--key", f"{prefix}public/{lost[-2:]}/{lost}")
+	with socket.create_connection((one.address, one.port)) as c:
+		c.sendall(head + body[:-1])
+		eventually(lambda: len(ceph.uploads(prefix)) == 1)
+		before = sweeps()
+		eventually(lambda: sum(sweeps()) >= sum(before) + 4) # whichever of them does it
 		assert len(ceph.uploads(prefix)) == 1
-		for s in (one, other):
-			s.start()
-		eventually(lambda: ceph.uploads(prefix) == [])
-		assert len(ceph.keys(prefix)) == 1 and other.all_files()[0]["size"] == len(body)
-		for s in (one, other):
-			s.stop()
-	finally:
-		cluster.close()
+		c.sendall(body[-1:])
+		assert c.recv(100).startswith(b"HTTP/1.1 201 ")
+	assert ceph.uploads(prefix) == []
+	# As of a node that was lost an hour ago: the id in the name tells when.
+	for s in (one, other):
+		s.stop()
+		s.settings["storage.s3_abandoned"] = "2d"
+	name = f"{int(time.time() * 1000) - 3600_000:012x}"
+	lost = f"{name[:8]}-{name[8:]}-7000-8000-0123456789ab"
+	ceph.aws("s3api", "create-multipart-upload", "--bucket", BUCKET, "--key", f"{prefix}public/{lost[-2:]}/{lost}")
+	assert len(ceph.uploads(prefix)) == 1
+	for s in (one, other):
+		s.start()
+	eventually(lambda: ceph.uploads(prefix) == [])
+	assert len(ceph.keys(prefix)) == 1 and other.all_files()[0]["size"] == len(body)
+	for s in (one, other):
+		s.stop()

@@ -47,6 +47,19 @@ static int64_t oldest_beside(struct pg_link *l, int64_t version)
 	return number(l, "SELECT max(coalesce(beside, version)) FROM schema_version");
 }
 
+int pg_schema_fits(int64_t version, struct err *e)
+{
+	if (version > pg_schema_latest)
+		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
+			       pg_schema_latest);
+	if (version < pg_schema_latest)
+		return err_set(
+			e, ERR_SCHEMA_OLDER,
+			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
+			(long long)version, pg_schema_latest);
+	return 0;
+}
+
 static int read_version(struct pg_link *l, int64_t *ret)
 {
 	int64_t version = 0;
@@ -60,8 +73,7 @@ static int read_version(struct pg_link *l, int64_t *ret)
 		if (l->failure != PG_FINE)
 			return l->err.code;
 		l->failure = PG_FAILED;
-		return err_set(&l->err, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
-			       pg_schema_latest);
+		return pg_schema_fits(version, &l->err);
 	}
 	*ret = version > 0 ? version : 0;
 	return 0;
@@ -128,10 +140,7 @@ static int bring_forward(struct pg_link *l, bool keep)
 		return pg_fail_with(l, ERR_DAMAGED, "there is none in this database");
 	if (keep && version < pg_schema_latest) {
 		l->failure = PG_FAILED;
-		return err_set(
-			&l->err, ERR_SCHEMA_OLDER,
-			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
-			(long long)version, pg_schema_latest);
+		return pg_schema_fits(version, &l->err);
 	}
 	if (version < 1)
 		rc = text(l, "CREATE TABLE schema_version (version bigint PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())");

@@ -156,15 +156,7 @@ static int check_schema(struct pg_side *s, struct err *e)
 	}
 	if (version < 1)
 		return err_set(e, ERR_DAMAGED, "there is no catalogue in this database");
-	if (version > pg_schema_latest)
-		return err_set(e, ERR_SCHEMA_NEWER, "the catalogue has schema %lld, this program knows up to %d", (long long)version,
-			       pg_schema_latest);
-	if (version < pg_schema_latest)
-		return err_set(
-			e, ERR_SCHEMA_OLDER,
-			"the catalogue has schema %lld, this program works on %d; a start of the server or filemill migrate brings it forward",
-			(long long)version, pg_schema_latest);
-	return 0;
+	return pg_schema_fits(version, e);
 }
 
 int pg_side_open(struct pg_side **ret, const struct rows_methods *methods, const char *conninfo, const char *begin, struct err *e)

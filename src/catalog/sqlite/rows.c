@@ -295,14 +295,16 @@ static int list_read(struct rows **ret, struct side *s, int64_t schema, struct e
 	return rc;
 }
 
-int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
+typedef int open_fn(const char *where, sqlite3 **ret, int64_t *ret_schema, struct err *e);
+
+static int read_by(open_fn *open_db, struct rows **ret, const char *where, struct err *e)
 {
 	struct side *s = side_new();
 	int64_t schema = 0;
 
 	if (s == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
-	int rc = sq_open_beside(dir, &s->db, &schema, e);
+	int rc = open_db(where, &s->db, &schema, e);
 	if (rc == 0)
 		rc = list_read(ret, s, schema, e);
 	if (rc != 0)
@@ -310,19 +312,14 @@ int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
 	return rc;
 }
 
+int rows_sqlite_read(struct rows **ret, const char *dir, struct err *e)
+{
+	return read_by(sq_open_beside, ret, dir, e);
+}
+
 int rows_sqlite_read_file(struct rows **ret, const char *path, struct err *e)
 {
-	struct side *s = side_new();
-	int64_t schema = 0;
-
-	if (s == NULL)
-		return err_set(e, ERR_NO_MEMORY, "no memory for a catalogue");
-	int rc = sq_open_file(path, &s->db, &schema, e);
-	if (rc == 0)
-		rc = list_read(ret, s, schema, e);
-	if (rc != 0)
-		rows_free(&s->base);
-	return rc;
+	return read_by(sq_open_file, ret, path, e);
 }
 
 /* Nothing is journalled: the file counts once it is whole. */

@@ -14,6 +14,14 @@ def _quoted(text, safe=""):
 	return urllib.parse.quote(str(text), safe=safe + "-_.~")
 
 
+def _query(fields):
+	return "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(fields.items()))
+
+
+def _now():
+	return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+
+
 def _elements(said, name):
 	"""The named elements of an answer, each as its children's texts."""
 	return [{child.tag.removeprefix(SPACE): child.text or "" for child in e} for e in ET.fromstring(said).iter(SPACE + name)]
@@ -24,20 +32,34 @@ class Bucket:
 		self.address, self.port, self.name, self.access, self.secret = address, port, name, access, secret
 		self._thread = threading.local() # a connection each
 
-	def _signed(self, method, path, query, headers):
-		"""AWS Signature Version 4 in the Authorization field."""
-		now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-		scope = f"{now[:8]}/us-east-1/s3/aws4_request"
-		headers = {**headers, "x-amz-date": now}
-		names = ";".join(sorted(headers))
+	def _signature(self, now, method, path, query, headers, payload):
+		"""AWS Signature Version 4; headers: all that are signed."""
+		scope = self._scope(now)
 		lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-		request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{headers['x-amz-content-sha256']}"
+		request = f"{method}\n{path}\n{query}\n{lines}\n{';'.join(sorted(headers))}\n{payload}"
+		text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
 		key = b"AWS4" + self.secret.encode()
 		for word in scope.split("/"):
 			key = hmac.digest(key, word.encode(), "sha256")
-		text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-		signature = hmac.digest(key, text.encode(), "sha256").hex()
-		return {**headers, "Authorization": f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={names}, Signature={signature}"}
+		return hmac.digest(key, text.encode(), "sha256").hex()
+
+	def _scope(self, now):
+		return f"{now[:8]}/us-east-1/s3/aws4_request"
+
+	def _signed(self, method, path, query, headers):
+		"""With the Authorization field."""
+		now = _now()
+		headers = {**headers, "x-amz-date": now}
+		signature = self._signature(now, method, path, query, headers, headers["x-amz-content-sha256"])
+		names = ";".join(sorted(headers))
+		return {**headers, "Authorization": f"AWS4-HMAC-SHA256 Credential={self.access}/{self._scope(now)}, SignedHeaders={names}, Signature={signature}"}
+
+	def presigned(self, method, key):
+		"""An address good for an hour."""
+		now, host, path = _now(), f"{self.address}:{self.port}", "/" + _quoted(f"{self.name}/{key}", "/")
+		query = _query({"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": f"{self.access}/{self._scope(now)}", "X-Amz-Date": now,
+				"X-Amz-Expires": 3600, "X-Amz-SignedHeaders": "host"})
+		return f"http://{host}{path}?{query}&X-Amz-Signature={self._signature(now, method, path, query, {'host': host}, 'UNSIGNED-PAYLOAD')}"
 
 	def _answer(self, method, target, body, headers):
 		kept = getattr(self._thread, "http", None)
@@ -57,7 +79,7 @@ class Bucket:
 	def ask(self, method, key="", body=b"", **query):
 		"""The answer's body; what is no success fails, but 404 for what is to be removed."""
 		path = "/" + _quoted(f"{self.name}/{key}" if key else self.name, "/")
-		asked = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(query.items()))
+		asked = _query(query)
 		headers = self._signed(method, path, asked, {"host": f"{self.address}:{self.port}", "x-amz-content-sha256": hashlib.sha256(body).hexdigest()})
 		status, said = self._answer(method, f"{path}?{asked}" if asked else path, body, headers)
 		assert status in (200, 204) or (status == 404 and method == "DELETE"), f"{method} {key}: {status} {said[:400]!r}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import contract, storage
+from harness.postgres import Postgres
 from harness.server import Server
 
 
@@ -73,3 +74,19 @@ def server(module_folder):
 	"""One server for the tests of a module that do not mind what others left in it."""
 	with Server(module_folder / "shared", surfaces=["all"], settings={"log.access": "true"}) as s:
 		yield s
+
+
+@pytest.fixture(scope="module")
+def cluster():
+	"""A PostgreSQL for the tests of a module."""
+	c = Postgres()
+	yield c
+	c.close()
+
+
+@pytest.fixture
+def database(cluster, _numbers=itertools.count()):
+	"""Where a new database of it is."""
+	name = f"d{next(_numbers)}"
+	cluster.sql(f"CREATE DATABASE {name}")
+	return cluster.conninfo(name)
