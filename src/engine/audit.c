@@ -131,21 +131,25 @@ static int append(struct engine *g, const struct audit_entry *list, size_t n, st
 	return 0;
 }
 
-/* Once for each trouble, not once a try. */
+/* Once for each trouble, not once a try. That the catalogue is away is told by whoever needs it more. */
 static void tell_trouble(struct engine *g, const struct err *e)
 {
 	metric_set(METRIC_AUDIT_STUCK, 1);
-	if (!g->audit.stuck)
-		log_err(LOG_ERROR, "audit_log_stuck", e);
-	g->audit.stuck = true;
+	if (g->audit.told != e->code) {
+		if (e->code == ERR_CATALOG_UNAVAILABLE)
+			log_err(LOG_WARN, "audit_log_waits", e);
+		else
+			log_err(LOG_ERROR, "audit_log_stuck", e);
+	}
+	g->audit.told = e->code;
 }
 
 static void tell_end_of_trouble(struct engine *g)
 {
 	metric_set(METRIC_AUDIT_STUCK, 0);
-	if (g->audit.stuck)
+	if (g->audit.told != 0)
 		log_event(LOG_INFO, "audit_log_goes_on", LF_INT("line", g->audit.writer.end.mark.seq));
-	g->audit.stuck = false;
+	g->audit.told = 0;
 }
 
 static int write_page(struct engine *g, size_t *ret_n, struct err *e)

@@ -207,7 +207,7 @@ struct audit { /* the audit thread's, and before it the starting one's */
 	int64_t known; /* the head as the catalogue has it: the line, … */
 	struct uuid known_home; /* … and whose log has it */
 	bool lost; /* another node has moved the head: the log is to be taken anew */
-	bool stuck; /* trouble was told */
+	int told; /* of the trouble that was told, 0: there is none */
 	bool open; /* the log is this node's to write */
 	bool started; /* the start was told, so the stop will be */
 };

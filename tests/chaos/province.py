@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.ceph import Ceph
 from harness.nodes import Worker
 from harness.postgres import Postgres
-from harness.server import Server, run
+from harness.server import Server, StartFailed, run
 
 HUB, BRIDGE = "10.77.0.1", "hub"
 POSTGRES_PORT = 5432
 FRONTS, WORKERS = 2, 3
 LEASE_S = 15
 CUT_S = 20
+RESTART_S = 180
 COMMANDS = {"note": {"argv": ["/bin/sh", "-c", "sleep 1; date +%s%N"]}}
 OPS = ("sha256", "gzip", "note")
 
@@ -141,7 +142,14 @@ class Province:
 		worker.process.stdout.close()
 		worker.process = None
 		time.sleep(self.random.uniform(0.5, 5))
-		worker.start(timeout=180)
+		until = time.monotonic() + RESTART_S
+		while True: # as a supervisor does: PostgreSQL or the gateway may be away for the moment
+			try:
+				return worker.start(timeout=RESTART_S)
+			except StartFailed:
+				if time.monotonic() > until:
+					raise
+				time.sleep(1)
 
 	def _suspend(self, name):
 		worker = self.workers[int(name[-1])]
