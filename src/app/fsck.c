@@ -438,6 +438,8 @@ static int open_and_look(struct check *c, const struct settings *s, const struct
 		tell_catalogue(c, FINDING_CATALOGUE_DAMAGED, c->catalogue, str_of(c->e->detail));
 		return 0;
 	}
+	if (rc == 0)
+		rc = store_check(s, d, c->catalog, c->e);
 	if (rc == 0 && c->others)
 		rc = catalog_uploads_since(c->catalog, env_real.wall_ms(&env_real), (struct uuid){}, &c->others_since, c->e);
 	bool kept = false;

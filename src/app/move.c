@@ -125,16 +125,29 @@ static int open_target(struct moving *j, struct err *e)
 
 /* ---- stores ---- */
 
+/* Of several nodes' directories it need not be the one to which the files belong. */
+static int find_owner(struct moving *j, struct uuid *ret, struct err *e)
+{
+	int rc = catalog_store(j->catalog, (struct uuid){}, ret, e);
+
+	if (rc == 0 && uuid_is_zero(*ret))
+		*ret = j->source.id;
+	return rc;
+}
+
 static int open_stores(struct moving *j, struct err *e)
 {
 	char old[STORE_PLACE_MAX], new[STORE_PLACE_MAX];
+	struct uuid owner = {};
 	int rc = store_open(&j->from, j->old, &j->source, STORE_LOOK, e);
 
 	if (rc == 0)
 		rc = store_place(old, j->old, &j->source, e);
+	if (rc == 0)
+		rc = find_owner(j, &owner, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", j->old->data_dir);
-	rc = store_open_new(&j->to, j->new, &j->target, e);
+	rc = store_open_new(&j->to, j->new, &j->target, owner, e);
 	if (rc == 0)
 		rc = store_place(new, j->new, &j->target, e);
 	if (rc != 0)
@@ -268,6 +281,8 @@ static int note_move(struct moving *j, struct err *e)
 
 	if (rc == 0)
 		rc = catalogue_open(&catalog, j->new, &options, e);
+	if (rc == 0)
+		rc = store_own(j->new, &j->target, catalog, e);
 	if (rc == 0)
 		rc = catalog_apply(catalog, list, 1, e);
 	catalog_free(catalog);

@@ -25,31 +25,43 @@ bool store_is_mark(struct str name)
 
 /* ---- what the data directory says ---- */
 
-/* "" = its files are in itself. */
-static int read_note(char dst[PLACE_MAX], int dir_fd, struct err *e)
+struct note {
+	char place[PLACE_MAX]; /* "" = its files are in itself */
+	struct uuid owner; /* whose the place is, as its mark says; zero: the note is older than this line of it */
+};
+
+/* The place in a line, and whose it is in another one. */
+static int read_note(struct note *ret, int dir_fd, struct err *e)
 {
 	CLEANUP(fd_close) int fd = openat(dir_fd, NOTE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[PLACE_MAX + UUID_TEXT_LEN + 2];
 
-	dst[0] = '\0';
+	*ret = (struct note){};
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_errno(e, errno, "open of " NOTE);
-	ssize_t n = fd_pread_full(fd, dst, PLACE_MAX - 1, 0);
+	ssize_t n = fd_pread_full(fd, text, sizeof(text), 0);
 	if (n < 0)
 		return err_errno(e, errno, "read of " NOTE);
-	dst[n] = '\0';
-	if (n < 2 || dst[n - 1] != '\n')
+	size_t len = (size_t)n;
+	if (len > UUID_TEXT_LEN + 2 && text[len - UUID_TEXT_LEN - 2] == '\n' && text[len - 1] == '\n' &&
+	    uuid_parse(&ret->owner, (struct str){text + len - UUID_TEXT_LEN - 1, UUID_TEXT_LEN}))
+		len -= UUID_TEXT_LEN + 1;
+	if (len < 2 || len > PLACE_MAX || text[len - 1] != '\n')
 		return err_set(e, ERR_DAMAGED, "its file %s is damaged", NOTE);
-	dst[n - 1] = '\0';
+	memcpy(ret->place, text, len - 1);
 	return 0;
 }
 
 /* Under another name first: it is there whole or not at all. */
-static int write_note(int dir_fd, const char *place, struct err *e)
+static int write_note(int dir_fd, const char *place, struct uuid owner, struct err *e)
 {
 	CLEANUP(fd_close) int fd = openat(dir_fd, NOTE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char text[PLACE_MAX + UUID_TEXT_LEN + 2], id[UUID_TEXT_LEN + 1];
 
-	if (fd < 0 || fd_write_all(fd, place, strlen(place)) != 0 || fd_write_all(fd, "\n", 1) != 0 || fsync(fd) != 0 ||
-	    renameat(dir_fd, NOTE_NEW, dir_fd, NOTE) != 0 || fsync(dir_fd) != 0)
+	uuid_format(id, owner);
+	int n = snprintf(text, sizeof(text), "%s\n%s\n", place, id);
+	if (fd < 0 || fd_write_all(fd, text, (size_t)n) != 0 || fsync(fd) != 0 || renameat(dir_fd, NOTE_NEW, dir_fd, NOTE) != 0 ||
+	    fsync(dir_fd) != 0)
 		return err_errno(e, errno, "write of " NOTE);
 	return 0;
 }
@@ -130,7 +142,7 @@ static int stop_at_first(void *arg, struct str name, uint64_t size)
 	uint64_t *n = arg;
 
 	(void)size;
-	*n += !str_starts(name, STR("probe/"));
+	*n += !str_starts(name, STR("probe/")) && !store_is_mark(name);
 	return *n > 0;
 }
 
@@ -152,7 +164,7 @@ static int check_unused(const struct data_dir *d, struct err *e)
 				"its files are in itself, and storage.s3_bucket is set: a bucket is for a new data directory");
 }
 
-static int open_bucket(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e)
+static int open_bucket(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct err *e)
 {
 	struct s3_options o;
 
@@ -169,7 +181,7 @@ static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid ow
 	if (rc == 0)
 		rc = claim(b, owner, uuid_eq(owner, d->id), place, e);
 	if (rc == 0)
-		rc = write_note(d->fd, place, e);
+		rc = write_note(d->fd, place, owner, e);
 	if (rc == 0)
 		log_event(LOG_INFO, "storage_bound", LF_CSTR("place", place));
 	return rc;
@@ -178,21 +190,22 @@ static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid ow
 static int open_of(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct uuid owner, enum store_use use,
 		   struct err *e)
 {
-	char noted[PLACE_MAX], place[PLACE_MAX];
+	char place[PLACE_MAX];
+	struct note noted;
 	struct blobs *b;
-	int rc = read_note(noted, d->fd, e);
+	int rc = read_note(&noted, d->fd, e);
 
 	if (rc != 0)
 		return rc;
 	if (s->storage_bucket[0] == '\0')
-		return noted[0] == '\0' ? blobs_local_new(ret, &env_real, d->blobs_fd, e) : elsewhere(e, noted);
+		return noted.place[0] == '\0' ? blobs_local_new(ret, &env_real, d->blobs_fd, e) : elsewhere(e, noted.place);
 	place_of(place, s);
-	if (noted[0] != '\0' && strcmp(noted, place) != 0)
-		return elsewhere(e, noted);
-	rc = open_bucket(&b, s, d, use, e);
+	if (noted.place[0] != '\0' && strcmp(noted.place, place) != 0)
+		return elsewhere(e, noted.place);
+	rc = open_bucket(&b, s, d, e);
 	if (rc != 0)
 		return rc;
-	if (noted[0] == '\0')
+	if (noted.place[0] == '\0')
 		rc = bind_bucket(b, d, owner, place, use, e);
 	if (rc != 0)
 		blobs_free(b);
@@ -206,12 +219,47 @@ int store_open(struct blobs **ret, const struct settings *s, const struct data_d
 	return open_of(ret, s, d, d->id, use, e);
 }
 
-int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+/* ---- whose files the catalogue speaks of ---- */
+
+/* To a catalogue that nobody has used all that is here would be garbage. */
+static int check_empty(const struct settings *s, const struct data_dir *d, struct err *e)
+{
+	struct blobs *b;
+	uint64_t n = 0;
+	int rc = s->storage_bucket[0] != '\0' ? open_bucket(&b, s, d, e) : blobs_local_new(&b, &env_real, d->blobs_fd, e);
+
+	if (rc != 0)
+		return rc;
+	rc = blobs_visit(b, stop_at_first, &n, e);
+	blobs_free(b);
+	if (rc < 0)
+		return rc;
+	return n == 0 ? 0
+		      : err_set(e, ERR_BAD_CONFIG,
+				"catalog.url names a catalogue that no server has used, and there are files already: they are another catalogue's");
+}
+
+int store_check(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
 {
 	char text[UUID_TEXT_LEN + 1];
-	struct uuid owner;
-	int rc = catalog_store(c, d->id, &owner, e);
+	struct uuid owner = {};
+	struct note noted = {};
 
+	if (!catalog_shared(c))
+		return 0;
+	int rc = catalog_store(c, (struct uuid){}, &owner, e);
+	if (rc == 0 && uuid_is_zero(owner)) {
+		struct err why = ERR_INIT;
+		int empty = check_empty(s, d, &why);
+		rc = empty == 0 ? 0 : catalog_store(c, (struct uuid){}, &owner, e); /* a node that has started since may have stored some */
+		if (rc == 0 && uuid_is_zero(owner)) {
+			if (empty != 0 && e)
+				*e = why;
+			return empty;
+		}
+	}
+	if (rc == 0)
+		rc = read_note(&noted, d->fd, e);
 	if (rc != 0)
 		return rc;
 	uuid_format(text, owner);
@@ -219,18 +267,45 @@ int store_open_for(struct blobs **ret, const struct settings *s, const struct da
 		return err_set(e, ERR_BAD_CONFIG,
 			       "the catalogue's files are in another data directory (%.36s): nodes without a bucket need one together",
 			       text);
-	return open_of(ret, s, d, owner, STORE_SERVE, e);
+	if (noted.place[0] != '\0' && !uuid_is_zero(noted.owner) && !uuid_eq(noted.owner, owner))
+		return err_set(e, ERR_BAD_CONFIG,
+			       "the files in %.120s are not those of the catalogue that catalog.url names, which are %.36s's", noted.place,
+			       text);
+	return 0;
+}
+
+int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+{
+	struct uuid owner = {};
+	int rc = store_check(s, d, c, e);
+
+	if (rc == 0)
+		rc = catalog_store(c, d->id, &owner, e);
+	if (rc == 0)
+		rc = store_check(s, d, c, e); /* somebody may have been quicker */
+	return rc == 0 ? open_of(ret, s, d, owner, STORE_SERVE, e) : rc;
+}
+
+int store_own(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+{
+	struct uuid owner = {};
+	struct note noted;
+	int rc = read_note(&noted, d->fd, e);
+
+	if (rc == 0)
+		rc = catalog_store(c, s->storage_bucket[0] != '\0' && !uuid_is_zero(noted.owner) ? noted.owner : d->id, &owner, e);
+	return rc;
 }
 
 /* ---- for a move ---- */
 
 int store_place(char dst[STORE_PLACE_MAX], const struct settings *s, const struct data_dir *d, struct err *e)
 {
-	char noted[PLACE_MAX];
-	int rc = read_note(noted, d->fd, e);
+	struct note noted;
+	int rc = read_note(&noted, d->fd, e);
 
-	snprintf(dst, STORE_PLACE_MAX, "%s", noted);
-	if (rc == 0 && noted[0] == '\0' && s->storage_bucket[0] != '\0')
+	memcpy(dst, noted.place, STORE_PLACE_MAX);
+	if (rc == 0 && noted.place[0] == '\0' && s->storage_bucket[0] != '\0')
 		place_of(dst, s);
 	return rc;
 }
@@ -250,7 +325,7 @@ static int check_new(struct blobs *b, const char *place, struct err *e)
 	return n == 0 ? 0 : err_set(e, ERR_CONFLICT, "%.160s is not empty: choose another bucket or prefix", place);
 }
 
-int store_open_new(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct err *e)
+int store_open_new(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct uuid owner, struct err *e)
 {
 	char place[PLACE_MAX];
 	struct blobs *b;
@@ -258,14 +333,14 @@ int store_open_new(struct blobs **ret, const struct settings *s, const struct da
 	if (s->storage_bucket[0] == '\0')
 		return blobs_local_new(ret, &env_real, d->blobs_fd, e);
 	place_of(place, s);
-	int rc = open_bucket(&b, s, d, STORE_REPAIR, e);
+	int rc = open_bucket(&b, s, d, e);
 	if (rc != 0)
 		return rc;
 	rc = check_new(b, place, e);
 	if (rc == 0)
-		rc = claim(b, d->id, true, place, e);
+		rc = claim(b, owner, true, place, e);
 	if (rc == 0)
-		rc = write_note(d->fd, place, e);
+		rc = write_note(d->fd, place, owner, e);
 	if (rc != 0)
 		blobs_free(b);
 	else

@@ -90,7 +90,8 @@ struct news {
  * first call; whatever news could say may be so. Batches are remembered for a minute at least. One thread. */
 [[nodiscard]] int catalog_news(struct catalog *c, struct arena *a, struct news **ret, size_t *ret_n, bool *ret_whole, struct err *e);
 
-/* Whose the bytes are that this catalogue refers to: who is the first to ask is remembered, and everybody is told of him. Of a catalogue that nobody shares: who asks. */
+/* Whose the bytes are that this catalogue refers to: who is the first to ask is remembered, and everybody is told of him. Who asks as
+ * nobody (zero) is not remembered, and told zero where nobody was. Of a catalogue that nobody shares: who asks. */
 [[nodiscard]] int catalog_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *e);
 
 /* The earliest time (Unix ms) in the id of a file that another node than `self` (zero: none is) may be about to refer to: of uploads that are under way there, or begin from now on. It

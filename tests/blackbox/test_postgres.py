@@ -120,6 +120,35 @@ def test_a_data_directory_stays_with_its_kind_of_catalogue(make_server, database
 	assert not (other.data / "catalog.db").exists()
 
 
+def test_a_catalogue_that_knows_nothing_of_the_files_is_refused(make_server, cluster, database, folder):
+	"""Or the sweep would take all of them for garbage: a name that was mistyped is enough."""
+	s = make_server(settings={"catalog.url": database, "files.inline_max": "1KiB"})
+	body = os.urandom(5000)
+	f = s.upload(body)
+	s.stop()
+
+	def refused(url, words):
+		s.settings["catalog.url"] = url
+		for _ in range(2): # a service manager tries again
+			with pytest.raises(StartFailed, match=words):
+				s.start()
+		r = run("fsck", "--repair", "--data", s.data, settings=s.settings)
+		assert r.returncode != 0 and re.search(words, r.stderr), r.stdout + r.stderr
+
+	cluster.sql("CREATE DATABASE empty")
+	refused(cluster.conninfo("empty"), "no server has used")
+	cluster.sql("CREATE DATABASE others")
+	other = make_server(settings={"catalog.url": cluster.conninfo("others")})
+	other.stop()
+	refused(cluster.conninfo("others"), "files are in another data directory")
+	s.settings["catalog.url"] = database
+	s.start()
+	assert s.get(f"/v1/files/{f['id']}/content").content == body
+	s.stop()
+	r = run("fsck", "--repair", "--read", "--data", s.data, settings=s.settings)
+	assert r.returncode == 0, r.stdout + r.stderr
+
+
 @pytest.mark.parametrize("url", [f"postgres://filemill:{SECRET}@x@db.example.org/filemill", f"postgres://filemill:a/{SECRET}@db.example.org/filemill",
 				 f"postgres://filemill:{SECRET}@db.example.org/filemill?sslmode", f"host=db.example.org password={SECRET} x", SECRET,
 				 f"postgres://filemill:{SECRET}%@db.example.org/", f"host=db.example.org password='{SECRET}", f"host=a port={SECRET}"])

@@ -150,6 +150,30 @@ def test_nodes_of_one_catalogue_share_a_bucket_each_with_a_folder_of_its_own(cep
 
 
 @pytest.mark.skipif(not installed(), reason="postgresql is not installed")
+def test_a_catalogue_that_knows_nothing_of_the_bucket_is_refused(ceph, prefix, folder, cluster):
+	"""Or the sweep would take all of its objects for garbage. A node whose directory was not the first one finds out too."""
+	settings = {name: ceph.storage(prefix + name + "/", **{"catalog.url": Database(cluster, name).url}) for name in ("mine", "yours")}
+	with Server(folder / "first", settings=settings["mine"]) as first, Server(folder / "second", settings=settings["mine"]) as second, \
+			Server(folder / "other", settings=settings["yours"]):
+		f = first.upload(random_bytes(100_000, 1))
+		second.upload(random_bytes(100_000, 2))
+	keys = ceph.keys(prefix)
+	new = Database(cluster, "new").url
+	for node in (first, second):
+		for url, words in ((new, "no server has used"), (settings["yours"]["catalog.url"], "are not those of the catalogue")):
+			node.settings = {**settings["mine"], "catalog.url": url}
+			for _ in range(2): # a service manager tries again
+				with pytest.raises(StartFailed, match=words):
+					node.start()
+			done = run("fsck", "--repair", "--data", node.data, settings=node.settings)
+			assert done.returncode != 0 and words in done.stderr, done.stdout + done.stderr
+	assert ceph.keys(prefix) == keys
+	first.settings = second.settings = settings["mine"]
+	with first, second:
+		assert content(second, f).status_code == 200
+
+
+@pytest.mark.skipif(not installed(), reason="postgresql is not installed")
 def test_the_audit_log_goes_on_in_another_nodes_folder_without_a_break(ceph, prefix, folder, cluster):
 	settings = ceph.storage(prefix, **{"catalog.url": Database(cluster, "turns").url, **QUICK})
 	nodes = {name: Server(folder / name, settings=settings) for name in "ab"}

@@ -134,6 +134,7 @@ R_ROW(WORKERS, "SELECT w.id, w.expires_at, (SELECT count(*) FROM task AS t WHERE
 
 /* The first one stays; the update only makes it a row of the answer. */
 R_ROW(STORE, "INSERT INTO store AS s (id) VALUES ($1) ON CONFLICT (one) DO UPDATE SET id = s.id RETURNING s.id")
+R_ROW(STORE_KNOWN, "SELECT id FROM store")
 
 /* Backups: $1 its id, $2 who, $3 for how long. Those of dead ones go with the next one. */
 #define NOW_MS "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"

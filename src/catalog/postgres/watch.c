@@ -29,10 +29,11 @@ int pg_store(struct catalog *c, struct uuid mine, struct uuid *ret, struct err *
 	struct pg_args args = {};
 	int rc;
 
-	arg_uuid(&args, &mine);
-	rc = pg_read(CONTAINER_OF(c, struct pg, base), R_STORE, &args, &r, e);
+	if (!uuid_is_zero(mine))
+		arg_uuid(&args, &mine);
+	rc = pg_read(CONTAINER_OF(c, struct pg, base), uuid_is_zero(mine) ? R_STORE_KNOWN : R_STORE, &args, &r, e);
 	if (rc == 0)
-		*ret = pg_col_uuid(&r, 0, 0);
+		*ret = r.n > 0 ? pg_col_uuid(&r, 0, 0) : (struct uuid){};
 	return rc;
 }
 
