@@ -85,6 +85,25 @@ def test_while_postgresql_is_away_callers_are_told_and_afterwards_all_goes_on(ma
 	eventually(lambda: s.get("/v1/ops").ok and metrics(s)["filemill_rates_alone"] == 0, pause=0.2)
 
 
+def test_a_server_that_took_no_writes_for_a_while_takes_them_again(make_server, cluster, database):
+	"""A session keeps what it began with, so the node has to begin another one: after a switch to another server as well."""
+	s = make_server(settings={"catalog.url": database})
+	before = s.upload(b"before")
+	name = name_of(database)
+
+	def end_sessions():
+		cluster.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()")
+
+	cluster.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+	end_sessions()
+	eventually(lambda: s.post("/v1/files?name=meanwhile", data=b"meanwhile").status_code == 503)
+	problem(s.post("/v1/files?name=meanwhile", data=b"meanwhile"), 503, "storage_readonly")
+	assert s.get(f"/v1/files/{before['id']}/content").content == b"before"
+	cluster.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only", "postgres")
+	eventually(lambda: s.post("/v1/files?name=after", data=b"after").status_code == 201)
+	eventually(lambda: s.get("/readyz").status_code == 200)
+
+
 def test_who_has_sent_all_is_not_told_that_he_was_slow_when_postgresql_was(make_server, cluster, database):
 	s = make_server(settings={"catalog.url": database, "http.header_timeout": "1s", "http.body_grace": "1s", "http.connections_per_address": "0"})
 	cluster.signal_all(signal.SIGSTOP)

@@ -499,8 +499,8 @@ int pg_apply(struct catalog *c, struct change *const *changes, size_t n, struct 
 			if (outcome == UNKNOWN)
 				return seal(q, e);
 			rc = outcome == COMMITTED ? 0 : rc;
-		} else if (rc != 0 && failure != PG_LOST && undo_by(q, W_ROLLBACK) != 0) {
-			link_close(&q->link);
+		} else if (rc != 0 && failure != PG_LOST && (undo_by(q, W_ROLLBACK) != 0 || rc == ERR_STORAGE_READONLY)) {
+			link_close(&q->link); /* a server that takes no writes may take them from a new session, or be another one then */
 		}
 		writes_reset(q);
 		if (rc == 0) {
