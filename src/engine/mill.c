@@ -80,6 +80,13 @@ void mill_conclude(struct work *w, struct work_job *j, int code, const struct er
 	case ERR_STORAGE_UNAVAILABLE:
 		work_give_back(w, j, AWAY_PAUSE_MS);
 		break;
+	case ERR_STORAGE_FULL: /* its input, from an object storage, finds no room on this node's disk */
+	case ERR_STORAGE_READONLY:
+		if (j->claimed->job.refused + 1 < STORE_TRIES_MAX)
+			work_refused(w, j, e);
+		else
+			work_give_up(w, j, e);
+		break;
 	case ERR_OVERLOADED: /* descriptors or processes are short here, on this side */
 	case ERR_RUNNER_UNAVAILABLE:
 		scheduler_runner_unavailable(w->g, e);

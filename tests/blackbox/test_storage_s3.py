@@ -3,6 +3,7 @@ import json
 import itertools
 import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -245,6 +246,27 @@ def test_without_the_bucket_small_files_are_served_and_large_ones_are_asked_for_
 		assert content(s, small).content == b"small"
 		gate.open()
 		assert content(s, big).status_code == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not installed(), reason="mounting a tmpfs takes root, and postgresql is needed")
+def test_a_job_whose_input_finds_no_room_on_the_nodes_disk_waits_for_it(ceph, prefix, folder, cluster):
+	"""And loses no attempt: it is not the op's fault, and another node may have room."""
+	disk = folder / "disk"
+	disk.mkdir()
+	subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk], check=True)
+	settings = ceph.storage(prefix, **{"catalog.url": Database(cluster, "small").url, "files.free_reserve": "0"})
+	try:
+		with Server(folder / "s", data=disk / "data", settings=settings) as s:
+			f = s.upload(large(40 * MIB, 1))
+			job = s.post(f"/v1/files/{f['id']}/jobs", json={"op": "gzip", "max_attempts": 1}).json()
+			look = lambda: s.get(f"/v1/jobs/{job['id']}").json() # noqa: E731
+			said = eventually(lambda: look().get("error") and look())
+			assert said["state"] == "queued" and said["error"]["code"] == "storage_full", said
+			subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+			said = s.get(f"/v1/jobs/{job['id']}?wait=60").json()
+			assert said["state"] == "succeeded", said
+	finally:
+		eventually(lambda: subprocess.run(["umount", disk], capture_output=True, check=False).returncode == 0, message="the disk is still in use")
 
 
 def test_uploads_and_downloads_survive_connections_that_break(make_server, ceph, prefix):

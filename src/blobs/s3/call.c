@@ -494,6 +494,12 @@ enum s3_verdict s3_judge(struct s3_call *c, bool *ret_at_once)
 	return S3_ANSWERED;
 }
 
+/* Not the blob in question is at fault but keys, rights, the bucket or its place: what is asked for may be there once that was put right, and it says nothing against a job that needs it. */
+static bool says_of_all(int status, const char *word)
+{
+	return status >= 500 || status == 401 || status == 403 || (status >= 300 && status <= 399) || strcmp(word, "NoSuchBucket") == 0;
+}
+
 int s3_unexpected(const struct s3_call *c, const char *what, struct err *e)
 {
 	char word[S3_WORD_MAX + 1];
@@ -505,8 +511,8 @@ int s3_unexpected(const struct s3_call *c, const char *what, struct err *e)
 	s3_error_word(word, c);
 	if (strcmp(word, "QuotaExceeded") == 0 || c->status == 507)
 		return err_set(e, ERR_STORAGE_FULL, "%s: the object storage is full", what);
-	return err_set(e, c->status >= 500 ? ERR_STORAGE_UNAVAILABLE : ERR_IO, "%s: the object storage answered %d%s%s", what, c->status,
-		       word[0] ? " " : "", word);
+	return err_set(e, says_of_all(c->status, word) ? ERR_STORAGE_UNAVAILABLE : ERR_IO, "%s: the object storage answered %d%s%s", what,
+		       c->status, word[0] ? " " : "", word);
 }
 
 int s3_do(struct s3_call *c, const struct s3_request *r, struct err *e)
