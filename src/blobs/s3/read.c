@@ -26,6 +26,7 @@ struct s3_reader {
 	uint64_t whole; /* size of the object */
 	uint64_t asked; /* where the answer has to begin */
 	bool ranged; /* a part was asked for */
+	bool counted; /* among s3.readers */
 	int64_t give_up_ms; /* 0: nothing failed since bytes came */
 	unsigned failures;
 
@@ -179,18 +180,36 @@ static int begin(struct s3_reader *r, struct err *e)
 
 /* ---- the reader ---- */
 
+/* Whoever reads slowly has a request under way all the while. */
+static int enter(struct s3_reader *r, struct err *e)
+{
+	pthread_mutex_lock(&r->s->lock);
+	r->counted = r->s->readers < r->s->readers_max;
+	r->s->readers += r->counted;
+	pthread_mutex_unlock(&r->s->lock);
+	return r->counted ? 0 : err_set(e, ERR_OVERLOADED, "as many blobs are being read from the object storage as may be");
+}
+
+static void leave(struct s3_reader *r)
+{
+	pthread_mutex_lock(&r->s->lock);
+	r->s->readers -= r->counted;
+	pthread_mutex_unlock(&r->s->lock);
+}
+
 void s3_read_close(struct blob_reader *base)
 {
 	struct s3_reader *r = (struct s3_reader *)base;
 
 	s3_cancel_and_wait(&r->call);
 	s3_call_release(&r->call);
+	leave(r);
 	free(r->bytes);
 	free(r);
 }
 
-int s3_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
-		 struct err *e)
+static int open_reader(struct blobs *b, struct str name, uint64_t from, uint64_t length, bool counted, struct blob_reader **ret,
+		       uint64_t *ret_size, struct err *e)
 {
 	struct s3_reader *r = calloc(1, sizeof(*r));
 
@@ -207,7 +226,9 @@ int s3_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t lengt
 	r->end = length < UINT64_MAX - from ? from + length : UINT64_MAX;
 	s3_call_init(&r->call, r->s);
 	r->call.take = take;
-	int rc = begin(r, e);
+	int rc = counted ? enter(r, e) : 0;
+	if (rc == 0)
+		rc = begin(r, e);
 	if (rc != 0) {
 		s3_read_close(&r->base);
 		return rc;
@@ -215,6 +236,12 @@ int s3_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t lengt
 	*ret = &r->base;
 	*ret_size = r->whole;
 	return 0;
+}
+
+int s3_read_open(struct blobs *b, struct str name, uint64_t from, uint64_t length, struct blob_reader **ret, uint64_t *ret_size,
+		 struct err *e)
+{
+	return open_reader(b, name, from, length, true, ret, ret_size, e);
 }
 
 /* Bytes out of the ring. */
@@ -346,7 +373,7 @@ int s3_open(struct blobs *b, struct str name, int *ret_fd, uint64_t *ret_size, s
 	CLEANUP(fd_close) int fd = -1;
 	struct blob_reader *r;
 	uint64_t size;
-	int rc = s3_read_open(b, name, 0, UINT64_MAX, &r, &size, e);
+	int rc = open_reader(b, name, 0, UINT64_MAX, false, &r, &size, e);
 
 	if (rc != 0)
 		return rc;

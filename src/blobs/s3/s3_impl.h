@@ -20,6 +20,7 @@
 #define S3_BODY_MAX ((size_t)8 << 20) /* of an answer that is gathered: a page of 1000 keys of 1024 bytes, each byte escaped, fits */
 #define S3_PAIRS_MAX 12
 #define S3_CALLS_MAX 1024 /* under way at once */
+#define S3_READERS_MAX 768 /* of those, by who reads piece by piece and as slowly as he likes; jobs, uploads and looks find room besides */
 #define S3_SPARES_MAX 4
 
 /* What differs between services; a row a service, found by the end of the endpoint's host. */
@@ -79,6 +80,7 @@ struct s3 {
 	const struct s3_part *reserve; /* the part that may have the last of memory_max; NULL: none */
 	struct s3_writer *writers;
 	struct s3_call *calls; /* under way */
+	unsigned readers, readers_max; /* piece by piece */
 	bool ending; /* nobody waits any more; never goes back */
 };
 

@@ -311,6 +311,7 @@ static void set_numbers(struct s3 *s, const struct s3_options *o)
 	s->stall_s = o->stall_s ? o->stall_s : 20;
 	s->stale_ms = o->stale_ms ? o->stale_ms : (int64_t)2 * 24 * 3600 * 1000;
 	s->spool_fd = o->spool_fd;
+	s->readers_max = S3_READERS_MAX;
 }
 
 int blobs_s3_new(struct blobs **ret, const struct s3_options *o, struct err *e)
