@@ -38,6 +38,7 @@ struct change_beat {
 	unsigned
 		wants; /* duties, by bits 1 << enum duty: those that nobody holds who is alive become its own, and stay so as long as it lives */
 	unsigned holds; /* out: of all duties those it holds now; valid as long as its lease */
+	int64_t clock_at; /* out: Unix ms by the clock that all nodes share; 0 = there is none */
 };
 
 /* A node, until some time after its lease is over. */

@@ -154,6 +154,8 @@ struct scheduler {
 	unsigned jobs_a_work; /* by the last claim; scheduler thread only */
 	bool listed_only; /* ops that are not among the limits are other nodes' */
 	_Atomic bool full; /* the thread waits for room */
+	_Atomic int64_t
+		ahead_ms; /* how far this node's wall clock is ahead of the one that all nodes share, less what is within the time of the look; negative: behind */
 	int64_t beat_wall, beat_mono; /* both clocks at the last beat that was taken; scheduler thread only */
 	_Atomic bool maybe_ready; /* something was queued since the last empty claim */
 	_Atomic bool blocked; /* a limit kept ready jobs back at the last claim, or may at the one under way: the end of a job makes room */
@@ -359,6 +361,9 @@ void engine_apply_all(struct engine *g, struct change *list, size_t n); /* in on
 void scheduler_drain(struct engine *g, int64_t grace_ms); /* nothing new begins, what runs is given back; waits so long for it */
 void scheduler_stop(struct engine *g); /* behind scheduler_drain() */
 void scheduler_kick(struct engine *g); /* a job was queued */
+int64_t scheduler_others_now(
+	struct engine
+		*g); /* Unix ms by which is judged what others wrote: this node's clock, or the one that all share where that is behind */
 void scheduler_attempt_ended(struct engine *g); /* its end was committed */
 /* Whose work a free thread begins: that of the owner who has waited longest since the last one. */
 struct pool_task **scheduler_pick(void *arg, struct pool_task **first);

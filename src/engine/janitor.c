@@ -11,6 +11,8 @@
  * when it was forgotten meanwhile, and until then counts as living. Of other nodes' attempts the catalogue knows: one that runs there may refer to its output by and by. It is asked after
  * the reference was found missing, and the reference once more after that, for the same reason as above.
  *
+ * What is over is judged by the clock of this node or the one that all share, whichever is behind: a wrong one removes nothing too early.
+ *
  * A backup holds the blobs, then takes its snapshot of the catalogue, then copies what the snapshot refers to. So here it is asked for after the catalogue: a blob that no row
  * referred to before is in no later snapshot either. Both lists wait until it has ended (docs/adr/0020). */
 #include "engine/arrival.h"
@@ -100,7 +102,7 @@ static void delete_expired(struct engine *g)
 		struct change *changes = arena_alloc(&a, EXPIRED_BATCH * sizeof(*changes));
 		struct err e = ERR_INIT;
 		struct expired *list;
-		int64_t now = engine_now(g);
+		int64_t now = scheduler_others_now(g);
 
 		n = deleted = 0;
 		if (changes == NULL)
@@ -132,7 +134,7 @@ static bool expire_results(struct engine *g)
 	uint32_t n = EXPIRED_BATCH;
 
 	while (n == EXPIRED_BATCH && !atomic_load(&g->stopping)) {
-		int64_t now = engine_now(g);
+		int64_t now = scheduler_others_now(g);
 		struct change c = {.kind = CHANGE_EXPIRE_RESULTS,
 				   .expire_results = {.now = now, .again_at = now + AGAIN_MS, .max = EXPIRED_BATCH}};
 
@@ -149,7 +151,7 @@ static bool expire_results(struct engine *g)
 /* False when it failed. */
 static bool purge(struct engine *g)
 {
-	int64_t now = engine_now(g);
+	int64_t now = scheduler_others_now(g);
 	struct change c = {
 		.kind = CHANGE_PURGE,
 		.purge = {.idempotency_before = now - g->config.idempotency_ms,
@@ -186,7 +188,7 @@ static bool may_come(const struct sweep *s, struct str name)
 	case BLOB_OF_OUTPUT:
 		return scheduler_inhand(g, id, fence);
 	case BLOB_OF_ARRIVAL: /* it cannot be told whether it is read just now, but when that was begun at the latest */
-		return engine_now(g) < uuid_ms(id) + ARRIVAL_KEPT_MS;
+		return scheduler_others_now(g) < uuid_ms(id) + ARRIVAL_KEPT_MS;
 	case BLOB_OF_PROBE:
 	case BLOB_OF_NOBODY:
 		break;

@@ -3,6 +3,9 @@
  * The lease is measured on the monotonic clock from before the beat was sent. Jobs look at `lease_until` as they go and stop when it is over,
  * so that nobody works on what another worker may hold by then; the fence refuses the rest.
  *
+ * Nodes judge each other's leases, and their clocks may differ. The catalogue's server says with each beat what its own clock shows: who is behind it gives himself a lease by that one, and
+ * who is ahead of it judges others by it. So a wrong clock makes a lease last longer, and takes no job from anybody who lives.
+ *
  * The catalogue keeps leases in wall time, which may be set anew at any moment. So whether a lease has ended is asked in the wall time of the last beat
  * plus what the monotonic clock says has passed since; and when the two clocks have come apart, a beat writes the lease in the new time at once. */
 #include "engine/engine_impl.h"
@@ -20,6 +23,7 @@
 #define CLAIM_MIN 16 /* jobs */
 #define CLAIM_WORKS 4 /* works a thread that one claim is to bring */
 #define RUNNER_PAUSE_MS 1000 /* after the runner could not begin a job */
+#define AHEAD_TOLD_MS 2000 /* clocks that differ by more are told of */
 #define LEASE_MARGIN_MS 3000 /* work stops this long before the lease ends; a quarter of a short lease */
 
 static int64_t least(int64_t a, int64_t b)
@@ -40,6 +44,44 @@ static bool clock_was_set(struct engine *g)
 	int64_t apart = engine_now(g) - lease_now(g);
 
 	return apart > CLOCK_APART_MS || apart < -CLOCK_APART_MS;
+}
+
+/* How far this node's clock is ahead of the one that all share, and how far behind. */
+static int64_t ahead_ms(struct engine *g)
+{
+	int64_t ahead = atomic_load(&g->scheduler.ahead_ms);
+
+	return ahead > 0 ? ahead : 0;
+}
+
+static int64_t behind_ms(struct engine *g)
+{
+	int64_t ahead = atomic_load(&g->scheduler.ahead_ms);
+
+	return ahead < 0 ? -ahead : 0;
+}
+
+int64_t scheduler_others_now(struct engine *g)
+{
+	return engine_now(g) - ahead_ms(g);
+}
+
+static bool far_apart(int64_t ahead)
+{
+	return ahead > AHEAD_TOLD_MS || ahead < -AHEAD_TOLD_MS;
+}
+
+/* What the other clock showed while this one went from `before` to now. */
+static void compare_clocks(struct engine *g, int64_t before, int64_t clock_at)
+{
+	int64_t now = engine_now(g), ahead = clock_at == 0       ? 0
+					     : before > clock_at ? before - clock_at
+					     : now < clock_at    ? now - clock_at
+								 : 0;
+
+	if (far_apart(ahead) != far_apart(atomic_exchange(&g->scheduler.ahead_ms, ahead)))
+		log_event(far_apart(ahead) ? LOG_WARN : LOG_INFO, far_apart(ahead) ? "clock_apart" : "clock_right",
+			  LF_INT("ahead_ms", ahead));
 }
 
 static struct str str_or_none(const char *text)
@@ -64,7 +106,7 @@ static int64_t beat(struct engine *g)
 		.kind = CHANGE_BEAT,
 		.beat = {.worker = s->worker,
 			 .now = lease_now(g),
-			 .expires_at = wall + g->config.lease_ms,
+			 .expires_at = wall + g->config.lease_ms + behind_ms(g),
 			 .first = !s->registered,
 			 .home = g->config.home,
 			 .host = str_or_none(g->config.host),
@@ -80,6 +122,7 @@ static int64_t beat(struct engine *g)
 	metric_observe_us(METRIC_BEAT_SECONDS, engine_us() - since);
 	if (rc == 0) {
 		metric_set(METRIC_BEAT_TIME, wall / 1000);
+		compare_clocks(g, wall, c.beat.clock_at);
 		know_as(s, s->worker, true);
 		s->beat_wall = wall;
 		s->beat_mono = mono;
@@ -100,7 +143,7 @@ static int64_t beat(struct engine *g)
 
 static void reclaim(struct engine *g)
 {
-	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = lease_now(g)}};
+	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = lease_now(g) - ahead_ms(g)}};
 
 	if (engine_apply(g, &c) != 0)
 		log_err(LOG_WARN, "reclaim_failed", &c.err);

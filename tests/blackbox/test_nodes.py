@@ -2,7 +2,9 @@
 import itertools
 import json
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from harness import runner
 from harness.data import random_bytes
 from harness.nodes import QUICK, Database, Worker, installed
 from harness.people import ADMIN, first_admin, sign_in
-from harness.server import Server, eventually, run
+from harness.server import Server, binary, eventually, run
 
 pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
 
@@ -234,6 +236,34 @@ def test_what_lost_nodes_ran_is_run_by_another_and_one_that_comes_back_publishes
 	third.stop()
 	nodes.gone(third)
 	rested(nodes, nodes.add("nap")) # by the one that came back, under another name
+
+
+@pytest.fixture(scope="module")
+def other_clock(tmp_path_factory):
+	source, library = Path(__file__).parent / "harness/other_clock.c", tmp_path_factory.mktemp("clock") / "other_clock.so"
+	subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+	return lambda ahead: {"LD_PRELOAD": str(library), "CLOCK_AHEAD_S": str(ahead)}
+
+
+@pytest.mark.skipif("build-" in binary(), reason="sanitizers want to be loaded first")
+@pytest.mark.parametrize("ahead", [60, -60])
+def test_a_wrong_clock_takes_no_job_from_a_node_that_lives(nodes, other_clock, ahead):
+	"""Neither others', of one that is ahead, nor its own, of one that is behind: leases are in wall time."""
+	right = nodes.work("right", node__labels="well", **QUICK)
+	there = nodes.add("endless")
+	nodes.runs(there, right)
+	with Server(nodes.folder / "wrong", data=nodes.front.data, env=other_clock(ahead), settings={**nodes.front.settings, "node.labels": "mill", **QUICK}) as wrong:
+		eventually(lambda: [e for e in of(wrong, "clock_apart") if e["ahead_ms"] // 1000 in (ahead - 1, ahead)])
+		for _ in range(3): # several times as long as jobs.reclaim
+			file = wrong.upload(random_bytes(20, time.monotonic_ns()))
+			here = wrong.post(f"/v1/files/{file['id']}/jobs", json={"op": "doze"}).json()
+			said = wrong.get(f"/v1/jobs/{here['id']}?wait=30").json()
+			assert said["state"] == "succeeded" and said["attempt"] == 1, said
+		assert nodes.look(there)["attempt"] == 1 and nodes.look(there)["state"] == "running"
+		for node in (nodes.front, right, wrong):
+			assert not of(node, "heartbeat_failed") and not of(node, "jobs_taken_back"), node.log()
+	nodes.cancel(there)
+	nodes.ended(there)
 
 
 # ---- bytes ----

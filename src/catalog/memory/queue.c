@@ -292,6 +292,7 @@ void mem_beat(struct mem *m, struct change *ch)
 	struct change_beat *b = &ch->beat;
 	struct mem_worker *w = mem_find_worker(m, b->worker);
 
+	b->clock_at = 0;
 	if (w && w->expires_at > b->now) {
 		note_node(w, b);
 		return;

@@ -282,6 +282,7 @@ W_ROW(AUDIT_HEAD_WRITE,
       " RETURNING 1::bigint")
 
 /* ---- workers ---- */
+W_ROW(CLOCK, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = $1 AND expires_at > $2 FOR UPDATE")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = $1")
 W_ROW(WORKERS_DEAD, "UPDATE worker SET expires_at = least(expires_at, $2), uploads_since = 9223372036854775807 WHERE home = $1")

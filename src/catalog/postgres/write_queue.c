@@ -67,12 +67,24 @@ static int add_worker(struct pg *q, const struct change_beat *b, int64_t *ret)
 	return rc;
 }
 
+static int read_clock(struct pg *q, int64_t *ret)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	int rc = w_ask(q, W_CLOCK, NULL, &r);
+
+	*ret = rc == 0 ? pg_col_int(&r, 0, 0) : 0;
+	return rc;
+}
+
 int pgw_beat(struct pg *q, struct change *ch)
 {
 	struct change_beat *b = &ch->beat;
 	struct pg_args lease = {};
 	int64_t worker, known;
-	int rc = pgw_worker_number(q, b->worker, b->now, &worker);
+	int rc = read_clock(q, &b->clock_at);
+
+	if (rc == 0)
+		rc = pgw_worker_number(q, b->worker, b->now, &worker);
 
 	if (rc != 0)
 		return rc;

@@ -228,6 +228,7 @@ int sq_beat(struct sq *q, struct change *ch)
 	int rc = worker_number(q, b->worker, b->now, &worker);
 
 	b->holds = DUTIES_ALL;
+	b->clock_at = 0;
 	if (rc != SQLITE_OK)
 		return rc;
 	if (worker)
