@@ -185,6 +185,18 @@ def test_a_server_that_is_not_there_is_named_and_the_password_is_not(make_server
 	assert SECRET not in failed.value.stderr
 
 
+def test_who_may_not_create_tables_is_told_what_the_server_says(make_server, cluster, database):
+	"""As of version 15 nobody but the owner of a database may, until he is allowed to."""
+	name = name_of(database)
+	cluster.sql(f"CREATE ROLE {name}_user LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC", name)
+	s = make_server(start=False, settings={"catalog.url": database.replace("user=postgres", f"user={name}_user")})
+	with pytest.raises(StartFailed, match="PostgreSQL says 42501, permission denied for schema public"):
+		s.start()
+	cluster.sql(f"GRANT CREATE ON SCHEMA public TO {name}_user", name)
+	s.start()
+	s.upload(b"allowed")
+
+
 def test_the_commands_work_on_it_or_say_why_not(make_server, database, folder):
 	settings = {"catalog.url": database}
 	s = make_server(settings=settings)

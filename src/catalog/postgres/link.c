@@ -88,7 +88,7 @@ int pg_no_memory(struct pg_link *l)
 	return pg_fail_with(l, ERR_NO_MEMORY, "no memory");
 }
 
-/* The server's own words may quote values and statements: a detail may reach a client, so it has the state's number only. */
+/* The server's own words may quote values and statements: a detail may reach a client, so it has the state's number only. Whoever starts the program is told more: most often he has to give rights. */
 int pg_fail(struct pg_link *l, const PGresult *r)
 {
 	const char *state = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
@@ -99,9 +99,10 @@ int pg_fail(struct pg_link *l, const PGresult *r)
 		l->failure = PG_LOST;
 		return err_set(&l->err, ERR_CATALOG_UNAVAILABLE, "the connection to the catalogue is lost");
 	}
+	const char *said = l->pg->opened ? NULL : PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
 	l->failure = kind_of(l, state);
-	return err_set(&l->err, l->failure == PG_LOST ? ERR_CATALOG_UNAVAILABLE : code_of(state), "the catalogue: PostgreSQL says %s",
-		       state);
+	return err_set(&l->err, l->failure == PG_LOST ? ERR_CATALOG_UNAVAILABLE : code_of(state), "the catalogue: PostgreSQL says %s%s%s",
+		       state, said ? ", " : "", said ?: "");
 }
 
 static int lose(struct pg_link *l)
