@@ -2,17 +2,25 @@
 #include "catalog/catalog.h"
 #include "catalog/snapshot.h"
 #include "cli/settings.h"
+#include "rt/log.h"
 
 bool catalogue_is_shared(const struct settings *s)
 {
 	return s->catalog_url[0] != '\0';
 }
 
+static void tell(struct str state, struct str text)
+{
+	log_event(LOG_WARN, "postgres_notice", LF_STR("state", state), LF_STR("detail", text));
+}
+
 int catalogue_open(struct catalog **ret, const struct settings *s, const struct catalog_options *options, struct err *e)
 {
 	if (!catalogue_is_shared(s))
 		return catalog_sqlite_open(ret, s->data_dir, options, e);
-	int rc = catalog_postgres_new(ret, s->catalog_url, options, e);
+	struct catalog_options shared = *options;
+	shared.notice = tell;
+	int rc = catalog_postgres_new(ret, s->catalog_url, &shared, e);
 	return rc == 0 ? 0 : err_wrap(e, "catalog.url");
 }
 

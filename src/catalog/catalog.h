@@ -359,6 +359,9 @@ struct catalog_options {
 	int (*enter)(void *arg, struct err *e);
 	void (*leave)(void *arg);
 	void *gate;
+	/* What PostgreSQL says of a connection that it makes or ends, such as that a collation changed: SQLSTATE, or "" where libpq speaks, and text. By any thread that uses the catalogue, which is not to be
+	 * called meanwhile; NULL: nobody hears it. */
+	void (*notice)(struct str state, struct str text);
 	bool keep_schema; /* one of an older schema is refused (ERR_SCHEMA_OLDER), not migrated, and no new one is made (ERR_DAMAGED) */
 };
 

@@ -104,6 +104,17 @@ def test_a_server_that_took_no_writes_for_a_while_takes_them_again(make_server, 
 	eventually(lambda: s.get("/readyz").status_code == 200)
 
 
+def test_what_postgresql_says_while_a_node_connects_is_in_its_log_as_every_other_thing(make_server, cluster, database):
+	if int(cluster.programs.parent.name) < 15:
+		pytest.skip("PostgreSQL before 15 does not say of a database that its collation changed")
+	cluster.sql(f"UPDATE pg_database SET datcollversion = 'of long ago' WHERE datname = '{name_of(database)}'")
+	s = make_server(settings={"catalog.url": database})
+	finished(s, len([s.upload(b"one")]))
+	s.stop()
+	told = [e for e in s.log_events() if e["event"] == "postgres_notice"] # each line is one of the log's
+	assert told and all("collation version" in e["detail"] and e["state"] and e["level"] == "warn" for e in told), told
+
+
 def test_who_has_sent_all_is_not_told_that_he_was_slow_when_postgresql_was(make_server, cluster, database):
 	s = make_server(settings={"catalog.url": database, "http.header_timeout": "1s", "http.body_grace": "1s", "http.connections_per_address": "0"})
 	cluster.signal_all(signal.SIGSTOP)

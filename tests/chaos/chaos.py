@@ -71,20 +71,11 @@ def taken_up(province):
 	return waits
 
 
-def events(node):
-	"""Of its log. Not all lines of it are its own: while it connects, libpq says there what PostgreSQL says that goes away."""
-	for line in node.log().splitlines():
-		try:
-			yield json.loads(line)
-		except ValueError:
-			continue
-
-
 def audit_log(province):
 	"""What is said of the audit log, which the nodes wrote in turn, each into a folder of its own: by them, and by who reads all."""
 	nodes = [*province.fronts, *province.workers]
-	turns = sum(e.get("event") == "audit_log_continued" for node in nodes for e in events(node))
-	wrong = [f"{node.folder.name}: {e.get('detail')}" for node in nodes for e in events(node) if e.get("event") in ("audit_log_broken", "audit_log_stuck")]
+	turns = sum(e.get("event") == "audit_log_continued" for node in nodes for e in node.log_events())
+	wrong = [f"{node.folder.name}: {e.get('detail')}" for node in nodes for e in node.log_events() if e.get("event") in ("audit_log_broken", "audit_log_stuck")]
 	deadline = time.monotonic() + REST_S
 	while int(province.sql("SELECT count(*) FROM audit")) and time.monotonic() < deadline:
 		time.sleep(0.5)

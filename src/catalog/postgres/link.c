@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const SQL[PG_STMTS] = {
 #define W_ROW(id, sql) [W_##id] = (sql),
@@ -194,40 +193,41 @@ static int set_up(struct pg_link *l)
 	return rc;
 }
 
-static void say_nothing(void *arg, const PGresult *r)
+/* Said for all of a connection's life; once it is set up nothing but its end is worth a word to the server. */
+static void tell(void *arg, const PGresult *r)
 {
+	const struct pg *q = arg;
+
+	if (q->base.options.notice)
+		q->base.options.notice(str_of(PQresultErrorField(r, PG_DIAG_SQLSTATE)),
+				       str_of(PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY)));
 }
 
-/* libpq's own words, for whoever starts the program. They name what was tried and what the server said, and no password (url.c). */
-static int not_connected(const struct pg_link *l, struct err *e)
+/* libpq's own words are for whoever starts the program. They name what was tried and what the server said, and no password (url.c). */
+static int connect_now(struct pg_link *l, struct err *e)
 {
-	const char *said = PQerrorMessage(l->conn);
+	struct err why = ERR_INIT;
 
-	if (l->pg->opened || said[0] == '\0')
+	l->conn = pg_connect(l->pg->conninfo, tell, l->pg, &why);
+	if (l->conn)
+		return 0;
+	if (why.code == ERR_CATALOG_UNAVAILABLE && (l->pg->opened || why.detail[0] == '\0'))
 		return err_set(e, ERR_CATALOG_UNAVAILABLE, "there is no connection to the catalogue's PostgreSQL");
-	return err_set(e, ERR_CATALOG_UNAVAILABLE, "%.*s", (int)strcspn(said, "\n"), said);
+	if (e)
+		*e = why;
+	return why.code;
 }
 
-/* What stands before dbname the connection string may say otherwise. */
 int link_open(struct pg_link *l, struct err *e)
 {
-	const char *const names[] = {"application_name", "connect_timeout",  "keepalives_idle", "keepalives_interval",
-				     "keepalives_count", "tcp_user_timeout", "dbname",          NULL};
-	const char *const values[] = {"filemill", "5", "5", "3", "3", "15000", l->pg->conninfo, NULL};
+	int rc;
 
 	if (link_up(l))
 		return 0;
 	link_close(l);
 	pg_fresh(l);
-	l->conn = PQconnectdbParams(names, values, 1);
-	if (!l->conn)
-		return err_set(e, ERR_NO_MEMORY, "no memory for a connection");
-	if (PQstatus(l->conn) != CONNECTION_OK) {
-		int rc = not_connected(l, e);
-		link_close(l);
+	if ((rc = connect_now(l, e)) != 0)
 		return rc;
-	}
-	PQsetNoticeReceiver(l->conn, say_nothing, NULL);
 	if (set_up(l) == 0 && (PQsetnonblocking(l->conn, 1) != 0 || !PQenterPipelineMode(l->conn)))
 		lose(l);
 	if (l->failure == PG_FINE)
@@ -239,14 +239,6 @@ int link_open(struct pg_link *l, struct err *e)
 }
 
 /* ---- to and fro ---- */
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 /* What was sent, in order, so that a preparation that did not take place is known: a statement's number + 1; or what becomes of the rows. */
 enum { UNHEARD = 0, ANSWER = UINT16_MAX };
@@ -285,7 +277,7 @@ static int wait_for(struct pg_link *l, int64_t until)
 	for (;;) {
 		int flush = PQflush(l->conn);
 		struct pollfd p = {.fd = PQsocket(l->conn), .events = (short)(flush > 0 ? POLLIN | POLLOUT : POLLIN)};
-		int64_t left = until - now_ms();
+		int64_t left = until - pg_now_ms();
 
 		if (flush < 0 || p.fd < 0 || left <= 0)
 			return lose(l);
@@ -309,7 +301,7 @@ static int next_result(struct pg_link *l, int64_t until, PGresult **ret)
 /* Reads up to the synchronisation point that was sent; the rows that are waited for go to the questions in turn. */
 static int drain(struct pg_link *l, struct pg_question *questions)
 {
-	int64_t until = now_ms() + (l->answer_ms ?: PG_ANSWER_MS);
+	int64_t until = pg_now_ms() + (l->answer_ms ?: PG_ANSWER_MS);
 
 	for (;;) {
 		PGresult *r = NULL;

@@ -95,6 +95,13 @@ struct uuid pg_col_uuid(const struct pg_rows *r, int row, int col); /* zero for 
 void pg_col_sha256(const struct pg_rows *r, int row, int col, uint8_t dst[32]); /* zero for NULL */
 uint64_t pg_changed(const struct pg_rows *r); /* rows that an INSERT, UPDATE or DELETE touched */
 
+/* ---- connect.c ---- */
+
+int64_t pg_now_ms(void); /* CLOCK_MONOTONIC */
+/* One that stands, or NULL: ERR_CATALOG_UNAVAILABLE in libpq's words, ERR_NO_MEMORY. Blocks for as long as the connection string gives each address, and longer where names are looked up. `told` gets
+ * every notice, from the first one on, in the thread that uses the connection. */
+PGconn *pg_connect(const char *conninfo, PQnoticeReceiver told, void *arg, struct err *e);
+
 /* ---- link.c: a connection ---- */
 
 /* A statement and its answer. */

@@ -7,9 +7,12 @@
 #include "catalog/postgres/columns.h"
 #include "catalog/postgres/pg.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- plans ---- */
@@ -339,6 +342,88 @@ static void a_commit_that_was_lost_is_not_taken_for_anothers_of_the_same_number(
 	assert_int_equal(file_code(w, 1), 0);
 }
 
+/* ---- several hosts ---- */
+
+#define WORDS_MAX 400
+
+/* A port of this machine at which everything is accepted and nothing answered; where it is full, not even accepted. */
+struct silent {
+	int fd, port;
+	int waiting[8]; /* who fills it; 0 = none */
+};
+
+static struct silent silent(bool full)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct silent s = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+	socklen_t len = sizeof(a);
+
+	assert_int_equal(bind(s.fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(s.fd, (struct sockaddr *)&a, &len), 0);
+	assert_int_equal(listen(s.fd, full ? 0 : 8), 0);
+	s.port = ntohs(a.sin_port);
+	for (size_t i = 0; full && i < ARRAY_LEN(s.waiting); i++) {
+		s.waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		assert_true(connect(s.waiting[i], (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EINPROGRESS);
+	}
+	return s;
+}
+
+static void silent_end(struct silent *s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(s->waiting); i++)
+		if (s->waiting[i] > 0)
+			close(s->waiting[i]);
+	close(s->fd);
+}
+
+/* The words for these ports of this machine, and then for the socket of the real server. */
+static void words_for(char dst[WORDS_MAX], const char *ports, bool real)
+{
+	char hosts[80] = "", folder[100];
+
+	assert_int_equal(sscanf(postgres_where(true), "host=%99s", folder), 1);
+	for (const char *p = ports; *p; p++)
+		if (p == ports || *p == ',')
+			strcat(hosts, p == ports ? "127.0.0.1" : ",127.0.0.1");
+	snprintf(dst, WORDS_MAX, "host=%s%s%s port=%s%s user=postgres dbname=" WORLD_DATABASE " connect_timeout=1", hosts, real ? "," : "",
+		 real ? folder : "", ports, real ? ",5432" : "");
+}
+
+static void a_host_that_is_silent_is_passed_by_whether_it_was_reached_or_not(void **state)
+{
+	struct world *w = *state;
+	struct silent full = silent(true), mute = silent(false);
+	char ports[40], conninfo[WORDS_MAX];
+	struct catalog *c = NULL;
+
+	snprintf(ports, sizeof(ports), "%d,%d", full.port, mute.port);
+	words_for(conninfo, ports, true);
+	assert_int_equal(catalog_postgres_new(&c, conninfo, &w->options, &w->err), 0);
+	catalog_free(c);
+	silent_end(&mute); /* now it refuses */
+	words_for(conninfo, ports, true);
+	assert_int_equal(catalog_postgres_new(&c, conninfo, &w->options, &w->err), 0);
+	catalog_free(c);
+	silent_end(&full);
+}
+
+static void who_is_silent_alone_is_named(void **state)
+{
+	struct world *w = *state;
+	struct silent mute = silent(false);
+	char port[20], conninfo[WORDS_MAX], named[100];
+	struct catalog *c = NULL;
+
+	snprintf(port, sizeof(port), "%d", mute.port);
+	words_for(conninfo, port, false);
+	assert_int_equal(catalog_postgres_new(&c, conninfo, &w->options, &w->err), ERR_CATALOG_UNAVAILABLE);
+	snprintf(named, sizeof(named), "\"127.0.0.1\", port %d failed: no answer within 2 s", mute.port);
+	assert_non_null(strstr(w->err.detail, named));
+	w->err = ERR_INIT;
+	silent_end(&mute);
+}
+
 /* ---- several nodes ---- */
 
 #define NODES 2
@@ -574,6 +659,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_acknowledged_is_there_after_the_server_died, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_commit_that_was_lost_is_not_taken_for_anothers_of_the_same_number, world_postgres,
 						world_end),
+		cmocka_unit_test_setup_teardown(a_host_that_is_silent_is_passed_by_whether_it_was_reached_or_not, world_postgres,
+						world_end),
+		cmocka_unit_test_setup_teardown(who_is_silent_alone_is_named, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(two_nodes_claim_every_job_once, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_one_node_wrote_another_reads_at_once, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(quotas_that_one_node_gives_hold_on_another, world_postgres, world_end),
