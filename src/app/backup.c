@@ -86,7 +86,7 @@ static int hold_all(struct making *b, const struct settings *s, struct err *e)
 		rc = catalog_store(b->catalog, b->data.id, &b->id, e);
 	if (rc == 0 && s->storage_bucket[0] == '\0' && !uuid_eq(b->id, b->data.id))
 		rc = err_set(e, ERR_BAD_CONFIG, "the catalogue's files are in another data directory: make the backup of that one");
-	return rc == 0 ? lease_take(&b->lease, b->catalog, e) : rc;
+	return rc == 0 ? lease_take(&b->lease, &env_real, b->catalog, e) : rc;
 }
 
 static int open_all(struct making *b, const struct settings *s, struct err *e)

@@ -1,5 +1,4 @@
 #include "app/lease.h"
-#include "rt/env.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -11,6 +10,12 @@
 static int say(struct lease *l, int64_t lease_ms, struct err *e)
 {
 	return catalog_hold(l->catalog, l->id, str_of(l->holder), lease_ms, e);
+}
+
+/* The database counts from when the statement came to it, which may be long before its answer is here: so we count from before it was sent. */
+static bool over(const struct lease *l)
+{
+	return l->env->mono_ms(l->env) - l->said_ms >= LEASE_MS;
 }
 
 /* False: it ends. */
@@ -33,31 +38,29 @@ static bool wait_beat(struct lease *l)
 static void *beat(void *arg)
 {
 	struct lease *l = arg;
-	int64_t said = env_real.mono_ms(&env_real);
 
 	while (wait_beat(l)) {
 		struct err why = ERR_INIT;
-		int64_t now = env_real.mono_ms(&env_real);
+		int64_t now = l->env->mono_ms(l->env);
 
 		if (say(l, LEASE_MS, &why) != 0)
 			continue;
-		if (env_real.mono_ms(&env_real) - said >= LEASE_MS) {
-			pthread_mutex_lock(&l->lock);
-			l->lapsed = true;
-			pthread_mutex_unlock(&l->lock);
-		}
-		said = now;
+		pthread_mutex_lock(&l->lock);
+		l->lapsed |= over(l);
+		l->said_ms = now;
+		pthread_mutex_unlock(&l->lock);
 	}
 	return NULL;
 }
 
-int lease_take(struct lease *ret, struct catalog *c, struct err *e)
+int lease_take(struct lease *ret, struct env *env, struct catalog *c, struct err *e)
 {
 	struct uuid_gen ids = {};
 	char host[64] = "";
 	pthread_condattr_t monotonic;
 
-	*ret = (struct lease){.catalog = c, .id = uuid_next(&ids, env_real.wall_ms(&env_real), env_real.random(&env_real))};
+	*ret = (struct lease){
+		.env = env, .catalog = c, .id = uuid_next(&ids, env->wall_ms(env), env->random(env)), .said_ms = env->mono_ms(env)};
 	if (gethostname(host, sizeof(host) - 1) != 0)
 		host[0] = '\0';
 	snprintf(ret->holder, sizeof(ret->holder), "%s:%ld", host, (long)getpid());
@@ -84,9 +87,9 @@ bool lease_held(struct lease *l)
 	if (!l->taken)
 		return true;
 	pthread_mutex_lock(&l->lock);
-	bool lapsed = l->lapsed;
+	bool held = !l->lapsed && !over(l); /* or it is lapsing, and no beat has come through to see it */
 	pthread_mutex_unlock(&l->lock);
-	return !lapsed;
+	return held;
 }
 
 void lease_end(struct lease *l)
