@@ -231,7 +231,8 @@ int64_t http_now_us(void);
 /* ---- clock.c: the time that counts against clients ---- */
 void clock_enter(struct worker *w); /* around each callback that is not over at once. Worker */
 void clock_leave(struct worker *w);
-void clock_slept(struct http_server *s, int64_t ms); /* nobody looked for so long. Keeper */
+/* So long after the last look, of which it meant to wait for so much, and worked for so much: the rest it was kept from looking. Keeper. */
+void clock_looked(struct http_server *s, int64_t passed_ms, int64_t meant_ms, int64_t worked_ms);
 int64_t clock_of(const struct conn *c, int64_t now_ms); /* now_ms: http_now_ms() */
 
 /* ---- conn.c: connections and their phases ---- */

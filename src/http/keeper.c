@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ACCEPT_PAUSE_MS 100
@@ -104,19 +105,29 @@ static int next_wait_ms(struct http_server *s)
 	return any || s->n_lingers || s->accept_again_ms ? (int)s->tick_ms : -1;
 }
 
+/* That this thread has worked in all. */
+static int64_t worked_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void *keep(void *arg)
 {
 	struct http_server *s = arg;
 	struct epoll_event e[64];
-	int64_t now_ms = http_now_ms(), before_ms;
+	int64_t now_ms = http_now_ms(), work_ms = worked_ms();
 
 	while (!atomic_load(&s->stopping)) {
 		int wait_ms = next_wait_ms(s), n = epoll_wait(s->epoll_fd, e, 64, wait_ms);
+		int64_t before_ms = now_ms, work_before_ms = work_ms;
 
-		before_ms = now_ms;
 		now_ms = http_now_ms();
-		if (wait_ms >= 0 && now_ms - before_ms - wait_ms > HELD_MS)
-			clock_slept(s, now_ms - before_ms - wait_ms);
+		work_ms = worked_ms();
+		if (wait_ms >= 0)
+			clock_looked(s, now_ms - before_ms, wait_ms, work_ms - work_before_ms);
 
 		if (atomic_load(&s->draining))
 			drain_listener(s);
