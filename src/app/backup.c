@@ -251,7 +251,8 @@ int backup(struct buf *out, const struct settings *s, const struct backup_option
 	if (rc == 0)
 		tell(out, &b);
 	if (rc == 0 && b.transfer.lacking > 0)
-		rc = err_set(&why, ERR_DAMAGED, "%llu blobs are missing or damaged in the store; all else is in the backup",
+		rc = err_set(&why, ERR_DAMAGED,
+			     "%llu blobs are missing or damaged or cannot be read in the store; all else is in the backup",
 			     (unsigned long long)b.transfer.lacking);
 	snapshot_close(b.last);
 	snapshot_close(b.now);

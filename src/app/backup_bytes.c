@@ -4,6 +4,7 @@
  * From a store in a directory blobs come one after the other, where it can be by a second name. From a bucket they come many at once, and what is to be kept is not asked for there. */
 #include "app/backup_bytes.h"
 #include "app/carry.h"
+#include "app/store.h"
 #include "base/fd.h"
 
 #include <stdlib.h>
@@ -115,11 +116,22 @@ struct bringing {
 	struct err *e;
 };
 
+/* The bucket did not give it. Where it gives other things, this one is lacking; else all of them would be, and the backup ends. */
+static int not_given(const struct backup_bytes *b, struct fetched *f, int code, struct err *e)
+{
+	struct err away = ERR_INIT;
+
+	if (code == ERR_NO_MEMORY || code == ERR_CANCELLED || store_answers(b->from, &away) != 0)
+		return code;
+	f->state = BLOB_UNREADABLE;
+	return 0;
+}
+
 static int write_fetched(const struct backup_bytes *b, struct carrier *c, struct fetched *f, struct blob_reader *r, struct err *e)
 {
 	struct blob_writer *w;
 	uint64_t bytes;
-	bool ours;
+	bool ours = false;
 	int rc = blob_create(b->to, f->blob.name, f->blob.size, &w, e);
 
 	if (rc != 0)
@@ -130,6 +142,8 @@ static int write_fetched(const struct backup_bytes *b, struct carrier *c, struct
 		return blobs_local_settle(w, e);
 	}
 	blob_abandon(w);
+	if (rc != 0 && !ours)
+		return not_given(b, f, rc, e);
 	return rc; /* of 0 the bytes are others than the row says */
 }
 
@@ -137,19 +151,16 @@ static int fetch(void *arg, struct carrier *c, size_t i, struct err *e)
 {
 	const struct bringing *v = arg;
 	struct fetched *f = &v->list[i];
-	struct err why = ERR_INIT;
 	struct blob_reader *r;
 	uint64_t size;
-	int rc = blob_read_open(v->b->from, f->blob.name, 0, UINT64_MAX, &r, &size, &why);
+	int rc = blob_read_open(v->b->from, f->blob.name, 0, UINT64_MAX, &r, &size, e);
 
 	if (rc == ERR_NOT_FOUND || rc == ERR_BAD_NAME) {
 		f->state = BLOB_GONE;
 		return 0;
 	}
-	if (rc != 0) {
-		*e = why;
-		return rc;
-	}
+	if (rc != 0)
+		return not_given(v->b, f, rc, e);
 	f->state = BLOB_BAD;
 	rc = size == f->blob.size ? write_fetched(v->b, c, f, r, e) : 0;
 	blob_read_close(r);

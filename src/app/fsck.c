@@ -225,10 +225,14 @@ static int check_inline(struct check *c, const struct stored *s)
 	return judge_digest(c, s, sha256);
 }
 
+/* A finding if the store has other things; where it is away, every further row would take as long as its patience lasts and say as little. */
 static int tell_unreadable(struct check *c, const struct stored *s, const char *why)
 {
 	char name[64];
+	int rc = store_answers(c->blobs, c->e);
 
+	if (rc != 0)
+		return rc;
 	report_finding(&c->report, FINDING_BYTES_UNREADABLE, stored_name(s, name), str_of(why), NULL);
 	return 0;
 }

@@ -297,6 +297,14 @@ int store_own(const struct settings *s, const struct data_dir *d, struct catalog
 	return rc;
 }
 
+int store_answers(struct blobs *b, struct err *e)
+{
+	char whose[UUID_TEXT_LEN + 1];
+	int rc = blobs_are_files(b) ? 0 : read_mark(b, whose, e);
+
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 /* ---- for a move ---- */
 
 int store_place(char dst[STORE_PLACE_MAX], const struct settings *s, const struct data_dir *d, struct err *e)

@@ -24,6 +24,10 @@ enum store_use {
  * Where a server has used neither there may be no files at all. ERR_BAD_CONFIG. */
 [[nodiscard]] int store_check(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e);
 
+/* After something of it could not be read: whether the storage answers at all, told by what a bucket has for certain. 0: that one thing is unreadable, and the next may be looked at. Else the storage is
+ * away, and so is everything. A store in the data directory answers always. */
+[[nodiscard]] int store_answers(struct blobs *b, struct err *e);
+
 /* ---- for a move ---- */
 #define STORE_PLACE_MAX 640
 /* Where the files are, as `s3://bucket/prefix`; "" = in the data directory. */

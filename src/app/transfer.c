@@ -94,6 +94,9 @@ int transfer_count(struct transfer *t, struct snapshot *s, struct err *e)
 
 void transfer_done(struct transfer *t, const struct snapshot_blob *blob, enum blob_state state)
 {
+	static const char *const WORDS[] = {
+		[BLOB_GOOD] = "good", [BLOB_GONE] = "missing", [BLOB_BAD] = "damaged", [BLOB_UNREADABLE] = "unreadable"};
+
 	t->blobs++;
 	t->bytes += blob->size;
 	if (state == BLOB_GOOD)
@@ -104,7 +107,7 @@ void transfer_done(struct transfer *t, const struct snapshot_blob *blob, enum bl
 	transfer_clear(t);
 	/* A name that is none is not shown: it may be anything. */
 	struct str name = blob_name_valid(blob->name) ? blob->name : STR("(a name that cannot be)");
-	fprintf(stderr, "filemill: %s: %.*s\n", state == BLOB_GONE ? "missing" : "damaged", STR_FMT(name));
+	fprintf(stderr, "filemill: %s: %.*s\n", WORDS[state], STR_FMT(name));
 	if (t->lacking == NAMED_MAX)
 		fputs("filemill: more of them are counted, not named\n", stderr);
 }

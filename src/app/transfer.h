@@ -34,8 +34,8 @@ void transfer_clear(struct transfer *t);
 /* The blobs and bytes that a snapshot refers to become what there is to do. */
 [[nodiscard]] int transfer_count(struct transfer *t, struct snapshot *s, struct err *e);
 
-/* GONE: there is no such blob. BAD: another size, another digest, or it cannot be read. */
-enum blob_state { BLOB_GOOD, BLOB_GONE, BLOB_BAD };
+/* GONE: there is no such blob. BAD: another size, another digest, or a disk does not give it. UNREADABLE: the object storage gives others, and this one not. */
+enum blob_state { BLOB_GOOD, BLOB_GONE, BLOB_BAD, BLOB_UNREADABLE };
 
 /* Opens a blob; with BLOB_GOOD *ret_fd is the caller's to close, and the size is the right one. */
 [[nodiscard]] int transfer_open(struct blobs *b, const struct snapshot_blob *blob, int *ret_fd, enum blob_state *ret, struct err *e);

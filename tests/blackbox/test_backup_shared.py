@@ -1,5 +1,6 @@
 """filemill backup where the catalogue is on PostgreSQL and the bytes are in a bucket: beside running servers, interrupted, with everything restored and compared."""
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -375,6 +376,58 @@ def test_wrong_uses_are_refused(folder, make_server, settings, database, bucket,
 	cluster.sql("DELETE FROM schema_version WHERE version = (SELECT max(version) FROM schema_version)", name_of(database))
 	r = run("backup", "--data", s.data, folder / "b", settings=settings)
 	assert r.returncode != 0 and "filemill migrate" in r.stderr, r.stderr
+
+
+# ---- one object that the bucket does not give, and a bucket that gives none ----
+
+def test_an_object_that_is_never_given_is_counted_and_all_else_is_checked_and_copied(folder, make_server, settings, gate):
+	s = make_server(settings=settings)
+	files = [s.upload(random_bytes(50_000 + i, i)) for i in range(6)]
+	s.stop()
+	impatient = through(gate, {**settings, "storage.s3_patience": "500ms"})
+	gate.fail(files[2]["id"])
+	r = run("fsck", "--read", "--json", "--data", s.data, settings=impatient)
+	told = json.loads(r.stdout)
+	assert r.returncode == 1 and [(f["code"], f["id"]) for f in told["findings"]] == [("bytes_unreadable", files[2]["id"])], r.stdout + r.stderr
+	assert told["files"] == 6 and told["bytes_read"] == sum(50_000 + i for i in range(6) if i != 2), told
+	r = backup(s.data, folder / "b", impatient, code=1)
+	assert "filemill: unreadable: public/" in r.stderr and files[2]["id"] in r.stderr and "all else is in the backup" in r.stderr, r.stderr
+	assert (figures(r.stdout)["copied"], manifest(folder / "b")["blobs"]["lacking"]) == (5, 1)
+	gate.fail(None)
+	r = figures(backup(s.data, folder / "b", impatient).stdout)
+	assert (r["copied"], r["kept"], r["lacking"]) == (1, 5, 0)
+
+
+def test_an_object_of_which_only_the_beginning_comes_is_counted_too(folder, make_server, settings, gate):
+	s = make_server(settings=settings)
+	file = s.upload(random_bytes(3_000_000, 1))
+	gate.stall(after=500_000)
+	p = begin(s.data, folder / "b", through(gate, {**settings, "storage.s3_patience": "500ms"}))
+	assert gate.stands.wait(60)
+	gate.fail(file["id"])
+	gate.cut()
+	gate.go_on()
+	assert f"{file['id']}\n" in ended(p, code=1)[1]
+	assert manifest(folder / "b")["blobs"]["lacking"] == 1 and not list(names(folder / "b/blobs"))
+
+
+def test_a_bucket_that_gives_nothing_ends_a_check_and_a_backup(folder, make_server, settings, gate):
+	s = make_server(settings=settings)
+	s.upload(random_bytes(50_000, 1))
+	backup(s.data, folder / "b", settings)
+	for i in range(3):
+		s.upload(random_bytes(50_000, 2 + i))
+	s.stop()
+	before = (folder / "b/manifest.json").read_bytes()
+	impatient = through(gate, {**settings, "storage.s3_patience": "500ms"})
+	gate.fail(" /") # everything
+	for flags in ((), ("--read",)):
+		r = run("fsck", *flags, "--json", "--data", s.data, settings=impatient)
+		assert r.returncode == 1 and "object storage answered 500" in r.stderr and "bytes_unreadable" not in r.stdout, r.stdout + r.stderr
+	r = backup(s.data, folder / "b", impatient, code=1)
+	assert "the earlier backup is as it was" in r.stderr and (folder / "b/manifest.json").read_bytes() == before, r.stderr
+	gate.fail(None)
+	assert figures(backup(s.data, folder / "b", impatient).stdout)["copied"] == 3
 
 
 # ---- fsck and the storage check, beside other nodes ----

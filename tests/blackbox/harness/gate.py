@@ -1,4 +1,4 @@
-"""What stands between a server and another one: connections can be cut, refused for a while, or taken while nothing passes, from a chosen byte on if that matters."""
+"""What stands between a server and another one: connections can be cut, refused for a while, or taken while nothing passes, from a chosen byte on if that matters; requests for one thing can be answered with an error."""
 import socket
 import threading
 
@@ -13,6 +13,7 @@ class Gate:
 		self.left = None # bytes of the other that pass before all stands still; None: any number
 		self.flows, self.stands = threading.Event(), threading.Event()
 		self.flows.set()
+		self.failing = None # what stands in the first line of requests that are answered here, and not well
 		self.pairs = set()
 		self.seen = 0 # connections and pieces of requests that came
 		self.lock = threading.Lock()
@@ -51,6 +52,10 @@ class Gate:
 		with self.lock:
 			self.left = None
 		self.flows.set()
+
+	def fail(self, word):
+		"""Each request whose first line has this is answered with 500 and goes no further; None: all pass again."""
+		self.failing = word
 
 	def close(self):
 		self.go_on()
@@ -105,11 +110,18 @@ class Gate:
 		self.stands.set()
 		self.flows.wait()
 
+	def _fails(self, data):
+		"""A request without a body comes in one piece."""
+		return self.failing is not None and self.failing.encode() in data.split(b"\r\n", 1)[0]
+
 	def _pass(self, a, b, counted=False):
 		try:
 			while data := a.recv(1 << 16):
 				self.seen += 1
 				self.passing.wait()
+				if not counted and self._fails(data):
+					a.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+					continue
 				if counted:
 					self._may_pass(len(data))
 				b.sendall(data)
