@@ -95,7 +95,7 @@ static const struct config_option options[] = {
 	{"files", "uploads_max", NULL, CONFIG_INT, AT(uploads_max), "1000", 1, 100000, NULL,
 	 "Uploads above inline_max that may be under way at once."},
 	{"files", "sweep_every", NULL, CONFIG_DURATION, AT(sweep_every_ms), "6h", 0, 30 * DAY, NULL,
-	 "How often unreferenced bytes are looked for; 0 means at the start only."},
+	 "How often unreferenced bytes are looked for; 0 means only when a server begins to look after them, at its start or in the place of another node."},
 	{"files", "keep_time", NULL, CONFIG_DURATION, AT(files_keep_ms), "0", 0, 3650 * DAY, NULL,
 	 "How long a file is kept after it was stored, unless it is given another time; 0 means until it is deleted."},
 	{"files", "tombstone_time", NULL, CONFIG_DURATION, AT(tombstone_ms), "30d", MINUTE, 3650 * DAY, NULL,

@@ -94,7 +94,7 @@ struct engine_config {
 	bool home_alone; /* … which no other node used when this one came */
 	uint64_t scrub_rate; /* bytes a second that are read again; 0 = none */
 	int64_t scrub_every_ms; /* from the begin of a round to the next */
-	int64_t sweep_every_ms; /* 0 = only at start */
+	int64_t sweep_every_ms; /* 0 = only at start, or when the duty came from another node */
 	int64_t idempotency_ms, tombstone_ms; /* 24 h, 30 d */
 	int64_t files_keep_ms; /* after which a file expires that was given no other time; 0 = never */
 	unsigned events_readers; /* at once */

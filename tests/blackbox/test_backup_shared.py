@@ -440,6 +440,7 @@ def test_a_repair_leaves_alone_what_other_nodes_are_storing_and_removes_what_is_
 	s, t = make_server(settings=small), make_server(settings=small)
 	t.upload(random_bytes(50_000, 1))
 	s.stop() # its directory is free, and the other one is at work
+	eventually(lambda: said(t, "sweep_done")) # which takes up what the first one did for both, with the sweep of a start: what is left behind from here on is fsck's
 	prefix, repaired = bucket["storage.s3_prefix"], []
 
 	def fsck():
