@@ -128,6 +128,13 @@ static int check_callers(const struct settings *s, uint64_t accounts, struct err
 	return 0;
 }
 
+/* At once, for nothing that was acknowledged depends on an orderly end, and that would still write. */
+static void end_unfit(const struct err *e)
+{
+	log_event(LOG_ERROR, "ended", LF_CSTR("code", err_info(e->code)->name), LF_CSTR("detail", e->detail), LF_INT("status", 1));
+	process_end_now();
+}
+
 static int open_engine(struct service *v, const struct settings *s, const struct share *share, bool outbox, struct err *e)
 {
 	const struct catalog_options options = {
@@ -197,6 +204,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.audit_file_max = s->audit_file_size,
 		.audit_uploads = s->audit_uploads,
 		.audit_elsewhere = catalogue_is_shared(s),
+		.unfit = end_unfit,
 		.outbox = outbox && !v->works_only ? hash_log_deliver : NULL,
 		.outbox_arg = (void *)(uintptr_t)s->hash_tasks_log_file,
 	};

@@ -24,7 +24,7 @@ enum duty {
 #define NODE_HOST_MAX 64 /* bytes */
 #define NODE_LABELS_MAX 255
 
-/* First beat registers the worker incarnation. Later ones: ERR_STALE when the lease was already lost. */
+/* First beat registers the worker incarnation: ERR_SCHEMA_NEWER when the schema went on meanwhile to one that this program does not know. Later ones: ERR_STALE when the lease was already lost. */
 struct change_beat {
 	struct uuid worker;
 	int64_t now, expires_at;

@@ -113,6 +113,9 @@ struct engine_config {
 	int audit_fd; /* folder of the audit log, borrowed; 0 or -1 = there is none, and engine_audit() does nothing */
 	uint64_t audit_file_max; /* bytes after which it goes on in a new file */
 	bool audit_uploads; /* each stored file is an entry */
+	/* This program may not go on with the catalogue, for others brought its schema forward while this node stood still (ERR_SCHEMA_NEWER). The scheduler's thread; whatever this node would still do it would do to
+	 * tables that it does not know, so it does not return. NULL = it is only logged. */
+	void (*unfit)(const struct err *e);
 	bool audit_elsewhere; /* another node has the folder: entries are left for it */
 };
 

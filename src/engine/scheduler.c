@@ -132,6 +132,8 @@ static int64_t beat(struct engine *g)
 	}
 	metric_add(METRIC_BEATS_FAILED, 1);
 	log_err(LOG_ERROR, "heartbeat_failed", &c.err);
+	if (rc == ERR_SCHEMA_NEWER && g->config.unfit != NULL)
+		g->config.unfit(&c.err);
 	if (rc != ERR_STALE)
 		return g->config.beat_ms;
 	/* the lease was lost: what runs belongs to somebody else now; begin anew under another name, which cannot be stale */

@@ -288,6 +288,28 @@ def test_a_migration_that_older_nodes_may_not_see_waits_for_them(make_server, cl
 	assert r.returncode == 1 and f"schema 6; this program works on {latest}" in r.stdout, r
 
 
+@pytest.mark.parametrize("beside, goes_on", [(1, False), (0, True)])
+def test_a_node_that_stood_still_while_the_schema_went_on_learns_whether_it_may_go_on(make_server, cluster, database, beside, goes_on):
+	s = make_server(settings={"catalog.url": database, "jobs.lease": "2s", "jobs.beat": "500ms"})
+	db, alive = name_of(database), "SELECT count(*) FROM worker WHERE expires_at > extract(epoch FROM clock_timestamp()) * 1000"
+	latest = int(cluster.sql("SELECT max(version) FROM schema_version", db))
+	eventually(lambda: int(cluster.sql(alive, db)) == 1)
+	s.signal(signal.SIGSTOP)
+	eventually(lambda: int(cluster.sql(alive, db)) == 0) # a migration waits for nobody any more
+	cluster.sql(f"INSERT INTO schema_version (version, beside) VALUES ({latest + 1}, {latest + beside})", db)
+	s.signal(signal.SIGCONT)
+	if goes_on:
+		eventually(lambda: int(cluster.sql(alive, db)) == 1)
+		finished(s, len([s.upload(b"as before")]))
+		return
+	assert s.wait() == 1
+	last = s.log_events()[-1]
+	assert last["event"] == "ended" and last["code"] == "schema_newer" and last["detail"] == f"the catalogue has schema {latest + 1}, this program knows up to {latest}", last
+	assert int(cluster.sql(alive, db)) == 0
+	with pytest.raises(StartFailed, match=last["detail"]): # the same words
+		s.start()
+
+
 def test_migrate_says_where_an_embedded_catalogue_stands(make_server):
 	s = make_server()
 	data = ("--data", s.data)

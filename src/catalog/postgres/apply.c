@@ -339,15 +339,18 @@ static int begin(struct pg *q, struct change *const *changes, size_t n)
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
 	struct pg_args a = {};
 	int64_t files = 0, jobs = 0;
-	bool alone = false;
+	bool alone = false, newcomer = false;
 	int rc = pg_send(&q->link, W_BEGIN, NULL);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct change *ch = changes[i];
 
 		alone |= runs_alone(ch);
+		newcomer |= ch->kind == CHANGE_BEAT && ch->beat.first;
 		count_numbers(ch, &files, &jobs);
 	}
+	if (rc == 0 && newcomer)
+		rc = pg_send(&q->link, W_LOCK_SCHEMA, NULL);
 	if (rc == 0)
 		rc = pg_send(&q->link, alone ? W_LOCK_ALONE : W_LOCK_SHARED, NULL);
 	arg_int(&a, files);

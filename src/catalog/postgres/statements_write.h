@@ -283,6 +283,9 @@ W_ROW(AUDIT_HEAD_WRITE,
 
 /* ---- workers ---- */
 W_ROW(CLOCK, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+/* Against who brings the schema forward (migrate.c), and taken before anything else, as he does: of two that wait for each other one would be ended. */
+W_ROW(LOCK_SCHEMA, "SELECT pg_advisory_xact_lock_shared(hashtextextended('filemill schema ' || current_schema(), 0))")
+W_ROW(SCHEMA, "SELECT max(version), max(coalesce((to_jsonb(v) ->> 'beside')::bigint, version)) FROM schema_version AS v")
 W_ROW(WORKER_FIND, "SELECT number FROM worker WHERE id = $1 AND expires_at > $2 FOR UPDATE")
 W_ROW(WORKER_NUMBER, "SELECT number FROM worker WHERE id = $1")
 W_ROW(WORKERS_DEAD, "UPDATE worker SET expires_at = least(expires_at, $2), uploads_since = 9223372036854775807 WHERE home = $1")

@@ -1,4 +1,5 @@
 /* Leases, and what lost workers leave behind. */
+#include "catalog/postgres/schema.h"
 #include "catalog/postgres/write.h"
 
 #define LOST_CHUNK 256 /* tasks taken back at once */
@@ -76,11 +77,24 @@ static int read_clock(struct pg *q, int64_t *ret)
 	return rc;
 }
 
+/* A migration that this program may not go on beside waits for the leases of those at work. Who had none meanwhile, since he stood still, is told here, as he would be at a start. *ret: he may go on. */
+static int check_schema(struct pg *q, struct change *ch, bool *ret)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	int rc = w_ask(q, W_SCHEMA, NULL, &r);
+
+	*ret = rc == 0 && (r.n == 0 || pg_col_int(&r, 0, 1) <= pg_schema_latest);
+	if (rc == 0 && !*ret)
+		ch->code = pg_schema_fits(pg_col_int(&r, 0, 0), &ch->err);
+	return rc;
+}
+
 int pgw_beat(struct pg *q, struct change *ch)
 {
 	struct change_beat *b = &ch->beat;
 	struct pg_args lease = {};
 	int64_t worker, known;
+	bool fits;
 	int rc = read_clock(q, &b->clock_at);
 
 	if (rc == 0)
@@ -100,6 +114,9 @@ int pgw_beat(struct pg *q, struct change *ch)
 		return rc;
 	if (known || !b->first)
 		return change_refuse(ch, ERR_STALE, "the worker's lease is lost");
+	rc = check_schema(q, ch, &fits);
+	if (rc != 0 || !fits)
+		return rc;
 	rc = add_worker(q, b, &worker);
 	return rc == 0 ? take_duties(q, b, worker) : rc;
 }

@@ -665,6 +665,50 @@ static void a_bucket_that_is_empty_saves_nothing_up_and_goes(void **state)
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM rate"), 1);
 }
 
+/* ---- a node that comes back while the schema is brought forward ---- */
+
+static void *come(void *arg)
+{
+	struct node *n = arg;
+	struct change ch = {.kind = CHANGE_BEAT, .beat = {.worker = test_id(700), .now = NOW, .expires_at = NOW + 1000, .first = true}};
+
+	n->ok[0] = node_apply(n, &ch, ERR_SCHEMA_NEWER);
+	return NULL;
+}
+
+static void await_lock(struct world *w)
+{
+	for (int i = 0; i < 60000; i++) {
+		if (world_sql(w, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'filemill'") >
+		    0)
+			return;
+		usleep(1000);
+	}
+	fail_msg("nothing waits for the lock");
+}
+
+static void who_comes_while_the_schema_is_brought_forward_waits_and_then_sees_to_what(void **state)
+{
+	struct world *w = *state;
+	struct node n = {.c = w->c};
+
+	for (int i = 0; i < 2; i++) {
+		n.ok[0] = false;
+		postgres_hold(WORLD_DATABASE, "SELECT pg_advisory_xact_lock(hashtextextended('filemill schema ' || current_schema(), 0))");
+		assert_int_equal(pthread_create(&n.thread, NULL, come, &n), 0);
+		await_lock(w);
+		world_sql(
+			w,
+			i == 0 ? "INSERT INTO schema_version (version, beside) SELECT 1 + max(version), 1 + max(version) FROM schema_version"
+			       : "DELETE FROM schema_version WHERE version = (SELECT max(version) FROM schema_version)");
+		postgres_let_go();
+		pthread_join(n.thread, NULL);
+		assert_string_equal(n.failure, "");
+		assert_int_equal(n.ok[0], i == 1);
+		assert_int_equal(world_sql(w, "SELECT count(*) FROM worker"), i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -682,6 +726,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_forgotten_node_stored_is_refused, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(what_nodes_let_through_adds_up, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_bucket_that_is_empty_saves_nothing_up_and_goes, world_postgres, world_end),
+		cmocka_unit_test_setup_teardown(who_comes_while_the_schema_is_brought_forward_waits_and_then_sees_to_what, world_postgres,
+						world_end),
 		cmocka_unit_test_setup_teardown(a_batch_that_a_deadlock_undid_is_done_again, world_postgres, world_end),
 		cmocka_unit_test_setup_teardown(a_batch_whose_connection_ends_in_the_commit_that_fails_is_done_again, world_postgres,
 						world_end),
