@@ -376,6 +376,28 @@ def test_a_jobs_end_that_a_full_disk_does_not_take_is_taken_when_there_is_room(f
 			life.server.kill()
 
 
+def test_a_log_whose_index_finds_no_space_is_a_full_disk(folder, file_shim):
+	"""Somebody reads for long, so the log grows until its index has to. A commit's pages are in the log before their places are in the index: what fails between the two leaves nobody
+	knowing, and the catalogue sealed. So the space is looked for before."""
+	life = Life(folder / "l", file_shim, at=1, sticky=1, errno=errno.ENOSPC, path="catalog.db-shm", arm=folder / "l/arm", **{"while": 1})
+	try:
+		life.start()
+		inline = life.upload(random_bytes(30_000, 1))
+		reader = sqlite3.connect(f"file:{life.server.data}/catalog.db?mode=ro", uri=True, isolation_level=None)
+		reader.execute("BEGIN").execute("SELECT count(*) FROM file").fetchall()
+		life.arm.touch()
+		while life.upload(random_bytes(30_000, len(life.answers))):
+			assert len(life.answers) < 1000, "the index never grows"
+		assert inline and life.answers[-1][2] == 507 and "filemill_storage_sealed 0" in life.server.get("/metrics").text
+		life.arm.unlink()
+		life.check_recovers()
+		reader.close()
+		check(life, Scenario())
+	finally:
+		if life.server.running():
+			life.server.kill()
+
+
 def processes(pid):
 	"""(number, name) of all that descend from this one."""
 	parents = {}

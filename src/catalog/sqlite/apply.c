@@ -165,8 +165,9 @@ static int commit(struct sq *q)
 	int rc = run(q->stmt[W_COMMIT]);
 	int64_t least_run_at;
 
-	/* Whatever fails here with an I/O error may have left a commit in the log that was not flushed; only a full disk is known to be harmless. */
-	if ((rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM && !sq_no_space(q->db, rc))
+	/* Whatever fails here with an I/O error may have left a commit in the log that was not flushed, or is not in the log's index; only a
+	 * disk without room for the log itself is known to be harmless. */
+	if ((rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM && (!sq_no_space(q->db, rc) || log_index_failed(rc)))
 		atomic_store(&q->base.sealed, true);
 	if (rc != SQLITE_OK)
 		return rc;
@@ -186,7 +187,9 @@ static int begin(struct sq *q)
 {
 	int rc = sqlite3_get_autocommit(q->db) ? SQLITE_OK : run(q->stmt[W_ROLLBACK]);
 
-	return rc == SQLITE_OK ? run(q->stmt[W_BEGIN]) : rc;
+	if (rc == SQLITE_OK)
+		rc = run(q->stmt[W_BEGIN]);
+	return rc == SQLITE_OK ? log_index_reserve(q) : rc;
 }
 
 static int apply_batch(struct sq *q, struct change *const *changes, size_t n, bool guarded)

@@ -30,7 +30,10 @@ static int check_there(const char *path, struct err *e)
 static int open_source(sqlite3 **ret, const char *path, struct err *e)
 {
 	sqlite3 *db = NULL;
-	int r, rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	int r, rc;
+
+	sq_library();
+	rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);

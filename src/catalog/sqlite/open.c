@@ -28,6 +28,20 @@ static const char *const SQL[W_COUNT] = {
 static const char SETUP[] = "PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF; PRAGMA cache_size = -16384; PRAGMA mmap_size = 0;"
 			    " PRAGMA journal_size_limit = 67108864; PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF";
 
+/* SQLite counts every allocation under one lock unless told not to, before its first use. */
+static void configure_library(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	log_index_setup();
+}
+
+void sq_library(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, configure_library);
+}
+
 /* ---- before SQLite sees the file ---- */
 
 static int refuse_foreign(struct err *e, const char *why)
@@ -326,6 +340,7 @@ static struct sq *sq_new(const char *dir, const struct catalog_options *options)
 		free(q);
 		return NULL;
 	}
+	sq_library();
 	q->base.ops = &OPS;
 	q->base.options = *options;
 	pthread_mutex_init(&q->readers.lock, NULL);
@@ -337,20 +352,11 @@ static struct sq *sq_new(const char *dir, const struct catalog_options *options)
 	return q;
 }
 
-/* SQLite counts every allocation under one lock unless told not to, before its first use. Refused later, which does no harm. */
-static void configure_library(void)
-{
-	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-}
-
 int catalog_sqlite_open(struct catalog **ret, const char *dir, const struct catalog_options *options, struct err *e)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct sq *q;
+	struct sq *q = sq_new(dir, options);
 	int r;
 
-	pthread_once(&once, configure_library);
-	q = sq_new(dir, options);
 	if (!q)
 		return err_set(e, ERR_NO_MEMORY, "no memory for the catalogue");
 	r = prepare_file(q, e);

@@ -76,6 +76,7 @@ struct sq {
 	int64_t worker_number; /* 0 = none */
 	struct lanes lanes; /* as the open transaction would leave them */
 	int wal_pages; /* in the log */
+	int index_regions; /* of the log's index: there, and with space on the disk */
 	int wal_unsaved, wal_fresh; /* added since the last checkpoint: pages, and about how many different ones */
 
 	struct readers readers;
@@ -93,6 +94,8 @@ bool sq_flush_failed(int rc);
 bool sq_no_space(sqlite3 *db, int rc);
 
 /* ---- open.c ---- */
+/* Of the process, before its first connection to a catalogue that somebody may be at work on. Any thread, any number of times. */
+void sq_library(void);
 /* A pragma or a count: one number. */
 int sq_number(sqlite3 *db, const char *sql, int64_t *ret);
 /* Whether it is ours, of a schema that we know: an error of ours. *ret_version (NULL = never mind) is 0 for a database that nobody has put anything into. */
@@ -132,6 +135,13 @@ int sq_apply(struct catalog *c, struct change *const *changes, size_t n, struct 
 void sq_idle(struct catalog *c);
 int sq_tally_load(struct sq *q);
 int sq_on_wal(void *arg, sqlite3 *db, const char *name, int pages);
+
+/* ---- log_index.c ---- */
+/* Once, by sq_library(): from then on a part of the log's index for which the disk has no space is an error, not a SIGBUS. */
+void log_index_setup(void);
+/* Space for what this transaction, which has begun, and its commit add to the index; SQLITE_FULL: there is none, and nothing was written. */
+int log_index_reserve(struct sq *q);
+bool log_index_failed(int rc);
 
 /* ---- usage.c ---- */
 int usage_add(struct sq *q, const struct file *f);
