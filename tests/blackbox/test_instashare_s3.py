@@ -15,9 +15,10 @@ import pytest
 
 from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
+from harness.examples import play_page
 from harness.gate import Gate
 from harness.people import PASSWORD, Person
-from harness.server import Server, eventually, problem, run
+from harness.server import REPOSITORY, Server, eventually, problem, run
 
 MIB = 1 << 20
 NAME = "a b+ü&日?#%41.txt"
@@ -253,3 +254,13 @@ def test_a_quota_holds_for_what_did_not_pass_through_here(module_folder, ceph, t
 		assert complete(person, urls[0]["id"]).status_code == 200
 		problem(complete(person, urls[1]["id"]), 403, "quota_exceeded")
 		assert len(listed(person)) == 1
+
+
+def test_the_example_does_what_its_page_says_with_a_bucket_too(module_folder, ceph, tmp_path):
+	prefix = f"shares/{os.getpid()}-{next(_numbers)}/"
+	config = REPOSITORY / "examples/instashare/filemill.yaml"
+	with Server(module_folder / "example", args=["-c", str(config)], settings=ceph.storage(prefix)) as s:
+		play_page("instashare", s, work := tmp_path / "work")
+	with zipfile.ZipFile(work / "notes.txt.zip") as z:
+		assert z.read("notes.txt") == b"some notes\n"
+	assert "x-amz-meta-name: " in (work / "headers").read_text(), "no address of the bucket was given"

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from harness import auditlog
+from harness.examples import play_page
 from harness.people import PASSWORD, Person
 from harness.server import REPOSITORY, Server, eventually, problem
 from harness.wire import Wire
@@ -465,25 +466,7 @@ def test_curl_does_it_all(server, tmp_path):
 
 
 def test_the_example_does_what_its_page_says(tmp_path):
-	"""Every line of the page is run as it stands, but for the port; what it says comes out comes out, … being anything."""
-	page = (REPOSITORY / "examples/instashare/README.md").read_text()
-	lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.S) for line in block.splitlines()]
-	start, address = "filemill serve -c examples/instashare/filemill.yaml &", "http://127.0.0.1:8000"
-	assert lines[0] == start and any(address in line for line in lines)
-	config = REPOSITORY / "examples/instashare/filemill.yaml"
-	assert f"listen: {address.removeprefix('http://')}\n" in config.read_text()
-	work = tmp_path / "work"
-	work.mkdir()
-	with Server(tmp_path / "example", args=["-c", str(config)]) as s:
-		quiet = 'curl() { command curl --silent --show-error --max-time 30 "$@" && echo; }'
-		script = "\n".join(["set -eu", quiet, *lines[1:]]).replace(address, s.base)
-		r = subprocess.run(["sh", "-c", script], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
-		assert r.returncode == 0, r.stdout + r.stderr
-		said = [line[2:] for line in lines if line.startswith("# ")]
-		assert len(said) == 4
-		come = r.stdout.splitlines()
-		for line in said:
-			like = re.compile(re.escape(line).replace("…", "[^\"]*"))
-			assert any(like.fullmatch(c) for c in come), (line, come)
+	with Server(tmp_path / "example", args=["-c", str(REPOSITORY / "examples/instashare/filemill.yaml")]) as s:
+		play_page("instashare", s, work := tmp_path / "work")
 	with zipfile.ZipFile(work / "notes.txt.zip") as z:
 		assert z.read("notes.txt") == b"some notes\n"
