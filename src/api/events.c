@@ -1,10 +1,11 @@
 /* GET /v1/events: what becomes of the caller's files and jobs, as Server-Sent Events (WHATWG HTML §9.2). */
 #include "api/api.h"
-#include "front/caller.h"
 #include "front/front.h"
+#include "front/still.h"
 
 struct stream {
 	struct engine_reader reader;
+	struct still *still; /* owned; NULL: for ever */
 	struct http_request *r;
 };
 
@@ -14,20 +15,13 @@ static void wake(struct engine_reader *x)
 }
 
 /* Whoever may not come any more is told nothing more; when he comes again he is told why. */
-static bool may_listen(struct http_request *r)
-{
-	int64_t until = front_caller(r)->expires_at;
-	struct err e = ERR_INIT;
-
-	return (until == 0 || front_now(r) < until) && front_still(r, &e) == 0;
-}
-
 static ssize_t read_events(struct http_request *r, char *p, size_t max)
 {
 	struct stream *s = http_data(r);
+	enum still_may may = still_may(s->still);
 
-	if (!may_listen(r))
-		return HTTP_STREAM_END;
+	if (may != STILL_MAY)
+		return may == STILL_ASKED ? 0 : HTTP_STREAM_END;
 	ssize_t n = engine_events_read(front_engine(r), &s->reader, p, max);
 
 	return n < 0 ? HTTP_STREAM_END : n;
@@ -53,9 +47,13 @@ static int open_stream(struct http_request *r, struct err *e)
 		err_set(e, ERR_BAD_ID, "an id is a UUID of 36 characters in lower case");
 		return err_field(e, "file");
 	}
-	int rc = engine_events_join(front_engine(r), &s->reader, last_id_of(r), e);
+	int rc = still_new(&s->still, r, e);
+	if (rc == 0)
+		rc = engine_events_join(front_engine(r), &s->reader, last_id_of(r), e);
 	if (rc == 0)
 		http_set_data(r, s);
+	else
+		still_free(s->still);
 	return rc;
 }
 
@@ -77,8 +75,10 @@ static void release_events(struct http_request *r)
 {
 	struct stream *s = http_data(r);
 
-	if (s != NULL)
-		engine_events_leave(front_engine(r), &s->reader);
+	if (s == NULL)
+		return;
+	engine_events_leave(front_engine(r), &s->reader);
+	still_free(s->still);
 }
 
 static const struct http_handler get_events = {.end = end_events, .release = release_events};

@@ -161,7 +161,7 @@ static int prepare(struct http_request *r, struct making *m, struct err *e)
 	return rc == 0 ? server_secret(r, m->server_secret, e) : rc;
 }
 
-static void end_make(struct http_request *r)
+static void submit_key(struct http_request *r)
 {
 	struct front_write *w = front_write_new(r, CHANGE_ADD_KEY);
 	struct making *m = arena_alloc(http_arena(r), sizeof(*m));
@@ -186,6 +186,12 @@ static void end_make(struct http_request *r)
 	w->note = m;
 	w->change.add_key = (struct change_add_key){.key = &m->key, .max = KEYS_AN_ACCOUNT_MAX};
 	front_write_submit(w, answer_made);
+}
+
+/* The server's secret is in the catalogue. */
+static void end_make(struct http_request *r)
+{
+	front_read(r, submit_key);
 }
 
 /* ---- GET ---- */

@@ -67,14 +67,6 @@ static int prepare(struct http_request *r, struct intake_spec *spec, struct err 
 	return front_link_label(r, l->id, &spec->labels, e);
 }
 
-/* A browser that sent a form shows what it gets to a person. */
-static bool wants_page(struct http_request *r)
-{
-	struct str accept = http_header(r, "Accept");
-
-	return http_method(r) == HTTP_POST && accept.p != NULL && memmem(accept.p, accept.len, "text/html", 9) != NULL;
-}
-
 static void reply_page(struct http_request *r, const struct file *f)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT;
@@ -95,7 +87,7 @@ static void stored(struct http_request *r, const struct file *f, bool replayed)
 	struct json_out j = json_out(&b);
 	char id[UUID_TEXT_LEN + 1], sha256[65];
 
-	if (wants_page(r)) {
+	if (front_link_wants_page(r)) {
 		reply_page(r, f);
 		return;
 	}
@@ -120,21 +112,8 @@ static void say_used(struct err *e)
 
 static void not_stored(struct http_request *r, struct err *e)
 {
-	CLEANUP(buf_release) struct buf b = BUF_INIT;
-
 	say_used(e);
-	if (!wants_page(r)) {
-		front_problem(r, e->code, e);
-		return;
-	}
-	front_say_when(r, e);
-	page_open(&b, "The file was not stored");
-	buf_add_cstr(&b, "<p>");
-	page_text(&b, str_of(err_info(e->code)->title));
-	buf_add_cstr(&b, ": ");
-	page_text(&b, str_of(e->detail));
-	buf_add_cstr(&b, "</p>\n");
-	page_reply(r, err_info(e->code)->http_status, &b);
+	front_link_refused(r, e);
 }
 
 static void start_upload(struct http_request *r)
@@ -142,13 +121,7 @@ static void start_upload(struct http_request *r)
 	static const struct upload_rules rules = {
 		.bound = true, .chosen = true, .prepare = prepare, .stored = stored, .failed = not_stored};
 
-	struct err e = ERR_INIT;
-
-	/* before the upload is counted: as the link's account's */
-	if (front_link_open(r, LINK_PUT, &e) == 0)
-		upload_start(r, &rules);
-	else
-		not_stored(r, &e);
+	upload_start(r, &rules);
 }
 
 static const struct http_handler upload = {
@@ -200,13 +173,9 @@ static void use_and_send(struct http_request *r, const struct link *l)
 
 static void answer_content(struct http_request *r)
 {
-	struct err e = ERR_INIT;
-	int rc = front_link_open(r, LINK_GET, &e);
 	const struct link *l = front_caller(r)->link;
 
-	if (rc != 0)
-		front_problem(r, rc, &e);
-	else if (l->single_use && http_method(r) != HTTP_HEAD)
+	if (l->single_use && http_method(r) != HTTP_HEAD)
 		use_and_send(r, l);
 	else
 		send_content(r, l->file);
@@ -221,8 +190,8 @@ static const struct http_handler content = {.end = end_content};
 static const char *const query[] = {"token", NULL};
 
 const struct http_route api_link_use_routes[] = {
-	{HTTP_PUT, "/v1/links/{id}", &upload, HTTP_ANYONE, "uploadByLink", "Store a file by a link", query},
-	{HTTP_POST, "/v1/links/{id}", &upload, HTTP_ANYONE, "uploadFormByLink", "Store a file by a link, from a plain HTML form", query},
-	{HTTP_GET, "/v1/links/{id}", &content, HTTP_ANYONE, "downloadByLink", "The bytes of a file by a link", query},
+	{HTTP_PUT, "/v1/links/{id}", &upload, HTTP_LINK, "uploadByLink", "Store a file by a link", query},
+	{HTTP_POST, "/v1/links/{id}", &upload, HTTP_LINK, "uploadFormByLink", "Store a file by a link, from a plain HTML form", query},
+	{HTTP_GET, "/v1/links/{id}", &content, HTTP_LINK, "downloadByLink", "The bytes of a file by a link", query},
 	{},
 };

@@ -56,16 +56,24 @@ static void answer_lookup(struct http_request *r)
 	show(r, 200, &f, NULL);
 }
 
-static void end_page(struct http_request *r)
+static void look_up(struct http_request *r)
 {
 	struct err e = ERR_INIT;
 
-	if (http_query(r, "id").len == 0)
-		show(r, 200, NULL, NULL);
-	else if (front_require(r, HTTP_FILES_READ, &e) != 0)
+	if (front_require(r, HTTP_FILES_READ, &e) != 0)
 		show_error(r, &e);
 	else
 		front_read(r, answer_lookup);
+}
+
+static void end_page(struct http_request *r)
+{
+	if (http_query(r, "id").len == 0)
+		show(r, 200, NULL, NULL);
+	else if (engine_reads_are_local(front_engine(r)))
+		look_up(r);
+	else
+		front_ask(r, look_up, show_error);
 }
 
 static const struct http_handler get_page = {.end = end_page};

@@ -14,6 +14,7 @@
 #include "front/caller.h"
 #include "front/front.h"
 #include "front/limits.h"
+#include "front/watchers.h"
 #include "net/client.h"
 #include "rt/log.h"
 #include "surfaces/hash_log.h"
@@ -45,6 +46,7 @@ struct service {
 	struct engine *engine;
 	struct front front;
 	struct limits *limits;
+	struct watchers watchers;
 	bool has_front;
 	struct surface_options surfaces;
 	char image_stages_ops[96];
@@ -392,6 +394,8 @@ static int open_service(struct service *v, const struct settings *s, const struc
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
 	front_init(&v->front, v->engine, s->file_max, version);
+	watchers_init(&v->watchers);
+	v->front.watchers = &v->watchers;
 	v->has_front = true;
 	v->front.anonymous = s->anonymous;
 	snprintf(v->image_stages_ops, sizeof(v->image_stages_ops), "resize;width=%u;height=%u;fit=inside;format=jpeg",
@@ -424,8 +428,10 @@ static void close_service(struct service *v)
 	atomic_store(&v->stop.part, "clients");
 	net_client_free(v->client);
 	net_client_free(v->imports);
-	if (v->has_front)
+	if (v->has_front) {
 		front_release(&v->front);
+		watchers_release(&v->watchers);
+	}
 	limits_free(v->limits);
 	limiter_free(v->sync_rate);
 	mirror_close(&v->mirror);

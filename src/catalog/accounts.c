@@ -201,7 +201,12 @@ int catalog_list_accounts(struct catalog *c, struct page page, struct arena *a, 
 
 uint64_t catalog_account_count(struct catalog *c)
 {
-	return c->ops->account_count(c);
+	return c->ops->account_count(c, true);
+}
+
+uint64_t catalog_account_count_known(struct catalog *c)
+{
+	return c->ops->account_count(c, false);
 }
 
 int catalog_session(struct catalog *c, const uint8_t hash[SECRET_HASH], int64_t now, int64_t idle_ms, struct arena *a, struct session *ret,

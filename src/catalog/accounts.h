@@ -101,10 +101,12 @@ struct change_add_secret {
 /* Newest first, as with catalog_list_files(). */
 [[nodiscard]] int catalog_list_accounts(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n,
 					int64_t *ret_next, struct err *e);
-/* All there are, also those who may not come now: as long as it is 0, nobody has said who may; once above, it stays above. Does not block, but for a short look while a
- * shared catalogue has none; ACCOUNTS_UNKNOWN where that look fails. */
+/* All there are, also those who may not come now: as long as it is 0, nobody has said who may; once above, it stays above. A shared catalogue that
+ * had none when it was last looked at is asked anew; ACCOUNTS_UNKNOWN where that fails. */
 #define ACCOUNTS_UNKNOWN UINT64_MAX
 uint64_t catalog_account_count(struct catalog *c);
+/* The same where nobody has to be asked, else ACCOUNTS_UNKNOWN. Never waits. */
+uint64_t catalog_account_count_known(struct catalog *c);
 
 /* A session and whose it is; looked up by an index, in microseconds. ERR_UNAUTHENTICATED: there is none with this hash, its time is over, it was not used for longer than idle_ms,
  * its account is disabled, or the password has changed since it began. */

@@ -82,7 +82,7 @@ struct catalog_ops {
 	int (*account)(struct catalog *c, struct uuid id, struct str email, struct arena *a, struct account *ret, struct err *e);
 	int (*list_accounts)(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n, int64_t *ret_next,
 			     struct err *e);
-	uint64_t (*account_count)(struct catalog *c);
+	uint64_t (*account_count)(struct catalog *c, bool ask);
 	/* ERR_UNAUTHENTICATED only when there is none: accounts.c looks whether it holds. */
 	int (*session)(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena *a, struct session *ret,
 		       struct account *ret_account, struct err *e);

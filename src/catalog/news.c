@@ -130,8 +130,13 @@ static void put_change(struct buf *b, const struct change *c)
 
 static bool ends_access(enum change_kind kind)
 {
-	return kind == CHANGE_PATCH_ACCOUNT || kind == CHANGE_DELETE_ACCOUNT || kind == CHANGE_ADD_SESSION || kind == CHANGE_END_SESSION ||
-	       kind == CHANGE_REVOKE_KEY;
+	return kind == CHANGE_PATCH_ACCOUNT || kind == CHANGE_DELETE_ACCOUNT || kind == CHANGE_REVOKE_KEY;
+}
+
+/* A new session may end an older one. */
+static bool ends_sessions(enum change_kind kind)
+{
+	return kind == CHANGE_ADD_ACCOUNT || kind == CHANGE_ADD_SESSION || kind == CHANGE_END_SESSION;
 }
 
 void news_pack(struct buf *b, const struct catalog *c, struct change *const *changes, size_t n)
@@ -148,6 +153,7 @@ void news_pack(struct buf *b, const struct catalog *c, struct change *const *cha
 		said[NEWS_ROOM] |= ch->kind == CHANGE_FINISH ||
 				   (ch->kind == CHANGE_RECLAIM && ch->reclaim.reclaimed + ch->reclaim.quarantined > 0);
 		said[NEWS_PEOPLE] |= ends_access(ch->kind);
+		said[NEWS_SESSIONS] |= ends_sessions(ch->kind);
 		said[NEWS_AUDIT] |= ch->audit.p != NULL;
 	}
 	for (size_t i = 0; i < c->ends.n; i++)

@@ -74,11 +74,12 @@ enum news_kind {
 	NEWS_STORED, /* id: of a file */
 	NEWS_DELETED, /* id: of a file; owner */
 	NEWS_CANCEL, /* id: of a job that runs, wherever */
-	NEWS_PEOPLE, /* somebody may no longer come */
+	NEWS_PEOPLE, /* somebody may no longer come, whatever he shows */
 	NEWS_DELIVERIES, /* something is due to webhooks */
 	NEWS_WEBHOOK, /* id: somebody changed it by hand */
 	NEWS_DOOMED, /* bytes have to go */
 	NEWS_AUDIT, /* there are entries */
+	NEWS_SESSIONS, /* a session may be over; or there is a first account, so that nobody comes without showing something */
 	NEWS_KINDS
 };
 struct news {

@@ -3,6 +3,7 @@
  *
  * If the batch fails, every change in it gets the batch's error and nothing is acknowledged. */
 #include "engine/engine_impl.h"
+#include "engine/people.h"
 #include "engine/webhook.h"
 #include "rt/log.h"
 #include "rt/metrics.h"
@@ -143,10 +144,13 @@ static void tell_parts(struct engine *g, const struct change *c)
 		break;
 	case CHANGE_PATCH_ACCOUNT:
 	case CHANGE_DELETE_ACCOUNT:
+	case CHANGE_REVOKE_KEY:
+		people_changed(g, true);
+		break;
+	case CHANGE_ADD_ACCOUNT: /* the first one ends the coming of those who show nothing */
 	case CHANGE_ADD_SESSION: /* ends an older one when there are too many */
 	case CHANGE_END_SESSION:
-	case CHANGE_REVOKE_KEY:
-		atomic_fetch_add(&g->people_changes, 1);
+		people_changed(g, false);
 		break;
 	case CHANGE_PATCH_WEBHOOK:
 		webhooks_anew(g, c->patch_webhook.id);

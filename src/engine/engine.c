@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#define CALLER_THREADS 8 /* as many as a shared catalogue has connections for reading */
+
 static int init_parts(struct engine *g, struct err *e)
 {
 	struct sleeper *const sleepers[] = {&g->scheduler.sleeper, &g->waits.sleeper, &g->janitor,       &g->outbox,
@@ -171,6 +173,8 @@ int engine_start(struct engine *g, struct err *e)
 	if ((rc = pool_new(&g->jobs, "job", g->config.job_threads, e)) != 0)
 		return rc;
 	pool_pick_by(g->jobs, scheduler_pick, g);
+	if (g->nodes.shared && (rc = pool_new(&g->callers, "caller", CALLER_THREADS, e)) != 0)
+		return rc;
 	if ((rc = import_start(g, e)) != 0)
 		return rc;
 	if ((rc = arrivals_start(g, e)) != 0)
@@ -238,6 +242,8 @@ void engine_stop(struct engine *g, int64_t grace_ms)
 	pool_free(g->arrivals); /* each waits for its own commit */
 	g->arrivals = NULL;
 	uploads_wait_none(g); /* those whose client has gone still go to and fro between the pool and the committer */
+	pool_free(g->callers);
+	g->callers = NULL;
 	pool_free(g->io);
 	g->io = NULL;
 	waits_stop(g);
@@ -277,6 +283,11 @@ const struct engine_people *engine_people_rules(const struct engine *g)
 struct pool *engine_pool(struct engine *g)
 {
 	return g->io;
+}
+
+struct pool *engine_caller_pool(struct engine *g)
+{
+	return g->callers;
 }
 
 struct env *engine_env(struct engine *g)

@@ -252,6 +252,8 @@ struct catalog *engine_catalog(struct engine *g); /* for its read functions only
 /* Point reads may be done on an HTTP thread (a mapped, local catalogue: microseconds); everything else goes to the pool. */
 bool engine_reads_are_local(const struct engine *g);
 struct pool *engine_pool(struct engine *g);
+/* For asking a shared catalogue who somebody is, and for nothing that takes longer: so nobody waits there behind lists and blobs. Only where reads are not local. */
+struct pool *engine_caller_pool(struct engine *g);
 /* Bytes to be sent on, in one of three forms. */
 struct engine_bytes {
 	int fd; /* all of them, as a file; -1 = none */

@@ -283,6 +283,7 @@ struct engine {
 	struct catalog *catalog;
 	struct blobs *blobs;
 	struct pool *io, *jobs, *imports; /* imports: NULL = there are none */
+	struct pool *callers; /* NULL = the catalogue is local; engine_caller_pool() */
 	struct pool *arrivals; /* NULL = no addresses are given out; arrival.c */
 	struct uuid_gen ids;
 	uint8_t cursor_key[16];
@@ -306,6 +307,7 @@ struct engine {
 	struct gauges gauges;
 	struct people *people; /* NULL = nobody signs in; people.c */
 	_Atomic uint64_t people_changes; /* engine_people_changes() */
+	_Atomic uint64_t key_changes; /* engine_key_changes() */
 	struct webhooks *webhooks; /* NULL = nothing is sent; webhook.h */
 	_Atomic bool doomed_waiting;
 	_Atomic unsigned storing; /* outputs being flushed */

@@ -16,6 +16,7 @@
  *
  * Every node takes back what lost workers held: whoever comes first, by the fence. */
 #include "engine/engine_impl.h"
+#include "engine/people.h"
 #include "engine/webhook.h"
 #include "rt/log.h"
 
@@ -122,7 +123,10 @@ static void tell(struct engine *g, const struct news *x)
 		scheduler_cancel_running(g, x->id);
 		break;
 	case NEWS_PEOPLE:
-		atomic_fetch_add(&g->people_changes, 1);
+		people_changed(g, true);
+		break;
+	case NEWS_SESSIONS:
+		people_changed(g, false);
 		break;
 	case NEWS_DELIVERIES:
 		webhooks_kick(g);

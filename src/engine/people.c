@@ -416,6 +416,18 @@ uint64_t engine_people_changes(struct engine *g)
 	return atomic_load(&g->people_changes);
 }
 
+uint64_t engine_key_changes(struct engine *g)
+{
+	return atomic_load(&g->key_changes);
+}
+
+void people_changed(struct engine *g, bool keys)
+{
+	if (keys)
+		atomic_fetch_add(&g->key_changes, 1);
+	atomic_fetch_add(&g->people_changes, 1);
+}
+
 static void touched(void *arg, struct change *c)
 {
 	free(c); /* refused or not: nobody waits, and the next use tries again */

@@ -82,11 +82,16 @@ void engine_change_password(struct engine *g, struct engine_new_password *s);
 /* Grows whenever a session or key may have ended or an account was changed, before whoever asked for that is answered: what was let in at the same number may still come. Any thread. */
 uint64_t engine_people_changes(struct engine *g);
 
+/* The same for keys alone: what comes and goes of sessions does not count. */
+uint64_t engine_key_changes(struct engine *g);
+
 /* A session was used: the catalogue knows so to the minute, soon. Any thread; does not wait. */
 void engine_session_used(struct engine *g, const struct session *session);
 
 /* ---- the engine's own ---- */
 [[nodiscard]] int people_start(struct engine *g, struct err *e);
+/* Somebody may no longer come: his sessions, or the keys too. Any thread. */
+void people_changed(struct engine *g, bool keys);
 void people_stop(struct engine *g); /* finishes what waits; before the committer ends */
 
 #endif

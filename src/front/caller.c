@@ -3,16 +3,18 @@
 #include "engine/people.h"
 #include "front/credentials.h"
 #include "front/front.h"
+#include "front/hop.h"
 #include "front/limits.h"
 #include "front/link.h"
 #include "front/signed.h"
+#include "front/watchers.h"
 
-static const struct caller anonymous = {
-	.owner = STR(OWNER_PUBLIC),
-	.how = CALLER_ANONYMOUS,
-	.role = ROLE_USER,
-	.scopes = 1u << SCOPE_FILES_READ | 1u << SCOPE_FILES_WRITE | 1u << SCOPE_JOBS_READ | 1u << SCOPE_JOBS_WRITE,
-};
+#define NOBODY                                                                                                                             \
+	{                                                                                                                                  \
+		.owner = STR(OWNER_PUBLIC), .how = CALLER_ANONYMOUS, .role = ROLE_USER,                                                    \
+		.scopes = 1u << SCOPE_FILES_READ | 1u << SCOPE_FILES_WRITE | 1u << SCOPE_JOBS_READ | 1u << SCOPE_JOBS_WRITE,               \
+	}
+const struct caller caller_anonymous = NOBODY, caller_first = NOBODY;
 
 const char *caller_how_name(enum caller_how h)
 {
@@ -25,7 +27,7 @@ const struct caller *front_caller(const struct http_request *r)
 {
 	const struct caller *c = http_caller(r);
 
-	return c != NULL ? c : &anonymous;
+	return c != NULL ? c : &caller_anonymous;
 }
 
 static bool has(const struct caller *c, enum scope s)
@@ -33,7 +35,7 @@ static bool has(const struct caller *c, enum scope s)
 	return c->scopes & 1u << s;
 }
 
-static bool may(const struct http_request *r, const struct caller *c, enum http_access access)
+static bool may(const struct caller *c, enum http_access access)
 {
 	switch (access) {
 	case HTTP_ANYONE:
@@ -50,11 +52,13 @@ static bool may(const struct http_request *r, const struct caller *c, enum http_
 	case HTTP_PERSON:
 		return c->how == CALLER_SESSION;
 	case HTTP_WATCHER:
-		return has(c, SCOPE_ADMIN) || (c->how == CALLER_ANONYMOUS && catalog_account_count(front_catalog(r)) == 0);
+		return has(c, SCOPE_ADMIN) || c == &caller_first;
 	case HTTP_OPERATOR:
 		return c->role >= ROLE_OPERATOR && has(c, SCOPE_ADMIN);
 	case HTTP_ADMIN:
 		return c->role >= ROLE_ADMIN && has(c, SCOPE_ADMIN);
+	case HTTP_LINK:
+		return c->how == CALLER_LINK;
 	case HTTP_ACCESSES:
 		break;
 	}
@@ -77,10 +81,10 @@ static int allow(struct http_request *r, const struct caller *c, enum http_acces
 
 	if (rc != 0)
 		return rc;
-	if (!may(r, c, access))
+	if (!may(c, access))
 		return c->how == CALLER_ANONYMOUS ? front_challenge(r, err_set(e, ERR_UNAUTHENTICATED, "this takes credentials"))
 						  : err_set(e, ERR_FORBIDDEN, "these credentials do not allow this");
-	if (c != &anonymous)
+	if (c->how != CALLER_ANONYMOUS)
 		http_set_caller(r, (void *)(uintptr_t)c);
 	return 0;
 }
@@ -92,35 +96,114 @@ int front_allow(struct http_request *r, const struct caller *c, struct err *e)
 
 int front_require(struct http_request *r, enum http_access access, struct err *e)
 {
-	const struct caller *c = &anonymous;
-	int rc = credentials_caller(r, &c, e);
+	const struct caller *c;
+	int rc = credentials_caller(r, true, &c, e);
 
 	return rc != 0 ? front_challenge(r, rc) : allow(r, c, access, e);
+}
+
+/* ---- whether he still may ---- */
+
+bool front_changed(const struct http_request *r)
+{
+	const struct caller *c = http_caller(r);
+
+	return c != NULL && c->seen != engine_people_changes(front_engine(r));
 }
 
 int front_still(struct http_request *r, struct err *e)
 {
 	struct caller *c = http_caller(r);
 	uint64_t changes = engine_people_changes(front_engine(r));
+	int rc;
 
 	if (c == NULL || c->seen == changes)
 		return 0;
-	int rc = c->how == CALLER_LINK ? front_link_still(r, c->link, e) : credentials_still(r, c, e);
+	if (c->how == CALLER_LINK) {
+		rc = front_link_still(r, c->link, e);
+	} else {
+		const struct credential shown = credential_of(c);
+		rc = credential_holds(front_engine(r), &shown, e);
+	}
 	if (rc != 0)
 		return front_challenge(r, rc);
 	c->seen = changes;
 	return 0;
 }
 
+/* ---- at the head ---- */
+
+/* May wait. */
+static int judge(struct http_request *r, struct err *e)
+{
+	const struct watchers_seen seen = watchers_now(r);
+	const struct caller *c;
+	int rc;
+
+	if (http_route_of(r)->access == HTTP_LINK)
+		return front_link_open(r, e);
+	rc = credentials_caller(r, true, &c, e);
+	if (rc != 0)
+		return front_challenge(r, rc);
+	rc = front_allow(r, c, e);
+	if (rc == 0 && http_route_of(r)->access == HTTP_WATCHER && !engine_reads_are_local(front_engine(r)))
+		watchers_remember(r, c, seen);
+	return rc;
+}
+
+static void refuse(struct http_request *r, struct err *e)
+{
+	if (http_route_of(r)->access == HTTP_LINK)
+		front_link_refused(r, e);
+	else
+		front_problem(r, e->code, e);
+}
+
+static void judge_on_pool(struct http_request *r)
+{
+	struct err e = ERR_INIT;
+
+	if (judge(r, &e) == 0)
+		http_continue(r);
+	else
+		refuse(r, &e);
+}
+
+/* What can be said of who asks without asking a catalogue that others are behind: CREDENTIALS_ASK where nothing can. */
+static int judge_now(struct http_request *r, struct err *e)
+{
+	const struct http_route *route = http_route_of(r);
+	const struct caller *c;
+	int rc;
+
+	if (route->access == HTTP_LINK)
+		return CREDENTIALS_ASK;
+	if (route->access == HTTP_WATCHER && (c = watchers_find(r)) != NULL)
+		return front_allow(r, c, e);
+	rc = credentials_caller(r, false, &c, e);
+	if (rc == CREDENTIALS_ASK)
+		return rc;
+	return rc != 0 ? front_challenge(r, rc) : front_allow(r, c, e);
+}
+
 int front_admit(struct http_request *r, struct err *e)
 {
-	const struct caller *c = &anonymous;
 	int rc;
 
 	if (http_route_of(r)->access == HTTP_ANYONE)
 		return 0;
-	if (signed_is(r))
+	if (http_route_of(r)->access != HTTP_LINK && signed_is(r))
 		return signed_admit(r, e);
-	rc = credentials_caller(r, &c, e);
-	return rc != 0 ? front_challenge(r, rc) : front_allow(r, c, e);
+	if (engine_reads_are_local(front_engine(r))) {
+		rc = judge(r, e);
+		if (rc == 0 || http_route_of(r)->access != HTTP_LINK)
+			return rc;
+		refuse(r, e); /* as a page, it may be */
+		return HTTP_ADMIT_LATER;
+	}
+	rc = judge_now(r, e);
+	if (rc != CREDENTIALS_ASK)
+		return rc;
+	front_ask(r, judge_on_pool, refuse);
+	return HTTP_ADMIT_LATER;
 }

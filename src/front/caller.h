@@ -24,16 +24,22 @@ struct caller {
 	uint64_t seen; /* engine_people_changes() before he was looked up */
 };
 
+/* Nobody in particular; and where there are no accounts yet, so that nobody has said who may come. */
+extern const struct caller caller_anonymous, caller_first;
+
 /* Never NULL. Where no caller is asked for (HTTP_ANYONE) it is the anonymous one, whatever the request brought along. */
 const struct caller *front_caller(const struct http_request *r);
 
-/* http_config.admit: ERR_UNAUTHENTICATED, ERR_BAD_CREDENTIALS, ERR_FORBIDDEN, ERR_CROSS_SITE, ERR_RATE_LIMITED, and what
+/* http_config.admit; a catalogue that is not local is asked on another thread, HTTP_ADMIT_LATER. ERR_UNAUTHENTICATED, ERR_BAD_CREDENTIALS, ERR_FORBIDDEN, ERR_CROSS_SITE, ERR_RATE_LIMITED, and what
  * signed_admit() says. */
 [[nodiscard]] int front_admit(struct http_request *r, struct err *e);
-/* Where a route that takes anyone does one thing that not everybody may: the caller is whom credentials_caller() finds, if he may what `access` says. The same errors. HTTP thread */
+/* Where a route that takes anyone does one thing that not everybody may: the caller is whom credentials_caller() finds, if he may what `access` says. The same errors.
+ * May wait where reads are not local: front_ask(). */
 [[nodiscard]] int front_require(struct http_request *r, enum http_access access, struct err *e);
+/* Whether front_still() has to look. Never waits. */
+bool front_changed(const struct http_request *r);
 /* Does what let the caller in still hold? For what goes on for long, a stream or an upload: keys are revoked, sessions end, accounts are switched off meanwhile. A point read, and only when
- * something of that kind happened. One thread at a time. ERR_BAD_CREDENTIALS, ERR_LINK_INVALID. */
+ * something of that kind happened. One thread at a time, that may wait where reads are not local. ERR_BAD_CREDENTIALS, ERR_LINK_INVALID. */
 [[nodiscard]] int front_still(struct http_request *r, struct err *e);
 /* Before an answer to this error: what would be taken, where it is a 401. Returns the code. */
 int front_challenge(struct http_request *r, int code);

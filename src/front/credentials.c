@@ -84,28 +84,35 @@ static int key_of(struct http_request *r, const uint8_t hash[TOKEN_HASH], const 
 	return credentials_of(r, &who, c, ret, e);
 }
 
-int credentials_still(struct http_request *r, const struct caller *c, struct err *e)
+struct credential credential_of(const struct caller *c)
+{
+	struct credential made = {.how = c->how, .id = c->credential};
+	enum token_kind kind;
+
+	if (c->how == CALLER_SESSION)
+		(void)token_read(c->token, &kind, made.hash); /* a token that was none found nobody */
+	return made;
+}
+
+int credential_holds(struct engine *g, const struct credential *c, struct err *e)
 {
 	CLEANUP(arena_release) struct arena a = ARENA_INIT;
-	struct catalog *catalog = front_catalog(r);
+	struct catalog *catalog = engine_catalog(g);
+	struct env *env = engine_env(g);
+	const int64_t now = env->wall_ms(env);
 	struct session session;
 	struct api_key key;
 	struct account who;
-	uint8_t hash[TOKEN_HASH];
-	enum token_kind kind;
-	int rc = ERR_UNAUTHENTICATED;
+	int rc = c->how == CALLER_SESSION
+			 ? catalog_session(catalog, c->hash, now, engine_people_rules(g)->session_idle_ms, &a, &session, &who, e)
+			 : catalog_key_by_id(catalog, c->id, now, &a, &key, &who, e);
 
-	if (c->how != CALLER_SESSION)
-		rc = catalog_key_by_id(catalog, c->credential, front_now(r), &a, &key, &who, e);
-	else if (token_read(c->token, &kind, hash))
-		rc = catalog_session(catalog, hash, front_now(r), engine_people_rules(front_engine(r))->session_idle_ms, &a, &session, &who,
-				     e);
 	return rc == ERR_UNAUTHENTICATED ? bad(e) : rc;
 }
 
 /* ---- Authorization ---- */
 
-static int by_bearer(struct http_request *r, struct str authorization, const struct caller **ret, struct err *e)
+static int by_bearer(struct http_request *r, struct str authorization, bool ask, const struct caller **ret, struct err *e)
 {
 	struct str rest, scheme = str_split(authorization, ' ', &rest), token = str_trim(rest);
 	uint8_t hash[TOKEN_HASH];
@@ -115,6 +122,8 @@ static int by_bearer(struct http_request *r, struct str authorization, const str
 		return err_set(e, ERR_BAD_CREDENTIALS, "the only scheme taken here is Bearer");
 	if (rest.p == NULL || !token_read(token, &kind, hash))
 		return bad(e);
+	if (!ask)
+		return CREDENTIALS_ASK;
 	return kind == TOKEN_SESSION ? session_of(r, token, hash, ret, e) : key_of(r, hash, ret, e);
 }
 
@@ -152,7 +161,7 @@ static int check_csrf(struct http_request *r, struct str token, struct err *e)
 	return rc;
 }
 
-static int by_cookie(struct http_request *r, struct str token, const struct caller **ret, struct err *e)
+static int by_cookie(struct http_request *r, struct str token, bool ask, const struct caller **ret, struct err *e)
 {
 	uint8_t hash[TOKEN_HASH];
 	enum token_kind kind;
@@ -160,31 +169,44 @@ static int by_cookie(struct http_request *r, struct str token, const struct call
 
 	if (!token_read(token, &kind, hash) || kind != TOKEN_SESSION)
 		return bad(e);
+	if (!ask)
+		return CREDENTIALS_ASK;
 	rc = session_of(r, token, hash, ret, e);
 	return rc == 0 ? check_csrf(r, token, e) : rc;
 }
 
 /* ---- all of them ---- */
 
-int credentials_caller(struct http_request *r, const struct caller **ret, struct err *e)
+/* Nothing was shown, or what a browser adds by itself. */
+static int by_nothing(struct http_request *r, struct str cookie, bool one, uint64_t accounts, bool ask, const struct caller **ret,
+		      struct err *e)
 {
-	struct str authorization = http_header(r, "Authorization"), cookie = {};
-	bool one = cookie_find(&cookie, http_header(r, "Cookie"), STR(SESSION_COOKIE));
-	uint64_t accounts;
-
-	if (authorization.p != NULL)
-		return by_bearer(r, authorization, ret, e);
-	if ((accounts = catalog_account_count(front_catalog(r))) == 0)
-		return 0; /* a cookie is left over from elsewhere: browsers do not tell ports apart */
+	if (accounts == 0) { /* a cookie is left over from elsewhere: browsers do not tell ports apart */
+		*ret = &caller_first;
+		return 0;
+	}
 	if (!one)
 		return bad(e);
 	if (cookie.p != NULL)
-		return by_cookie(r, cookie, ret, e);
+		return by_cookie(r, cookie, ask, ret, e);
 	if (front_of(r)->anonymous)
 		return 0;
 	return accounts == ACCOUNTS_UNKNOWN
 		       ? err_set(e, ERR_CATALOG_UNAVAILABLE, "who may come without credentials cannot be looked up now")
 		       : err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
+}
+
+int credentials_caller(struct http_request *r, bool ask, const struct caller **ret, struct err *e)
+{
+	struct str authorization = http_header(r, "Authorization"), cookie = {};
+	bool one = cookie_find(&cookie, http_header(r, "Cookie"), STR(SESSION_COOKIE));
+	struct catalog *c = front_catalog(r);
+
+	*ret = &caller_anonymous;
+	if (authorization.p != NULL)
+		return by_bearer(r, authorization, ask, ret, e);
+	uint64_t accounts = ask ? catalog_account_count(c) : catalog_account_count_known(c);
+	return !ask && accounts == ACCOUNTS_UNKNOWN ? CREDENTIALS_ASK : by_nothing(r, cookie, one, accounts, ask, ret, e);
 }
 
 void credentials_set_cookie(struct http_request *r, struct str token, int64_t max_age_s)

@@ -15,9 +15,11 @@
 
 struct limits;
 struct surface_options;
+struct watchers;
 
 struct front {
 	struct engine *engine; /* borrowed */
+	struct watchers *watchers; /* of watchers.h; NULL = nobody is remembered; borrowed; set after front_init() */
 	struct limits *limits; /* of limits.h; NULL = none; borrowed; set after front_init() */
 	uint64_t file_max; /* bytes of one file */
 	int64_t started_ms; /* wall clock */

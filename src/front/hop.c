@@ -4,6 +4,9 @@ struct hop {
 	struct pool_task task;
 	struct http_request *r;
 	front_work *work;
+	/* of front_ask() */
+	front_refusal *refused;
+	int64_t until_ms; /* nothing is begun after that */
 };
 
 static void run_hop(struct pool_task *t)
@@ -11,6 +14,13 @@ static void run_hop(struct pool_task *t)
 	struct hop *h = CONTAINER_OF(t, struct hop, task);
 
 	h->work(h->r); /* the arena h lies in may be gone afterwards */
+}
+
+static int64_t mono_ms(const struct http_request *r)
+{
+	struct env *env = engine_env(front_engine(r));
+
+	return env->mono_ms(env);
 }
 
 void front_block(struct http_request *r, front_work *work)
@@ -24,6 +34,34 @@ void front_block(struct http_request *r, front_work *work)
 	}
 	*h = (struct hop){.task = {.run = run_hop}, .r = r, .work = work};
 	pool_submit(engine_pool(front_engine(r)), &h->task);
+}
+
+/* Those before it may each have waited in vain. What can be said by now is said at once, or the last of many would wait for all of them. */
+static void run_ask(struct pool_task *t)
+{
+	struct hop *h = CONTAINER_OF(t, struct hop, task);
+	struct err e = ERR_INIT;
+
+	if (mono_ms(h->r) < h->until_ms) {
+		h->work(h->r);
+		return;
+	}
+	err_set(&e, ERR_CATALOG_UNAVAILABLE, "the catalogue did not say in time who asks");
+	h->refused(h->r, &e);
+}
+
+void front_ask(struct http_request *r, front_work *work, front_refusal *refused)
+{
+	struct hop *h = arena_alloc(http_arena(r), sizeof(*h));
+
+	if (h == NULL) {
+		struct err e = ERR_INIT;
+		err_set(&e, ERR_NO_MEMORY, "no memory to ask who it is");
+		refused(r, &e);
+		return;
+	}
+	*h = (struct hop){.task = {.run = run_ask}, .r = r, .work = work, .refused = refused, .until_ms = mono_ms(r) + FRONT_ASK_MS};
+	pool_submit(engine_caller_pool(front_engine(r)), &h->task);
 }
 
 void front_read(struct http_request *r, front_work *work)

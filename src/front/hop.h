@@ -8,6 +8,11 @@ typedef void front_work(struct http_request *r);
 
 /* Point reads: at once when the catalogue is local and mapped, else on a pool thread. */
 void front_read(struct http_request *r, front_work *work);
+/* What asks a catalogue that is not local who somebody is: on a thread for that alone, so that it waits behind nothing but its like. refused: the answer after FRONT_ASK_MS without a thread, in the
+ * place of the work: ERR_CATALOG_UNAVAILABLE; or at once, ERR_NO_MEMORY. */
+#define FRONT_ASK_MS 10000
+typedef void front_refusal(struct http_request *r, struct err *e);
+void front_ask(struct http_request *r, front_work *work, front_refusal *refused);
 /* Whatever may block: on a pool thread. */
 void front_block(struct http_request *r, front_work *work);
 

@@ -3,6 +3,7 @@
 #include "engine/people.h"
 #include "front/caller.h"
 #include "front/limits.h"
+#include "front/page.h"
 #include "http/params.h"
 
 #include <assert.h>
@@ -160,8 +161,9 @@ static int check_unused(struct http_request *r, const struct link *l, struct err
 	return rc == 0 && used ? err_set(e, ERR_USED, "this link was for one use, which was made") : rc;
 }
 
-int front_link_open(struct http_request *r, enum link_method method, struct err *e)
+int front_link_open(struct http_request *r, struct err *e)
 {
+	const enum link_method method = http_method(r) == HTTP_GET || http_method(r) == HTTP_HEAD ? LINK_GET : LINK_PUT;
 	struct link_secret secrets[SERVER_SECRETS_MAX];
 	struct str token = http_query(r, "token");
 	const uint64_t seen = engine_people_changes(front_engine(r));
@@ -184,6 +186,32 @@ int front_link_open(struct http_request *r, enum link_method method, struct err 
 	if ((rc = front_link_still(r, &l, e)) != 0 || (rc = check_unused(r, &l, e)) != 0)
 		return rc;
 	return become(r, &l, seen, e);
+}
+
+/* A browser that sent a form shows what it gets to a person. */
+bool front_link_wants_page(struct http_request *r)
+{
+	struct str accept = http_header(r, "Accept");
+
+	return http_method(r) == HTTP_POST && accept.p != NULL && memmem(accept.p, accept.len, "text/html", 9) != NULL;
+}
+
+void front_link_refused(struct http_request *r, struct err *e)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT;
+
+	if (!front_link_wants_page(r)) {
+		front_problem(r, e->code, e);
+		return;
+	}
+	front_say_when(r, e);
+	page_open(&b, "The file was not stored");
+	buf_add_cstr(&b, "<p>");
+	page_text(&b, str_of(err_info(e->code)->title));
+	buf_add_cstr(&b, ": ");
+	page_text(&b, str_of(e->detail));
+	buf_add_cstr(&b, "</p>\n");
+	page_reply(r, err_info(e->code)->http_status, &b);
 }
 
 bool link_type_valid(struct str type)

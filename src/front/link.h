@@ -15,9 +15,13 @@
 /* Tells the audit log of one that somebody else made: an address of the object storage. Pool thread. */
 [[nodiscard]] int front_link_note(struct http_request *r, const struct link *l, struct err *e);
 
-/* Looks at the link that the request came with. If it is of this method and may be used by now, the caller is the link's from here on, and front_caller()->link says what it allows. Point reads.
- * ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED: whether one for one use is still unused is told for sure by the change that uses it up. ERR_RATE_LIMITED: its account's share. */
-[[nodiscard]] int front_link_open(struct http_request *r, enum link_method method, struct err *e);
+/* For front_admit(), where a route is for links (HTTP_LINK): looks at the one that the request came with. If it is of this method and may be used by now, the caller is the link's from here on, and
+ * front_caller()->link says what it allows. Point reads: may wait where reads are not local. ERR_LINK_INVALID, ERR_LINK_EXPIRED, ERR_USED: whether one for one use is still unused is told for sure by
+ * the change that uses it up. ERR_RATE_LIMITED: its account's share. */
+[[nodiscard]] int front_link_open(struct http_request *r, struct err *e);
+/* The answer where that or the upload was refused: a page to a browser that sent a form, else a problem. */
+void front_link_refused(struct http_request *r, struct err *e);
+bool front_link_wants_page(struct http_request *r);
 
 /* For front_still(): whoever made it may still do so. ERR_LINK_INVALID */
 [[nodiscard]] int front_link_still(struct http_request *r, const struct link *l, struct err *e);

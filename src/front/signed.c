@@ -9,7 +9,7 @@
 #include "base/wipe.h"
 #include "engine/people.h"
 #include "front/credentials.h"
-#include "front/front.h"
+#include "front/hop.h"
 #include "http/fields.h"
 #include "http/router.h"
 
@@ -22,7 +22,6 @@ struct signed_request {
 	struct signature signature;
 	struct digest_want want; /* of the body */
 	struct digest_set *digests; /* NULL: no body, and no digest of it */
-	struct pool_task task;
 	struct change change;
 };
 
@@ -269,14 +268,21 @@ static int judge(struct signed_request *s, struct err *e)
 	return rc == 0 ? use_up(s, e) : rc;
 }
 
-static void judge_on_pool(struct pool_task *t)
+static void judge_on_pool(struct http_request *r)
 {
-	struct signed_request *s = CONTAINER_OF(t, struct signed_request, task);
+	struct signed_request *s = http_data(r);
 	struct err e = ERR_INIT;
+
+	http_set_data(r, NULL); /* from here on it is the handler's */
 	int rc = judge(s, &e);
 
 	if (rc != 0)
 		refuse(s->r, rc, &e);
+}
+
+static void refuse_late(struct http_request *r, struct err *e)
+{
+	refuse(r, e->code, e);
 }
 
 /* ---- the head ---- */
@@ -305,11 +311,13 @@ int signed_admit(struct http_request *r, struct err *e)
 
 	if (s == NULL)
 		return err_set(e, ERR_NO_MEMORY, "no memory for a signature");
-	*s = (struct signed_request){.r = r, .task = {.run = judge_on_pool}};
+	*s = (struct signed_request){.r = r};
 	rc = read_head(s, e);
-	if (rc == 0 && engine_reads_are_local(front_engine(r)))
+	if (rc == 0 && engine_reads_are_local(front_engine(r))) {
 		rc = judge(s, e);
-	else if (rc == 0)
-		pool_submit(engine_pool(front_engine(r)), &s->task);
+	} else if (rc == 0) {
+		http_set_data(r, s);
+		front_ask(r, judge_on_pool, refuse_late);
+	}
 	return rc == 0 ? HTTP_ADMIT_LATER : challenge(r, rc);
 }

@@ -4,6 +4,7 @@
  * by the next callback. An upload whose client goes away ends in release() with the intake still ours: it is cancelled and nothing of it remains.
  * After intake_finish() the file may be stored although the client is gone; that is what an Idempotency-Key is for. */
 #include "front/caller.h"
+#include "front/hop.h"
 #include "front/limits.h"
 #include "front/upload_impl.h"
 #include "front/wait.h"
@@ -305,15 +306,15 @@ static void all_done(void *arg, const struct intake_group_result *result)
 	u->rules->failed(u->r, &u->err);
 }
 
-static void finish(struct upload *u)
+/* Bytes may take their time, and whoever began may not store any more. */
+static void finish_still(struct http_request *r)
 {
+	struct upload *u = http_data(r);
 	struct intake *in = u->in;
 	struct intake_group *group = u->group;
 
 	if (u->code == 0)
-		u->code = check_form(u, &u->err);
-	if (u->code == 0) /* bytes may take their time, and whoever began may not store any more */
-		u->code = front_still(u->r, &u->err);
+		u->code = front_still(r, &u->err);
 	if (u->code != 0) {
 		fail(u);
 		return;
@@ -325,6 +326,25 @@ static void finish(struct upload *u)
 		return;
 	}
 	intake_finish(in, done, u); /* may have answered when it returns */
+}
+
+static void finish_refused(struct http_request *r, struct err *e)
+{
+	struct upload *u = http_data(r);
+
+	u->code = e->code;
+	u->err = *e;
+	fail(u);
+}
+
+static void finish(struct upload *u)
+{
+	if (u->code == 0)
+		u->code = check_form(u, &u->err);
+	if (u->code == 0 && front_changed(u->r) && !engine_reads_are_local(front_engine(u->r)))
+		front_ask(u->r, finish_still, finish_refused);
+	else
+		finish_still(u->r);
 }
 
 void upload_release(struct http_request *r)

@@ -3,6 +3,7 @@
  * is held up; and all stand still while the keeper itself was kept from looking, because the whole process was stopped.
  *
  * One word tells it, so that who reads it sees one moment: outside of callbacks twice the time held up so far; inside, twice the clock at the callback's begin, and one. */
+#include "base/patience.h"
 #include "http/http_impl.h"
 
 static int64_t awake_ms(const struct http_server *s, int64_t now_ms)
@@ -12,6 +13,7 @@ static int64_t awake_ms(const struct http_server *s, int64_t now_ms)
 
 void clock_enter(struct worker *w)
 {
+	thread_never_waits(); /* said each time: MHD tells nobody when its thread begins */
 	w->entered_ms = awake_ms(w->server, http_now_ms());
 	atomic_store_explicit(&w->clock, (w->entered_ms - w->held_ms) * 2 + 1, memory_order_relaxed);
 }

@@ -66,6 +66,7 @@ enum http_access {
 	HTTP_WATCHER, /* an operator, or a key with the scope admin; without accounts anybody */
 	HTTP_OPERATOR, /* an operator or administrator, or a key of one with the scope admin */
 	HTTP_ADMIN, /* an administrator, likewise */
+	HTTP_LINK, /* who has the address, a link that was signed */
 	HTTP_ACCESSES,
 };
 

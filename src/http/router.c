@@ -251,11 +251,17 @@ void route_allow(char dst[64], unsigned allowed)
 void http_routes_json(struct buf *out, const struct http_route *const *tables)
 {
 	static const char *const access_names[HTTP_ACCESSES] = {
-		[HTTP_ANYONE] = "anyone",         [HTTP_CALLER] = "caller",
-		[HTTP_FILES_READ] = "files:read", [HTTP_FILES_WRITE] = "files:write",
-		[HTTP_JOBS_READ] = "jobs:read",   [HTTP_JOBS_WRITE] = "jobs:write",
-		[HTTP_PERSON] = "person",         [HTTP_WATCHER] = "watcher",
-		[HTTP_OPERATOR] = "operator",     [HTTP_ADMIN] = "admin",
+		[HTTP_ANYONE] = "anyone",
+		[HTTP_CALLER] = "caller",
+		[HTTP_FILES_READ] = "files:read",
+		[HTTP_FILES_WRITE] = "files:write",
+		[HTTP_JOBS_READ] = "jobs:read",
+		[HTTP_JOBS_WRITE] = "jobs:write",
+		[HTTP_PERSON] = "person",
+		[HTTP_WATCHER] = "watcher",
+		[HTTP_OPERATOR] = "operator",
+		[HTTP_ADMIN] = "admin",
+		[HTTP_LINK] = "link",
 	};
 	struct json_out j = json_out(out);
 

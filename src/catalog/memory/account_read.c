@@ -35,7 +35,7 @@ static const struct account *find_email(const struct mem *m, struct str email)
 	return NULL;
 }
 
-uint64_t mem_account_count(struct catalog *c)
+uint64_t mem_account_count(struct catalog *c, bool ask)
 {
 	struct mem *m = mem_locked(c);
 	uint64_t n = m->n_accounts;

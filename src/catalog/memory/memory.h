@@ -244,7 +244,7 @@ void mem_accounts_release(struct mem *m);
 int mem_account(struct catalog *c, struct uuid id, struct str email, struct arena *a, struct account *ret, struct err *e);
 int mem_list_accounts(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n, int64_t *ret_next,
 		      struct err *e);
-uint64_t mem_account_count(struct catalog *c);
+uint64_t mem_account_count(struct catalog *c, bool ask);
 int mem_session(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena *a, struct session *ret, struct account *ret_account,
 		struct err *e);
 int mem_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct arena *a, struct api_key *ret, struct account *ret_account,

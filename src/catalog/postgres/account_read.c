@@ -67,7 +67,7 @@ int pg_account(struct catalog *c, struct uuid id, struct str email, struct arena
 		arg_str(&args, email);
 	else
 		arg_uuid(&args, &id);
-	rc = pg_read(CONTAINER_OF(c, struct pg, base), by_email ? R_ACCOUNT_BY_EMAIL : R_ACCOUNT, &args, &r, e);
+	rc = pg_read_soon(CONTAINER_OF(c, struct pg, base), by_email ? R_ACCOUNT_BY_EMAIL : R_ACCOUNT, &args, &r, e);
 	if (rc != 0)
 		return rc;
 	if (r.n == 0)
@@ -111,7 +111,7 @@ int pg_session(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena 
 	int rc;
 
 	arg_bytes(&args, hash, SECRET_HASH);
-	rc = pg_read(CONTAINER_OF(c, struct pg, base), R_SESSION, &args, &r, e);
+	rc = pg_read_soon(CONTAINER_OF(c, struct pg, base), R_SESSION, &args, &r, e);
 	if (rc != 0)
 		return rc;
 	if (r.n == 0)
@@ -131,7 +131,7 @@ int pg_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct ar
 		arg_bytes(&args, hash, SECRET_HASH);
 	else
 		arg_uuid(&args, &id);
-	rc = pg_read(CONTAINER_OF(c, struct pg, base), hash ? R_KEY : R_KEY_BY_ID, &args, &r, e);
+	rc = pg_read_soon(CONTAINER_OF(c, struct pg, base), hash ? R_KEY : R_KEY_BY_ID, &args, &r, e);
 	if (rc != 0)
 		return rc;
 	if (r.n == 0)
@@ -167,7 +167,7 @@ int pg_list_keys(struct catalog *c, struct uuid account, struct page page, struc
 }
 
 /* Once somebody has said who may come, that stays so: only a zero is looked up anew. Where it cannot be, nobody is let in who would not be with accounts. */
-uint64_t pg_account_count(struct catalog *c)
+uint64_t pg_account_count(struct catalog *c, bool ask)
 {
 	struct pg *q = CONTAINER_OF(c, struct pg, base);
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
@@ -175,7 +175,7 @@ uint64_t pg_account_count(struct catalog *c)
 
 	if (n > 0)
 		return n;
-	if (pg_read(q, R_ACCOUNT_COUNT, NULL, &r, NULL) != 0)
+	if (!ask || pg_read_soon(q, R_ACCOUNT_COUNT, NULL, &r, NULL) != 0)
 		return ACCOUNTS_UNKNOWN;
 	n = (uint64_t)pg_col_int(&r, 0, 0);
 	if (n > 0)

@@ -41,7 +41,8 @@ void pg_questions_release(struct pg_question *questions, size_t n)
 		pg_rows_release(&questions[i].rows);
 }
 
-int pg_read_all(struct pg *q, struct pg_question *questions, size_t n, struct err *e)
+/* answer_ms: as in pg_link. Who waited so long in vain does not wait once more. */
+static int read_within(struct pg *q, struct pg_question *questions, size_t n, int answer_ms, struct err *e)
 {
 	for (int tries = 0;; tries++) {
 		struct pg_link *l;
@@ -49,15 +50,29 @@ int pg_read_all(struct pg *q, struct pg_question *questions, size_t n, struct er
 
 		if (rc != 0)
 			return rc;
+		l->answer_ms = answer_ms;
 		ask_all(l, questions, n);
-		bool lost = l->failure == PG_LOST;
+		bool again = l->failure == PG_LOST && tries == 0 && !(answer_ms > 0 && l->silent);
 		rc = pg_reader_done(q, l, e);
 		if (rc == 0)
 			return 0;
 		pg_questions_release(questions, n);
-		if (!lost || tries > 0)
+		if (!again)
 			return rc;
 	}
+}
+
+int pg_read_all(struct pg *q, struct pg_question *questions, size_t n, struct err *e)
+{
+	return read_within(q, questions, n, 0, e);
+}
+
+int pg_read_soon(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e)
+{
+	struct pg_question one = {.stmt = s, .args = a};
+	int rc = read_within(q, &one, 1, PG_SOON_MS, e);
+	*ret = one.rows;
+	return rc;
 }
 
 int pg_read(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e)

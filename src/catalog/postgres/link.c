@@ -115,6 +115,7 @@ static int lose(struct pg_link *l)
 void pg_fresh(struct pg_link *l)
 {
 	l->failure = PG_FINE;
+	l->silent = false;
 	l->err = ERR_INIT;
 }
 
@@ -279,6 +280,7 @@ static int wait_for(struct pg_link *l, int64_t until)
 		struct pollfd p = {.fd = PQsocket(l->conn), .events = (short)(flush > 0 ? POLLIN | POLLOUT : POLLIN)};
 		int64_t left = until - pg_now_ms();
 
+		l->silent = left <= 0;
 		if (flush < 0 || p.fd < 0 || left <= 0)
 			return lose(l);
 		if (poll(&p, 1, (int)left) < 0 && errno != EINTR)

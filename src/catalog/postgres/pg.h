@@ -34,6 +34,7 @@ enum pg_stmt {
 #define PG_LOCK_MS 10000 /* waiting for a lock */
 #define PG_IDLE_MS 10000 /* a transaction whose node says nothing more */
 #define PG_ANSWER_MS 40000 /* what a node waits for the server before it takes the connection for dead */
+#define PG_SOON_MS 10000 /* the same for a row or two by an index, of those who cannot wait so long */
 #define PG_TRY_MS 10000 /* a batch that others undid, or that found no connection */
 #define PG_READERS_MAX 8
 
@@ -130,6 +131,7 @@ struct pg_link {
 	size_t at; /* bytes of it that are dealt with */
 	enum pg_failure failure; /* the first one since pg_fresh() */
 	struct err err; /* its code and text */
+	bool silent; /* nothing was heard for as long as an answer may take, since pg_fresh() */
 	int answer_ms; /* what an answer may take; 0 = PG_ANSWER_MS */
 	struct pg_link *next; /* in the pool's free list */
 };

@@ -1,5 +1,6 @@
 /* Connections for reading: a free list behind a lock. A connection is used by one thread at a time; the lock is held for list work only. They are made when they are needed, at most
  * PG_READERS_MAX; one that was lost goes back without its connection and is opened anew by whoever takes it next. */
+#include "base/patience.h"
 #include "catalog/postgres/pg.h"
 
 #include <stdlib.h>
@@ -64,8 +65,9 @@ static struct pg_link *take(struct pg *q, struct err *e)
 int pg_reader_get(struct pg *q, struct pg_link **ret, struct err *e)
 {
 	struct err why = ERR_INIT;
-	struct pg_link *l = take(q, &why);
 
+	thread_waits();
+	struct pg_link *l = take(q, &why);
 	if (l)
 		link_look(l);
 	if (l && link_open(l, &why) != 0) {

@@ -266,10 +266,14 @@ int pg_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e)
 
 int pg_once_used(struct catalog *c, const uint8_t key[ONCE_KEY], bool *ret, struct err *e)
 {
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
 	struct pg_args args = {};
 
 	arg_bytes(&args, key, ONCE_KEY);
-	return pg_read_any(CONTAINER_OF(c, struct pg, base), R_ONCE, &args, ret, e);
+	int rc = pg_read_soon(CONTAINER_OF(c, struct pg, base), R_ONCE, &args, &r, e);
+	if (rc == 0)
+		*ret = r.n > 0;
+	return rc;
 }
 
 int pg_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *ret_n, struct err *e)
@@ -283,7 +287,7 @@ int pg_secrets(struct catalog *c, struct arena *a, struct secret **ret, size_t *
 	if (!list)
 		return pg_nothing_read(e);
 	arg_int(&args, SERVER_SECRETS_MAX);
-	rc = pg_read(q, R_SECRETS, &args, &r, e);
+	rc = pg_read_soon(q, R_SECRETS, &args, &r, e);
 	if (rc != 0)
 		return rc;
 	for (int i = 0; i < r.n; i++) {

@@ -9,6 +9,8 @@
 int pg_read(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e);
 /* Several statements that see one moment. */
 int pg_read_all(struct pg *q, struct pg_question *questions, size_t n, struct err *e);
+/* pg_read() for what is over at once where all is well and others wait for meanwhile, such as who somebody is: after PG_SOON_MS without an answer it is given up, and not tried again. */
+int pg_read_soon(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e);
 int pg_nothing_read(struct err *e); /* ERR_NO_MEMORY */
 /* Whether the statement has a row. */
 int pg_read_any(struct pg *q, enum pg_stmt s, struct pg_args *a, bool *ret, struct err *e);
@@ -100,7 +102,7 @@ int pg_webhook_stats(struct catalog *c, struct webhook_stats *ret, struct err *e
 int pg_account(struct catalog *c, struct uuid id, struct str email, struct arena *a, struct account *ret, struct err *e);
 int pg_list_accounts(struct catalog *c, struct page page, struct arena *a, struct account **ret, size_t *ret_n, int64_t *ret_next,
 		     struct err *e);
-uint64_t pg_account_count(struct catalog *c);
+uint64_t pg_account_count(struct catalog *c, bool ask);
 int pg_session(struct catalog *c, const uint8_t hash[SECRET_HASH], struct arena *a, struct session *ret, struct account *ret_account,
 	       struct err *e);
 int pg_api_key(struct catalog *c, const uint8_t *hash, struct uuid id, struct arena *a, struct api_key *ret, struct account *ret_account,

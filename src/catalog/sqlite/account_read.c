@@ -54,7 +54,7 @@ static void row_session(sqlite3_stmt *s, struct session *ret)
 	col_sha256(s, ACCOUNT_COUNT, ret->hash);
 }
 
-uint64_t sq_account_count(struct catalog *c)
+uint64_t sq_account_count(struct catalog *c, bool ask)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	int64_t n;

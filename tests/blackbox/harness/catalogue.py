@@ -20,6 +20,7 @@ EMBEDDED = {
 	"test_backup": None,
 	"test_backup_shared": None,
 	"test_bad_input_f": ["test_f4_"],
+	"test_catalogue_stands": None,
 	"test_config_cli": ["test_the_default_directory", "test_a_directory_in_use"],
 	"test_fsck": None,
 	"test_imports": ["test_recurring_jobs_pass_over"],
