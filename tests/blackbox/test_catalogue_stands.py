@@ -152,3 +152,25 @@ def test_a_scraper_is_let_in_no_longer_than_its_key_holds(server, gate):
 	assert scraper.get("/metrics").status_code == 200
 	problem(server.get("/metrics"), 401, "unauthenticated")
 	assert [scraper.get("/v1/files").status_code, short.get("/metrics").status_code] == [403, 200]
+
+
+def test_what_goes_on_for_long_is_looked_at_anew_and_no_http_thread_waits(server, gate):
+	"""That none does is what a sanitized server ends itself for."""
+	key, other = server.admin.key(SCOPES), server.admin.key(SCOPES)
+	listener = sent(server, wire.head("GET", "/v1/events", [bearer(key)]))
+	assert listener.read_head()[0] == 200
+	halves = [sent(server, wire.head("POST", f"/v1/files?name={n}", [*RAW, bearer(key)]) + BODY[:2]) for n in "ab"]
+	assert server.admin.delete(f"/v1/keys/{other.made['id']}").status_code == 204
+	halves[0].send(BODY[2:])
+	r = halves[0].read("POST")
+	assert r.status_code == 201, r
+	while r.json()["id"].encode() not in listener.buffer:
+		assert listener._fill(), listener.buffer
+	assert server.admin.delete(f"/v1/keys/{key.made['id']}").status_code == 204
+	halves[1].send(BODY[2:])
+	r = halves[1].read("POST")
+	assert r.status_code == 401 and r.json()["code"] == "bad_credentials", r
+	server.admin.upload() # of another owner: whoever listened is told of nothing, and ends with the next heartbeat at the latest
+	while not listener.buffer.endswith(b"\r\n0\r\n\r\n"): # the end of the stream
+		assert listener._fill(), listener.buffer
+	assert len(server.admin.get("/v1/files").json()["files"]) == 2
