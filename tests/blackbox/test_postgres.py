@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from harness import wire
-from harness.postgres import programs
+from harness.postgres import Postgres, programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
 from harness.watch import metrics
 from harness.wire import Wire
@@ -113,6 +113,61 @@ def test_what_postgresql_says_while_a_node_connects_is_in_its_log_as_every_other
 	s.stop()
 	told = [e for e in s.log_events() if e["event"] == "postgres_notice"] # each line is one of the log's
 	assert told and all("collation version" in e["detail"] and e["state"] and e["level"] == "warn" for e in told), told
+
+
+class Standby:
+	"""Of a cluster; what it is told it does not show for an hour."""
+
+	def __init__(self, cluster):
+		self.cluster, self.folder = cluster, cluster.folder / "standby"
+		cluster._run("pg_basebackup", "-D", str(self.folder), "-R", "-h", str(cluster.folder), "-U", "postgres", "-X", "stream", "-c", "fast") # pylint: disable=protected-access
+		with open(self.folder / "postgresql.auto.conf", "a", encoding="ascii") as conf:
+			print(f"unix_socket_directories = '{self.folder}'\nrecovery_min_apply_delay = '1h'", file=conf)
+		self.process = subprocess.Popen([cluster.programs / "postgres", "-D", str(self.folder)], cwd=cluster.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+						stderr=subprocess.DEVNULL, **cluster.identity)
+		pid = self.folder / "postmaster.pid"
+		eventually(lambda: pid.exists() and "ready" in pid.read_text(encoding="ascii").split(), message="the standby does not come up")
+
+	def close(self):
+		self.process.send_signal(signal.SIGQUIT)
+		self.process.wait()
+
+
+def test_a_standby_is_not_asked_what_became_of_a_commit(make_server):
+	"""The commit is on the disk of a server that ends before it says so, and the standby shows nothing of it yet."""
+	cluster = Postgres(durable=True, settings={"wal_level": "replica", "max_wal_senders": "5"})
+	standby = None
+	try:
+		cluster.sql("CREATE DATABASE d")
+		standby = Standby(cluster)
+		s = make_server(settings={"catalog.url": f"host={cluster.folder},{standby.folder} user=postgres dbname=d", "files.inline_max": "1KiB"})
+		body = os.urandom(5000)
+		s.upload(body)
+		# Commits are flushed and then wait for somebody whom there is not.
+		cluster.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+		cluster.sql("SELECT pg_reload_conf()")
+		with ThreadPoolExecutor(1) as pool:
+			answer = pool.submit(requests.post, s.base + "/v1/files?name=late", data=body, timeout=120)
+			eventually(lambda: cluster.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))
+			cluster.stop("immediate")
+			eventually(lambda: "filemill" in standby_sessions(cluster, standby), message="the node does not come to the standby")
+			with open(cluster.folder / "data" / "postgresql.auto.conf", "a", encoding="ascii") as conf:
+				print("synchronous_standby_names = ''", file=conf)
+			cluster.start()
+			answer = answer.result()
+		assert answer.status_code == 201, answer.text
+		assert s.get(f"/v1/files/{answer.json()['id']}/content").content == body
+		s.stop()
+		r = run("fsck", "--read", "--data", s.data, settings=s.settings)
+		assert r.returncode == 0, r.stdout + r.stderr
+	finally:
+		if standby:
+			standby.close()
+		cluster.close()
+
+
+def standby_sessions(cluster, standby):
+	return cluster._run("psql", "-X", "-q", "-A", "-t", "-c", "SELECT application_name FROM pg_stat_activity", f"host={standby.folder} user=postgres dbname=d") # pylint: disable=protected-access
 
 
 def test_who_has_sent_all_is_not_told_that_he_was_slow_when_postgresql_was(make_server, cluster, database):

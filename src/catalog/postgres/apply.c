@@ -416,7 +416,11 @@ static enum outcome look_for_outcome(struct pg *q, int64_t lot)
 	arg_int(&number, q->writes->transaction);
 	arg_int(&both, lot);
 	arg_int(&both, q->writes->transaction);
-	if (open_link(q) != 0 || pg_ask(&q->link, W_UNDER_WAY, &number, &way) != 0 || pg_col_bool(&way, 0, 0))
+	if (open_link(q) != 0 || pg_ask(&q->link, W_UNDER_WAY, &number, &way) != 0)
+		return UNKNOWN;
+	if (pg_col_bool(&way, 0, 1))
+		link_close(&q->link); /* a standby: who was asked to commit, or who took its place, is asked by and by */
+	if (!link_up(&q->link) || pg_col_bool(&way, 0, 0))
 		return UNKNOWN;
 	if (pg_ask(&q->link, W_OUTCOME, &both, &row) != 0)
 		return UNKNOWN;

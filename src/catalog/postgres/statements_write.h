@@ -18,9 +18,10 @@ W_ROW(NUMBERS, "SELECT txid_current(), EXISTS (SELECT 1 FROM webhook WHERE delet
 	       " FROM generate_series(1, greatest($1, $2, 1)) AS i")
 W_ROW(BATCH,
       "INSERT INTO batch (link, transaction) VALUES ($1, $2) ON CONFLICT (link) DO UPDATE SET transaction = excluded.transaction, at = excluded.at")
-/* A transaction holds a lock on its number until others see what it did; its number is there in 32 bits. */
+/* A transaction holds a lock on its number until others see what it did; its number is there in 32 bits. A standby knows neither, and may be behind. */
 W_ROW(UNDER_WAY,
-      "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND granted AND transactionid = ($1::text::xid8)::xid)")
+      "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND granted AND transactionid = ($1::text::xid8)::xid),"
+      " pg_is_in_recovery()")
 W_ROW(OUTCOME, "SELECT EXISTS (SELECT 1 FROM batch WHERE link = $1 AND transaction = $2)")
 W_ROW(PURGE_BATCHES, "DELETE FROM batch WHERE at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1")
 W_ROW(SLOT, "SELECT s::bigint FROM generate_series(0, 999) AS s WHERE pg_try_advisory_lock('tally'::regclass::oid::int, s) LIMIT 1")
