@@ -263,6 +263,20 @@ def test_who_may_not_create_tables_is_told_what_the_server_says(make_server, clu
 	s.upload(b"allowed")
 
 
+@pytest.mark.parametrize("schema", ["Mixed Case", "with-hyphen", 'quote"s; --'])
+def test_a_schema_may_have_a_name_that_is_quoted(make_server, cluster, database, folder, schema):
+	quoted = '"' + schema.replace('"', '""') + '"'
+	cluster.sql(f"CREATE SCHEMA {quoted}; ALTER DATABASE {name_of(database)} SET search_path = {quoted}", name_of(database))
+	s = make_server(settings={"catalog.url": database})
+	f = s.upload(b"quoted")
+	s.restart()
+	assert s.get(f"/v1/files/{f['id']}/content").content == b"quoted"
+	s.stop()
+	assert run("fsck", "--read", "--data", s.data, settings=s.settings).returncode == 0
+	r = run("backup", "--data", s.data, folder / "copy", settings=s.settings)
+	assert r.returncode == 0 and "1 files" in r.stdout, r.stdout + r.stderr
+
+
 def test_the_commands_work_on_it_or_say_why_not(make_server, database, folder):
 	settings = {"catalog.url": database}
 	s = make_server(settings=settings)

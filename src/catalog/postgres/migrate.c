@@ -64,8 +64,8 @@ static int read_version(struct pg_link *l, int64_t *ret)
 {
 	int64_t version = 0;
 
-	if (number(l, "SELECT count(*) FROM pg_class WHERE relname = 'schema_version' AND relnamespace = current_schema()::regnamespace") >
-	    0)
+	if (number(l, "SELECT count(*) FROM pg_class WHERE relname = 'schema_version'"
+		      " AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())") > 0)
 		version = number(l, "SELECT max(version) FROM schema_version");
 	if (l->failure != PG_FINE)
 		return l->err.code;

@@ -83,7 +83,8 @@ int pg_side_finish(struct pg_side *s, struct err *e)
 
 static const char TABLES[] =
 	"SELECT c.relname, a.attname, a.atttypid::regtype::text, a.attidentity <> '' FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
-	" WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
+	" WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+	" AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
 	" ORDER BY c.relname COLLATE \"C\", a.attnum";
 
 /* Somebody else may have tables in the same schema. */
