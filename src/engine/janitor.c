@@ -268,7 +268,9 @@ bool janitor_sweep(struct engine *g)
 
 	if (blobs_held(g))
 		return false;
-	if (blobs_give_up(g->blobs, claim_of, &s, &e) != 0 || blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
+	if (blobs_give_up(g->blobs, claim_of, &s, &e) != 0) /* keys may not have the right to; what lies there is swept all the same */
+		log_err(LOG_WARN, "parts_not_given_up", &e);
+	if (blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
 		log_err(LOG_WARN, "sweep_failed", &e);
 	metric_add(METRIC_SWEPT_BLOBS, s.removed);
 	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));

@@ -269,6 +269,17 @@ def test_a_job_whose_input_finds_no_room_on_the_nodes_disk_waits_for_it(ceph, pr
 		eventually(lambda: subprocess.run(["umount", disk], capture_output=True, check=False).returncode == 0, message="the disk is still in use")
 
 
+def test_keys_that_may_not_list_uploads_sweep_what_they_may(make_server, ceph, prefix):
+	name, garbage = f"denied-{os.getpid()}", prefix + "public/7f/0190d2a6-0000-7000-8000-00000000007f"
+	ceph.aws("s3api", "create-bucket", "--bucket", name)
+	denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:ListBucketMultipartUploads", "Resource": f"arn:aws:s3:::{name}"}
+	ceph.aws("s3api", "put-bucket-policy", "--bucket", name, "--policy", json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+	ceph.aws("s3api", "put-object", "--bucket", name, "--key", garbage)
+	s = make_server(settings=ceph.storage(prefix, **{"storage.s3_bucket": name}))
+	eventually(lambda: garbage not in ceph.aws("s3api", "list-objects-v2", "--bucket", name))
+	assert [e["event"] for e in s.log_events() if e["level"] == "warn"] == ["parts_not_given_up"]
+
+
 def test_uploads_and_downloads_survive_connections_that_break(make_server, ceph, prefix):
 	body = large(24 * MIB, 1)
 	with Gate(ceph.port) as gate:
