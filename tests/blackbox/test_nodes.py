@@ -250,7 +250,7 @@ def other_clock(tmp_path_factory):
 def test_a_wrong_clock_takes_no_job_from_a_node_that_lives(nodes, other_clock, ahead):
 	"""Neither others', of one that is ahead, nor its own, of one that is behind: leases are in wall time."""
 	right = nodes.work("right", node__labels="well", **QUICK)
-	there = nodes.add("endless")
+	there, before = nodes.add("endless"), of(nodes.front, "jobs_taken_back")
 	nodes.runs(there, right)
 	with Server(nodes.folder / "wrong", data=nodes.front.data, env=other_clock(ahead), settings={**nodes.front.settings, "node.labels": "mill", **QUICK}) as wrong:
 		eventually(lambda: [e for e in of(wrong, "clock_apart") if e["ahead_ms"] // 1000 in (ahead - 1, ahead)])
@@ -260,8 +260,9 @@ def test_a_wrong_clock_takes_no_job_from_a_node_that_lives(nodes, other_clock, a
 			said = wrong.get(f"/v1/jobs/{here['id']}?wait=30").json()
 			assert said["state"] == "succeeded" and said["attempt"] == 1, said
 		assert nodes.look(there)["attempt"] == 1 and nodes.look(there)["state"] == "running"
-		for node in (nodes.front, right, wrong):
+		for node in (right, wrong):
 			assert not of(node, "heartbeat_failed") and not of(node, "jobs_taken_back"), node.log()
+		assert of(nodes.front, "jobs_taken_back") == before
 	nodes.cancel(there)
 	nodes.ended(there)
 
