@@ -94,9 +94,7 @@ def test_what_is_backed_up_is_restored_in_two_commands(folder, make_server, data
 	assert check_restored(folder, folder / "b", {f["id"]: f["sha256"] for f in kept}, set(), audited=False)[0] == 4
 	s.stop()
 	# and from there to where it was
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	again = {"catalog.url": cluster.conninfo(name), **bucket, "storage.s3_prefix": bucket["storage.s3_prefix"] + "again/"}
+	again = {"catalog.url": cluster.conninfo(cluster.new_database()), **bucket, "storage.s3_prefix": bucket["storage.s3_prefix"] + "again/"}
 	old, new = Place(folder, "r"), Place(folder, "n", **{k.replace(".", "__"): v for k, v in again.items()})
 	moved(old, new)
 	t = new.serve(make_server)

@@ -1,5 +1,4 @@
 """PostgreSQL takes connections and answers nothing. Who asks has to be looked up there, so that is waited for; but only by those who need it, and not by the one thread that serves them all."""
-import itertools
 import select
 
 import pytest
@@ -25,22 +24,20 @@ RAW = ["Content-Type: application/octet-stream", f"Content-Length: {len(BODY)}"]
 def cluster():
 	port = free_port()
 	c = Postgres(settings={"listen_addresses": "'127.0.0.1'", "port": str(port)})
-	c.tcp_port = port
 	yield c
 	c.close()
 
 
 @pytest.fixture
 def gate(cluster):
-	with Gate(cluster.tcp_port) as g:
+	with Gate(int(cluster.port)) as g:
 		yield g
 
 
 @pytest.fixture
-def server(cluster, gate, make_server, _numbers=itertools.count()):
+def server(cluster, gate, make_server):
 	"""One HTTP thread, a catalogue behind the gate, and an administrator."""
-	name = f"d{next(_numbers)}"
-	cluster._run("createdb", "-h", str(cluster.folder), "-p", str(cluster.tcp_port), "-U", "postgres", name)
+	name = cluster.new_database()
 	place, port = gate.listener.getsockname()
 	s = make_server(settings={"catalog.url": f"host={place} port={port} user=postgres dbname={name}", "http.threads": "1"}, start=False)
 	people.first_admin(s)

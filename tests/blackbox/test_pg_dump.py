@@ -8,25 +8,11 @@ import pytest
 from harness.ceph import ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.nodes import installed
-from harness.postgres import Postgres
 from harness.server import Server, StartFailed, eventually, run
 
 pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def cluster():
-	c = Postgres()
-	yield c
-	c.close()
-
-
-def database(cluster):
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	return name
 
 
 @pytest.fixture
@@ -48,7 +34,7 @@ def dumped(cluster, name):
 
 def restored(cluster, dump):
 	"""A new database of the dump: its libpq words."""
-	name = database(cluster)
+	name = cluster.new_database()
 	tool(cluster, "pg_restore", "--exit-on-error", "--dbname", cluster.conninfo(name), dump)
 	return cluster.conninfo(name)
 
@@ -69,7 +55,7 @@ def check(s, files):
 
 
 def test_a_new_node_goes_on_with_a_restored_database_and_the_same_bucket(folder, make_server, cluster, ceph, bucket):
-	first = database(cluster)
+	first = cluster.new_database()
 	old = make_server(settings={"catalog.url": cluster.conninfo(first), **bucket})
 	files = [old.get(f"/v1/files/{f['id']}").json() for f in fill(old)]
 	dump = dumped(cluster, first) # beside the running node
@@ -92,7 +78,7 @@ def test_a_new_node_goes_on_with_a_restored_database_and_the_same_bucket(folder,
 
 def test_what_came_and_went_after_the_dump_is_found_by_fsck(folder, make_server, cluster, ceph, bucket):
 	"""Rows of one moment and bytes of another: what rows name and is gone is told, file by file; what no row names is no file's any more."""
-	first = database(cluster)
+	first = cluster.new_database()
 	old = make_server(settings={"catalog.url": cluster.conninfo(first), **bucket})
 	files = [old.get(f"/v1/files/{f['id']}").json() for f in fill(old)]
 	dump = dumped(cluster, first)
@@ -113,7 +99,7 @@ def test_what_came_and_went_after_the_dump_is_found_by_fsck(folder, make_server,
 
 def test_a_restored_database_does_not_take_another_bucket(folder, make_server, cluster, ceph, bucket):
 	"""Nor does another catalogue take this one's: whose the bucket is stands in the dump too."""
-	first = database(cluster)
+	first = cluster.new_database()
 	old = make_server(settings={"catalog.url": cluster.conninfo(first), **bucket})
 	fill(old)
 	dump = dumped(cluster, first)
@@ -123,4 +109,4 @@ def test_a_restored_database_does_not_take_another_bucket(folder, make_server, c
 	with pytest.raises(StartFailed, match="no node of this catalogue has used"):
 		Server(folder / "n", settings={"catalog.url": again, **elsewhere}).start()
 	with pytest.raises(StartFailed, match="another catalogue"):
-		Server(folder / "m", settings={"catalog.url": cluster.conninfo(database(cluster)), **bucket}).start()
+		Server(folder / "m", settings={"catalog.url": cluster.conninfo(cluster.new_database()), **bucket}).start()

@@ -85,8 +85,6 @@ def cluster():
 
 
 @pytest.fixture
-def database(cluster, _numbers=itertools.count()):
+def database(cluster):
 	"""Where a new database of it is."""
-	name = f"d{next(_numbers)}"
-	cluster.sql(f"CREATE DATABASE {name}")
-	return cluster.conninfo(name)
+	return cluster.conninfo(cluster.new_database())

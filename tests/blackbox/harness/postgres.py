@@ -5,6 +5,7 @@ answers each with a line, and when that input ends, as it does also when the oth
 
 initdb and postgres refuse to run as root: root's cluster runs as the user `postgres`, or as `nobody` where there is none."""
 import ctypes
+import itertools
 import os
 import pwd
 import shutil
@@ -62,6 +63,8 @@ class Postgres:
 			raise FileNotFoundError("postgresql is not installed")
 		self.folder = Path(tempfile.mkdtemp(prefix="filemill-postgres-", dir=None if durable else in_memory()))
 		self.process = None
+		self.databases = itertools.count()
+		self.port = (settings or {}).get("port") # None = the usual one
 		self.identity = {}
 		try:
 			if os.geteuid() == 0:
@@ -95,7 +98,7 @@ class Postgres:
 
 	def where(self):
 		"""libpq's words, without a database."""
-		return f"host={self.folder} user=postgres"
+		return f"host={self.folder} user=postgres" + (f" port={self.port}" if self.port else "")
 
 	def conninfo(self, database="postgres"):
 		return f"{self.where()} dbname={database}"
@@ -103,6 +106,12 @@ class Postgres:
 	def sql(self, text, database="postgres"):
 		"""Runs a statement; rows as lines of fields with tabs between."""
 		return self._run("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", text, self.conninfo(database))
+
+	def new_database(self):
+		"""An empty one; its name."""
+		name = f"d{next(self.databases)}"
+		self.sql(f"CREATE DATABASE {name}")
+		return name
 
 	def start(self):
 		with open(self.folder / "log", "ab") as log:
