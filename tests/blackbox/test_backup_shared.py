@@ -319,7 +319,7 @@ def test_without_its_catalogue_or_its_bucket_it_says_so_and_the_earlier_one_stay
 	s.upload(random_bytes(200_000, 2))
 	s.stop()
 	gate.cut(shut=True)
-	r = backup(s.data, folder / "b", through(gate, settings), code=1, timeout=300)
+	r = backup(s.data, folder / "b", through(gate, {**settings, "storage.s3_patience": "5s"}), code=1, timeout=300)
 	assert "the earlier backup is as it was" in r.stderr, r.stderr
 	assert check_backup(folder / "b")["blobs"]["count"] == 1
 	cluster.stop()

@@ -349,7 +349,11 @@ class Server:
 				return
 
 	def newest_number(self):
-		files = self.get("/v1/files?limit=1").json()["files"]
+		r = self.get("/v1/files?limit=1")
+		if r.status_code == 408: # kept from sending it in the time that the settings of this server give: it may be sent again (RFC 9110 §15.5.9)
+			r = self.get("/v1/files?limit=1")
+		assert r.status_code == 200, r.text
+		files = r.json()["files"]
 		return files[0]["number"] if files else 0
 
 

@@ -412,6 +412,8 @@ static void the_stores_trouble_is_not_the_jobs(void **state)
 
 		open_mill(&m);
 		struct uuid file = store(&m, "abc");
+		while (atomic_load(&m.w.plan.calls) == 0) /* the first sweep, which is not to be the one that fails */
+			usleep(1000);
 		m.w.plan.code = ERR_STORAGE_FULL;
 		unsigned before = m.w.plan.calls;
 		m.w.plan.fail_at = before + n;
