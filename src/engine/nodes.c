@@ -190,7 +190,10 @@ static void *nodes_run(void *arg)
 
 int nodes_start(struct engine *g, struct err *e)
 {
-	return g->nodes.shared ? sleeper_start(&g->nodes.sleeper, "nodes", nodes_run, g, e) : 0;
+	if (!g->nodes.shared)
+		return 0;
+	(void)ask(g); /* the first answer always says that some may be missing: before anybody follows events, that sends nobody away */
+	return sleeper_start(&g->nodes.sleeper, "nodes", nodes_run, g, e);
 }
 
 void nodes_stop(struct engine *g)
