@@ -146,22 +146,29 @@ static int stop_at_first(void *arg, struct str name, uint64_t size)
 	return *n > 0;
 }
 
+static int has_files(struct blobs *b, bool *ret, struct err *e)
+{
+	uint64_t n = 0;
+	int rc = blobs_visit(b, stop_at_first, &n, e);
+
+	*ret = n > 0;
+	return rc < 0 ? rc : 0;
+}
+
 /* A directory that has files already would lose them by a setting. */
 static int check_unused(const struct data_dir *d, struct err *e)
 {
 	struct blobs *local;
-	uint64_t n = 0;
+	bool used;
 	int rc = blobs_local_new(&local, &env_real, d->blobs_fd, e);
 
 	if (rc != 0)
 		return rc;
-	rc = blobs_visit(local, stop_at_first, &n, e);
+	rc = has_files(local, &used, e);
 	blobs_free(local);
-	if (rc < 0)
+	if (rc != 0 || !used)
 		return rc;
-	return n == 0 ? 0
-		      : err_set(e, ERR_BAD_CONFIG,
-				"its files are in itself, and storage.s3_bucket is set: a bucket is for a new data directory");
+	return err_set(e, ERR_BAD_CONFIG, "its files are in itself, and storage.s3_bucket is set: a bucket is for a new data directory");
 }
 
 static int open_bucket(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct err *e)
@@ -225,41 +232,26 @@ int store_open(struct blobs **ret, const struct settings *s, const struct data_d
 static int check_empty(const struct settings *s, const struct data_dir *d, struct err *e)
 {
 	struct blobs *b;
-	uint64_t n = 0;
+	bool used;
 	int rc = s->storage_bucket[0] != '\0' ? open_bucket(&b, s, d, e) : blobs_local_new(&b, &env_real, d->blobs_fd, e);
 
 	if (rc != 0)
 		return rc;
-	rc = blobs_visit(b, stop_at_first, &n, e);
+	rc = has_files(b, &used, e);
 	blobs_free(b);
-	if (rc < 0)
+	if (rc != 0 || !used)
 		return rc;
-	return n == 0 ? 0
-		      : err_set(e, ERR_BAD_CONFIG,
-				"catalog.url names a catalogue that no server has used, and there are files already: they are another catalogue's");
+	return err_set(e, ERR_BAD_CONFIG,
+		       "catalog.url names a catalogue that no server has used, and there are files already: they are another catalogue's");
 }
 
-int store_check(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+/* Whether the files here are those of the directory that a shared catalogue names. */
+static int check_owner(const struct settings *s, const struct data_dir *d, struct uuid owner, struct err *e)
 {
 	char text[UUID_TEXT_LEN + 1];
-	struct uuid owner = {};
-	struct note noted = {};
+	struct note noted;
+	int rc = read_note(&noted, d->fd, e);
 
-	if (!catalog_shared(c))
-		return 0;
-	int rc = catalog_store(c, (struct uuid){}, &owner, e);
-	if (rc == 0 && uuid_is_zero(owner)) {
-		struct err why = ERR_INIT;
-		int empty = check_empty(s, d, &why);
-		rc = empty == 0 ? 0 : catalog_store(c, (struct uuid){}, &owner, e); /* a node that has started since may have stored some */
-		if (rc == 0 && uuid_is_zero(owner)) {
-			if (empty != 0 && e)
-				*e = why;
-			return empty;
-		}
-	}
-	if (rc == 0)
-		rc = read_note(&noted, d->fd, e);
 	if (rc != 0)
 		return rc;
 	uuid_format(text, owner);
@@ -274,6 +266,26 @@ int store_check(const struct settings *s, const struct data_dir *d, struct catal
 	return 0;
 }
 
+int store_check(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+{
+	struct uuid owner = {};
+
+	if (!catalog_shared(c))
+		return 0;
+	int rc = catalog_store(c, (struct uuid){}, &owner, e);
+	if (rc == 0 && uuid_is_zero(owner)) {
+		struct err why = ERR_INIT;
+		int empty = check_empty(s, d, &why);
+		rc = empty == 0 ? 0 : catalog_store(c, (struct uuid){}, &owner, e); /* a node that has started since may have stored some */
+		if (rc == 0 && uuid_is_zero(owner)) {
+			if (empty != 0 && e)
+				*e = why;
+			return empty;
+		}
+	}
+	return rc == 0 ? check_owner(s, d, owner, e) : rc;
+}
+
 int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
 {
 	struct uuid owner = {};
@@ -281,8 +293,8 @@ int store_open_for(struct blobs **ret, const struct settings *s, const struct da
 
 	if (rc == 0)
 		rc = catalog_store(c, d->id, &owner, e);
-	if (rc == 0)
-		rc = store_check(s, d, c, e); /* somebody may have been quicker */
+	if (rc == 0 && catalog_shared(c))
+		rc = check_owner(s, d, owner, e); /* somebody may have been quicker */
 	return rc == 0 ? open_of(ret, s, d, owner, STORE_SERVE, e) : rc;
 }
 
@@ -322,15 +334,15 @@ int store_place(char dst[STORE_PLACE_MAX], const struct settings *s, const struc
 static int check_new(struct blobs *b, const char *place, struct err *e)
 {
 	char whose[UUID_TEXT_LEN + 1];
-	uint64_t n = 0;
+	bool used;
 	int rc = read_mark(b, whose, e);
 
 	if (rc != ERR_NOT_FOUND)
 		return rc;
-	rc = blobs_visit(b, stop_at_first, &n, e);
-	if (rc < 0)
+	rc = has_files(b, &used, e);
+	if (rc != 0 || !used)
 		return rc;
-	return n == 0 ? 0 : err_set(e, ERR_CONFLICT, "%.160s is not empty: choose another bucket or prefix", place);
+	return err_set(e, ERR_CONFLICT, "%.160s is not empty: choose another bucket or prefix", place);
 }
 
 int store_open_new(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct uuid owner, struct err *e)

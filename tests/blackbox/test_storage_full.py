@@ -34,6 +34,16 @@ def can_mount(tmp, kind):
 		return False
 
 
+def empty_ext4(folder, size, *options):
+	"""Where it is to be mounted, and its image."""
+	point, image = folder / "disk", folder / "disk.img"
+	point.mkdir()
+	with open(image, "wb") as f:
+		f.truncate(size)
+	subprocess.run(["mkfs.ext4", "-q", "-m", "0", *options, image], check=True, capture_output=True)
+	return point, image
+
+
 @pytest.fixture(scope="module", params=["tmpfs", "ext4"])
 def kind(request, module_folder):
 	if not can_mount(module_folder, request.param):
@@ -44,15 +54,12 @@ def kind(request, module_folder):
 @pytest.fixture
 def small_disk(folder, kind):
 	"""A file system of 24 MiB with the data directory in it and room for ballast beside."""
-	point = folder / "disk"
-	point.mkdir()
 	if kind == "tmpfs":
+		point = folder / "disk"
+		point.mkdir()
 		mount("-t", "tmpfs", "-o", "size=24m", "none", point)
 	else:
-		image = folder / "disk.img"
-		with open(image, "wb") as f:
-			f.truncate(24 * MIB)
-		subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image], check=True, capture_output=True)
+		point, image = empty_ext4(folder, 24 * MIB, "-O", "^has_journal")
 		mount("-o", "loop", image, point)
 	yield point
 	eventually(lambda: subprocess.run(["umount", point], capture_output=True).returncode == 0, message="the disk is still in use")
@@ -229,11 +236,8 @@ def test_no_start_on_a_disk_with_little_room_dies_of_a_signal(folder, block, end
 	"""Block by block less. The log's index is a file that is written through memory: where it has no room on the disk, that is a SIGBUS. A block of less than 4 KiB is what SQLite does not think of."""
 	if not can_mount(folder, "ext4"):
 		pytest.skip("mounting takes root" if not ROOT else "this machine mounts no ext4 by loop device")
-	point, image, kept = folder / "disk", folder / "disk.img", folder / "kept"
-	point.mkdir()
-	with open(image, "wb") as f:
-		f.truncate(16 * MIB)
-	subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-b", str(block), "-O", "^has_journal", image], check=True, capture_output=True)
+	point, image = empty_ext4(folder, 16 * MIB, "-b", str(block), "-O", "^has_journal")
+	kept = folder / "kept"
 	s = Server(folder / "s", data=point / "data", settings={"files.free_reserve": "0"})
 	mount("-o", "loop", image, point)
 	try:
@@ -303,11 +307,8 @@ def test_a_file_system_that_gives_up(folder):
 	"""ext4 after an error: every write fails from now on, reads go on; nothing is acknowledged until somebody mends it."""
 	if not can_mount(folder, "ext4"):
 		pytest.skip("mounting takes root" if not ROOT else "this machine mounts no ext4 by loop device")
-	point, image, again = folder / "disk", folder / "disk.img", folder / "again.img"
-	point.mkdir()
-	with open(image, "wb") as f:
-		f.truncate(40 * MIB)
-	subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, capture_output=True)
+	point, image = empty_ext4(folder, 40 * MIB)
+	again = folder / "again.img"
 	mount("-o", "loop,errors=remount-ro", image, point)
 	try:
 		s = Server(folder / "s", data=point / "data", settings={"files.free_reserve": "0"})

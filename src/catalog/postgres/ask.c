@@ -67,20 +67,22 @@ int pg_read_all(struct pg *q, struct pg_question *questions, size_t n, struct er
 	return read_within(q, questions, n, 0, e);
 }
 
-int pg_read_soon(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e)
+static int read_one(struct pg *q, enum pg_stmt s, struct pg_args *a, int answer_ms, struct pg_rows *ret, struct err *e)
 {
 	struct pg_question one = {.stmt = s, .args = a};
-	int rc = read_within(q, &one, 1, PG_SOON_MS, e);
+	int rc = read_within(q, &one, 1, answer_ms, e);
 	*ret = one.rows;
 	return rc;
 }
 
+int pg_read_soon(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e)
+{
+	return read_one(q, s, a, PG_SOON_MS, ret, e);
+}
+
 int pg_read(struct pg *q, enum pg_stmt s, struct pg_args *a, struct pg_rows *ret, struct err *e)
 {
-	struct pg_question one = {.stmt = s, .args = a};
-	int rc = pg_read_all(q, &one, 1, e);
-	*ret = one.rows;
-	return rc;
+	return read_one(q, s, a, 0, ret, e);
 }
 
 int pg_read_any(struct pg *q, enum pg_stmt s, struct pg_args *a, bool *ret, struct err *e)
