@@ -1,5 +1,6 @@
 /* The course of a move, and what holds when it ends in the midst of it:
  *
+ *	0  the target's database is looked at                                        nothing was changed
  *	1  the target's directory is marked as being filled by this move            nothing starts on it; the source is as it was
  *	2  passes over the blobs, beside the running server                          the same; what came is kept by the next run
  *	3  the gate is closed: from here on nothing is written to the source         opens by itself when this process ends
@@ -112,6 +113,28 @@ static int open_source(struct moving *j, struct err *e)
 	if (rc == 0)
 		rc = gate_open(&j->gate, j->source.fd, e);
 	return rc == 0 ? look_moved(j, e) : rc;
+}
+
+/* Before a byte is copied, which may take days, and before anything there is changed: the database answers, may be written, and is empty. Of a source that is on PostgreSQL too only
+ * close_source() can tell whether it is the same one. */
+static int look_at_new_catalogue(struct moving *j, struct err *e)
+{
+	struct catalog_look look;
+	struct rows *to = NULL;
+
+	if (!catalogue_is_shared(j->new))
+		return 0;
+	int rc = catalogue_look(j->new, &look, e);
+	if (rc != 0 || look.schema == 0)
+		return rc;
+	if (look.schema != look.latest)
+		return err_set(e, look.schema < look.latest ? ERR_SCHEMA_OLDER : ERR_SCHEMA_NEWER,
+			       "it has schema %lld, this program works on %lld", (long long)look.schema, (long long)look.latest);
+	if (catalogue_is_shared(j->old))
+		return 0;
+	rc = rows_postgres_write(&to, j->new->catalog_url, j->source.id, e);
+	rows_free(to);
+	return rc;
 }
 
 static int open_target(struct moving *j, struct err *e)
@@ -368,6 +391,8 @@ static int work(struct moving *j, struct err *e)
 
 	if (rc == 0 && (rc = open_source(j, e)) != 0)
 		return err_wrap(e, "data directory %.100s", j->old->data_dir);
+	if (rc == 0 && !j->moved && (rc = look_at_new_catalogue(j, e)) != 0)
+		return err_wrap(e, "the new catalogue");
 	if (rc == 0 && (rc = open_target(j, e)) != 0)
 		return err_wrap(e, "data directory %.100s", j->new->data_dir);
 	if (rc == 0)

@@ -383,8 +383,9 @@ struct catalog_look {
 };
 [[nodiscard]] int catalog_sqlite_look(const char *dir, struct catalog_look *ret,
 				      struct err *e); /* ERR_DAMAGED: there is none, or it is not ours. ERR_SCHEMA_NEWER */
-[[nodiscard]] int catalog_postgres_look(const char *conninfo, struct catalog_look *ret,
-					struct err *e); /* ERR_CATALOG_UNAVAILABLE, ERR_SCHEMA_NEWER */
+[[nodiscard]] int catalog_postgres_look(
+	const char *conninfo, struct catalog_look *ret,
+	struct err *e); /* ERR_CATALOG_UNAVAILABLE, ERR_SCHEMA_NEWER; ERR_STORAGE_READONLY: there is none, and no right to make one */
 /* Whether it may be a connection string: ERR_BAD_CONFIG. What this says, and what an opening says, has nothing of the string but names of hosts and of its user. */
 [[nodiscard]] int catalog_postgres_check(const char *conninfo, struct err *e);
 void catalog_free(struct catalog *c); /* checkpoints and closes; NULL is fine */

@@ -226,10 +226,17 @@ def test_what_cannot_be_a_target_is_refused_and_left_as_it_was(make_server, fold
 		assert s.upload(b"still at work")["size"] == 13
 
 	refused(old, "the same data directory")
-	refused(other, "a data directory of its own")
-	refused(Place(folder, "taken", catalog__url=database), "is not empty")
+	refused(other, "is not empty")
+	refused(Place(folder, "other"), "a data directory of its own")
+	taken = Place(folder, "taken", catalog__url=database)
+	refused(taken, "is not empty")
 	(folder / "full").mkdir()
 	(folder / "full" / "something").write_text("x")
 	refused(Place(folder, "full"), "it is not empty")
-	refused(Place(folder, "away", catalog__url=cluster.conninfo("nowhere")), "does not exist")
+	away = Place(folder, "away", catalog__url=cluster.conninfo("nowhere"))
+	refused(away, "does not exist")
+	barred = Place(folder, "barred", catalog__url=cluster.barred())
+	refused(barred, "may make no tables")
+	# Bytes may take days: none was copied, and nothing was made.
+	assert not [place.data for place in (taken, away, barred) if place.data.exists()]
 	assert t.start().all_files()[0]["size"] == 9

@@ -408,3 +408,5 @@ def test_doctor_tells_of_it(cluster, database, folder):
 	run("migrate", "--data", folder / "data", settings={"catalog.url": database})
 	assert told(database)["schema"]["verdict"] == "ok"
 	assert told(f"host=127.0.0.1 port=1 password={SECRET}")["database"]["verdict"] == "failed"
+	barred = told(cluster.barred())["database"] # no server would start there
+	assert barred["verdict"] == "failed" and "may make no tables" in barred["detail"]

@@ -188,7 +188,8 @@ static int set_up(struct pg_link *l)
 	if (rc == 0)
 		rc = pg_run_text(l, pg_session_setup);
 	if (rc == 0 && strcmp(PQparameterStatus(l->conn, "server_encoding") ?: "", "UTF8") != 0)
-		rc = pg_fail_with(l, ERR_DAMAGED, "the database is not in UTF-8");
+		rc = pg_fail_with(l, ERR_DAMAGED,
+				  "the database is not in UTF-8: make one with createdb --encoding UTF8 --template template0");
 	if (rc == 0 && PQserverVersion(l->conn) < 140000)
 		rc = pg_fail_with(l, ERR_CATALOG_UNAVAILABLE, "PostgreSQL 14 or later is needed");
 	return rc;

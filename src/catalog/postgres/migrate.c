@@ -87,6 +87,18 @@ int pg_schema_version(struct pg_link *l, int64_t *ret)
 	return read_version(l, ret);
 }
 
+int pg_schema_may_begin(struct pg_link *l)
+{
+	int64_t may = number(l, "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)::int");
+
+	if (may == 1)
+		return 0;
+	return may < 0 ? l->err.code
+		       : pg_fail_with(l, ERR_STORAGE_READONLY,
+				      "there is no catalogue yet, and the user may make no tables in the first schema of the search path: "
+				      "make him the owner of the database, or GRANT CREATE ON SCHEMA");
+}
+
 /* Refuses, and says why, about whom the query names, if it does. */
 static int refuse_for(struct pg_link *l, const char *sql, const char *why, int64_t version)
 {

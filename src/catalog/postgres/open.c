@@ -88,7 +88,13 @@ int catalog_postgres_look(const char *conninfo, struct catalog_look *ret, struct
 	int rc = link_open(&q->link, e);
 	if (rc == 0) {
 		snprintf(look.server, sizeof(look.server), "PostgreSQL %s", PQparameterStatus(q->link.conn, "server_version") ?: "?");
+		/* Some builds name themselves behind the number, in parentheses. */
+		look.server[strcspn(look.server, "(")] = '\0';
+		for (size_t n = strlen(look.server); n > 0 && look.server[n - 1] == ' '; n--)
+			look.server[n - 1] = '\0';
 		rc = pg_schema_version(&q->link, &look.schema);
+		if (rc == 0 && look.schema == 0)
+			rc = pg_schema_may_begin(&q->link);
 		if (rc != 0 && e)
 			*e = q->link.err;
 	}

@@ -222,6 +222,8 @@ struct pg *pg_new(const char *conninfo, const struct catalog_options *options);
 int pg_migrate(struct pg_link *l, bool keep, struct err *e);
 /* The schema's version, 0 = there is none yet, more than pg_schema_latest only where this program may go on beside it; or the code of l->err. The connection is not to be used any more. */
 int pg_schema_version(struct pg_link *l, int64_t *ret);
+/* Where there is no schema yet: ERR_STORAGE_READONLY = its user may not make it. */
+int pg_schema_may_begin(struct pg_link *l);
 /* Whether it is the very one that this program works on. ERR_SCHEMA_NEWER, ERR_SCHEMA_OLDER. */
 int pg_schema_fits(int64_t version, struct err *e);
 extern const struct catalog_ops pg_ops; /* ops.c */

@@ -107,6 +107,13 @@ class Postgres:
 		"""Runs a statement; rows as lines of fields with tabs between."""
 		return self._run("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", text, self.conninfo(database))
 
+	def barred(self):
+		"""Where to connect as somebody who may make no tables there."""
+		name = self.new_database()
+		self.sql(f"CREATE ROLE barred_{name} LOGIN; GRANT CONNECT ON DATABASE {name} TO barred_{name}")
+		self.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", name)
+		return self.conninfo(name).replace("user=postgres", f"user=barred_{name}")
+
 	def new_database(self):
 		"""An empty one; its name."""
 		name = f"d{next(self.databases)}"
