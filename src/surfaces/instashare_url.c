@@ -346,6 +346,17 @@ static bool take(struct http_request *r, struct uuid link, struct err *e)
 	return true;
 }
 
+/* What is not in the bucket may have been taken by another request since we looked for its mark, which was there before the bytes went. And one that was too large for the object storage came by an address of ours,
+ * whose mark is forgotten sooner. */
+static int look_again(struct http_request *r, struct uuid link, bool *ret_used, struct err *e)
+{
+	int rc = check_used(r, link, ret_used, e);
+
+	if (rc == 0 && front_now(r) >= uuid_ms(link) + URL_EXPIRES_MS)
+		*ret_used = true;
+	return rc;
+}
+
 static void answer_complete(struct http_request *r)
 {
 	struct err e = ERR_INIT;
@@ -358,12 +369,7 @@ static void answer_complete(struct http_request *r)
 	if (rc == 0 && !used && in_bucket(r)) {
 		if (take(r, link, &e))
 			return;
-		rc = e.code;
-		/* one that was too large for the object storage came by an address of ours, whose mark is forgotten sooner */
-		if (rc == ERR_NOT_FOUND)
-			used = front_now(r) >= uuid_ms(link) + URL_EXPIRES_MS;
-		if (rc == ERR_NOT_FOUND)
-			rc = 0;
+		rc = e.code == ERR_NOT_FOUND ? look_again(r, link, &used, &e) : e.code;
 	}
 	if (rc == 0 && !used)
 		rc = nothing_came(&e);

@@ -17,6 +17,7 @@ from harness.ceph import BUCKET, ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.examples import play_page
 from harness.gate import Gate
+from harness.nodes import installed
 from harness.people import PASSWORD, Person
 from harness.server import REPOSITORY, Server, eventually, problem, run
 
@@ -176,6 +177,29 @@ def test_two_that_complete_at_the_same_instant_get_the_same_file(server, ann, tm
 		assert [r.status_code for r in answers] == [200] * 6, [r.text for r in answers]
 		assert len({r.json()["id"] for r in answers}) == 1
 	assert len(listed(ann)) == before + 2
+
+
+@pytest.mark.skipif(not installed(), reason="postgresql is not installed")
+def test_what_another_took_since_its_mark_was_looked_for_is_found(make_server, ceph, database, tmp_path):
+	"""On two nodes, of which one asks the bucket after the other has taken the bytes away."""
+	prefix = f"twice/{os.getpid()}/"
+	with Gate(ceph.port) as gate:
+		slow, quick = (make_server(surfaces=["instashare"], settings={"catalog.url": database, **ceph.storage(prefix, endpoint)}) for endpoint in (gate.endpoint(), ceph.endpoint()))
+		ann = newcomer(quick, "ann@example.org")
+		url = url_for(ann, 6)
+		assert put(tmp_path, url, b"report")[0] == 200
+		eventually(lambda: any(e["event"] == "sweep_done" for s in (slow, quick) for e in s.log_events())) # which is not to be the one that asks
+		gate.hold()
+		seen, answers = gate.seen, []
+		asking = threading.Thread(target=lambda: answers.append(complete(Person(slow, ann.token, ann.email), url["id"])))
+		asking.start()
+		eventually(lambda: gate.seen > seen, message="the bucket is not asked")
+		taken = complete(ann, url["id"])
+		assert taken.status_code == 200, taken.text
+		eventually(lambda: key_of(ann, url["id"], ".arrival") not in ceph.keys(prefix))
+		gate.open()
+		asking.join()
+		assert answers[0].status_code == 200 and answers[0].json()["id"] == taken.json()["id"], answers[0].text
 
 
 def test_what_is_anothers_is_not_there(server, ann, tmp_path):
