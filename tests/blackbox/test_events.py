@@ -80,7 +80,7 @@ class Reader:
 			self.raw = rest[n + 2:]
 			self.ended |= n == 0
 
-	def _feed(self):
+	def feed(self):
 		"""More text from the socket; False at the end."""
 		if self.ended:
 			return False
@@ -124,7 +124,7 @@ class Reader:
 				if event and event.name != "job.progress":
 					return event
 				self.passed += event is not None
-			if not self._feed():
+			if not self.feed():
 				return None
 
 	def take(self, n):
@@ -138,7 +138,7 @@ class Reader:
 	def begin(self):
 		"""Until the first line has come: from then on nothing is missed."""
 		while b"\n\n" not in self.text:
-			assert self._feed()
+			assert self.feed()
 		block, self.text = self.text.split(b"\n\n", 1)
 		self._block(block)
 		return self
@@ -309,10 +309,10 @@ def test_a_wrong_question_is_refused(make_server, query, field):
 def test_a_silent_stream_has_heartbeats_that_move_its_place(make_server):
 	s = make_server(settings={"http.events_heartbeat": "300ms"})
 	file = s.upload(b"watched")
+	since = time.monotonic()
 	with Reader(s, query=f"?file={file['id']}").begin() as r:
 		begin = r.place
 		other = s.upload(b"another")
-		since = time.monotonic()
 		r.socket.settimeout(0.1)
 		while len(r.comments) < 6 or int(r.place.split("-")[1]) < int(begin.split("-")[1]) + 2:
 			assert time.monotonic() - since < 60, (r.comments, r.place, begin)
@@ -335,6 +335,7 @@ def test_a_slow_reader_is_dropped_while_others_go_on(make_server):
 	with Reader(s).begin() as quick, Reader(s, rcvbuf=4096).begin() as slow:
 		for _ in range(16):
 			many_events(s, files)
+			slow.feed() # a few of thousands of bytes: who takes nothing at all for 30 s is cut off, as with any answer
 			quick.take(1000)
 		seen = []
 		while event := slow.next():
@@ -378,9 +379,12 @@ def test_readers_who_wait_cost_no_time(make_server):
 	s = make_server(settings=MANY)
 	readers = [Reader(s).begin() for _ in range(100)]
 	try:
-		before = s.cpu_seconds()
-		time.sleep(2)
-		assert s.cpu_seconds() - before < 0.3
+		def of_two_seconds():
+			before = s.cpu_seconds()
+			time.sleep(2)
+			return s.cpu_seconds() - before
+		# On a busy machine the same work takes more of a processor; what readers cost they would cost in each two seconds.
+		eventually(lambda: of_two_seconds() < 0.3)
 	finally:
 		for r in readers:
 			r.close()
@@ -398,12 +402,13 @@ def test_the_number_of_readers_is_bounded_by_the_setting(make_server):
 def test_a_stopping_server_ends_the_streams_and_waits_for_none(make_server):
 	s = make_server(settings=MANY)
 	files = [s.upload(b"%d" % i) for i in range(10)]
-	readers = [Reader(s).begin() for _ in range(50)]
+	# Of one file, so that none of them has to be read for so long that another, which is not read meanwhile, is cut off as stuck.
+	readers = [Reader(s, query=f"?file={files[0]['id']}").begin() for _ in range(50)]
 	stuck = Reader(s, rcvbuf=4096).begin()
 	for _ in range(3):
 		many_events(s, files)
 	for r in readers:
-		r.take(3000)
+		r.take(300)
 	s.stop() # well, so nobody was waited for
 	for r in readers:
 		assert r.next() is None and r.ended and not r.cut, "the end of a stream was not told"

@@ -8,11 +8,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import requests
 
-from harness import catalogue, wire
+from harness import wire
 from harness.data import random_bytes, result_of, sha256
 from harness.server import Server, StartFailed, eventually
-
-DATABASE_READERS = 8 # PG_READERS_MAX
 
 
 def delayed(server, file, op="sha512"):
@@ -236,8 +234,7 @@ def test_descriptors_and_memory_come_back(make_server):
 		for w in ws:
 			w.send(wire.post_raw(b"x" * 100_000)[:-10])
 		[w.reset() for w in ws]
-	kept = 2 + (DATABASE_READERS if catalogue.ON_POSTGRES else 0) # many at once are looked up over many connections, which stay
-	eventually(lambda: s.fds() <= fds + kept, message=lambda: f"{s.fds()} descriptors instead of {fds}")
+	eventually(lambda: s.fds() <= fds + 2, message=lambda: f"{s.fds()} descriptors instead of {fds}")
 	eventually(lambda: not [n for n, size in s.blobs().items() if size != 40_000], message="half files stayed")
 	s.alive()
 

@@ -3,6 +3,7 @@ directory, made when it is first asked for."""
 import atexit
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,11 @@ def environment(data):
 	"""What a program that works on this data directory needs in its environment."""
 	where = url(data)
 	return {"FILEMILL_CATALOG_URL": where} if where else {}
+
+
+def connections(pid):
+	"""Inodes of the process's connections to its catalogue, of which it keeps a bounded number. They are its only stream sockets on this machine alone: to its children it speaks in packets."""
+	if not ON_POSTGRES:
+		return set()
+	rows = [line.split() for line in Path(f"/proc/{pid}/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()[1:]]
+	return {row[6] for row in rows if row[4] == "0001"}

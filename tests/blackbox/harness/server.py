@@ -260,9 +260,9 @@ class Server:
 		return self._status("VmHWM")
 
 	def open_files(self):
-		"""What the open descriptors lead to, but for those of blob folders, of connections to a bucket and of the catalogue's readers, of which a bounded number is kept."""
+		"""What the open descriptors lead to, but for those of blob folders, of connections to a bucket and to the catalogue, and of its readers, of which a bounded number is kept."""
 		found, folder, catalog = [], f"/proc/{self.pid}/fd", str(self.data.resolve() / "catalog.db")
-		kept = {f"socket:[{inode}]" for inode in storage.connections(self.pid)}
+		kept = {f"socket:[{inode}]" for inode in storage.connections(self.pid) | catalogue.connections(self.pid)}
 		for name in os.listdir(folder):
 			try:
 				path = os.readlink(f"{folder}/{name}")
