@@ -37,14 +37,14 @@ def test_a_bucket_is_found_in_front_of_the_hosts_name(make_server, ceph):
 	own = {"endpoint": ceph.named_endpoint(), "access_key": ACCESS, "secret_key": SECRET, "virtual_host": "true"}
 	s = make_server(settings={f"imports.s3_{k}": v for k, v in own.items()}, wrapper=wrapper)
 	body = random_bytes(100_000, 3)
-	for key in (KEYS[0], f"{BUCKET}/{KEYS[1]}"):
+	for key in (f"in front/{KEYS[0]}", f"{BUCKET}/{KEYS[1]}"): # tests run beside each other on one bucket: what they put has keys of their own
 		ceph.put(key, body)
 		job = fetch(s, key)
 		assert job["state"] == "succeeded", (key, job)
 		assert s.get(f"/v1/files/{job['file']}/content").content == body, key
 	s.settings["imports.s3_virtual_host"] = "false"
 	s.restart()
-	assert fetch(s, KEYS[0])["error"]["code"] == "unresolved"
+	assert fetch(s, f"in front/{KEYS[0]}")["error"]["code"] == "unresolved"
 
 
 def test_a_large_object_in_parts_is_fetched(make_server, ceph):
@@ -76,7 +76,7 @@ def test_storage_sync_copies_objects_whose_names_are_paths(make_server, ceph, fo
 	own = {"secret": "shared", "source": f"s3://{BUCKET}", "endpoint": ceph.named_endpoint(), "virtual_host": "true", "access_key": ACCESS, "secret_key": SECRET,
 	       "mirror_dir": str(folder / "mirror")}
 	s = make_server(surfaces=["storage-sync"], settings={f"surfaces.storage_sync.{k}": v for k, v in own.items()}, wrapper=ceph.knows_names())
-	objects = {key: random_bytes(100_000 * n, n) for n, key in enumerate([KEYS[0], KEYS[1], "large in parts"])}
+	objects = {key: random_bytes(100_000 * n, n) for n, key in enumerate([f"mirrored/{KEYS[0]}", f"mirrored/{KEYS[1]}", "large in parts"])}
 	objects["large in parts"] = random_bytes(1 << 20, 9) * 12
 	for n, (key, body) in enumerate(objects.items()):
 		ceph.put(key, body)

@@ -92,6 +92,7 @@ def test_what_came_and_went_after_the_dump_is_found_by_fsck(folder, make_server,
 	check(new, files[:-1])
 	assert new.get(f"/v1/files/{late['id']}").status_code == 404
 	assert new.get(f"/v1/files/{gone['id']}/content").status_code >= 500
+	eventually(lambda: any(e["event"] == "sweep_done" for e in new.log_events()), message="nobody sweeps") # with which the bytes of the late one go
 	new.stop()
 	done = run("fsck", "--data", new.data, "--json", settings=settings, timeout=120)
 	assert done.returncode == 1 and "file_bytes_missing" in done.stdout and gone["id"] in done.stdout and "\"found\":2" in done.stdout, done # the file and what its job made

@@ -90,7 +90,7 @@ def test_a_stop_in_the_midst_of_a_round_and_the_start_goes_on_there(make_server)
 	for n in range(30):
 		s.upload(BIG, f"{n}.bin")
 	s.stop()
-	s.settings["data.scrub_rate"] = "1MiB" # a round takes nine seconds
+	s.settings["data.scrub_rate"] = "512KiB" # a round takes eighteen seconds
 	s.start()
 	eventually(lambda: int(s.get("/metrics").text.split("filemill_scrub_bytes_total ")[-1].split("\n")[0]) > 2 * len(BIG))
 	s.stop()
@@ -103,7 +103,7 @@ def test_a_kill_in_the_midst_of_a_round_and_the_start_goes_on_near_there(make_se
 	for n in range(total):
 		s.upload(os.urandom(one), f"{n}.bin", "ops=")
 	s.stop()
-	s.settings["data.scrub_rate"] = "32MiB" # the place is kept after two seconds of five
+	s.settings["data.scrub_rate"] = "8MiB" # the place is kept after two seconds of eighteen
 	s.start()
 	eventually(lambda: rows(s)["scrub_number"] > 0)
 	s.kill()

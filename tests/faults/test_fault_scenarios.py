@@ -26,7 +26,7 @@ from harness.server import SLOW, Server, binary, clean_environment, eventually, 
 ALL = os.environ.get("FILEMILL_FAULTS") == "all"
 SEED = int(os.environ.get("FILEMILL_SEED", "1"))
 POINTS = 1 if SLOW else 2 # places of one scenario and plan
-HOUR_MS = 3600 * 1000
+DAY_MS = 24 * 3600 * 1000
 PICTURE = png(40, 30)
 PLANS = {
 	"EIO once": {"errno": errno.EIO},
@@ -112,9 +112,9 @@ class Ops(Scenario):
 # ---- what is done by the clock ----
 
 class House(Scenario):
-	"""At its start the server finds a file and a result whose time is over, bytes that nobody refers to, and an hour that has struck for a recurring job; and it reads all again."""
+	"""At its start the server finds a file and a result whose time is over, bytes that nobody refers to, and a new year for which a recurring job is due; and it reads all again."""
 	settings = {**Scenario.settings, "data.scrub_rate": "64MiB", "data.scrub_every": "1s",
-		    "recurring": json.dumps({"hourly": {"at": "@hourly", "ops": ["sha1"], "files": "all"}})}
+		    "recurring": json.dumps({"yearly": {"at": "@yearly", "ops": ["sha1"], "files": "all"}})}
 
 	def prepare(self, server):
 		self.kept = [server.upload(LARGE, f"{n}", "ops=md5,gzip&wait=60") for n in range(3)]
@@ -124,7 +124,7 @@ class House(Scenario):
 		server.stop()
 		db = sqlite3.connect(server.data / "catalog.db")
 		with db:
-			assert db.execute("UPDATE recurring SET due_at = due_at - ?", (2 * HOUR_MS,)).rowcount == 1
+			assert db.execute("UPDATE recurring SET due_at = due_at - ?", (400 * DAY_MS,)).rowcount == 1
 			assert db.execute("UPDATE file SET expires_at = 1 WHERE name = 'gone'").rowcount == 1
 			assert db.execute("UPDATE result SET expires_at = 1 WHERE job = (SELECT number FROM job WHERE op = 'gzip' ORDER BY number LIMIT 1)").rowcount == 1
 		db.close()
