@@ -15,8 +15,11 @@
 #include "base/fd.h"
 #include "catalog/rows.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct making {
 	const struct backup_options *o;
@@ -61,6 +64,43 @@ static int prune(struct making *b, struct snapshot *keep, struct err *e)
 
 /* ---- in order ---- */
 
+/* The folder `path`, or while it is not there yet the one it will be made in; -1: neither. */
+static int open_there(const char *path)
+{
+	char parent[4096];
+	size_t n = strlen(path);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	if (fd >= 0 || n >= sizeof(parent))
+		return fd;
+	snprintf(parent, sizeof(parent), "%.*s", n > 0 ? (int)n : 1, n > 0 ? path : ".");
+	return open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* What lies in the data directory is lost with it. */
+static int refuse_inside(const char *target, int data_fd, struct err *e)
+{
+	CLEANUP(fd_close) int fd = open_there(target);
+	struct stat data, at, last = {};
+
+	if (fstat(data_fd, &data) != 0)
+		return err_errno(e, errno, "stat of the data directory");
+	while (fd >= 0 && fstat(fd, &at) == 0 && (at.st_dev != last.st_dev || at.st_ino != last.st_ino)) {
+		if (at.st_dev == data.st_dev && at.st_ino == data.st_ino)
+			return err_set(e, ERR_CONFLICT,
+				       "it is in the data directory itself, and would be lost with it: choose another folder");
+		int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd_close(&fd);
+		fd = up;
+		last = at;
+	}
+	return 0; /* what cannot be looked at is for the opening to judge */
+}
+
 static int open_snapshot(struct making *b, const char *name, struct snapshot **ret, struct err *e)
 {
 	CLEANUP(free_ptr) char *path = place_path(&b->place, name);
@@ -99,7 +139,9 @@ static int open_all(struct making *b, const struct settings *s, struct err *e)
 		rc = store_open(&b->from, s, &b->data, STORE_LOOK, e);
 	if (rc != 0)
 		return err_wrap(e, "data directory %.100s", s->data_dir);
-	rc = place_open_backup(&b->place, b->o->target, b->id, e);
+	rc = refuse_inside(b->o->target, b->data.fd, e);
+	if (rc == 0)
+		rc = place_open_backup(&b->place, b->o->target, b->id, e);
 	if (rc == 0)
 		rc = blobs_local_new(&b->to, &env_real, b->place.blobs_fd, e);
 	if (rc == 0 && b->place.damaged) {

@@ -372,7 +372,7 @@ static int start(struct net_client *c, const struct net_client_options *o, struc
 	if (!init(c, o))
 		return err_set(e, ERR_NO_MEMORY, "no memory for outgoing requests");
 	if (c->config.ca_file && !holds_certificates(c->config.ca_file))
-		return err_set(e, ERR_BAD_CONFIG, "the file of trusted certificates cannot be read or holds none");
+		return err_set(e, ERR_BAD_CONFIG, "net.ca_file: the file of trusted certificates cannot be read or holds none");
 	rc = resolver_new(&c->resolver, &names, e);
 	return rc == 0 ? start_thread(c, e) : rc;
 }

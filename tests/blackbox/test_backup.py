@@ -458,7 +458,11 @@ def test_wrong_targets_are_refused_and_left_alone(folder, make_server):
 	(folder / "file").write_text("x")
 	assert "no folder" in backup(s.data, folder / "file", code=1).stderr
 	assert "not there" in backup(s.data, folder / "no/such/place", code=1).stderr
-	assert "not empty" in backup(s.data, s.data, code=1).stderr
+	for inside in (s.data, s.data / "backup", s.data / "blobs" / "backup"): # it would be lost with what it is a copy of
+		assert "in the data directory itself" in backup(s.data, inside, code=1).stderr
+	(folder / "link").symlink_to(s.data)
+	assert "in the data directory itself" in backup(s.data, folder / "link" / "backup", code=1).stderr
+	assert not (s.data / "backup").exists()
 	other = make_server()
 	backup(s.data, folder / "b")
 	held = names(folder / "b")

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from harness import wire
+from harness.ceph import free_port
 from harness.postgres import Postgres, programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem, run
 from harness.watch import metrics
@@ -249,6 +251,29 @@ def test_a_server_that_is_not_there_is_named_and_the_password_is_not(make_server
 		make_server(settings={"catalog.url": f"postgres://filemill:{SECRET}@127.0.0.1:1/filemill"})
 	assert "127.0.0.1" in failed.value.stderr and "refused" in failed.value.stderr
 	assert SECRET not in failed.value.stderr
+
+
+def test_certificates_that_are_missing_are_told_with_what_to_say(folder):
+	port = free_port()
+	pg = Postgres(settings={"listen_addresses": "'127.0.0.1'", "port": str(port)})
+	try:
+		key, cert = pg.folder / "tls.key", pg.folder / "tls.pem"
+		subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=db", "-addext", "subjectAltName=IP:127.0.0.1",
+				"-days", "2", "-keyout", key, "-out", cert], check=True, capture_output=True)
+		for file in (key, cert):
+			shutil.chown(file, pg.folder.owner(), pg.folder.group())
+		for setting in (f"ssl_key_file = '{key}'", f"ssl_cert_file = '{cert}'", "ssl = on"):
+			pg.sql(f"ALTER SYSTEM SET {setting}")
+		pg.stop()
+		pg.start()
+		shutil.copy(cert, folder / "trusted.pem")
+		url = f"postgres://postgres@127.0.0.1:{port}/postgres?sslmode=verify-full"
+		r = run("migrate", "--data", folder / "data", settings={"catalog.url": url})
+		assert r.returncode == 1 and "root certificate file" in r.stderr and "sslrootcert=FILE" in r.stderr and len(r.stderr.splitlines()) == 1, r.stderr
+		r = run("migrate", "--data", folder / "data", settings={"catalog.url": f"{url}&sslrootcert={folder / 'trusted.pem'}"})
+		assert r.returncode == 0, r.stderr
+	finally:
+		pg.close()
 
 
 def test_who_may_not_create_tables_is_told_what_the_server_says(make_server, cluster, database):

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from harness.server import eventually, is_sanitized
+from harness.server import StartFailed, eventually, is_sanitized
 
 OPEN = {"net.http": "true", "net.allow": "127.0.0.0/8", "webhooks.retry": "0s", "webhooks.timeout": "4s"}
 
@@ -178,3 +178,8 @@ def test_only_receivers_with_a_certificate_of_net_ca_file_for_their_address_get_
 	d = ended(s, deliveries)
 	assert d["attempts"][0]["error"] == error, d
 	assert receiver.requests == (0 if error else 1)
+
+
+def test_certificates_to_trust_that_are_not_there_are_named_at_the_start(make_server, folder):
+	with pytest.raises(StartFailed, match="net.ca_file: the file of trusted certificates cannot be read"):
+		make_server(settings={"net.ca_file": folder / "nowhere.pem"})

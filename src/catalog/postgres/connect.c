@@ -188,6 +188,17 @@ static PGconn *begin(const char *conninfo, const struct hosts *h)
 	return PQconnectStartParams(names, values, 1);
 }
 
+/* libpq's first line. Of certificates that are missing its second one, which says what to do, knows nothing of those the system has. */
+static void say_why(const PGconn *conn, struct err *e)
+{
+	const char *said = PQerrorMessage(conn);
+
+	err_set(e, ERR_CATALOG_UNAVAILABLE, "%.*s%s", (int)strcspn(said, "\n"), said,
+		strstr(said, "root certificate file") != NULL
+			? "; sslrootcert=FILE in catalog.url names the one to trust, the system's is /etc/ssl/certs/ca-certificates.crt"
+			: "");
+}
+
 PGconn *pg_connect(const char *conninfo, PQnoticeReceiver told, void *arg, struct err *e)
 {
 	CLEANUP(hosts_release) struct hosts h = {};
@@ -209,7 +220,7 @@ PGconn *pg_connect(const char *conninfo, PQnoticeReceiver told, void *arg, struc
 			err_set(e, ERR_CATALOG_UNAVAILABLE, "connection to server at \"%s\", port %s failed: no answer within %d s",
 				PQhost(conn) ?: "?", PQport(conn) ?: "?", limit);
 		else
-			err_set(e, ERR_CATALOG_UNAVAILABLE, "%.*s", (int)strcspn(PQerrorMessage(conn), "\n"), PQerrorMessage(conn));
+			say_why(conn, e);
 		PQfinish(conn);
 		if (!again)
 			return NULL;
