@@ -14,6 +14,9 @@
 #define COMMIT_GROUP_MAX 1024 /* changes in one transaction */
 #define COMMIT_BYTES_MAX (8u << 20) /* inline bytes in one transaction */
 #define INTAKE_CHUNK (128u << 10) /* bytes handed to a pool thread at once; two such buffers a large upload */
+#define INTAKE_CHUNK_MAX (1u << 20) /* the same, once much of it has come, if the upload became large as one of few */
+#define INTAKE_LARGER (8u << 20) /* bytes of an upload that are much */
+#define INTAKE_FEW 16 /* large uploads under way */
 #define CLAIM_MAX 256 /* jobs claimed at once */
 #define INHAND_MAX 512 /* jobs claimed and not finished: what a crash can set back by one loss */
 #define WAIT_BUCKETS 256

@@ -35,6 +35,7 @@ struct intake {
 	struct buf small; /* the whole file while it is at most inline_max */
 	bool big;
 	bool counted; /* in uploads.n_big: its bytes are not safe yet */
+	bool one_of_few; /* when it became large there were few, itself included: of those that are so, there are never more */
 	struct intake *next_big, *prev_big; /* uploads.big */
 
 	pthread_mutex_t lock; /* guards the flags */

@@ -39,6 +39,7 @@ int intake_go_big(struct intake *in, struct err *e)
 			u->big->prev_big = in;
 		u->big = in;
 		u->n_big++;
+		in->one_of_few = u->n_big <= INTAKE_FEW;
 		in->counted = true;
 	}
 	pthread_mutex_unlock(&u->lock);
@@ -100,6 +101,17 @@ static void swap_buffers(struct intake *in)
 	buf_reset(&in->filling);
 }
 
+/* Each buffer that is handed over wakes a thread, and its memory goes from one core to the other and back: the more at once the better, as long as it is little beside what has come,
+ * for the last one is digested when nothing comes any more. */
+static size_t chunk(const struct intake *in)
+{
+	const uint64_t n = in->size / 16;
+
+	if (!in->one_of_few || in->size < INTAKE_LARGER)
+		return INTAKE_CHUNK;
+	return n < INTAKE_CHUNK_MAX ? (size_t)n : INTAKE_CHUNK_MAX;
+}
+
 enum intake_step intake_big_feed(struct intake *in, const void *data, size_t n, struct err *e)
 {
 	enum intake_step step = INTAKE_MORE;
@@ -111,7 +123,7 @@ enum intake_step intake_big_feed(struct intake *in, const void *data, size_t n, 
 		err_set(e, ERR_NO_MEMORY, "no memory for an upload");
 		return INTAKE_FAILED;
 	}
-	if (in->filling.len < INTAKE_CHUNK)
+	if (in->filling.len < chunk(in))
 		return INTAKE_MORE;
 	pthread_mutex_lock(&in->lock);
 	if (in->code != 0) {

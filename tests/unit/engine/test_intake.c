@@ -1,3 +1,5 @@
+#include "engine/engine_impl.h"
+#include "engine/intake.h"
 #include "world.h"
 
 #include <stdio.h>
@@ -353,12 +355,59 @@ static void ops_and_a_pipeline_together_are_refused(void **state)
 	arena_release(&a);
 }
 
+/* Bytes `from` to `to` in pieces as they come. */
+static void feed_all(struct intake *in, struct upload *u, const char *data, size_t from, size_t to)
+{
+	for (size_t at = from, piece; at < to; at += piece) {
+		piece = to - at < 16000 ? to - at : 16000;
+		assert_int_equal(upload_feed(in, u, data + at, piece, &u->err), 0);
+	}
+}
+
+static void few_large_uploads_hand_over_more_at_once_and_the_others_do_not(void **state)
+{
+	const size_t large = 64 << 10, size = (18 << 20) + 7, usual = INTAKE_CHUNK + (64 << 10);
+	struct intake *in[INTAKE_FEW + 1];
+	struct upload u[ARRAY_LEN(in)];
+	char *data = malloc(size), want[80], hex[40];
+	struct engine_config c = world_config();
+	struct world w = {};
+
+	assert_non_null(data);
+	fill_random(data, size);
+	hex_of(hex, DIGEST_MD5, data, size);
+	snprintf(want, sizeof(want), "{\"md5\":\"%s\"}", hex);
+	c.uploads_max = ARRAY_LEN(in);
+	world_open(&w, &c);
+	for (size_t i = 0; i < ARRAY_LEN(in); i++) {
+		assert_int_equal(upload_open(&w, &PUBLIC_SPEC, &u[i], &in[i]), 0);
+		feed_all(in[i], &u[i], data, 0, large);
+	}
+	for (size_t i = INTAKE_FEW - 1; i <= INTAKE_FEW; i++)
+		feed_all(in[i], &u[i], data, large, size);
+	assert_true(in[INTAKE_FEW - 1]->filling.cap > INTAKE_CHUNK_MAX);
+	assert_true(in[INTAKE_FEW - 1]->filling.cap <= 2 * INTAKE_CHUNK_MAX);
+	assert_true(in[INTAKE_FEW]->filling.cap <= 2 * usual);
+	for (size_t i = 0; i < INTAKE_FEW - 1; i++)
+		intake_cancel(in[i]);
+	for (size_t i = INTAKE_FEW - 1; i <= INTAKE_FEW; i++) {
+		upload_end(in[i], &u[i]);
+		assert_int_equal(u[i].code, 0);
+		assert_string_equal(u[i].result, want);
+	}
+	world_stop(&w);
+	assert_int_equal(count_blobs(&w), 2);
+	world_free(&w);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_small_file_is_committed_with_its_fused_result),
 		cmocka_unit_test(an_empty_file_is_a_file),
 		cmocka_unit_test(sizes_around_the_inline_limit_and_the_chunk_have_the_right_digest),
+		cmocka_unit_test(few_large_uploads_hand_over_more_at_once_and_the_others_do_not),
 		cmocka_unit_test(the_announced_length_must_be_met_exactly),
 		cmocka_unit_test(the_size_limit_holds_at_the_limit_and_one_above),
 		cmocka_unit_test(a_wrong_digest_leaves_nothing),

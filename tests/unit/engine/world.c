@@ -145,17 +145,23 @@ void upload_wait(struct upload *u)
 	pthread_mutex_unlock(&u->lock);
 }
 
-void upload_bytes(struct world *w, const struct intake_spec *spec, const void *data, size_t n, size_t piece, struct upload *u)
+int upload_open(struct world *w, const struct intake_spec *spec, struct upload *u, struct intake **ret)
 {
 	struct intake_spec s = *spec;
-	struct intake *in;
 
 	upload_init(u);
 	u->err = ERR_INIT;
 	s.on_room = room;
 	s.arg = u;
-	u->code = intake_open(w->g, &s, &in, &u->err);
-	if (u->code != 0)
+	u->code = intake_open(w->g, &s, ret, &u->err);
+	return u->code;
+}
+
+void upload_bytes(struct world *w, const struct intake_spec *spec, const void *data, size_t n, size_t piece, struct upload *u)
+{
+	struct intake *in;
+
+	if (upload_open(w, spec, u, &in) != 0)
 		return;
 	for (size_t at = 0; at < n; at += piece) {
 		size_t take = n - at < piece ? n - at : piece;

@@ -53,6 +53,7 @@ struct upload {
 void upload_bytes(struct world *w, const struct intake_spec *spec, const void *data, size_t n, size_t piece, struct upload *u);
 /* The same in two halves, for tests that do something in between. */
 void upload_init(struct upload *u);
+int upload_open(struct world *w, const struct intake_spec *spec, struct upload *u, struct intake **ret); /* for upload_feed() */
 int upload_feed(struct intake *in, struct upload *u, const void *data, size_t n, struct err *e);
 void upload_end(struct intake *in, struct upload *u);
 /* And that in two halves. */
