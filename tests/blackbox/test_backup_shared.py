@@ -45,7 +45,8 @@ def gate(ceph):
 
 
 def through(gate, settings):
-	return {**settings, "storage.s3_endpoint": gate.endpoint()}
+	"""With patience for as long as the gate stands, however slow the machine is."""
+	return {"storage.s3_patience": "10m", **settings, "storage.s3_endpoint": gate.endpoint()}
 
 
 def backup(data, target, settings, *flags, code=0, timeout=120):

@@ -249,10 +249,11 @@ def other_clock(tmp_path_factory):
 @pytest.mark.parametrize("ahead", [60, -60])
 def test_a_wrong_clock_takes_no_job_from_a_node_that_lives(nodes, other_clock, ahead):
 	"""Neither others', of one that is ahead, nor its own, of one that is behind: leases are in wall time."""
-	right = nodes.work("right", node__labels="well", **QUICK)
+	quick = {**QUICK, "jobs.lease": "20s"} # which ends while nobody is kept from beating, and yet long before the wrong one's minute is over
+	right = nodes.work("right", node__labels="well", **quick)
 	there, before = nodes.add("endless"), of(nodes.front, "jobs_taken_back")
 	nodes.runs(there, right)
-	with Server(nodes.folder / "wrong", data=nodes.front.data, env=other_clock(ahead), settings={**nodes.front.settings, "node.labels": "mill", **QUICK}) as wrong:
+	with Server(nodes.folder / "wrong", data=nodes.front.data, env=other_clock(ahead), settings={**nodes.front.settings, "node.labels": "mill", **quick}) as wrong:
 		eventually(lambda: [e for e in of(wrong, "clock_apart") if e["ahead_ms"] // 1000 in (ahead - 1, ahead)])
 		for _ in range(3): # several times as long as jobs.reclaim
 			file = wrong.upload(random_bytes(20, time.monotonic_ns()))

@@ -359,7 +359,7 @@ def test_a_stop_ends_what_waits_for_a_bucket_that_stands_still(make_server, ceph
 
 @pytest.mark.skipif(not installed(), reason="postgresql is not installed")
 def test_parts_of_nodes_at_work_stay_however_old_and_those_of_lost_ones_go(make_server, folder, ceph, prefix, database):
-	settings = {"catalog.url": database, "jobs.lease": "2s", "jobs.beat": "500ms",
+	settings = {"catalog.url": database, "jobs.beat": "500ms",
 		    **ceph.storage(prefix, **{"storage.s3_part_size": "5MiB", "storage.s3_abandoned": "1s", "files.sweep_every": "1s"})}
 	one, other = (make_server(data=folder / name, settings=settings) for name in ("one", "other"))
 	body = large(12 * MIB, 1)

@@ -96,7 +96,7 @@ class Ceph:
 	"""osds: how many stores; with one it is in memory and an object has one copy, with more they are on disk, an object has as many copies, and one store less is no matter.
 	memory: bytes of the one in memory; what was removed takes room for a minute or two more, since who reads it may go on."""
 
-	def __init__(self, folder, osds=1, address="127.0.0.1", memory=1 << 30):
+	def __init__(self, folder, osds=1, address="127.0.0.1", memory=4 << 30):
 		for program, package in PROGRAMS.items():
 			if not Path("/usr/bin", program).exists():
 				pytest.skip(f"needs {program} of the package {package}")
