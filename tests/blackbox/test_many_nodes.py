@@ -25,7 +25,7 @@ class Node(Server):
 
 	def __init__(self, folder, verb, config):
 		super().__init__(folder, args=["-c", config])
-		self.verb, self.place = verb, "127.0.0.1:0"
+		self.verb, self.place = verb, f"127.0.0.1:{free_port()}" # where the proxy looks for it; nobody else is given it while it is down
 
 	def command(self):
 		where = {"serve": "--listen", "work": "--node-listen"}[self.verb]
@@ -33,11 +33,6 @@ class Node(Server):
 
 	def environment(self):
 		return clean_environment({"log.access": "true"}) # the catalogue is the configuration's, whatever others are tested on
-
-	def start(self, **more):
-		super().start(**more)
-		self.place = f"127.0.0.1:{self.port}" # where the proxy will look for it again
-		return self
 
 	def ready(self):
 		return self.get("/readyz", headers={"Host": proxies.NAME}).status_code == 200
@@ -57,7 +52,9 @@ class Haproxy(proxies.Haproxy):
 		self.admin = folder / "admin.sock"
 		self.file.write_text(with_fronts(self, (config / "haproxy.cfg").read_text(), fronts, lambda p: [
 			("bind :80\n", f"bind fd@{p.numbers()[0]}\n"), ("bind :443 ", f"bind fd@{p.numbers()[1]} "), ("/etc/haproxy/certs/", str(p.cert)),
-			("    maxconn 20000\n", "    maxconn 500\n"), ("/run/haproxy/admin.sock", str(p.admin))]))
+			("    maxconn 20000\n", "    maxconn 500\n"), ("/run/haproxy/admin.sock", str(p.admin)),
+			# A front that is ready and slow to say so, as on a busy machine, is not to be taken for one that is gone.
+			("    timeout queue 10s\n", "    timeout queue 10s\n    timeout check 50s\n")]))
 
 	def ask(self, command):
 		with socket.socket(socket.AF_UNIX) as s:

@@ -3,7 +3,9 @@
 The caller runs in a network and a mount namespace of its own (`harness.island.namespaces()`): nothing here reaches the real network. The hub is that namespace; each node has another one
 at the other end of a cable, so that a packet to the hub can be thrown away on its way."""
 import json
+import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -176,7 +178,10 @@ class Province:
 		how = self.random.choice(["pg_terminate_backend(pid)", "pid"])
 		found = self.sql(f"SELECT {how} FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1").strip()
 		if how == "pid" and found:
-			command("kill", "-9", found) # the server ends all others, too, and recovers
+			try:
+				os.kill(int(found), signal.SIGKILL) # the server ends all others, too, and recovers
+			except ProcessLookupError:
+				pass # its node was killed meanwhile
 			self.database._wait_ready()
 
 	def _restart_postgres(self, _):
