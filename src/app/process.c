@@ -10,7 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_MAX_S 10 /* whatever is stuck */
+#define STOP_MAX_MS 10000 /* whatever is stuck */
+#define STOP_SLICE_MS 100
+#define STOP_AT_LAST_S 25 /* by any clock: those who run services kill after 30 */
 
 void process_init(void)
 {
@@ -95,18 +97,28 @@ void process_end_now(void)
 	_exit(1);
 }
 
-/* A thread of its own, for a signal handler may not log. */
+/* Called with the lock, which is released meanwhile. */
+static bool slice_passes(struct process_stop *s)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += STOP_SLICE_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_cond_timedwait(&s->ended, &s->lock, &until) == ETIMEDOUT;
+}
+
+/* A thread of its own, for a signal handler may not log. It counts the slices it saw pass, and so not the time in which a busy machine, or who had stopped it, did not let the process run: nothing was stuck
+ * then. */
 static void *end_late(void *arg)
 {
 	struct process_stop *s = arg;
-	struct timespec until;
-	int rc = 0;
+	int left = STOP_MAX_MS / STOP_SLICE_MS;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += STOP_MAX_S;
 	pthread_mutex_lock(&s->lock);
-	while (!s->over && rc == 0)
-		rc = pthread_cond_timedwait(&s->ended, &s->lock, &until);
+	while (!s->over && left > 0)
+		left -= slice_passes(s);
 	bool over = s->over;
 	pthread_mutex_unlock(&s->lock);
 	if (over)
@@ -138,7 +150,7 @@ void process_stop_hard(struct process_stop *s)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGALRM, &action, NULL);
 	watch_end(s);
-	alarm(STOP_MAX_S + 1); /* should even that thread be stuck, or there be none */
+	alarm(STOP_AT_LAST_S); /* should even that thread be stuck, or there be none */
 	sigdelset(&set, SIGHUP);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }

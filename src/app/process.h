@@ -30,7 +30,8 @@ struct process_stop {
 	bool over; /* under the lock */
 };
 
-/* From now on SIGTERM, SIGINT and the end of ten seconds end the process at once, with status 1; after ten seconds the log says what could not be ended. */
+/* From now on SIGTERM, SIGINT and the end of ten seconds, without those in which the process was not let run, end it at once, with status 1; after ten seconds the log says what could not be ended. At the latest it
+ * ends after 25 s, without a word. */
 void process_stop_hard(struct process_stop *s);
 /* All was ended in time. */
 void process_stop_over(struct process_stop *s);

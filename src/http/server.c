@@ -235,16 +235,24 @@ static struct timespec from_now(int64_t ms)
 	return until;
 }
 
+/* Until something changes, a little while at most. How much of that counts: not the time in which the process was not let run. Called with the lock held. */
+static int64_t wait_a_look(struct http_server *s)
+{
+	int64_t since_ms = http_now_ms();
+	struct timespec until = from_now(END_LOOK_MS);
+
+	pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	int64_t took_ms = http_now_ms() - since_ms;
+	return took_ms < END_LOOK_MS ? took_ms : END_LOOK_MS;
+}
+
 bool http_server_drain(struct http_server *s, int64_t grace_ms)
 {
-	struct timespec until = from_now(grace_ms);
-	int rc = 0;
-
 	atomic_store(&s->draining, true);
 	keeper_wake(s);
 	pthread_mutex_lock(&s->lock);
-	while (s->conns && rc == 0)
-		rc = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	while (s->conns && grace_ms > 0)
+		grace_ms -= wait_a_look(s);
 	pthread_mutex_unlock(&s->lock);
 	return atomic_load(&s->requests) == 0;
 }
@@ -272,14 +280,11 @@ static bool end_clients(struct http_server *s, bool *ret_owed)
 
 bool http_server_end(struct http_server *s, int64_t grace_ms)
 {
-	int64_t end_ms = http_now_ms() + grace_ms;
 	bool owed;
 
 	pthread_mutex_lock(&s->lock);
-	while (end_clients(s, &owed) && http_now_ms() < end_ms) {
-		struct timespec until = from_now(END_LOOK_MS);
-		pthread_cond_timedwait(&s->changed, &s->lock, &until);
-	}
+	while (end_clients(s, &owed) && grace_ms > 0)
+		grace_ms -= wait_a_look(s);
 	pthread_mutex_unlock(&s->lock);
 	return !owed;
 }

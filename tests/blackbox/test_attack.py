@@ -1,6 +1,8 @@
 """What a hostile user tries, and what a review suspected: each test names what went wrong before."""
+import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,22 @@ def test_a_stop_that_takes_too_long_ends_all_the_same_and_says_what_did_not_end(
 	late, = [e for e in s.log_events() if e["event"] == "stopped_late"]
 	assert late["part"] == "engine" and s.log_events()[-1] == late
 	(folder / "slow").unlink()
+	s.start()
+	assert s.get(f"/v1/files/{kept['id']}").json() == kept
+
+
+def test_time_in_which_the_process_stood_still_is_not_that_of_its_stop(make_server, folder, slow_flushes):
+	"""On a machine so busy that it stood still for seconds a stop ended with status 1 although nothing was stuck."""
+	s = make_server(env=slow_flushes)
+	kept = s.upload(b"kept")
+	(folder / "slow").touch() # the engine cannot write that it leaves
+	s.process.terminate()
+	eventually(lambda: any(e["event"] == "signal" for e in s.log_events()))
+	s.signal(signal.SIGSTOP)
+	time.sleep(11) # more than a stop may take
+	(folder / "slow").unlink()
+	s.signal(signal.SIGCONT)
+	assert s.wait() == 0, s.log()
 	s.start()
 	assert s.get(f"/v1/files/{kept['id']}").json() == kept
 
