@@ -70,7 +70,7 @@ class Things:
 		return self.ask("POST", "/v1/files?ops=", 201, data=b"thing %d" % next(self.serial), headers=RAW)["id"]
 
 	def zipped(self):
-		return self.ask("POST", "/v1/files?ops=zip&wait=30", 201, data=b"thing %d" % next(self.serial), headers=RAW)["id"]
+		return self.ask("POST", "/v1/files?ops=zip&wait=60", 201, data=b"thing %d" % next(self.serial), headers=RAW)["id"]
 
 	def sent(self):
 		url = self.ask("POST", "/upload_urls", 201, json={"name": "a", "size": 1, "type": "text/plain"})

@@ -95,7 +95,7 @@ DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$", *(d + n for d in ("c
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_no_name_harms_who_unpacks_or_downloads(server, name):
-	file = server.upload(b"content", name=quote(name), query="wait=20&ops=zip,gzip,zstd,zip;after=1")
+	file = server.upload(b"content", name=quote(name), query="wait=60&ops=zip,gzip,zstd,zip;after=1")
 	for job in file["jobs"]:
 		assert job["state"] == "succeeded", job
 		r = server.get(job["outputs"][0]["href"])
@@ -202,9 +202,9 @@ def test_a_server_killed_while_outputs_are_made_keeps_what_it_promised(make_serv
 
 def test_a_child_that_stands_still_ends_at_the_deadline(make_server):
 	s = make_server(settings={"runner.wall_time": "3s"})
-	s.upload(b"warm", query="wait=20&ops=gzip")
+	s.upload(b"warm", query="wait=60&ops=gzip")
 	for child in runner.sealed(s):
 		os.kill(child, signal.SIGSTOP)
-	file = s.upload(b"x", query="wait=20&ops=gzip")
+	file = s.upload(b"x", query="wait=60&ops=gzip")
 	assert [j["error"]["code"] for j in file["jobs"]] == ["limit_time"]
-	assert s.upload(b"y", query="wait=20&ops=gzip")["jobs"][0]["state"] == "succeeded"
+	eventually(lambda: s.upload(b"y", query="wait=60&ops=gzip")["jobs"][0]["state"] == "succeeded") # a busy machine may need the whole deadline for one

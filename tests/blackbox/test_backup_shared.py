@@ -211,7 +211,7 @@ def test_a_backup_killed_in_the_midst_is_gone_on_with_and_its_hold_expires(folde
 	assert run("restore", folder / "b", "--data", folder / "r").returncode == 0
 	assert s.delete(f"/v1/files/{files[0]['id']}").status_code == 204
 	assert holds(cluster, database) == 1
-	eventually(lambda: len(ceph.keys(settings["storage.s3_prefix"])) == 59, timeout=90, message="a dead backup holds them still")
+	eventually(lambda: len(ceph.keys(settings["storage.s3_prefix"])) == 59, timeout=180, message="a dead backup holds them still")
 	last = figures(backup(s.data, folder / "b", settings).stdout)
 	assert last["kept"] > 29 and last["kept"] + last["copied"] == 59, last
 	check_backup(folder / "b")

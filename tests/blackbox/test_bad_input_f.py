@@ -151,7 +151,7 @@ def test_f7_a_clock_that_jumps(make_server):
 
 def test_f8_stop_and_continue_under_load(make_server):
 	s = make_server()
-	with wire.Wire(s, 20) as w:
+	with wire.Wire(s) as w:
 		w.send(wire.post_raw(b"x" * 500_000)[:-10])
 		s.signal(signal.SIGSTOP)
 		time.sleep(1.5)

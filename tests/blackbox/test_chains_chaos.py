@@ -126,7 +126,7 @@ def test_every_chain_ends_once_and_whole_while_its_processes_are_killed(make_ser
 		def all_final():
 			jobs = server.get("/v1/stats").json()["jobs"]
 			return jobs["queued"] == jobs["running"] == 0
-		eventually(all_final, 60 + FILES)
+		eventually(all_final, 60 + 6 * FILES)
 		eventually(lambda: killer.killed_children > 0, message="no child was killed") # some wait for work after the last job too
 
 	well = 0

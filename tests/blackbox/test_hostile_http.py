@@ -10,7 +10,7 @@ import requests
 
 from harness import wire
 from harness.data import random_bytes
-from harness.server import Server, answers, eventually
+from harness.server import PATIENCE_S, Server, answers, eventually
 from harness.wire import head, post_raw
 
 
@@ -284,9 +284,9 @@ def test_many_at_once_are_all_answered(server):
 		try:
 			with requests.Session() as session:
 				for n in range(20):
-					r = session.post(server.base + "/v1/files?name=x", data=b"%d %d" % (i, n) * (1 if n % 2 else 10_000), headers={"Content-Type": "x/y"}, timeout=30)
+					r = session.post(server.base + "/v1/files?name=x", data=b"%d %d" % (i, n) * (1 if n % 2 else 10_000), headers={"Content-Type": "x/y"}, timeout=PATIENCE_S)
 					assert r.status_code == 201, r.text
-					assert session.get(server.base + r.headers["Location"], timeout=30).json()["id"] == r.json()["id"]
+					assert session.get(server.base + r.headers["Location"], timeout=PATIENCE_S).json()["id"] == r.json()["id"]
 		except Exception as e: # noqa: BLE001: carried to the main thread
 			failures.append(e)
 	threads = [threading.Thread(target=one, args=(i,)) for i in range(64)]

@@ -26,7 +26,7 @@ def s(make_server):
 	return make_server(settings=REACH)
 
 
-def fetch(s, url, wait=40, **more):
+def fetch(s, url, wait=60, **more):
 	"""The job of an import, after it has ended if wait is not 0."""
 	more.setdefault("max_attempts", 1)
 	r = s.post(f"/v1/imports?wait={wait}", json={"url": url, **more})

@@ -106,7 +106,7 @@ class Round:
 
 	def check_blobs(self):
 		"""After the sweep that every start makes, the disk holds what the catalogue names and nothing else."""
-		want = {i for i, size in self.known.items() if size > 32 * 1024}
+		want = {i for i, size in self.known.items() if size > storage.INLINE_BYTES}
 		if not catalogue.ON_POSTGRES: # there bytes without a row may be another node's upload until they are ten minutes old
 			eventually(lambda: set(self.server.blobs()) <= want, message="unreferenced bytes remain after the sweep")
 		assert want <= set(self.server.blobs()), "rows without bytes"

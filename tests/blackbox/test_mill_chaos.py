@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections import Counter
 
-from harness import runner
+from harness import runner, storage
 from harness.data import digests
 from harness.images import chunk
 from harness.server import SLOW, Server, eventually
@@ -170,7 +170,7 @@ def test_every_job_ends_once_while_children_and_zygotes_die(folder):
 			def idle():
 				jobs = server.get("/v1/stats").json()["jobs"]
 				return jobs["queued"] + jobs["running"] == 0
-			eventually(idle, timeout=60 + FILES, pause=0.2, message="jobs stay without an end")
+			eventually(idle, timeout=60 + 4 * FILES, pause=0.2, message="jobs stay without an end")
 			eventually(lambda: killer.killed_children + killer.killed_zygotes >= (3 if SLOW else 5), message="hardly anything was killed") # some wait for work after the last job too
 			grown = server.rss() - rss
 			watcher.end()
@@ -183,7 +183,7 @@ def test_every_job_ends_once_while_children_and_zygotes_die(folder):
 		assert SLOW or grown < 24 << 20, f"memory grew by {grown >> 10} KiB"
 		check_nothing_left(server, before)
 		named = {o["href"] for j in server.all_jobs() for o in j["outputs"]}
-		files = {f["id"] for f in server.all_files() if f["size"] > 32 * 1024}
+		files = {f["id"] for f in server.all_files() if f["size"] > storage.INLINE_BYTES}
 		server.restart() # every start sweeps: what failed attempts left behind goes
 		eventually(lambda: len(server.blobs()) == len(named) + len(files),
 			   message=lambda: f"{len(server.blobs())} blobs for {len(named)} outputs and {len(files)} files")

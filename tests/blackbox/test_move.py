@@ -8,6 +8,7 @@ import time
 import pytest
 import requests
 
+from harness import storage
 from harness.ceph import ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.moves import Place, fill, move, moved, sound, told
@@ -182,7 +183,7 @@ def test_all_goes_to_postgresql_and_a_bucket_and_back(make_server, folder, datab
 	assert "0 lacking" in line, line
 	t = new.serve(make_server)
 	assert told(t) == before
-	assert len(ceph.keys(bucket["storage.s3_prefix"])) == 4 + sum(len(j["outputs"]) for j in before[1])
+	assert len(ceph.keys(bucket["storage.s3_prefix"])) == sum(f["size"] > storage.INLINE_BYTES for f in before[0]) + sum(len(j["outputs"]) for j in before[1])
 	assert t.get(f"/v1/files/{gone['id']}").status_code == 410
 	more = t.upload(random_bytes(200_000, 11), "more.bin", "ops=sha1")
 	s.stop()

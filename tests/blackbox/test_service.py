@@ -9,7 +9,7 @@ import pytest
 
 from harness.data import md5
 from harness.images import png
-from harness.server import REPOSITORY, binary, run
+from harness.server import PATIENCE_S, REPOSITORY, binary, run
 
 UNITS = [REPOSITORY / f"packaging/systemd/{name}.service" for name in ("filemill", "filemill-work")]
 each_unit = pytest.mark.parametrize("path", UNITS, ids=lambda p: p.stem)
@@ -21,7 +21,7 @@ def test_the_manager_is_told_of_the_start_and_of_the_stop(make_server, folder, a
 	path = f"filemill-{folder.name}" if abstract else str(folder / "notify")
 	with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
 		manager.bind("\0" + path if abstract else path)
-		manager.settimeout(20)
+		manager.settimeout(PATIENCE_S)
 		server = make_server(env={"NOTIFY_SOCKET": "@" + path if abstract else path})
 		assert manager.recv(1000) == b"READY=1"
 		server.alive()

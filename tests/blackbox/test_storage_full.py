@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from harness.data import random_bytes, sha256
-from harness.server import SLOW, Server, StartFailed, eventually, problem
+from harness.server import PATIENCE_S, SLOW, Server, StartFailed, eventually, problem
 
 ROOT = os.geteuid() == 0
 MIB = 2**20
@@ -80,7 +80,7 @@ def fill(point, leave=0):
 
 
 def upload(server, data):
-	return requests.post(server.base + "/v1/files", data=data, headers={"Content-Type": "x/y"}, timeout=30)
+	return requests.post(server.base + "/v1/files", data=data, headers={"Content-Type": "x/y"}, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("reserve", ["0", "4MiB"])
@@ -107,7 +107,7 @@ def test_a_disk_that_fills_up(folder, small_disk, size, reserve):
 	known = {f["id"] for f in s.all_files()}
 	eventually(lambda: set(s.blobs()) <= known, message="bytes of refused uploads stayed")
 	# and it says the same for forms and through the surfaces' eyes
-	r = requests.post(s.base + "/v1/files", files={"file": ("a", b"f" * 200_000)}, timeout=30)
+	r = requests.post(s.base + "/v1/files", files={"file": ("a", b"f" * 200_000)}, timeout=PATIENCE_S)
 	assert r.status_code in (507, 201)
 	s.kill()
 	try:
@@ -155,7 +155,7 @@ def test_full_in_the_middle_of_many_uploads(folder, small_disk):
 		with requests.Session() as session:
 			for i in range(40):
 				data = random_bytes(150_000, n * 1000 + i)
-				r = session.post(s.base + "/v1/files", data=data, headers={"Content-Type": "x/y"}, timeout=30)
+				r = session.post(s.base + "/v1/files", data=data, headers={"Content-Type": "x/y"}, timeout=PATIENCE_S)
 				with lock:
 					answers.append((r.status_code, r.json().get("id"), r.json().get("code"), sha256(data)))
 	threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
@@ -186,7 +186,7 @@ def test_outputs_leave_the_reserve_alone_and_come_when_there_is_room(folder, sma
 		waiting = [j for j in s.get(f"/v1/files/{first['id']}").json()["jobs"] if j["state"] in ("queued", "running")]
 		assert waiting and s.delete(f"/v1/files/{second['id']}").status_code == 204
 		jobs = eventually(lambda: [j for j in s.get(f"/v1/files/{first['id']}?wait=2").json()["jobs"] if j["state"] == "succeeded"][5:] and
-				  s.get(f"/v1/files/{first['id']}").json()["jobs"], timeout=30)
+				  s.get(f"/v1/files/{first['id']}").json()["jobs"])
 		assert all(len(s.get(j["outputs"][0]["href"]).content) == j["outputs"][0]["size"] for j in jobs if j["op"] != "sha1")
 		assert {j["attempt"] for j in jobs} == {1}, "a full disk is not the job's fault"
 
@@ -204,7 +204,7 @@ def test_below_the_reserve_nothing_is_added_and_what_removes_or_ends_is_taken(fo
 			   ("/v1/webhooks", {"url": "https://example.org/"}), (f"/v1/webhooks/{made}/ping", None),
 			   (f"/v1/webhooks/{made}/replay", {"since": "2020-01-01T00:00:00Z"})):
 		problem(s.post(path, json=body) if body else s.post(path), 507, "storage_full")
-	assert requests.patch(s.base + f"/v1/webhooks/{made}", json={"enabled": False}, timeout=30).status_code == 200
+	assert requests.patch(s.base + f"/v1/webhooks/{made}", json={"enabled": False}, timeout=PATIENCE_S).status_code == 200
 	assert s.delete(f"/v1/webhooks/{made}").status_code == 204
 	assert s.get(f"/v1/files/{f['id']}/content").content == b"kept"
 	assert s.delete(f"/v1/files/{f['id']}").status_code == 204

@@ -350,12 +350,14 @@ def nothing_is_left(server, person, before):
 
 
 def what_is_there(server, person):
+	"""Of a server that nobody else uses: an archive of somebody else's file would come when it is made."""
 	for f in listed(person):
 		archive(person, f["id"])
 	return listed(person), set(server.blobs())
 
 
-def test_where_one_file_is_refused_none_is_kept(server):
+def test_where_one_file_is_refused_none_is_kept(make_server):
+	server = make_server(surfaces=["instashare"])
 	person = newcomer(server, "none@example.org")
 	stored(person, "there.txt", b"already")
 	before = what_is_there(server, person)
@@ -371,7 +373,8 @@ def test_where_one_file_is_refused_none_is_kept(server):
 	assert send(person, *good).status_code == 201
 
 
-def test_a_client_that_goes_away_leaves_nothing(server):
+def test_a_client_that_goes_away_leaves_nothing(make_server):
+	server = make_server(surfaces=["instashare"])
 	person = newcomer(server, "away@example.org")
 	before = what_is_there(server, person)
 	body, kind = requests.models.RequestEncodingMixin._encode_files([(f"p{i}", (f"{i}.bin", os.urandom(400_000))) for i in range(4)], {})

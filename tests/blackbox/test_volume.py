@@ -59,7 +59,7 @@ def test_a_thousand_random_files(big_server):
 	s.restart()
 	with requests.Session() as session:
 		for n, (i, f) in enumerate(stored.items()):
-			assert session.get(s.base + f"/v1/files/{i}", timeout=20).json() == f
+			assert session.get(s.base + f"/v1/files/{i}", timeout=60).json() == f
 			if n % 5 == 0:
 				got = session.get(s.base + f"/v1/files/{i}/content", timeout=60)
 				assert hashlib.sha256(got.content).hexdigest() == f["sha256"]
@@ -95,7 +95,7 @@ def test_a_file_of_three_gibibytes(big_server, how):
 	stream = Stream(size)
 	front, back = (b"", b"") if how == "raw" else (b'--bbbb\r\nContent-Disposition: form-data; name="file"; filename="big"\r\n\r\n', b"\r\n--bbbb--\r\n")
 	kind = "application/octet-stream" if how == "raw" else "multipart/form-data; boundary=bbbb"
-	with wire.Wire(s, 120) as w:
+	with wire.Wire(s, 600) as w:
 		w.send(wire.head("POST", "/v1/files?ops=md5,sha256&name=big&wait=60", [f"Content-Length: {size + len(front) + len(back)}", f"Content-Type: {kind}"]) + front)
 		for piece in stream:
 			assert w.send(piece), w.read()

@@ -12,7 +12,7 @@ import pytest
 
 from harness.server import StartFailed, eventually, is_sanitized
 
-OPEN = {"net.http": "true", "net.allow": "127.0.0.0/8", "webhooks.retry": "0s", "webhooks.timeout": "4s"}
+OPEN = {"net.http": "true", "net.allow": "127.0.0.0/8", "webhooks.retry": "0s", "webhooks.timeout": "8s"}
 
 
 class Hostile:

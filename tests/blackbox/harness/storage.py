@@ -12,6 +12,7 @@ from harness.ceph import Shared
 ON_S3 = os.environ.get("FILEMILL_STORAGE") == "s3"
 assert os.environ.get("FILEMILL_STORAGE", "") in ("", "local", "s3"), "FILEMILL_STORAGE is local or s3"
 INLINE_MAX = os.environ.get("FILEMILL_INLINE_MAX")
+INLINE_BYTES = 32 * 1024 if INLINE_MAX is None else int(INLINE_MAX) # of the largest file that is in the catalogue, where a test does not say otherwise
 
 LOCAL = "about the folder of the bytes in the data directory"
 OWN = "brings a bucket of its own, with or without this"
