@@ -159,7 +159,7 @@ static const struct config_option options[] = {
 	{"jobs", "threads", NULL, CONFIG_INT, AT(job_threads), "0", 0, 256, NULL,
 	 "Jobs that run at once, each sealed one in a process of its own; 0 means one a core, at least 2."},
 	{"jobs", "io_threads", NULL, CONFIG_INT, AT(io_threads), "0", 0, 256, NULL,
-	 "Threads for work that blocks on disk, or on the object storage; 0 means 8, or 32 where there is an object storage."},
+	 "Threads for work that blocks on disk, or on the object storage, besides two for who reads; 0 means 8, or 32 where there is an object storage."},
 	{"jobs", "queue_max", NULL, CONFIG_INT, AT(queue_max), "10000000", 0, INT64_MAX, NULL, "Waiting jobs at most; 0 means no limit."},
 	{"jobs", "owner_queue_max", NULL, CONFIG_INT, AT(owner_queue_max), "0", 0, INT64_MAX, NULL,
 	 "Waiting jobs of one owner at most; 0 means no limit but queue_max."},

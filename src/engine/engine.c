@@ -14,6 +14,7 @@
 #include <time.h>
 
 #define CALLER_THREADS 8 /* as many as a shared catalogue has connections for reading */
+#define READ_THREADS 2 /* who reads does not wait for a disk's flushes */
 
 static int init_parts(struct engine *g, struct err *e)
 {
@@ -168,8 +169,9 @@ int engine_start(struct engine *g, struct err *e)
 {
 	int rc;
 
-	if ((rc = pool_new(&g->io, "io", g->config.io_threads, e)) != 0)
+	if ((rc = pool_new(&g->io, "io", g->config.io_threads + READ_THREADS, e)) != 0)
 		return rc;
+	pool_keep_free(g->io, READ_THREADS);
 	if ((rc = pool_new(&g->jobs, "job", g->config.job_threads, e)) != 0)
 		return rc;
 	pool_pick_by(g->jobs, scheduler_pick, g);

@@ -81,7 +81,7 @@ struct engine_config {
 	uint64_t file_max; /* bytes of one file */
 	uint64_t free_reserve; /* bytes that stay free in the file system below `space_fd`; 0 = off */
 	int space_fd; /* data directory for the free-space check, -1 = none */
-	unsigned io_threads; /* pool for blob writes and reads that block */
+	unsigned io_threads; /* pool for blob writes and reads that block; it has a few more threads, in which nothing is written */
 	unsigned job_threads; /* threads that run digest jobs */
 	uint64_t owner_concurrency; /* jobs of one owner that run at once; 0 = no limit. Those of an op: op->concurrency */
 	unsigned uploads_max; /* uploads at once */

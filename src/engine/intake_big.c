@@ -23,6 +23,7 @@ int intake_go_big(struct intake *in, struct err *e)
 	uuid_format(text, in->id);
 	blob_name_for_file(in->blob_name, in->owner, text);
 	in->task.run = work;
+	in->task.slow = true;
 	buf_reserve(&in->filling, INTAKE_CHUNK + (64u << 10));
 	buf_reserve(&in->writing, INTAKE_CHUNK + (64u << 10));
 	if (!buf_ok(&in->filling) || !buf_ok(&in->writing))

@@ -248,6 +248,7 @@ static void store_run(struct pool_task *t)
 	bool store = rc != 0 && w->output->code == rc;
 
 	w->task.run = mill_run;
+	w->task.slow = false;
 	if (rc != 0)
 		drop_output(w);
 	if (store)
@@ -264,6 +265,7 @@ static void store(struct work *w)
 	struct engine *g = w->g;
 
 	w->task.run = store_run;
+	w->task.slow = true;
 	if (atomic_fetch_add(&g->storing, 1) < g->config.io_threads / 2)
 		pool_submit(g->io, &w->task);
 	else

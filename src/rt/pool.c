@@ -20,27 +20,43 @@ struct pool {
 	bool stopping;
 	pool_pick_fn *pick; /* NULL = the oldest */
 	void *pick_arg;
+	unsigned slow, slow_max; /* threads in slow tasks */
 
 	pthread_t threads[];
 };
 
-/* The task whose turn it is; waits for one. NULL when the pool is stopping and nothing is left. */
-static struct pool_task *take(struct pool *p)
+/* The place of the task whose turn it is, of NULL when none of those that wait may run now. Called with the lock held. */
+static struct pool_task **whose_turn(struct pool *p)
 {
-	struct pool_task *t;
+	struct pool_task **at = &p->first;
+
+	if (p->pick && p->first)
+		return p->pick(p->pick_arg, &p->first);
+	if (p->slow >= p->slow_max)
+		while (*at && (*at)->slow)
+			at = &(*at)->next;
+	return at;
+}
+
+/* Waits for a task whose turn it is. NULL when the pool is stopping and nothing is left. `was_slow`: the one that this thread has run was. */
+static struct pool_task *take(struct pool *p, bool was_slow)
+{
+	struct pool_task *t, **at;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->first && !p->stopping)
+	if (was_slow && p->slow-- == p->slow_max && p->first)
+		pthread_cond_signal(&p->changed); /* one that was passed over has its turn, and this thread may get another one */
+	while (!*(at = whose_turn(p)) && !(p->stopping && !p->first))
 		pthread_cond_wait(&p->changed, &p->lock);
-	t = p->first;
+	t = *at;
 	if (t) {
-		struct pool_task **at = p->pick ? p->pick(p->pick_arg, &p->first) : &p->first;
-
-		t = *at;
 		*at = t->next;
 		if (p->tail == &t->next)
 			p->tail = at;
 		p->waiting--;
+		p->slow += t->slow;
+		if (!p->first && p->stopping)
+			pthread_cond_broadcast(&p->changed); /* those who waited for their turn, too, may end */
 	}
 	pthread_mutex_unlock(&p->lock);
 	return t;
@@ -50,10 +66,13 @@ static void *work(void *arg)
 {
 	struct pool *p = arg;
 	struct pool_task *t;
+	bool slow = false;
 
 	pthread_setname_np(pthread_self(), p->name);
-	while ((t = take(p)) != NULL)
+	while ((t = take(p, slow)) != NULL) {
+		slow = t->slow;
 		t->run(t);
+	}
 	return NULL;
 }
 
@@ -85,6 +104,7 @@ int pool_new(struct pool **ret_pool, const char *name, unsigned threads, struct 
 		return err_set(e, ERR_NO_MEMORY, "no memory for %u threads", threads);
 	p->name = name;
 	p->tail = &p->first;
+	p->slow_max = threads;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	r = start_threads(p, threads);
@@ -106,6 +126,14 @@ void pool_pick_by(struct pool *p, pool_pick_fn *pick, void *arg)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void pool_keep_free(struct pool *p, unsigned threads)
+{
+	assert(threads < p->started);
+	pthread_mutex_lock(&p->lock);
+	p->slow_max = p->started - threads;
+	pthread_mutex_unlock(&p->lock);
+}
+
 void pool_submit(struct pool *p, struct pool_task *t)
 {
 	t->next = NULL;
@@ -113,7 +141,8 @@ void pool_submit(struct pool *p, struct pool_task *t)
 	*p->tail = t;
 	p->tail = &t->next;
 	p->waiting++;
-	pthread_cond_signal(&p->changed);
+	if (!t->slow || p->slow < p->slow_max)
+		pthread_cond_signal(&p->changed);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -94,6 +94,29 @@ def test_who_comes_to_a_queue_that_stands_is_told_when_to_come_again(make_server
 	check_kept(s, kept)
 
 
+def test_who_reads_is_served_while_more_uploads_wait_for_the_disk_than_there_are_threads(make_server, slow_disk):
+	"""They had all of those threads, and what was stored was not to be had until the disk went on."""
+	env, slow = slow_disk
+	s = make_server(env=env)
+	data = random_bytes(200_000, 1)
+	kept = {s.upload(data)["id"]: data}
+	some = next(iter(kept))
+	slow.touch()
+	standing = [(Wire(s), random_bytes(100_000, 100 + n)) for n in range(40)]
+	for w, body in standing:
+		w.send(post_raw(body))
+	eventually(lambda: f"filemill_upload_open_bytes {40 * 100_000}\n" in s.get("/metrics").text)
+	assert s.get(f"/v1/files/{some}/content").content == data
+	assert [f["id"] for f in s.all_files()] == [some]
+	slow.unlink()
+	for w, body in standing:
+		with w:
+			r = w.read("POST")
+		assert r.status_code == 201, r
+		kept[r.json()["id"]] = body
+	check_kept(s, kept)
+
+
 def test_ten_times_as_many_lose_nothing_and_take_no_more_memory(make_server):
 	s = make_server(settings={"http.connections_per_address": "0", "log.level": "error"})
 

@@ -180,6 +180,56 @@ static void wait_at_gate(struct pool_task *t)
 	pthread_barrier_wait(CONTAINER_OF(t, struct gate, task)->barrier);
 }
 
+struct slow {
+	struct pool_task task;
+	pthread_mutex_t *door;
+	atomic_int *within, *most, *runs;
+};
+
+static void be_slow(struct pool_task *t)
+{
+	struct slow *s = CONTAINER_OF(t, struct slow, task);
+	int within = atomic_fetch_add(s->within, 1) + 1, most = atomic_load(s->most);
+
+	while (within > most && !atomic_compare_exchange_weak(s->most, &most, within))
+		;
+	pthread_mutex_lock(s->door);
+	pthread_mutex_unlock(s->door);
+	atomic_fetch_sub(s->within, 1);
+	atomic_fetch_add(s->runs, 1);
+}
+
+static void others_start_before_slow_tasks_that_have_all_the_threads_they_may_have(void **state)
+{
+	enum { THREADS = 4, FREE = 2, SLOW = 50, QUICK = 20 };
+	pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;
+	struct slow slow[SLOW];
+	struct job quick[QUICK];
+	atomic_int within = 0, most = 0, slow_runs = 0, runs = 0;
+	struct pool *p;
+
+	assert_int_equal(pool_new(&p, "test", THREADS, NULL), 0);
+	pool_keep_free(p, FREE);
+	pthread_mutex_lock(&door);
+	for (int i = 0; i < SLOW; i++) {
+		slow[i] = (struct slow){
+			.task = {.run = be_slow, .slow = true}, .door = &door, .within = &within, .most = &most, .runs = &slow_runs};
+		pool_submit(p, &slow[i].task);
+	}
+	for (int i = 0; i < QUICK; i++) {
+		quick[i] = (struct job){.task.run = count_run, .runs = &runs};
+		pool_submit(p, &quick[i].task);
+	}
+	while (runs < QUICK || within < THREADS - FREE)
+		sched_yield();
+	assert_int_equal(slow_runs, 0);
+	assert_int_equal(pool_waiting(p), SLOW - (THREADS - FREE));
+	pthread_mutex_unlock(&door);
+	pool_free(p);
+	assert_int_equal(slow_runs, SLOW);
+	assert_int_equal(most, THREADS - FREE);
+}
+
 /* Each of four tasks waits for the other three and the test: this ends only when all run at once. */
 static void as_many_tasks_run_at_once_as_there_are_threads(void **state)
 {
@@ -264,6 +314,7 @@ int main(void)
 		cmocka_unit_test(free_runs_everything_first),
 		cmocka_unit_test(a_task_may_free_itself),
 		cmocka_unit_test(a_task_may_submit_itself_again_even_while_the_pool_ends),
+		cmocka_unit_test(others_start_before_slow_tasks_that_have_all_the_threads_they_may_have),
 		cmocka_unit_test(as_many_tasks_run_at_once_as_there_are_threads),
 		cmocka_unit_test(what_waits_is_counted),
 		cmocka_unit_test(threads_are_named_and_take_no_signals),
