@@ -196,16 +196,29 @@ static int by_nothing(struct http_request *r, struct str cookie, bool one, uint6
 		       : err_set(e, ERR_UNAUTHENTICATED, "this takes credentials");
 }
 
+static uint64_t look(void *catalog)
+{
+	return catalog_account_count(catalog);
+}
+
+static uint64_t count_accounts(struct http_request *r, bool ask)
+{
+	struct catalog *c = front_catalog(r);
+
+	if (!ask)
+		return catalog_account_count_known(c);
+	return engine_reads_are_local(front_engine(r)) ? look(c) : nobody_count(&front_of(r)->nobody, http_came_us(r), look, c);
+}
+
 int credentials_caller(struct http_request *r, bool ask, const struct caller **ret, struct err *e)
 {
 	struct str authorization = http_header(r, "Authorization"), cookie = {};
 	bool one = cookie_find(&cookie, http_header(r, "Cookie"), STR(SESSION_COOKIE));
-	struct catalog *c = front_catalog(r);
 
 	*ret = &caller_anonymous;
 	if (authorization.p != NULL)
 		return by_bearer(r, authorization, ask, ret, e);
-	uint64_t accounts = ask ? catalog_account_count(c) : catalog_account_count_known(c);
+	const uint64_t accounts = count_accounts(r, ask);
 	return !ask && accounts == ACCOUNTS_UNKNOWN ? CREDENTIALS_ASK : by_nothing(r, cookie, one, accounts, ask, ret, e);
 }
 

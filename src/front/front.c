@@ -17,10 +17,12 @@ void front_init(struct front *f, struct engine *engine, uint64_t file_max, const
 	pthread_cond_init(&f->idle, &attr);
 	pthread_condattr_destroy(&attr);
 	pthread_mutex_init(&f->lock, NULL);
+	nobody_init(&f->nobody);
 }
 
 void front_release(struct front *f)
 {
+	nobody_release(&f->nobody);
 	pthread_cond_destroy(&f->idle);
 	pthread_mutex_destroy(&f->lock);
 }

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "engine/engine.h"
+#include "front/nobody.h"
 #include "http/http.h"
 
 #include <pthread.h>
@@ -19,6 +20,7 @@ struct watchers;
 
 struct front {
 	struct engine *engine; /* borrowed */
+	struct nobody nobody;
 	struct watchers *watchers; /* of watchers.h; NULL = nobody is remembered; borrowed; set after front_init() */
 	struct limits *limits; /* of limits.h; NULL = none; borrowed; set after front_init() */
 	uint64_t file_max; /* bytes of one file */

@@ -119,6 +119,8 @@ struct http_config {
 	void (*access_log)(struct http_request *r, int status, int64_t us); /* NULL = none; HTTP thread */
 };
 
+int64_t http_now_us(void); /* CLOCK_MONOTONIC */
+
 /* Listens at once; *ret_port is the real port. ERR_IO with the reason when it cannot. Descriptor use beyond the process limit pauses accepting. */
 [[nodiscard]] int http_server_start(struct http_server **ret, const struct http_config *config, uint16_t *ret_port, struct err *e);
 /* No new connections; idle ones are closed, running requests go on, for at most grace_ms; true when all were answered. Then http_server_free(). */
@@ -145,6 +147,7 @@ struct str http_header_name(const struct http_request *r, unsigned i); /* of the
 bool http_content_length(const struct http_request *r, uint64_t *ret); /* false: chunked */
 struct str http_body(const struct http_request *r); /* BUFFER, in end() and later */
 struct str http_request_id(const struct http_request *r);
+int64_t http_came_us(const struct http_request *r); /* when its head was there, as http_now_us() */
 struct str http_peer(
 	const struct http_request *r); /* the client's address as text without port, as trusted proxies say; "unknown" when they do not */
 struct in6_addr http_client(const struct http_request *r); /* the same; IPv4 mapped, :: when it is unknown */

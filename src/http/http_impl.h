@@ -226,7 +226,6 @@ struct http_request {
 
 /* ---- server.c ---- */
 int64_t http_now_ms(void); /* CLOCK_MONOTONIC */
-int64_t http_now_us(void);
 
 /* ---- clock.c: the time that counts against clients ---- */
 void clock_enter(struct worker *w); /* around each callback that is not over at once. Worker */

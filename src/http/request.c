@@ -384,6 +384,11 @@ struct str http_request_id(const struct http_request *r)
 	return str_of(r->id);
 }
 
+int64_t http_came_us(const struct http_request *r)
+{
+	return r->started_us;
+}
+
 struct str http_peer(const struct http_request *r)
 {
 	return str_of(r->peer);
