@@ -322,6 +322,17 @@ def test_the_commands_work_on_it_or_say_why_not(make_server, database, folder):
 	assert s.get("/v1/files").status_code == 401
 
 
+def test_the_first_account_may_be_made_beside_a_server_and_holds_at_once(make_server, database):
+	s = make_server(settings={"catalog.url": database})
+	s.upload(b"by whoever comes")
+	for email in ("a@example.org", "b@example.org"):
+		subprocess.run([binary(), "admin", "user", "add", email, "--data", str(s.data)], input="correct horse battery\n", text=True, capture_output=True,
+			       env=clean_environment(s.settings), check=True)
+		assert s.get("/v1/files").status_code == 401
+	r = run("admin", "user", "disable", "b@example.org", "--data", s.data, settings=s.settings)
+	assert r.returncode == 1 and "a server works on it" in r.stderr, r
+
+
 def test_migrate_makes_the_catalogue_and_says_where_it_stands(make_server, cluster, database, folder):
 	settings, data = {"catalog.url": database}, ("--data", folder / "data")
 	r = run("migrate", "--check", *data, settings=settings)
