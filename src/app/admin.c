@@ -490,11 +490,32 @@ static int key_revoke(struct work *w)
 
 /* ---- all ---- */
 
+/* ---- the bucket ---- */
+
+/* The server acts on it: at once where one is at work, else when it starts. */
+static int storage_sole(struct work *w)
+{
+	struct change ch = {.kind = CHANGE_LINE, .line = {.step = LINE_SOLE}};
+	int rc = audit_entry(&ch.audit, &w->arena, w->now, AUDIT_STORAGE_SOLE, &by, w->e);
+
+	if (rc == 0)
+		rc = apply(w, &ch);
+	if (rc != 0)
+		return rc;
+	if (w->json)
+		buf_add_cstr(w->out, "{\"sole\":true}\n");
+	else
+		buf_add_cstr(
+			w->out,
+			"from now on, or from its next start on, the server takes this catalogue for the only one that uses its bucket\n");
+	return 0;
+}
+
 static int (*const ACTS[ADMIN_ACTS])(struct work *w) = {
 	[ADMIN_USER_ADD] = user_add,       [ADMIN_USER_LIST] = user_list,     [ADMIN_USER_PASSWD] = user_passwd,
 	[ADMIN_USER_ROLE] = user_role,     [ADMIN_USER_QUOTA] = user_quota,   [ADMIN_USER_DISABLE] = user_switch,
 	[ADMIN_USER_ENABLE] = user_switch, [ADMIN_USER_REMOVE] = user_remove, [ADMIN_KEY_ADD] = key_add,
-	[ADMIN_KEY_LIST] = key_list,       [ADMIN_KEY_REVOKE] = key_revoke,
+	[ADMIN_KEY_LIST] = key_list,       [ADMIN_KEY_REVOKE] = key_revoke,   [ADMIN_STORAGE_SOLE] = storage_sole,
 };
 
 /* Files that somebody else makes here, the server could not open. */
@@ -527,7 +548,9 @@ static int open_dir(struct data_dir *d, const struct settings *s, enum admin_act
 static int open_and_work(struct work *w, const struct settings *s, struct data_dir *d)
 {
 	const struct catalog_options options = {.keep_schema = w->line->act != ADMIN_USER_ADD};
-	int rc = open_dir(d, s, w->line->act, w->e);
+	bool anywhere = w->line->act == ADMIN_STORAGE_SOLE &&
+			catalogue_is_shared(s); /* beside the nodes, whose directories are not touched */
+	int rc = anywhere ? 0 : open_dir(d, s, w->line->act, w->e);
 
 	if (rc == 0)
 		rc = catalogue_open(&w->catalog, s, &options, w->e);

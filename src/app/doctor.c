@@ -231,6 +231,31 @@ static void look_at_catalogue(struct findings *f, const struct settings *s)
 
 /* ---- the object storage ---- */
 
+static int count_line(void *arg, struct str name, uint64_t size)
+{
+	int64_t word;
+
+	(void)size;
+	*(unsigned *)arg += blob_line_parse(&word, name);
+	return 0;
+}
+
+/* Each catalogue has a word there; for a moment, while it takes a new one, two. */
+static void look_for_others(struct findings *f, struct blobs *b)
+{
+	struct err e = ERR_INIT;
+	unsigned n = 0;
+
+	if (blobs_visit_some(b, STR(BLOB_LINE_SHARD), count_line, &n, &e) != 0)
+		found(f, "storage", "catalogues", BAD, "%s", e.detail);
+	else if (n > 1)
+		found(f, "storage", "catalogues", BAD,
+		      "%u use this bucket and prefix, so none of them removes bytes: stop all but one, and then filemill admin storage sole",
+		      n);
+	else
+		found(f, "storage", "catalogues", GOOD, n == 1 ? "one uses this bucket and prefix" : "none has used it yet");
+}
+
 static void look_at_storage(struct findings *f, const struct settings *s)
 {
 	struct err e = ERR_INIT;
@@ -242,14 +267,18 @@ static void look_at_storage(struct findings *f, const struct settings *s)
 	storage_s3_options(&o, s);
 	found(f, "storage", "place", NOTE, "s3://%.60s/%.60s at %.100s", s->storage_bucket, s->storage_prefix, s->storage_endpoint);
 	int rc = blobs_s3_new(&b, &o, &e);
-	if (rc == 0) {
-		rc = blobs_probe(b, &e);
-		blobs_free(b);
+	if (rc != 0) {
+		found(f, "storage", "writable", BAD, "%s", e.detail);
+		return;
 	}
+	rc = blobs_probe(b, &e);
 	if (rc == 0)
 		found(f, "storage", "writable", GOOD, "an object was written and removed");
 	else
 		found(f, "storage", "writable", BAD, "%s", e.detail);
+	if (rc == 0)
+		look_for_others(f, b);
+	blobs_free(b);
 }
 
 /* ---- recurring jobs ---- */

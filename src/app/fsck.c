@@ -33,6 +33,7 @@ struct check {
 	struct str catalogue; /* what it is called where no row is meant */
 	bool damaged; /* the catalogue's database is */
 	bool may_remove;
+	bool leaves; /* what lies in the bucket may be another catalogue's: the sweep knows how to find that out (docs/adr/0044-twins.md) */
 	bool others; /* nodes with other directories may be at work on the same catalogue and bucket */
 	int64_t others_since; /* their uploads have ids of this time and later */
 	int64_t hold_ms; /* how long a backup is waited for */
@@ -392,7 +393,7 @@ static int visit_blob(void *arg, struct str name, uint64_t size)
 		return 0;
 	if ((rc = may_come(c, name, of, id, fence, &coming)) != 0 || coming)
 		return rc;
-	if (c->options->repair && c->may_remove && (rc = remove_blob(c, name, size, &removed)) != 0)
+	if (c->options->repair && c->may_remove && (!c->leaves || of == BLOB_OF_PROBE) && (rc = remove_blob(c, name, size, &removed)) != 0)
 		return rc;
 	snprintf(detail, sizeof(detail), "%llu bytes that neither a file nor an output needs", (unsigned long long)size);
 	report_finding(&c->report, FINDING_BLOB_UNREFERENCED, name, str_of(detail), removed ? "removed" : NULL);
@@ -460,6 +461,7 @@ int fsck(FILE *out, const struct settings *s, const struct fsck_options *options
 	struct check c = {.options = options,
 			  .catalogue = catalogue_is_shared(s) ? STR("PostgreSQL") : STR("catalog.db"),
 			  .may_remove = true,
+			  .leaves = s->storage_bucket[0] != '\0' && !options->sole,
 			  .others = catalogue_is_shared(s) && s->storage_bucket[0] != '\0',
 			  .hold_ms = s->backup_hold_ms,
 			  .e = e};

@@ -11,6 +11,7 @@
 struct fsck_options {
 	bool read; /* every byte, against its digest */
 	bool repair; /* marks what is damaged, removes blobs that nobody needs */
+	bool sole; /* from a bucket too: no copy of the catalogue uses it (docs/adr/0044-twins.md) */
 	bool json;
 };
 

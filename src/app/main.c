@@ -105,7 +105,7 @@ static int run_doctor(const struct command_line *line)
 
 static int run_fsck(const struct command_line *line)
 {
-	const struct fsck_options options = {.read = line->read, .repair = line->repair, .json = line->json};
+	const struct fsck_options options = {.read = line->read, .repair = line->repair, .sole = line->sole, .json = line->json};
 	struct arena strings = ARENA_INIT;
 	struct settings settings;
 	struct routes routes;

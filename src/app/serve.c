@@ -150,7 +150,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.leave = gate_leave,
 		.gate = &v->gate,
 	};
-	const struct engine_config config = {
+	struct engine_config config = {
 		.inline_max = s->inline_max,
 		.file_max = s->file_max,
 		.free_reserve = s->free_reserve,
@@ -200,6 +200,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 		.people = {.threads = (unsigned)s->auth_threads,
 			   .session_idle_ms = s->session_idle_ms,
 			   .session_max_ms = s->session_max_ms},
+		.in_bucket = s->storage_bucket[0] != '\0',
 		.blobs_held = hold_stands,
 		.blobs_held_arg = &v->hold,
 		.audit_fd = v->data.audit_fd,
@@ -223,7 +224,7 @@ static int open_engine(struct service *v, const struct settings *s, const struct
 	if (rc == 0 && !v->works_only)
 		rc = check_callers(s, catalog_account_count(catalog), e);
 	if (rc == 0)
-		rc = store_open_for(&blobs, s, &v->data, catalog, e);
+		rc = store_open_for(&blobs, s, &v->data, catalog, &config.bucket_new, e);
 	if (rc == 0)
 		rc = engine_new(&v->engine, &config, &env_real, catalog, blobs, e);
 	if (rc == 0)

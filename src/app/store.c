@@ -20,7 +20,9 @@ static_assert(PLACE_MAX >= S3_PREFIX_MAX + 128, "bucket and prefix have room");
 
 bool store_is_mark(struct str name)
 {
-	return str_eq(name, STR(MARK));
+	int64_t word;
+
+	return str_eq(name, STR(MARK)) || blob_line_parse(&word, name);
 }
 
 /* ---- what the data directory says ---- */
@@ -112,7 +114,7 @@ static int write_mark(struct blobs *b, const char *id, struct err *e)
 }
 
 /* A node that joins others must find what the first one wrote: with another bucket or prefix of its own none would find the other's files. It may yet come, so this is worth another try. */
-static int claim(struct blobs *b, struct uuid owner, bool first, const char *place, struct err *e)
+static int claim(struct blobs *b, struct uuid owner, bool first, const char *place, bool *ret_new, struct err *e)
 {
 	char id[UUID_TEXT_LEN + 1], whose[UUID_TEXT_LEN + 1] = "";
 
@@ -121,8 +123,10 @@ static int claim(struct blobs *b, struct uuid owner, bool first, const char *pla
 	if (rc == ERR_NOT_FOUND && !first)
 		return err_set(e, ERR_STORAGE_UNAVAILABLE,
 			       "no node of this catalogue has used %.140s yet: all need the same bucket and prefix", place);
+	*ret_new = rc == ERR_NOT_FOUND;
 	if (rc == ERR_NOT_FOUND) {
 		rc = write_mark(b, id, e);
+		*ret_new = rc == 0;
 		/* Somebody may have been quicker. */
 		if (rc == 0 || rc == ERR_CONFLICT)
 			rc = read_mark(b, whose, e);
@@ -180,13 +184,18 @@ static int open_bucket(struct blobs **ret, const struct settings *s, const struc
 	return blobs_s3_new(ret, &o, e);
 }
 
-static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid owner, const char *place, enum store_use use, struct err *e)
+static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid owner, const char *place, enum store_use use, bool *ret_new,
+		       struct err *e)
 {
+	bool used = true;
+
 	if (use != STORE_SERVE)
 		return err_set(e, ERR_BAD_CONFIG, "no server has used it with %.160s yet", place);
 	int rc = check_unused(d, e);
 	if (rc == 0)
-		rc = claim(b, owner, uuid_eq(owner, d->id), place, e);
+		rc = claim(b, owner, uuid_eq(owner, d->id), place, ret_new, e);
+	if (rc == 0 && *ret_new && (rc = has_files(b, &used, e)) == 0)
+		*ret_new = !used;
 	if (rc == 0)
 		rc = write_note(d->fd, place, owner, e);
 	if (rc == 0)
@@ -195,13 +204,14 @@ static int bind_bucket(struct blobs *b, const struct data_dir *d, struct uuid ow
 }
 
 static int open_of(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct uuid owner, enum store_use use,
-		   struct err *e)
+		   bool *ret_new, struct err *e)
 {
 	char place[PLACE_MAX];
 	struct note noted;
 	struct blobs *b;
 	int rc = read_note(&noted, d->fd, e);
 
+	*ret_new = false;
 	if (rc != 0)
 		return rc;
 	if (s->storage_bucket[0] == '\0')
@@ -213,7 +223,7 @@ static int open_of(struct blobs **ret, const struct settings *s, const struct da
 	if (rc != 0)
 		return rc;
 	if (noted.place[0] == '\0')
-		rc = bind_bucket(b, d, owner, place, use, e);
+		rc = bind_bucket(b, d, owner, place, use, ret_new, e);
 	if (rc != 0)
 		blobs_free(b);
 	else
@@ -223,7 +233,9 @@ static int open_of(struct blobs **ret, const struct settings *s, const struct da
 
 int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e)
 {
-	return open_of(ret, s, d, d->id, use, e);
+	bool new;
+
+	return open_of(ret, s, d, d->id, use, &new, e);
 }
 
 /* ---- whose files the catalogue speaks of ---- */
@@ -286,7 +298,7 @@ int store_check(const struct settings *s, const struct data_dir *d, struct catal
 	return rc == 0 ? check_owner(s, d, owner, e) : rc;
 }
 
-int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
+int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, bool *ret_new, struct err *e)
 {
 	struct uuid owner = {};
 	int rc = store_check(s, d, c, e);
@@ -295,7 +307,7 @@ int store_open_for(struct blobs **ret, const struct settings *s, const struct da
 		rc = catalog_store(c, d->id, &owner, e);
 	if (rc == 0 && catalog_shared(c))
 		rc = check_owner(s, d, owner, e); /* somebody may have been quicker */
-	return rc == 0 ? open_of(ret, s, d, owner, STORE_SERVE, e) : rc;
+	return rc == 0 ? open_of(ret, s, d, owner, STORE_SERVE, ret_new, e) : rc;
 }
 
 int store_own(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e)
@@ -349,6 +361,7 @@ int store_open_new(struct blobs **ret, const struct settings *s, const struct da
 {
 	char place[PLACE_MAX];
 	struct blobs *b;
+	bool new;
 
 	if (s->storage_bucket[0] == '\0')
 		return blobs_local_new(ret, &env_real, d->blobs_fd, e);
@@ -358,7 +371,7 @@ int store_open_new(struct blobs **ret, const struct settings *s, const struct da
 		return rc;
 	rc = check_new(b, place, e);
 	if (rc == 0)
-		rc = claim(b, owner, true, place, e);
+		rc = claim(b, owner, true, place, &new, e);
 	if (rc == 0)
 		rc = write_note(d->fd, place, owner, e);
 	if (rc != 0)

@@ -18,8 +18,10 @@ enum store_use {
 /* Opens the store by the settings. ERR_BAD_CONFIG when the data directory's files are elsewhere, or the bucket is another's. The data directory stays open as long as the store. A
  * bucket is asked only the first time; afterwards the store opens without it. */
 [[nodiscard]] int store_open(struct blobs **ret, const struct settings *s, const struct data_dir *d, enum store_use use, struct err *e);
-/* The same for a server, whose catalogue other nodes may share: with a bucket each of them may have a data directory of its own, without one they must have one together. As store_check(). */
-[[nodiscard]] int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e);
+/* The same for a server, whose catalogue other nodes may share: with a bucket each of them may have a data directory of its own, without one they must have one together. As store_check().
+ * *ret_new: it is a bucket that was empty and nobody's before this call. */
+[[nodiscard]] int store_open_for(struct blobs **ret, const struct settings *s, const struct data_dir *d, struct catalog *c, bool *ret_new,
+				 struct err *e);
 /* Whether the files are those of this catalogue: one that knows nothing of them would have them swept. Of one that nobody shares nothing is asked, the data directory's is the only one there is.
  * Where a server has used neither there may be no files at all. ERR_BAD_CONFIG. */
 [[nodiscard]] int store_check(const struct settings *s, const struct data_dir *d, struct catalog *c, struct err *e);
@@ -40,7 +42,7 @@ enum store_use {
 /* For a restore. ERR_BAD_CONFIG with words on what to do instead. */
 [[nodiscard]] int store_must_be_local(const struct settings *s, struct err *e);
 
-/* It says whose the bucket is, and is no file's and no output's. */
+/* It says whose the bucket is, or which catalogues use it (blob_name_for_line()), and is no file's and no output's. */
 bool store_is_mark(struct str name);
 
 #endif

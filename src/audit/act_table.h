@@ -26,6 +26,7 @@ AUDIT_ROW(KEY_REVOKED, "key.revoked", "A key was revoked")
 AUDIT_ROW(SESSION_BEGUN, "session.begun", "Somebody signed in")
 AUDIT_ROW(SESSION_ENDED, "session.ended", "Somebody signed out")
 AUDIT_ROW(BLOB_REMOVED, "blob.removed", "fsck --repair removed bytes that nothing referred to")
+AUDIT_ROW(STORAGE_SOLE, "storage.sole", "filemill admin said that no other catalogue uses the bucket: words of others in it are removed")
 AUDIT_ROW(DATA_RESTORED, "data.restored", "The data directory was made of a backup; what was done after that backup is not in this log")
 AUDIT_ROW(
 	DATA_MOVED, "data.moved",

@@ -13,6 +13,7 @@
 #define PROBE_TEXT "filemill probe\n"
 #define ARRIVAL_SUFFIX ".arrival"
 #define PROBE_PREFIX "probe/00/probe-"
+#define LINE_PREFIX BLOB_LINE_SHARD "line-"
 
 /* ---- names ---- */
 
@@ -74,6 +75,26 @@ void blob_name_for_file(char dst[BLOB_NAME_MAX + 1], struct str owner, const cha
 		owner = STR("public");
 	len = snprintf(dst, BLOB_NAME_MAX + 1, "%.*s/%s/%s", STR_FMT(owner), file_id_text + n - 2, file_id_text);
 	assert(len > 0 && len <= BLOB_NAME_MAX);
+}
+
+void blob_name_for_line(char dst[BLOB_NAME_MAX + 1], int64_t word)
+{
+	snprintf(dst, BLOB_NAME_MAX + 1, LINE_PREFIX "%016llx", (unsigned long long)word);
+}
+
+bool blob_line_parse(int64_t *ret_word, struct str name)
+{
+	const struct str prefix = STR(LINE_PREFIX);
+	uint8_t bytes[8];
+	uint64_t word = 0;
+
+	*ret_word = 0;
+	if (!str_starts(name, prefix) || !hex_decode(bytes, sizeof(bytes), (struct str){name.p + prefix.len, name.len - prefix.len}))
+		return false;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		word = word << 8 | bytes[i];
+	*ret_word = word <= INT64_MAX ? (int64_t)word : 0;
+	return *ret_word > 0;
 }
 
 void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *job_id_text, int64_t fence, unsigned n)
@@ -354,6 +375,28 @@ int blob_remove(struct blobs *b, struct str name, struct err *e)
 int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
 {
 	return b->methods->visit(b, visit, arg, e);
+}
+
+struct some {
+	struct str begin;
+	int (*visit)(void *arg, struct str name, uint64_t size);
+	void *arg;
+};
+
+static int visit_if_some(void *arg, struct str name, uint64_t size)
+{
+	const struct some *s = arg;
+
+	return str_starts(name, s->begin) ? s->visit(s->arg, name, size) : 0;
+}
+
+int blobs_visit_some(struct blobs *b, struct str begin, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
+{
+	struct some some = {begin, visit, arg};
+
+	while (b->inner)
+		b = b->inner;
+	return b->methods->visit_some ? b->methods->visit_some(b, begin, visit, arg, e) : b->methods->visit(b, visit_if_some, &some, e);
 }
 
 int blobs_give_up(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e)

@@ -41,6 +41,11 @@ void blob_name_for_output(char dst[BLOB_NAME_MAX + 1], struct str owner, const c
  * address can change it: its bytes become a file's by blob_create_copy(). */
 void blob_name_for_arrival(char dst[BLOB_NAME_MAX + 1], struct str owner, const char *id_text);
 
+/* `filemill/00/line-<16 hex digits>`: the word by which a catalogue knows itself in a bucket (docs/adr/0044-twins.md). The shard is named apart, for whoever looks for others. */
+#define BLOB_LINE_SHARD "filemill/00/"
+void blob_name_for_line(char dst[BLOB_NAME_MAX + 1], int64_t word);
+bool blob_line_parse(int64_t *ret_word, struct str name); /* false: it is none, *ret_word is 0 */
+
 /* The other way round: whose blob a name is. *ret_id is the file's, the job's or the address's id, *ret_fence the attempt's with an output. */
 enum blob_of { BLOB_OF_NOBODY, BLOB_OF_FILE, BLOB_OF_OUTPUT, BLOB_OF_PROBE, BLOB_OF_ARRIVAL };
 enum blob_of blob_name_parse(struct uuid *ret_id, int64_t *ret_fence, struct str name);
@@ -98,6 +103,9 @@ bool blobs_are_files(const struct blobs *b);
 [[nodiscard]] int blob_remove(struct blobs *b, struct str name, struct err *e);
 /* Calls visit for every name, in no order; visit returns 0 to go on. Blobs created or removed meanwhile may or may not be seen. */
 [[nodiscard]] int blobs_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+/* The same of those alone whose names begin so, `<owner>/<2 hex digits>/` and maybe more. In a bucket that is a request for a thousand of them. */
+[[nodiscard]] int blobs_visit_some(struct blobs *b, struct str begin, int (*visit)(void *arg, struct str name, uint64_t size), void *arg,
+				   struct err *e);
 
 /* What is known of a write that was begun. */
 enum blob_claim {

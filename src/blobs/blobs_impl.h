@@ -33,6 +33,9 @@ struct blobs_methods {
 	void (*read_close)(struct blob_reader *r);
 	int (*remove)(struct blobs *b, struct str name, struct err *e);
 	int (*visit)(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
+	/* NULL: `visit`, and the others are passed over. Wrappers leave it out: the one inside is asked. */
+	int (*visit_some)(struct blobs *b, struct str begin, int (*visit)(void *arg, struct str name, uint64_t size), void *arg,
+			  struct err *e);
 	/* NULL: there can be nothing foreign. Wrappers leave it out: the one inside is asked. */
 	int (*foreign)(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);
 	/* NULL: nothing stays behind. Wrappers leave it out: the one inside is asked. */

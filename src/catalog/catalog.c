@@ -456,6 +456,8 @@ static bool kind_allowed(struct change *ch)
 		return ch->audit.p ? true : invalid(ch, "audit");
 	case CHANGE_EXPIRE_RESULTS:
 		return ch->expire_results.again_at > ch->expire_results.now ? true : invalid(ch, "again_at");
+	case CHANGE_LINE:
+		return ch->line.step >= LINE_SOLE || ch->line.word > 0 ? true : invalid(ch, "word");
 	case CHANGE_SCRUB_POSITION:
 	case CHANGE_AUDIT_DONE:
 	case CHANGE_RECLAIM:
@@ -697,9 +699,9 @@ int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struc
 	return c->ops->blob_referenced(c, blob, ret, e);
 }
 
-int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
+int catalog_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
-	return c->ops->doomed(c, max_within(max), a, ret, ret_n, e);
+	return c->ops->doomed(c, after, max_within(max), a, ret, ret_n, e);
 }
 
 int catalog_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e)
@@ -711,6 +713,11 @@ int catalog_stored(struct catalog *c, struct stored_at after, uint32_t max, stru
 		   struct err *e)
 {
 	return c->ops->stored(c, after, max_within(max), a, ret, ret_n, e);
+}
+
+int catalog_line(struct catalog *c, struct catalog_line *ret, struct err *e)
+{
+	return c->ops->line(c, ret, e);
 }
 
 int catalog_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e)

@@ -67,6 +67,7 @@ enum change_kind {
 	CHANGE_TOUCH_SESSION,
 	CHANGE_ADD_KEY,
 	CHANGE_REVOKE_KEY,
+	CHANGE_LINE,
 	CHANGE_PROBE, /* writes and changes nothing that matters; for readiness */
 };
 
@@ -265,6 +266,24 @@ struct scrub_position {
 	bool whole; /* the round has ended */
 };
 
+/* By which word this catalogue knows itself in a bucket (docs/adr/0044-twins.md). Words are above 0; 0 = there is none. */
+struct catalog_line {
+	int64_t word;
+	int64_t next; /* about to take its place: it may lie in the bucket already */
+	bool sole; /* somebody said that no other catalogue uses the bucket any more, and no server has acted on it yet */
+};
+enum line_step {
+	LINE_NEXT, /* the word is about to take the place of the one before, unless another one is */
+	LINE_SETTLED, /* it has, if it was still about to */
+	LINE_SOLE, /* no other catalogue uses the bucket */
+	LINE_SOLE_TAKEN,
+};
+struct change_line {
+	enum line_step step;
+	int64_t word; /* of the first two */
+	bool done; /* out: it was so, and is changed */
+};
+
 /* Where a recurring entry of the configuration stands: which due time was begun last, and how far the run that it began has come. A run deals with the files of numbers
  * since + 1 … upto, from the newest down. */
 #define RECURRING_NAME_MAX 40 /* bytes */
@@ -327,6 +346,7 @@ struct change {
 		struct change_expire_results expire_results;
 		struct change_mark_damaged mark_damaged;
 		struct scrub_position scrub_position;
+		struct change_line line;
 		struct change_recurring recurring;
 		struct change_add_webhook add_webhook;
 		struct change_patch_webhook patch_webhook;
@@ -494,8 +514,9 @@ bool catalog_newcomers(struct catalog *c);
 
 /* Does a row refer to the blob of this name (deleted files and doomed outputs do not)? For the sweep. A name that is neither a file's nor an output's is not referred to. */
 [[nodiscard]] int catalog_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
-/* Names of up to max doomed blobs whose bytes still have to go. */
-[[nodiscard]] int catalog_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+/* Names of up to max doomed blobs whose bytes still have to go, those behind `after` (empty: from the first on), in the order of their bytes. */
+[[nodiscard]] int catalog_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n,
+				 struct err *e);
 /* Is the blob's name among those? */
 [[nodiscard]] int catalog_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e);
 
@@ -513,6 +534,7 @@ struct stored {
 /* What comes after `after`, at most max; *ret_n is 0 at the end and nowhere else. Deleted files are passed over. */
 [[nodiscard]] int catalog_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret,
 				 size_t *ret_n, struct err *e);
+[[nodiscard]] int catalog_line(struct catalog *c, struct catalog_line *ret, struct err *e);
 [[nodiscard]] int catalog_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 /* Files and outputs that are marked as damaged. */
 [[nodiscard]] int catalog_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);

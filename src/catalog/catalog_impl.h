@@ -46,10 +46,11 @@ struct catalog_ops {
 	int (*artifact)(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params,
 			const uint8_t sha256[32], struct uuid *ret, struct err *e);
 	int (*blob_referenced)(struct catalog *c, struct str blob, bool *ret, struct err *e);
-	int (*doomed)(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+	int (*doomed)(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 	int (*blob_doomed)(struct catalog *c, struct str blob, bool *ret, struct err *e);
 	int (*stored)(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n,
 		      struct err *e);
+	int (*line)(struct catalog *c, struct catalog_line *ret, struct err *e);
 	int (*scrub_position)(struct catalog *c, struct scrub_position *ret, struct err *e);
 	int (*damaged_count)(struct catalog *c, uint64_t *ret, struct err *e);
 	int (*queue)(struct catalog *c, int64_t now, uint32_t ended_max, struct queue_rows *rows, uint64_t *ret_ended, struct err *e);

@@ -19,6 +19,7 @@ static const struct {
 	[ADMIN_KEY_ADD] = {"key", "add", "EMAIL NAME [--scopes LIST] [--expires TIME]", 2, 2, false, true},
 	[ADMIN_KEY_LIST] = {"key", "list", "[EMAIL]", 0, 1, false, false},
 	[ADMIN_KEY_REVOKE] = {"key", "revoke", "ID", 1, 1, false, false},
+	[ADMIN_STORAGE_SOLE] = {"storage", "sole", "", 0, 0, false, false},
 };
 
 static int find_act(char *const *words, int n)
@@ -34,8 +35,9 @@ int admin_parse(struct admin_line *line, char *const *words, int n, struct err *
 	int act = find_act(words, n);
 
 	if (act < 0)
-		return err_set(e, ERR_USAGE,
-			       "admin what? user add, list, passwd, role, quota, disable, enable or remove; key add, list or revoke");
+		return err_set(
+			e, ERR_USAGE,
+			"admin what? user add, list, passwd, role, quota, disable, enable or remove; key add, list or revoke; storage sole");
 	/* What was too much is not told again: somebody may have taken a password for an argument. */
 	if (n - 2 < ACTS[act].least || n - 2 > ACTS[act].most)
 		return err_set(e, ERR_USAGE, "it is: filemill admin %s %s %s", ACTS[act].noun, ACTS[act].verb, ACTS[act].takes);

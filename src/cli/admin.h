@@ -16,6 +16,7 @@ enum admin_act {
 	ADMIN_KEY_ADD, /* EMAIL NAME */
 	ADMIN_KEY_LIST, /* [EMAIL] */
 	ADMIN_KEY_REVOKE, /* ID */
+	ADMIN_STORAGE_SOLE,
 	ADMIN_ACTS
 };
 

@@ -21,8 +21,8 @@ static const struct {
 	{"doctor", "[-c FILE] [--json] [options]",
 	 "Start the sealed runner and look at the data directory with this configuration, and say what holds on this machine.",
 	 COMMAND_DOCTOR, true},
-	{"fsck", "[-c FILE] [--read] [--repair] [--json] [options]",
-	 "Compare the catalogue with the store while no server runs: with --read byte for byte, with --repair mark what is damaged and remove what nobody needs.",
+	{"fsck", "[-c FILE] [--read] [--repair] [--sole] [--json] [options]",
+	 "Compare the catalogue with the store while no server runs: with --read byte for byte, with --repair mark what is damaged and remove what nobody needs, from a bucket with --sole: no copy of the catalogue uses it.",
 	 COMMAND_FSCK, true},
 	{"backup", "[-c FILE] [--data DIR] [--verify] [--copy] [options] TARGET",
 	 "Copy the data directory, with what it has on PostgreSQL and in a bucket, as it is at one moment, into the folder TARGET, while servers work on it or without\n"
@@ -83,11 +83,17 @@ static bool take_switch(struct command_line *line, const char *arg)
 		const char *name;
 		bool *at;
 	} switches[] = {
-		{COMMAND_DOCTOR, "--json", &line->json},         {COMMAND_FSCK, "--json", &line->json},
-		{COMMAND_ADMIN, "--json", &line->json},          {COMMAND_FSCK, "--read", &line->read},
-		{COMMAND_FSCK, "--repair", &line->repair},       {COMMAND_BACKUP, "--verify", &line->verify},
-		{COMMAND_BACKUP, "--copy", &line->copy},         {COMMAND_RESTORE, "--no-verify", &line->no_verify},
-		{COMMAND_RESTORE, "--partial", &line->partial},  {COMMAND_MIGRATE, "--check", &line->check},
+		{COMMAND_DOCTOR, "--json", &line->json},
+		{COMMAND_FSCK, "--json", &line->json},
+		{COMMAND_ADMIN, "--json", &line->json},
+		{COMMAND_FSCK, "--read", &line->read},
+		{COMMAND_FSCK, "--repair", &line->repair},
+		{COMMAND_FSCK, "--sole", &line->sole},
+		{COMMAND_BACKUP, "--verify", &line->verify},
+		{COMMAND_BACKUP, "--copy", &line->copy},
+		{COMMAND_RESTORE, "--no-verify", &line->no_verify},
+		{COMMAND_RESTORE, "--partial", &line->partial},
+		{COMMAND_MIGRATE, "--check", &line->check},
 		{COMMAND_MOVE, "--take-back", &line->take_back},
 	};
 

@@ -33,7 +33,7 @@ struct command_line {
 	bool check; /* of migrate */
 	bool take_back; /* of move */
 	const char *from, *to; /* of move: configuration files */
-	bool read, repair; /* of fsck */
+	bool read, repair, sole; /* of fsck */
 	bool verify, no_verify, copy, partial; /* of backup and restore */
 	const char *config_file; /* -c, or NULL */
 	const char *topic; /* of describe; of audit: verify or show */

@@ -100,6 +100,8 @@ struct engine_config {
 	unsigned events_readers; /* at once */
 	int64_t events_heartbeat_ms; /* 15,000 */
 	uint32_t events_ring; /* events kept for those who come back; 0 = 4,096 */
+	bool in_bucket; /* blobs are where another catalogue, a copy of this one, may keep its own (docs/adr/0044-twins.md) */
+	bool bucket_new; /* nobody had used that place before this process */
 	/* Whether blobs must stay for now because a backup is copying them; NULL = never. Asked on the janitor's thread, after the blob was known to be referred to by no row. */
 	bool (*blobs_held)(void *arg);
 	void *blobs_held_arg;

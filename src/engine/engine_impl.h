@@ -231,6 +231,16 @@ struct limiters {
 	size_t n;
 };
 
+struct line { /* the janitor's; line.c */
+	bool put; /* a word that this process drew lies in the bucket */
+	bool fresh; /* the bucket was nobody's before this process came */
+	bool alone; /* no other catalogue uses the bucket, as far as can be known: bytes may be removed */
+	bool contested; /* another one does */
+	bool failed; /* the last look */
+	int64_t put_at, looked_at, ask_at; /* monotonic ms */
+	int64_t since; /* the first look that found no other word; 0 = there was none, or one was found since */
+};
+
 struct gauges { /* the janitor's */
 	int64_t looked_at; /* mono ms */
 };
@@ -308,6 +318,8 @@ struct engine {
 	struct nodes nodes;
 	struct limiters limiters;
 	struct gauges gauges;
+	struct line line;
+	char doomed_after[BLOB_NAME_MAX + 1]; /* the janitor's: those up to here could not be removed */
 	struct people *people; /* NULL = nobody signs in; people.c */
 	_Atomic uint64_t people_changes; /* engine_people_changes() */
 	_Atomic uint64_t key_changes; /* engine_key_changes() */
@@ -482,8 +494,15 @@ void events_stop(struct engine *g);
 /* janitor.c */
 [[nodiscard]] int janitor_start(struct engine *g, struct err *e);
 void janitor_stop(struct engine *g);
-bool janitor_sweep(struct engine *g); /* removes the blobs that nobody needs; false: a backup holds them. Any thread. */
+bool janitor_sweep(
+	struct engine *g); /* removes the blobs that nobody needs; false: a backup holds them, or line_alone() does not hold. Any thread. */
 void janitor_look_at_space(struct engine *g); /* sets space_low; any thread */
+
+/* line.c, on the janitor's thread */
+void line_begin(struct engine *g); /* before anything is removed */
+/* Whether blobs may be removed as far as other catalogues go; `look`: by what is in the bucket now, which is a request. */
+bool line_alone(struct engine *g, bool look);
+bool line_tick(struct engine *g); /* does what is due; true: from now on blobs may be removed */
 
 /* recurring.c */
 [[nodiscard]] int recurring_start(struct engine *g, struct err *e);

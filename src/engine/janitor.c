@@ -20,6 +20,7 @@
 #include "rt/log.h"
 #include "rt/metrics.h"
 
+#include <stdio.h>
 #include <sys/statvfs.h>
 
 #define LOOK_MS 500 /* free space, and everything else that is due */
@@ -29,6 +30,7 @@
 	1000 /* of each kind at once; with the time above this bounds how fast old rows go, so it must keep up with how fast they come */
 #define DOOMED_BATCH 256
 #define EXPIRED_BATCH 256
+#define GARBAGE_BATCH 256
 #define AGAIN_MS 60000 /* what failed is tried again */
 #define HELD_MS 1000 /* what a backup held up is tried again */
 
@@ -52,10 +54,31 @@ static bool blobs_held(struct engine *g)
 	return g->config.blobs_held != NULL && g->config.blobs_held(g->config.blobs_held_arg);
 }
 
-/* The second step of a delete: the row is marked, now the bytes go, then the mark. False: a backup holds them. */
+/* How many of the blobs went. */
+static size_t remove_listed(struct engine *g, const struct str *list, size_t n)
+{
+	struct err e = ERR_INIT;
+	size_t gone = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (blob_remove(g->blobs, list[i], &e) != 0) {
+			log_err(LOG_WARN, "blob_not_removed", &e);
+			continue;
+		}
+		struct change c = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = list[i]}};
+		if (engine_apply(g, &c) == 0)
+			gone++;
+		else
+			log_err(LOG_WARN, "doomed_not_struck", &c.err);
+	}
+	return gone;
+}
+
+/* The second step of a delete: the row is marked, now the bytes go, then the mark. False: a backup holds them, or another catalogue may need them.
+ * Where none of a batch can be removed this ends, so that a store that is away is not asked for each; the next time goes on behind them, and comes back to them in the end. */
 static bool remove_doomed(struct engine *g)
 {
-	bool more = true, held = false;
+	bool more = line_alone(g, false), held = !more, around = g->doomed_after[0] == '\0';
 
 	while (more && !held && !atomic_load(&g->stopping)) {
 		struct arena a = ARENA_INIT;
@@ -63,22 +86,17 @@ static bool remove_doomed(struct engine *g)
 		struct err e = ERR_INIT;
 		size_t n = 0, gone = 0;
 
-		if (catalog_doomed(g->catalog, DOOMED_BATCH, &a, &list, &n, &e) != 0)
+		if (catalog_doomed(g->catalog, str_of(g->doomed_after), DOOMED_BATCH, &a, &list, &n, &e) != 0)
 			log_err(LOG_WARN, "doomed_unreadable", &e);
 		held = n > 0 && blobs_held(g);
-		for (size_t i = 0; i < n && !held; i++) {
-			if (blob_remove(g->blobs, list[i], &e) != 0) {
-				log_err(LOG_WARN, "blob_not_removed", &e);
-				continue;
-			}
-			struct change c = {.kind = CHANGE_BLOB_GONE, .blob_gone = {.blob = list[i]}};
-			if (engine_apply(g, &c) == 0)
-				gone++;
-			else
-				log_err(LOG_WARN, "doomed_not_struck", &c.err);
+		if (!held) {
+			gone = remove_listed(g, list, n);
+			more = n == DOOMED_BATCH ? gone > 0 : !around;
+			around |= n < DOOMED_BATCH;
+			snprintf(g->doomed_after, sizeof(g->doomed_after), "%.*s", n == DOOMED_BATCH ? (int)list[n - 1].len : 0,
+				 n == DOOMED_BATCH ? list[n - 1].p : "");
 		}
 		arena_release(&a);
-		more = n == DOOMED_BATCH && gone > 0;
 	}
 	return !held;
 }
@@ -172,7 +190,10 @@ struct sweep {
 	struct engine *g;
 	unsigned removed, seen;
 	int64_t others_since; /* uploads of other nodes have ids of this time and later */
-	bool held; /* a backup began meanwhile */
+	bool held; /* a backup began meanwhile, or another catalogue came */
+	struct arena names; /* of … */
+	struct str garbage[GARBAGE_BATCH]; /* … what nobody needs */
+	size_t n_garbage;
 };
 
 /* Whether somebody may be about to refer to the blob. Asked before the catalogue, see above. */
@@ -212,6 +233,29 @@ static bool attempt_elsewhere(struct engine *g, struct str name)
 	return true;
 }
 
+/* Another catalogue's word lay in the bucket before its first blob did, so it is looked for after these were found. */
+static int remove_garbage(struct sweep *s)
+{
+	struct engine *g = s->g;
+	struct err e = ERR_INIT;
+
+	if (s->n_garbage == 0)
+		return 0;
+	/* Since the catalogue was asked a commit may have failed with unknown outcome, and its upload or job have left the lists. */
+	if (atomic_load(&g->stopping) || catalog_sealed(g->catalog))
+		return 1;
+	s->held = blobs_held(g) || !line_alone(g, true);
+	for (size_t i = 0; i < s->n_garbage && !s->held; i++)
+		if (blob_remove(g->blobs, s->garbage[i], &e) != 0)
+			log_err(LOG_WARN, "blob_not_swept", &e);
+		else
+			s->removed++;
+	s->n_garbage = 0;
+	arena_release(&s->names);
+	s->names = ARENA_INIT;
+	return s->held;
+}
+
 static int sweep_visit(void *arg, struct str name, uint64_t size)
 {
 	struct sweep *s = arg;
@@ -233,17 +277,11 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	if (g->nodes.shared &&
 	    (attempt_elsewhere(g, name) || catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0 || referenced))
 		return 0;
-	if (catalog_sealed(
-		    g->catalog)) /* since the look above a commit may have failed with unknown outcome, and its upload or job have left the lists */
-		return 1;
-	s->held = blobs_held(g);
-	if (s->held)
-		return 1;
-	if (blob_remove(g->blobs, name, &e) != 0)
-		log_err(LOG_WARN, "blob_not_swept", &e);
-	else
-		s->removed++;
-	return 0;
+	struct str kept = arena_str(&s->names, name);
+	if (kept.p == NULL)
+		return 0; /* the next sweep finds it */
+	s->garbage[s->n_garbage++] = kept;
+	return s->n_garbage == GARBAGE_BATCH ? remove_garbage(s) : 0;
 }
 
 /* Whether a write of it may still be ended: by this node, or by another one. */
@@ -263,15 +301,17 @@ static enum blob_claim claim_of(void *arg, struct str name)
 
 bool janitor_sweep(struct engine *g)
 {
-	struct sweep s = {.g = g, .others_since = nodes_uploads_since(g)};
+	struct sweep s = {.g = g, .others_since = nodes_uploads_since(g), .names = ARENA_INIT};
 	struct err e = ERR_INIT;
 
-	if (blobs_held(g))
+	if (blobs_held(g) || !line_alone(g, false) || !line_alone(g, true))
 		return false;
 	if (blobs_give_up(g->blobs, claim_of, &s, &e) != 0) /* keys may not have the right to; what lies there is swept all the same */
 		log_err(LOG_WARN, "parts_not_given_up", &e);
 	if (blobs_visit(g->blobs, sweep_visit, &s, &e) != 0)
 		log_err(LOG_WARN, "sweep_failed", &e);
+	(void)remove_garbage(&s);
+	arena_release(&s.names);
 	metric_add(METRIC_SWEPT_BLOBS, s.removed);
 	log_event(LOG_INFO, "sweep_done", LF_INT("blobs", s.seen), LF_INT("removed", s.removed));
 	return !s.held;
@@ -332,7 +372,7 @@ static void tidy(struct engine *g, struct janitor_times *due, int64_t now)
 		due->purge = now + (purge(g) ? PURGE_EVERY_MS : AGAIN_MS);
 	if (now >= due->sweep) {
 		bool swept = janitor_sweep(g);
-		due->sweep = engine_mono(g) + (swept ? sweep_pause(g) : HELD_MS);
+		due->sweep = engine_mono(g) + (swept || !line_alone(g, false) ? sweep_pause(g) : HELD_MS);
 	}
 }
 
@@ -342,6 +382,7 @@ static void *janitor_run(void *arg)
 	struct janitor_times due;
 	struct runner_stats runner = {};
 
+	line_begin(g);
 	bool duty = engine_duty(g, DUTY_TIDY), removed = duty && remove_doomed(g), swept = duty && janitor_sweep(g);
 	int64_t now = engine_mono(g);
 	due = (struct janitor_times){.purge = now + PURGE_EVERY_MS,
@@ -352,6 +393,8 @@ static void *janitor_run(void *arg)
 		look_at_runner(g, &runner);
 		gauges_look(g, engine_mono(g));
 		(void)blobs_held(g); /* so that whoever answers knows how long */
+		if (line_tick(g))
+			due.doomed = due.sweep = engine_mono(g);
 		tidy(g, &due, engine_mono(g));
 		metric_set(METRIC_STORAGE_SEALED, blobs_sealed(g->blobs) || catalog_sealed(g->catalog));
 	} while (sleeper_wait(&g->janitor, LOOK_MS));

@@ -60,6 +60,8 @@ METRIC_ROW(EXPIRED_FILES, COUNTER, "filemill_expired_files_total", "Files delete
 METRIC_ROW(EXPIRED_RESULTS, COUNTER, "filemill_expired_results_total", "Results of jobs removed because their time had come")
 METRIC_ROW(SWEPT_BLOBS, COUNTER, "filemill_swept_blobs_total", "Unreferenced blobs removed")
 METRIC_ROW(STORAGE_SEALED, GAUGE, "filemill_storage_sealed", "1 while a failed flush keeps the storage from taking writes")
+METRIC_ROW(STORAGE_CONTESTED, GAUGE, "filemill_storage_contested",
+	   "1 while another catalogue uses the same bucket and prefix, so that no bytes are removed")
 METRIC_ROW(SIGN_INS, COUNTER, "filemill_sign_ins_total", "Sessions begun with a password")
 METRIC_ROW(SIGN_INS_WRONG, COUNTER, "filemill_sign_ins_wrong_total", "Tries to sign in with a wrong email or password")
 METRIC_ROW(SIGN_INS_THROTTLED, COUNTER, "filemill_sign_ins_throttled_total",

@@ -438,12 +438,11 @@ def test_a_repair_leaves_alone_what_other_nodes_are_storing_and_removes_what_is_
 	small = {**settings, "storage.s3_part_size": "5MiB", "files.sweep_every": "0"}
 	s, t = make_server(settings=small), make_server(settings=small)
 	t.upload(random_bytes(50_000, 1))
-	s.stop() # its directory is free, and the other one is at work
-	eventually(lambda: said(t, "sweep_done")) # which takes up what the first one did for both, with the sweep of a start: what is left behind from here on is fsck's
+	s.stop() # its directory is free, and the other one is at work; that has not been there for long enough to remove anything itself
 	prefix, repaired = bucket["storage.s3_prefix"], []
 
 	def fsck():
-		return run("fsck", "--data", s.data, "--repair", settings=small)
+		return run("fsck", "--data", s.data, "--repair", "--sole", settings=small)
 
 	# a blob that is whole in the bucket, and whose row is still to come: as an upload has it between the two
 	coming = t.upload(random_bytes(60_000, 2))
@@ -469,12 +468,12 @@ def test_a_repair_waits_for_the_end_of_a_backup_on_another_node(folder, make_ser
 	gate.stall(after=300_000)
 	p = begin(s.data, folder / "b", through(gate, settings))
 	assert gate.stands.wait(60)
-	r = run("fsck", "--data", t.data, "--repair", settings=settings)
+	r = run("fsck", "--data", t.data, "--repair", "--sole", settings=settings)
 	assert r.returncode != 0 and "a backup is copying its bytes" in r.stderr, r.stderr
 	assert run("fsck", "--data", t.data, settings=settings).returncode == 0
 	gate.go_on()
 	ended(p)
-	r = run("fsck", "--data", t.data, "--repair", settings=settings)
+	r = run("fsck", "--data", t.data, "--repair", "--sole", settings=settings)
 	assert r.returncode == 0, r.stdout + r.stderr
 
 
@@ -486,7 +485,7 @@ def test_fsck_beside_nodes_that_store_and_delete_finds_nothing(folder, make_serv
 	try:
 		for n in range(5):
 			eventually(lambda: len(load.acknowledged()) > 10 * (n + 1))
-			r = run("fsck", "--read", "--repair", "--data", t.data, settings=settings)
+			r = run("fsck", "--read", "--repair", "--sole", "--data", t.data, settings=settings)
 			# an attempt whose job was cancelled meanwhile leaves an output, for a moment
 			found = [line for line in r.stdout.splitlines() if " public/" not in line or "neither" not in line or not line.split()[1].count(".") == 2]
 			assert len(found) == 1 and found[0].startswith(("clean: ", "not clean: ")), r.stdout + r.stderr

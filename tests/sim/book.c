@@ -170,9 +170,9 @@ static int book_blob_referenced(struct catalog *c, struct str blob, bool *ret, s
 	READ(blob_referenced(c, blob, ret, e));
 }
 
-static int book_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
+static int book_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
-	READ(doomed(c, max, a, ret, ret_n, e));
+	READ(doomed(c, after, max, a, ret, ret_n, e));
 }
 
 static int book_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e)

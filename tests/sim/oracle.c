@@ -176,6 +176,7 @@ static const char *const KINDS[] = {
 	[CHANGE_OUTBOX_DONE] = "outbox done",
 	[CHANGE_PURGE] = "purge",
 	[CHANGE_MARK_DAMAGED] = "mark",
+	[CHANGE_LINE] = "line",
 	[CHANGE_SCRUB_POSITION] = "scrub position",
 	[CHANGE_RECURRING] = "recurring",
 	[CHANGE_PROBE] = "probe",

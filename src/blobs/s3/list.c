@@ -167,6 +167,7 @@ struct walk {
 	struct s3 *s;
 	const char *element;
 	const char *kind, *kind_value, *next_key, *next_id; /* of the query */
+	struct str begin; /* of the names, behind the prefix */
 	int (*tell)(struct walk *w, const struct listed *l, struct err *e);
 	int (*visit)(void *arg, struct str name, uint64_t size);
 	void (*foreign)(void *arg, struct str path);
@@ -211,15 +212,18 @@ static int check_next(struct page *p, struct err *e)
 static int walk(struct walk *w, struct err *e)
 {
 	CLEANUP(release_page) struct page p = {.element = w->element, .prefix = str_of(w->s->prefix)};
+	CLEANUP(buf_release) struct buf begin = BUF_INIT;
 	struct s3_call c;
-	int rc;
+	int rc = s3_key(&begin, w->s, w->begin, e);
 
+	if (rc != 0)
+		return rc;
 	s3_call_init(&c, w->s);
 	do {
 		struct s3_request r = {.method = STR("GET")};
 
 		s3_add_query(&r, w->kind, str_of(w->kind_value));
-		s3_add_query(&r, "prefix", str_of(w->s->prefix));
+		s3_add_query(&r, "prefix", buf_str(&begin));
 		s3_add_query(&r, "encoding-type", STR("url"));
 		if (p.next_key.len > 0)
 			s3_add_query(&r, w->next_key, buf_str(&p.next_key));
@@ -302,6 +306,16 @@ static struct walk objects(struct blobs *b)
 			     .kind_value = "2",
 			     .next_key = "continuation-token",
 			     .tell = tell_object};
+}
+
+int s3_visit_some(struct blobs *b, struct str begin, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)
+{
+	struct walk w = objects(b);
+
+	w.begin = begin;
+	w.visit = visit;
+	w.arg = arg;
+	return walk(&w, e);
 }
 
 int s3_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e)

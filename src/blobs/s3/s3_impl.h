@@ -233,6 +233,7 @@ bool s3_read_origin(const struct blob_reader *r, struct blob_origin *ret);
 void s3_read_close(struct blob_reader *r);
 
 /* ---- listing: list.c ---- */
+int s3_visit_some(struct blobs *b, struct str begin, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
 int s3_visit(struct blobs *b, int (*visit)(void *arg, struct str name, uint64_t size), void *arg, struct err *e);
 int s3_give_up(struct blobs *b, enum blob_claim (*claim)(void *arg, struct str name), void *arg, struct err *e);
 int s3_foreign(struct blobs *b, void (*tell)(void *arg, struct str path), void *arg, struct err *e);

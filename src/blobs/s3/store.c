@@ -192,6 +192,7 @@ static const struct blobs_methods s3_methods = {
 	.read_close = s3_read_close,
 	.remove = s3_remove,
 	.visit = s3_visit,
+	.visit_some = s3_visit_some,
 	.give_up = s3_give_up,
 	.foreign = s3_foreign,
 	.probe = s3_probe,

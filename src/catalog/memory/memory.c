@@ -214,6 +214,7 @@ static void (*const METHODS[])(struct mem *m, struct change *ch) = {
 	[CHANGE_TOUCH_SESSION] = mem_touch_session,
 	[CHANGE_ADD_KEY] = mem_add_key,
 	[CHANGE_REVOKE_KEY] = mem_revoke_key,
+	[CHANGE_LINE] = mem_line_write,
 	[CHANGE_PROBE] = probe,
 };
 
@@ -291,6 +292,7 @@ static const struct catalog_ops OPS = {
 	.doomed = mem_doomed,
 	.blob_doomed = mem_blob_doomed,
 	.stored = mem_stored,
+	.line = mem_line,
 	.scrub_position = mem_scrub_position,
 	.damaged_count = mem_damaged_count,
 	.queue = mem_queue,

@@ -120,6 +120,7 @@ struct mem {
 	struct arena names;
 	uint64_t waiting, running, final[JOB_STATES];
 	struct scrub_position scrub;
+	struct catalog_line line;
 	struct mem_recurring *recurring; /* by name */
 	size_t n_recurring, cap_recurring;
 	struct mem_webhook **webhooks; /* ascending by number */
@@ -193,8 +194,10 @@ void mem_blob_gone(struct mem *m, struct change *ch);
 bool mem_whole(const struct mem *m, const struct mem_job *j);
 void mem_mark_damaged(struct mem *m, struct change *ch);
 void mem_scrub_position_write(struct mem *m, struct change *ch);
+void mem_line_write(struct mem *m, struct change *ch);
 int mem_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e);
 int mem_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e);
+int mem_line(struct catalog *c, struct catalog_line *ret, struct err *e);
 int mem_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 int mem_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 int mem_check(struct catalog *c, catalog_finding_fn *tell, void *arg, struct err *e);
@@ -359,7 +362,7 @@ int mem_next_run_at(struct catalog *c, int64_t *ret, struct err *e);
 int mem_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
 		 struct uuid *ret, struct err *e);
 int mem_blob_referenced(struct catalog *c, struct str blob, bool *ret, struct err *e);
-int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+int mem_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 int mem_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 int mem_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
 

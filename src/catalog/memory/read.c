@@ -1,6 +1,9 @@
 /* Reads. Everything handed out is copied into the caller's arena under the lock. */
 #include "catalog/memory/memory.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct mem *mem_locked(struct catalog *c)
 {
 	struct mem *m = CONTAINER_OF(c, struct mem, base);
@@ -325,20 +328,33 @@ int mem_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op
 
 /* ---- work to be done ---- */
 
-int mem_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
+static int by_bytes(const void *a, const void *b)
 {
-	struct str *list = arena_alloc(a, max * sizeof(*list));
-	struct mem *m;
+	const struct str *x = a, *y = b;
+	int order = memcmp(x->p, y->p, x->len < y->len ? x->len : y->len);
+
+	return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+int mem_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
+{
+	struct mem *m = mem_locked(c);
+	struct str *list = arena_alloc(a, (m->n_doomed + 1) * sizeof(*list));
 	size_t n = 0;
 
-	if (!list)
-		return mem_nothing_read(e);
-	m = mem_locked(c);
-	for (; n < m->n_doomed && n < max; n++) {
-		list[n] = arena_str(a, m->doomed[n]);
-		if (!list[n].p)
-			return mem_unlocked(m, mem_nothing_read(e));
+	for (size_t i = 0; list && i < m->n_doomed; i++)
+		if (after.len == 0 || by_bytes(&m->doomed[i], &after) > 0)
+			list[n++] = m->doomed[i];
+	if (list && n > 0)
+		qsort(list, n, sizeof(*list), by_bytes);
+	n = n < max ? n : max;
+	for (size_t i = 0; list && i < n; i++) {
+		list[i] = arena_str(a, list[i]);
+		if (!list[i].p)
+			list = NULL;
 	}
+	if (!list)
+		return mem_unlocked(m, mem_nothing_read(e));
 	*ret = list;
 	*ret_n = n;
 	return mem_unlocked(m, 0);

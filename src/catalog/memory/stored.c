@@ -187,6 +187,38 @@ int mem_stored(struct catalog *c, struct stored_at after, uint32_t max, struct a
 	return mem_unlocked(p.m, 0);
 }
 
+/* ---- the word in the bucket ---- */
+
+void mem_line_write(struct mem *m, struct change *ch)
+{
+	struct change_line *l = &ch->line;
+
+	switch (l->step) {
+	case LINE_NEXT:
+		l->done = m->line.next == 0;
+		m->line.next = l->done ? l->word : m->line.next;
+		break;
+	case LINE_SETTLED:
+		l->done = m->line.next == l->word;
+		if (l->done)
+			m->line = (struct catalog_line){.word = l->word, .sole = m->line.sole};
+		break;
+	case LINE_SOLE:
+	case LINE_SOLE_TAKEN:
+		l->done = m->line.sole != (l->step == LINE_SOLE);
+		m->line.sole = l->step == LINE_SOLE;
+		break;
+	}
+}
+
+int mem_line(struct catalog *c, struct catalog_line *ret, struct err *e)
+{
+	struct mem *m = mem_locked(c);
+
+	*ret = m->line;
+	return mem_unlocked(m, 0);
+}
+
 /* ---- the scrub ---- */
 
 void mem_scrub_position_write(struct mem *m, struct change *ch)

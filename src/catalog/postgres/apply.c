@@ -68,6 +68,7 @@ static int (*const METHODS[])(struct pg *q, struct change *ch) = {
 	[CHANGE_TOUCH_SESSION] = pgw_touch_session,
 	[CHANGE_ADD_KEY] = pgw_add_key,
 	[CHANGE_REVOKE_KEY] = pgw_revoke_key,
+	[CHANGE_LINE] = pgw_line,
 	[CHANGE_PROBE] = probe,
 };
 

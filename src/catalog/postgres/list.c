@@ -143,7 +143,7 @@ int pg_list_jobs(struct catalog *c, const struct job_filter *f, struct page page
 
 /* ---- work to be done ---- */
 
-int pg_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
+int pg_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
 	CLEANUP(pg_rows_release) struct pg_rows r = {};
 	struct str *list = arena_alloc(a, max * sizeof(*list));
@@ -152,6 +152,7 @@ int pg_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret
 	int rc;
 
 	arg_int(&args, max);
+	arg_str(&args, after.p != NULL ? after : STR(""));
 	rc = oom ? 0 : pg_read(CONTAINER_OF(c, struct pg, base), R_DOOMED, &args, &r, e);
 	if (rc != 0)
 		return rc;

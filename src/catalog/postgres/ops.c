@@ -24,6 +24,7 @@ const struct catalog_ops pg_ops = {
 	.doomed = pg_doomed,
 	.blob_doomed = pg_blob_doomed,
 	.stored = pg_stored,
+	.line = pg_line,
 	.scrub_position = pg_scrub_position,
 	.damaged_count = pg_damaged_count,
 	.queue = pg_queue,

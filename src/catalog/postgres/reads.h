@@ -52,7 +52,7 @@ int pg_list_files(struct catalog *c, const struct file_filter *f, struct page pa
 		  int64_t *ret_next, struct err *e);
 int pg_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 		 int64_t *ret_next, struct err *e);
-int pg_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+int pg_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 int pg_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 int pg_recurring(struct catalog *c, struct arena *a, struct recurring_state **ret, size_t *ret_n, struct err *e);
 int pg_outbox(struct catalog *c, int64_t after, uint32_t max, struct arena *a, struct outbox_entry **ret, size_t *ret_n, struct err *e);
@@ -61,6 +61,7 @@ int pg_audit_head(struct catalog *c, struct audit_head *ret, struct err *e);
 
 /* ---- stored.c ---- */
 int pg_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e);
+int pg_line(struct catalog *c, struct catalog_line *ret, struct err *e);
 int pg_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 int pg_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 int pg_damaged(struct catalog *c, uint32_t max, struct arena *a, struct damaged_row **ret, size_t *ret_n, struct err *e);

@@ -77,7 +77,7 @@ R_ROW(FILES_FLOOR,
       "SELECT number FROM file WHERE " BELOW("owner", "$2", "$1") " AND deleted_at IS NULL" BELOW_ORDER("owner") " OFFSET 49999 LIMIT 1")
 R_ROW(FILES_FLOOR_ANY, "SELECT number FROM file WHERE number < $1 AND deleted_at IS NULL ORDER BY number DESC OFFSET 49999 LIMIT 1")
 R_ROW(JOBS_FLOOR, "SELECT number FROM job WHERE number < $1 ORDER BY number DESC OFFSET 49999 LIMIT 1")
-R_ROW(DOOMED, "SELECT blob FROM doomed ORDER BY blob LIMIT $1")
+R_ROW(DOOMED, "SELECT blob FROM doomed WHERE blob > $2 ORDER BY blob LIMIT $1")
 R_ROW(EXPIRED,
       "SELECT id, owner FROM file WHERE expires_at IS NOT NULL AND deleted_at IS NULL AND expires_at <= $1 ORDER BY expires_at LIMIT $2")
 R_ROW(RECURRING, "SELECT name, schedule, due_at, since, upto, before FROM recurring ORDER BY name COLLATE \"C\"")
@@ -100,6 +100,8 @@ R_ROW(SCRUB, "SELECT max(CASE key WHEN 'scrub_kind' THEN value END), max(CASE ke
 	     " max(CASE key WHEN 'scrub_n' THEN value END), max(CASE key WHEN 'scrub_began_at' THEN value END),"
 	     " max(CASE key WHEN 'scrub_whole' THEN value END) FROM meta"
 	     " WHERE key IN ('scrub_kind', 'scrub_number', 'scrub_n', 'scrub_began_at', 'scrub_whole')")
+R_ROW(LINE, "SELECT max(CASE key WHEN 'line_word' THEN value END), max(CASE key WHEN 'line_next' THEN value END),"
+	    " max(CASE key WHEN 'line_sole' THEN value END) FROM meta WHERE key IN ('line_word', 'line_next', 'line_sole')")
 R_ROW(DAMAGED_COUNT, "SELECT (SELECT count(*) FROM file WHERE damaged_at IS NOT NULL AND deleted_at IS NULL)"
 		     " + (SELECT count(*) FROM output WHERE damaged_at IS NOT NULL)")
 R_ROW(DAMAGED_FILES, "SELECT false, f.id, 0::bigint, f.owner, f.name, f.size, f.damaged_at FROM file AS f"

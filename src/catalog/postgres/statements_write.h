@@ -193,6 +193,9 @@ W_ROW(RECURRING_FIND, "SELECT due_at, before FROM recurring WHERE name = $1")
 W_ROW(RECURRING_PUT, "INSERT INTO recurring (name, schedule, due_at, since, upto, before) VALUES ($1, $2, $3, $4, $5, $6)"
 		     " ON CONFLICT (name) DO UPDATE SET schedule = $2, due_at = $3, since = $4, upto = $5, before = $6")
 W_ROW(RECURRING_FORGET, "DELETE FROM recurring WHERE name = $1")
+W_ROW(LINE_ROWS, "INSERT INTO meta (key, value) VALUES ('line_word', 0), ('line_next', 0), ('line_sole', 0) ON CONFLICT DO NOTHING")
+W_ROW(LINE_SET, "UPDATE meta SET value = $3 WHERE key = $1 AND value = $2")
+W_ROW(LINE_WORD, "UPDATE meta SET value = $1 WHERE key = 'line_word'")
 
 /* ---- chains ---- */
 W_ROW(JOB_NUMBER, "SELECT number FROM job WHERE id = $1")

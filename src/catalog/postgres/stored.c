@@ -95,6 +95,21 @@ int pg_scrub_position(struct catalog *c, struct scrub_position *ret, struct err 
 	return 0;
 }
 
+int pg_line(struct catalog *c, struct catalog_line *ret, struct err *e)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	int rc = pg_read(CONTAINER_OF(c, struct pg, base), R_LINE, NULL, &r, e);
+
+	if (rc != 0)
+		return rc;
+	*ret = (struct catalog_line){
+		.word = pg_col_null(&r, 0, 0) ? 0 : pg_col_int(&r, 0, 0),
+		.next = pg_col_null(&r, 0, 1) ? 0 : pg_col_int(&r, 0, 1),
+		.sole = !pg_col_null(&r, 0, 2) && pg_col_int(&r, 0, 2) != 0,
+	};
+	return 0;
+}
+
 int pg_damaged_count(struct catalog *c, uint64_t *ret, struct err *e)
 {
 	CLEANUP(pg_rows_release) struct pg_rows r = {};

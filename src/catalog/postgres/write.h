@@ -176,6 +176,7 @@ int pgw_purge(struct pg *q, struct change *ch);
 int pgw_expire_results(struct pg *q, struct change *ch);
 int pgw_mark_damaged(struct pg *q, struct change *ch);
 int pgw_scrub_position(struct pg *q, struct change *ch);
+int pgw_line(struct pg *q, struct change *ch);
 int pgw_recurring(struct pg *q, struct change *ch);
 int pgw_audit_done(struct pg *q, struct change *ch);
 int pgw_add_secret(struct pg *q, struct change *ch);

@@ -142,6 +142,44 @@ int pgw_scrub_position(struct pg *q, struct change *ch)
 	return w_run(q, W_SCRUB_WRITE, &a);
 }
 
+/* ---- the word in the bucket ---- */
+
+static int set_line(struct pg *q, struct str key, int64_t from, int64_t to, bool *ret_done)
+{
+	CLEANUP(pg_rows_release) struct pg_rows r = {};
+	struct pg_args a = {};
+
+	arg_str(&a, key);
+	arg_int(&a, from);
+	arg_int(&a, to);
+	int rc = w_ask(q, W_LINE_SET, &a, &r);
+	*ret_done = rc == 0 && pg_changed(&r) > 0;
+	return rc;
+}
+
+/* Alone among the changes of all nodes, as runs_alone() has it. */
+int pgw_line(struct pg *q, struct change *ch)
+{
+	struct change_line *l = &ch->line;
+	int rc = w_run(q, W_LINE_ROWS, NULL);
+
+	l->done = false;
+	if (rc != 0)
+		return rc;
+	switch (l->step) {
+	case LINE_NEXT:
+		return set_line(q, STR("line_next"), 0, l->word, &l->done);
+	case LINE_SETTLED:
+		break;
+	case LINE_SOLE:
+		return set_line(q, STR("line_sole"), 0, 1, &l->done);
+	case LINE_SOLE_TAKEN:
+		return set_line(q, STR("line_sole"), 1, 0, &l->done);
+	}
+	rc = set_line(q, STR("line_next"), l->word, 0, &l->done);
+	return rc == 0 && l->done ? w_run_int(q, W_LINE_WORD, l->word) : rc;
+}
+
 /* ---- recurring entries ---- */
 
 static int as_it_was(struct pg *q, struct change *ch)

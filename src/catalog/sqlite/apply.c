@@ -108,6 +108,7 @@ static int (*const METHODS[])(struct sq *q, struct change *ch) = {
 	[CHANGE_TOUCH_SESSION] = sq_touch_session,
 	[CHANGE_ADD_KEY] = sq_add_key,
 	[CHANGE_REVOKE_KEY] = sq_revoke_key,
+	[CHANGE_LINE] = sq_line_write,
 	[CHANGE_PROBE] = probe,
 };
 

@@ -156,7 +156,7 @@ static int owned_ids(struct reader *r, sqlite3_stmt *s, uint32_t max, struct are
 	return 0;
 }
 
-int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
+int sq_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e)
 {
 	struct sq *q = CONTAINER_OF(c, struct sq, base);
 	struct str *list = arena_alloc(a, max * sizeof(*list));
@@ -170,6 +170,7 @@ int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret
 		return rc;
 	s = r->stmt[R_DOOMED];
 	sqlite3_bind_int64(s, 1, max);
+	bind_str(s, 2, after.p != NULL ? after : STR(""));
 	while (!oom && (rc = sqlite3_step(s)) == SQLITE_ROW && n < max)
 		list[n++] = col_copy(s, 0, a, &oom);
 	rc = rows_ended(r, s, rc, oom, e);

@@ -301,6 +301,7 @@ static const struct catalog_ops OPS = {
 	.doomed = sq_doomed,
 	.blob_doomed = sq_blob_doomed,
 	.stored = sq_stored,
+	.line = sq_line,
 	.scrub_position = sq_scrub_position,
 	.recurring = sq_recurring,
 	.damaged_count = sq_damaged_count,

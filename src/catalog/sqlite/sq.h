@@ -170,6 +170,7 @@ int sq_purge(struct sq *q, struct change *ch);
 int sq_expire_results(struct sq *q, struct change *ch);
 int sq_mark_damaged(struct sq *q, struct change *ch);
 int sq_scrub_position_write(struct sq *q, struct change *ch);
+int sq_line_write(struct sq *q, struct change *ch);
 int sq_recurring_write(struct sq *q, struct change *ch);
 
 /* ---- audit.c ---- */
@@ -341,6 +342,7 @@ int sq_prepare(sqlite3 *db, sqlite3_stmt **stmts, const char *const *sql, size_t
 /* ---- stored.c, check.c ---- */
 int sq_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e);
 int sq_stored(struct catalog *c, struct stored_at after, uint32_t max, struct arena *a, struct stored **ret, size_t *ret_n, struct err *e);
+int sq_line(struct catalog *c, struct catalog_line *ret, struct err *e);
 int sq_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e);
 int sq_damaged_count(struct catalog *c, uint64_t *ret, struct err *e);
 
@@ -370,7 +372,7 @@ int sq_list_files(struct catalog *c, const struct file_filter *f, struct page pa
 		  int64_t *ret_next, struct err *e);
 int sq_list_jobs(struct catalog *c, const struct job_filter *f, struct page page, struct arena *a, struct job **ret, size_t *ret_n,
 		 int64_t *ret_next, struct err *e);
-int sq_doomed(struct catalog *c, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
+int sq_doomed(struct catalog *c, struct str after, uint32_t max, struct arena *a, struct str **ret, size_t *ret_n, struct err *e);
 int sq_expired(struct catalog *c, int64_t now, uint32_t max, struct arena *a, struct expired **ret, size_t *ret_n, struct err *e);
 int sq_artifact(struct catalog *c, struct str owner, struct str op, uint32_t op_version, struct str params, const uint8_t sha256[32],
 		struct uuid *ret, struct err *e);

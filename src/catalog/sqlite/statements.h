@@ -152,6 +152,9 @@ W_ROW(RECURRING_PUT, "INSERT INTO recurring (name, schedule, due_at, since, upto
 W_ROW(RECURRING_FORGET, "DELETE FROM recurring WHERE name = ?1")
 W_ROW(SCRUB_WRITE, "UPDATE meta SET value = CASE key WHEN 'scrub_kind' THEN ?1 WHEN 'scrub_number' THEN ?2 WHEN 'scrub_n' THEN ?3"
 		   " WHEN 'scrub_began_at' THEN ?4 ELSE ?5 END" SCRUB_KEYS)
+W_ROW(LINE_ROW, "INSERT OR IGNORE INTO meta (key, value) VALUES (?1, 0)")
+W_ROW(LINE_SET, "UPDATE meta SET value = ?3 WHERE key = ?1 AND value = ?2")
+W_ROW(LINE_WORD, "UPDATE meta SET value = ?1 WHERE key = 'line_word'")
 
 /* ---- chains ---- */
 W_ROW(JOB_NUMBER, "SELECT number FROM job WHERE id = ?1")
@@ -291,6 +294,8 @@ R_ROW(STORED_OUTPUTS, "SELECT o.job, o.n, j.id, o.size, o.sha256, o.blob, o.dama
 R_ROW(SCRUB_READ, "SELECT max(CASE key WHEN 'scrub_kind' THEN value END), max(CASE key WHEN 'scrub_number' THEN value END),"
 		  " max(CASE key WHEN 'scrub_n' THEN value END), max(CASE key WHEN 'scrub_began_at' THEN value END),"
 		  " max(CASE key WHEN 'scrub_whole' THEN value END) FROM meta" SCRUB_KEYS)
+R_ROW(LINE, "SELECT max(CASE key WHEN 'line_word' THEN value END), max(CASE key WHEN 'line_next' THEN value END),"
+	    " max(CASE key WHEN 'line_sole' THEN value END) FROM meta WHERE key IN ('line_word', 'line_next', 'line_sole')")
 R_ROW(DAMAGED_FILES, "SELECT count(*) FROM file WHERE damaged_at IS NOT NULL AND deleted_at IS NULL")
 R_ROW(DAMAGED_OUTPUTS, "SELECT count(*) FROM output WHERE damaged_at IS NOT NULL")
 R_ROW(NEXT_LANE, "SELECT min(lane) FROM task WHERE state = 0 AND lane > ?1")
@@ -303,7 +308,7 @@ R_ROW(JOBS, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM
 	    "CROSS JOIN file AS f ON f.number = j.file WHERE j.number < ?1 ORDER BY j.number DESC")
 R_ROW(JOBS_BY_FILE, "SELECT " JOB_COLUMNS ", f.id, f.owner, f.deleted_at" JOB_FROM "CROSS JOIN file AS f ON f.number = j.file"
 		    " WHERE j.number < ?1 AND j.file = (SELECT number FROM file WHERE id = ?2) ORDER BY j.number DESC")
-R_ROW(DOOMED, "SELECT d.blob FROM doomed AS d ORDER BY d.blob LIMIT ?1")
+R_ROW(DOOMED, "SELECT d.blob FROM doomed AS d WHERE d.blob > ?2 ORDER BY d.blob LIMIT ?1")
 R_ROW(EXPIRED,
       "SELECT id, owner FROM file WHERE expires_at IS NOT NULL AND deleted_at IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2")
 R_ROW(RECURRING, "SELECT name, schedule, due_at, since, upto, before FROM recurring ORDER BY name")

@@ -66,6 +66,55 @@ int sq_scrub_position_write(struct sq *q, struct change *ch)
 	return run(s);
 }
 
+static int set_line(struct sq *q, struct str key, int64_t from, int64_t to, bool *ret_done)
+{
+	sqlite3_stmt *s = q->stmt[W_LINE_SET];
+
+	bind_str(s, 1, key);
+	sqlite3_bind_int64(s, 2, from);
+	sqlite3_bind_int64(s, 3, to);
+	int rc = run(s);
+	*ret_done = rc == SQLITE_OK && sqlite3_changes(q->db) > 0;
+	return rc;
+}
+
+static int line_rows(struct sq *q)
+{
+	static const struct str keys[] = {STR("line_word"), STR("line_next"), STR("line_sole")};
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; rc == SQLITE_OK && i < ARRAY_LEN(keys); i++) {
+		bind_str(q->stmt[W_LINE_ROW], 1, keys[i]);
+		rc = run(q->stmt[W_LINE_ROW]);
+	}
+	return rc;
+}
+
+int sq_line_write(struct sq *q, struct change *ch)
+{
+	struct change_line *l = &ch->line;
+	int rc = line_rows(q);
+
+	l->done = false;
+	if (rc != SQLITE_OK)
+		return rc;
+	switch (l->step) {
+	case LINE_NEXT:
+		return set_line(q, STR("line_next"), 0, l->word, &l->done);
+	case LINE_SETTLED:
+		break;
+	case LINE_SOLE:
+		return set_line(q, STR("line_sole"), 0, 1, &l->done);
+	case LINE_SOLE_TAKEN:
+		return set_line(q, STR("line_sole"), 1, 0, &l->done);
+	}
+	rc = set_line(q, STR("line_next"), l->word, 0, &l->done);
+	if (rc != SQLITE_OK || !l->done)
+		return rc;
+	sqlite3_bind_int64(q->stmt[W_LINE_WORD], 1, l->word);
+	return run(q->stmt[W_LINE_WORD]);
+}
+
 /* ---- reading ---- */
 
 int sq_blob_doomed(struct catalog *c, struct str blob, bool *ret, struct err *e)
@@ -202,6 +251,17 @@ static void take_position(sqlite3_stmt *s, void *ret)
 int sq_scrub_position(struct catalog *c, struct scrub_position *ret, struct err *e)
 {
 	return one_row(c, R_SCRUB_READ, take_position, ret, e);
+}
+
+static void take_line(sqlite3_stmt *s, void *ret)
+{
+	*(struct catalog_line *)ret = (struct catalog_line){
+		.word = sqlite3_column_int64(s, 0), .next = sqlite3_column_int64(s, 1), .sole = sqlite3_column_int(s, 2) != 0};
+}
+
+int sq_line(struct catalog *c, struct catalog_line *ret, struct err *e)
+{
+	return one_row(c, R_LINE, take_line, ret, e);
 }
 
 static void take_count(sqlite3_stmt *s, void *ret)

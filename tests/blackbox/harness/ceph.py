@@ -239,13 +239,17 @@ class Ceph:
 		return {"imports.s3_endpoint": self.endpoint(), "imports.s3_access_key": ACCESS, "imports.s3_secret_key": SECRET}
 
 	def storage(self, prefix, endpoint=None, **more):
-		"""Settings of a server whose files are in the bucket."""
+		"""Settings of a server whose files are in the bucket. It looks often whether another catalogue uses it: what is deleted after a restart waits for that."""
 		return {"storage.s3_endpoint": endpoint or self.endpoint(), "storage.s3_bucket": BUCKET, "storage.s3_prefix": prefix, "storage.s3_access_key": ACCESS,
-			"storage.s3_secret_key": SECRET, **more}
+			"storage.s3_secret_key": SECRET, "files.sweep_every": "2s", **more}
 
 	def keys(self, prefix):
-		"""Keys of the objects beneath the prefix, without it, but for the one that says whose it is."""
-		return sorted(key[len(prefix):] for key, _ in self.bucket.objects(prefix) if key != prefix + "filemill/00/owner")
+		"""Keys of the objects beneath the prefix, without it, but for those that say whose it is."""
+		return sorted(key[len(prefix):] for key, _ in self.bucket.objects(prefix) if not key.startswith((prefix + "filemill/00/owner", prefix + "filemill/00/line-")))
+
+	def words(self, prefix):
+		"""By which the catalogues that use the prefix know themselves."""
+		return {key for key, _ in self.bucket.objects(prefix + "filemill/00/line-")}
 
 	def uploads(self, prefix):
 		"""Keys of uploads in parts that were begun beneath the prefix."""

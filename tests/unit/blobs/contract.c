@@ -284,6 +284,30 @@ static void visiting_sees_every_name_once_with_its_size(void **state)
 	world_free(w);
 }
 
+static int count_names(void *arg, struct str name, uint64_t size)
+{
+	assert_true(str_starts(name, STR("filemill/00/")));
+	*(uint64_t *)arg += 1;
+	return 0;
+}
+
+static void visiting_some_sees_those_alone(void **state)
+{
+	struct world *w = world_new(state);
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(visit_names); i++)
+		assert_int_equal(put_blob(w->blobs, visit_names[i], 1, 1, 1, NULL), 0);
+	assert_int_equal(blobs_visit_some(w->blobs, STR("filemill/00/"), count_names, &n, NULL), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(put_blob(w->blobs, "filemill/00/a", 1, 1, 1, NULL), 0);
+	assert_int_equal(put_blob(w->blobs, "filemill/01/a", 1, 1, 1, NULL), 0);
+	assert_int_equal(put_blob(w->blobs, "filemill/00/b", 1, 1, 1, NULL), 0);
+	assert_int_equal(blobs_visit_some(w->blobs, STR("filemill/00/"), count_names, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	world_free(w);
+}
+
 static void a_visitor_may_stop_and_its_answer_comes_back(void **state)
 {
 	struct world *w = world_new(state);
@@ -566,6 +590,7 @@ int contract_run(const struct contract_kind *kind)
 		CONTRACT(what_is_not_there_cannot_be_read_in_parts),
 		CONTRACT(a_blob_removed_while_it_is_written_is_not_committed),
 		CONTRACT(visiting_sees_every_name_once_with_its_size),
+		CONTRACT(visiting_some_sees_those_alone),
 		CONTRACT(a_visitor_may_stop_and_its_answer_comes_back),
 		CONTRACT(a_visitor_may_remove_what_it_is_shown),
 		CONTRACT(a_probe_of_a_healthy_store_succeeds_and_leaves_nothing),

@@ -530,11 +530,11 @@ static void a_deleted_files_blob_is_doomed_until_its_bytes_are_gone(void **state
 	must_apply(w, &drop);
 	assert_int_equal(drop.delete_file.location, LOCATION_OBJECT);
 	assert_true(drop.delete_file.doomed);
-	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(catalog_doomed(w->c, STR(""), 10, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 1);
 	assert_true(str_eq(list[0], blob_of(1, name)));
 	must_apply(w, &gone);
-	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(catalog_doomed(w->c, STR(""), 10, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 0);
 	must_apply(w, &gone); /* twice does no harm */
 }
@@ -552,8 +552,15 @@ static void doomed_blobs_come_at_most_as_many_as_asked_for(void **state)
 		must_apply(w, &b.change);
 		assert_int_equal(delete_file(w, i), 0);
 	}
-	assert_int_equal(catalog_doomed(w->c, 2, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(catalog_doomed(w->c, STR(""), 2, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 2);
+	assert_true(strcmp(list[0].p, list[1].p) < 0);
+	struct str second = list[1];
+	assert_int_equal(catalog_doomed(w->c, second, 2, &w->arena, &list, &n, &w->err), 0); /* and what comes behind them */
+	assert_int_equal(n, 1);
+	assert_true(strcmp(second.p, list[0].p) < 0);
+	assert_int_equal(catalog_doomed(w->c, list[0], 2, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(n, 0);
 }
 
 static void expired_files_are_named_until_they_are_deleted(void **state)

@@ -353,6 +353,52 @@ static void the_scrub_goes_on_where_it_was(void **state)
 	assert_true(p.whole);
 }
 
+static bool line_step(struct world *w, enum line_step step, int64_t word)
+{
+	struct change ch = {.kind = CHANGE_LINE, .line = {.step = step, .word = word}};
+
+	must_apply(w, &ch);
+	return ch.line.done;
+}
+
+static void line_is(struct world *w, int64_t word, int64_t next, bool sole)
+{
+	struct catalog_line l;
+
+	assert_int_equal(catalog_line(w->c, &l, &w->err), 0);
+	assert_int_equal(l.word, word);
+	assert_int_equal(l.next, next);
+	assert_int_equal(l.sole, sole);
+}
+
+static void a_word_takes_the_place_of_another_in_two_steps(void **state)
+{
+	struct world *w = *state;
+
+	line_is(w, 0, 0, false);
+	assert_false(line_step(w, LINE_SETTLED, 7)); /* nothing was about to */
+	line_is(w, 0, 0, false);
+	assert_true(line_step(w, LINE_NEXT, INT64_MAX));
+	line_is(w, 0, INT64_MAX, false);
+	assert_false(line_step(w, LINE_NEXT, 8)); /* another node's turn */
+	assert_false(line_step(w, LINE_SETTLED, 8));
+	if (w->lasting)
+		world_reopen(w);
+	line_is(w, 0, INT64_MAX, false);
+	assert_true(line_step(w, LINE_SETTLED, INT64_MAX));
+	assert_false(line_step(w, LINE_SETTLED, INT64_MAX));
+	assert_true(line_step(w, LINE_SOLE, 0));
+	assert_false(line_step(w, LINE_SOLE, 0));
+	assert_true(line_step(w, LINE_NEXT, 9));
+	assert_true(line_step(w, LINE_SETTLED, 9));
+	line_is(w, 9, 0, true);
+	assert_true(line_step(w, LINE_SOLE_TAKEN, 0));
+	assert_false(line_step(w, LINE_SOLE_TAKEN, 0));
+	line_is(w, 9, 0, false);
+	struct change none = {.kind = CHANGE_LINE, .line = {.step = LINE_NEXT}};
+	assert_int_equal(apply1(w, &none), ERR_INVALID_VALUE);
+}
+
 static void a_blob_knows_whether_it_is_doomed(void **state)
 {
 	struct world *w = *state;
@@ -397,6 +443,7 @@ const struct named_test contract_stored[] = {
 	NAMED(work_on_a_damaged_output_is_taken_over_by_nobody),
 	NAMED(who_claims_is_told_that_the_bytes_are_damaged),
 	NAMED(the_scrub_goes_on_where_it_was),
+	NAMED(a_word_takes_the_place_of_another_in_two_steps),
 	NAMED(a_blob_knows_whether_it_is_doomed),
 	NAMED(a_catalogue_that_was_used_has_no_findings),
 	{NULL, NULL},

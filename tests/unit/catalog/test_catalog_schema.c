@@ -42,7 +42,7 @@ static void a_catalogue_of_schema_1_is_migrated_and_answers_the_same(void **stat
 	assert_int_equal(told[0].job.n_outputs, 0);
 	assert_true(referenced(w, STR(OLD_OWNER "/02/01900000-0000-7000-8000-000000000002")));
 	assert_false(referenced(w, STR(OLD_OWNER "/03/01900000-0000-7000-8000-000000000003")));
-	assert_int_equal(catalog_doomed(w->c, 10, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(catalog_doomed(w->c, STR(""), 10, &w->arena, &list, &n, &w->err), 0);
 	assert_int_equal(n, 1);
 	assert_str(list[0], OLD_OWNER "/03/01900000-0000-7000-8000-000000000003");
 	assert_int_equal(world_sql(w, "SELECT count(*) FROM md5_tasks WHERE status = 'SUCCESS' AND result = 'aa'"), 2);

@@ -670,7 +670,7 @@ bool doomed(struct world *w, struct str blob)
 	struct str *list;
 	size_t n, seen = 0;
 
-	assert_int_equal(catalog_doomed(w->c, 10000, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(catalog_doomed(w->c, STR(""), 10000, &w->arena, &list, &n, &w->err), 0);
 	for (size_t i = 0; i < n; i++)
 		seen += str_eq(list[i], blob);
 	assert_true(seen <= 1);
@@ -682,7 +682,7 @@ size_t doomed_count(struct world *w)
 	struct str *list;
 	size_t n;
 
-	assert_int_equal(catalog_doomed(w->c, 10000, &w->arena, &list, &n, &w->err), 0);
+	assert_int_equal(catalog_doomed(w->c, STR(""), 10000, &w->arena, &list, &n, &w->err), 0);
 	return n;
 }
 

@@ -404,7 +404,7 @@ static bool all_is_quiet(void)
 
 	assert_int_equal(catalog_stats(w.catalog, 0, &s, &e), 0);
 	assert_int_equal(catalog_expired(w.catalog, engine_now(w.g), 1, &a, &list, &expired, &e), 0);
-	assert_int_equal(catalog_doomed(w.catalog, 1, &a, &names, &doomed, &e), 0);
+	assert_int_equal(catalog_doomed(w.catalog, STR(""), 1, &a, &names, &doomed, &e), 0);
 	arena_release(&a);
 	return s.jobs_waiting + s.jobs_running + expired + doomed == 0 && !uploads_any(w.g) && !scheduler_any_inhand(w.g);
 }
