@@ -88,7 +88,7 @@ static bool remove_doomed(struct engine *g)
 
 		if (catalog_doomed(g->catalog, str_of(g->doomed_after), DOOMED_BATCH, &a, &list, &n, &e) != 0)
 			log_err(LOG_WARN, "doomed_unreadable", &e);
-		held = n > 0 && blobs_held(g);
+		held = n > 0 && (blobs_held(g) || !line_alone(g, false));
 		if (!held) {
 			gone = remove_listed(g, list, n);
 			more = n == DOOMED_BATCH ? gone > 0 : !around;
@@ -266,6 +266,9 @@ static int sweep_visit(void *arg, struct str name, uint64_t size)
 	s->seen++;
 	if (atomic_load(&g->stopping) || catalog_sealed(g->catalog) || blobs_sealed(g->blobs))
 		return 1; /* what the catalogue says cannot be trusted before a restart */
+	s->held = !line_alone(g, false); /* which looks when that is due, however long this takes */
+	if (s->held)
+		return 1;
 	if (may_come(s, name))
 		return 0;
 	if (catalog_blob_referenced(g->catalog, name, &referenced, &e) != 0) {

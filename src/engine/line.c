@@ -21,10 +21,9 @@
 
 #define WORDS_MAX 64 /* looked at; more are as good as these */
 #define READS_MAX 4 /* of rows that change meanwhile */
-#define LOOK_EVERY_MS (6 * INT64_C(3600000)) /* where there are no sweeps */
-#define RENEW_EVERY_MS (24 * INT64_C(3600000))
-#define AGAIN_MS 60000 /* after another word was found */
-#define FAILED_MS 10000 /* after the bucket or the rows could not be asked */
+#define LOOK_EVERY_MS 60000
+#define LOOKS_HELD 4 /* that another one may have missed, whose bucket was slow or whose process was not let run */
+#define RENEW_EVERY_MS INT64_C(3600000) /* so that a copy that is older is found out though its original is gone */
 #define TOLD_EVERY_MS 1000 /* whether somebody said that there is no other catalogue */
 
 struct words {
@@ -53,13 +52,15 @@ static int add_word(void *arg, struct str name, uint64_t size)
 
 static int64_t every_ms(const struct engine *g)
 {
-	return g->config.sweep_every_ms > 0 ? g->config.sweep_every_ms : LOOK_EVERY_MS;
+	const int64_t sweep_ms = g->config.sweep_every_ms;
+
+	return sweep_ms > 0 && sweep_ms < LOOK_EVERY_MS ? sweep_ms : LOOK_EVERY_MS;
 }
 
-/* Another process looks once in every_ms(), and as long as a sweep takes later. */
+/* Another process looks once in every_ms(), also while it sweeps. */
 static int64_t hold_ms(const struct engine *g)
 {
-	return every_ms(g) + every_ms(g) / 4;
+	return LOOKS_HELD * every_ms(g);
 }
 
 /* ---- rows and bucket ---- */
@@ -269,7 +270,9 @@ bool line_alone(struct engine *g, bool look)
 
 	if (!g->config.in_bucket)
 		return true;
-	return look ? look_now(g) : l->alone;
+	if (look || engine_mono(g) - l->looked_at >= every_ms(g))
+		return look_now(g);
+	return l->alone && !l->failed;
 }
 
 static bool told(struct engine *g, int64_t now)
@@ -285,7 +288,7 @@ static bool told(struct engine *g, int64_t now)
 bool line_tick(struct engine *g)
 {
 	struct line *l = &g->line;
-	int64_t now = engine_mono(g), pause = l->failed ? FAILED_MS : l->contested ? AGAIN_MS : every_ms(g);
+	int64_t now = engine_mono(g), pause = every_ms(g);
 	bool before = l->alone, duty = engine_duty(g, DUTY_TIDY);
 
 	if (!g->config.in_bucket || catalog_sealed(g->catalog))

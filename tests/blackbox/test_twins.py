@@ -66,7 +66,7 @@ def events(s, name):
 def outlast(s):
 	"""Longer than a twin waits that takes itself for the only one, and sweeps."""
 	del s
-	time.sleep(6)
+	time.sleep(8)
 
 
 def check_twins(ceph, bucket, first, second, shared, late):

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SWEEP_EVERY_MS 3600000
+#define SWEEP_EVERY_MS (6 * INT64_C(3600000))
+#define LOOK_EVERY_MS 60000
+#define HOLD_MS (4 * LOOK_EVERY_MS)
 #define OTHER 77
 #define PATIENCE 60000 /* looks, of a millisecond each */
 
@@ -154,9 +156,9 @@ static void in_a_bucket_that_was_used_they_wait_until_any_other_one_would_have_l
 	open_bucket(&w, false);
 	struct uuid id = store(&w);
 	drop(&w, id);
-	after(SWEEP_EVERY_MS);
+	after(HOLD_MS - LOOK_EVERY_MS);
 	assert_false(goes(&w, id, 1500)); /* three looks of the janitor's */
-	after(SWEEP_EVERY_MS / 4);
+	after(LOOK_EVERY_MS);
 	assert_true(goes(&w, id, PATIENCE));
 	assert_int_equal(metric_value(METRIC_STORAGE_CONTESTED), 0);
 	world_close(&w);
@@ -172,10 +174,10 @@ static void beside_another_word_nothing_goes_until_somebody_says_so(void **state
 	drop(&w, second);
 	assert_true(goes(&w, second, PATIENCE));
 	put_other(&w);
-	after(SWEEP_EVERY_MS);
+	after(LOOK_EVERY_MS);
 	wait_contested(true);
 	drop(&w, id);
-	after(10 * SWEEP_EVERY_MS);
+	after(10 * HOLD_MS);
 	assert_false(goes(&w, id, 1500));
 	assert_int_equal(words(&w), 2);
 	assert_int_equal(apply(&w, &sole), 0);
@@ -199,7 +201,7 @@ static void whose_word_was_taken_away_puts_another_one(void **state)
 	blob_name_for_line(name, line.word);
 	assert_int_equal(blob_remove(w.blobs, str_of(name), NULL), 0);
 	put_other(&w); /* as a copy does that takes its place */
-	after(SWEEP_EVERY_MS);
+	after(LOOK_EVERY_MS);
 	wait_contested(true);
 	for (int i = 0; i < PATIENCE && words(&w) < 2; i++)
 		usleep(1000);
@@ -225,7 +227,7 @@ static void a_look_that_failed_is_made_up_for(void **state)
 		struct uuid id = store(&w);
 		drop(&w, id);
 		assert_true(goes(&w, id, PATIENCE));
-		after(25 * SWEEP_EVERY_MS); /* a new word is due */
+		after(2 * INT64_C(3600000)); /* a new word is due */
 		usleep(1000);
 		assert_int_equal(metric_value(METRIC_STORAGE_CONTESTED), 0);
 		world_close(&w);
