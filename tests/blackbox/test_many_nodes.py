@@ -54,7 +54,7 @@ class Haproxy(proxies.Haproxy):
 			("bind :80\n", f"bind fd@{p.numbers()[0]}\n"), ("bind :443 ", f"bind fd@{p.numbers()[1]} "), ("/etc/haproxy/certs/", str(p.cert)),
 			("    maxconn 20000\n", "    maxconn 500\n"), ("/run/haproxy/admin.sock", str(p.admin)),
 			# A front that is ready and slow to say so, as on a busy machine, is not to be taken for one that is gone.
-			("    timeout queue 10s\n", "    timeout queue 10s\n    timeout check 50s\n")]))
+			("    timeout check 5s\n", "    timeout check 50s\n")]))
 
 	def ask(self, command):
 		with socket.socket(socket.AF_UNIX) as s:
