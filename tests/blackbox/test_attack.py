@@ -1,14 +1,13 @@
 """What a hostile user tries, and what a review suspected: each test names what went wrong before."""
 import signal
-import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import requests
 
 from harness.data import random_bytes
+from harness.preload import slow_disk # noqa: F401
 from harness.server import SLOW, StartFailed, eventually, problem
 from harness.threads import together
 
@@ -93,20 +92,12 @@ def test_a_file_size_limit_at_the_start_is_an_error_not_a_signal(make_server):
 	assert failure.value.code > 0 and "start_failed" in failure.value.stderr
 
 
-@pytest.fixture
-def slow_flushes(folder):
-	"""Environment under which every flush takes minutes once the file `slow` is there."""
-	source, library = Path(__file__).parent / "harness/slow_flush.c", folder / "slow_flush.so"
-	subprocess.run(["cc", "-std=gnu2x", "-O1", "-fPIC", "-shared", "-o", library, source], check=True)
-	return {"LD_PRELOAD": str(library), "SLOW_FILE": str(folder / "slow"), "SLOW_SECONDS": "300",
-		"ASAN_OPTIONS": "exitcode=99:verify_asan_link_order=0"}
-
-
-def test_a_stop_while_the_disk_is_stuck_ends_in_time_and_loses_nothing(make_server, folder, slow_flushes):
+def test_a_stop_while_the_disk_is_stuck_ends_in_time_and_loses_nothing(make_server, slow_disk):
 	"""The HTTP library was taken down under requests that waited for their commit: it aborted."""
-	s = make_server(env=slow_flushes)
+	env, slow = slow_disk
+	s = make_server(env=env)
 	kept = [s.upload(random_bytes(n, n)) for n in (10, 200_000)]
-	(folder / "slow").touch()
+	slow.touch()
 	acknowledged = []
 
 	def upload(i):
@@ -125,37 +116,39 @@ def test_a_stop_while_the_disk_is_stuck_ends_in_time_and_loses_nothing(make_serv
 	for t in threads:
 		t.join()
 	s.check_log()
-	(folder / "slow").unlink()
+	slow.unlink()
 	s.start()
 	for file in kept + acknowledged:
 		assert s.get(f"/v1/files/{file['id']}").json() == file
 
 
-def test_a_stop_that_takes_too_long_ends_all_the_same_and_says_what_did_not_end(make_server, folder, slow_flushes):
+def test_a_stop_that_takes_too_long_ends_all_the_same_and_says_what_did_not_end(make_server, slow_disk):
+	env, slow = slow_disk
 	if SLOW:
 		return # it takes its ten seconds on any build
-	s = make_server(env=slow_flushes)
+	s = make_server(env=env)
 	kept = s.upload(b"kept")
-	(folder / "slow").touch() # the engine cannot write that it leaves
+	slow.touch() # the engine cannot write that it leaves
 	s.process.terminate()
 	assert s.wait() == 1
 	late, = [e for e in s.log_events() if e["event"] == "stopped_late"]
 	assert late["part"] == "engine" and s.log_events()[-1] == late
-	(folder / "slow").unlink()
+	slow.unlink()
 	s.start()
 	assert s.get(f"/v1/files/{kept['id']}").json() == kept
 
 
-def test_time_in_which_the_process_stood_still_is_not_that_of_its_stop(make_server, folder, slow_flushes):
+def test_time_in_which_the_process_stood_still_is_not_that_of_its_stop(make_server, slow_disk):
 	"""On a machine so busy that it stood still for seconds a stop ended with status 1 although nothing was stuck."""
-	s = make_server(env=slow_flushes)
+	env, slow = slow_disk
+	s = make_server(env=env)
 	kept = s.upload(b"kept")
-	(folder / "slow").touch() # the engine cannot write that it leaves
+	slow.touch() # the engine cannot write that it leaves
 	s.process.terminate()
 	eventually(lambda: any(e["event"] == "signal" for e in s.log_events()))
 	s.signal(signal.SIGSTOP)
 	time.sleep(11) # more than a stop may take
-	(folder / "slow").unlink()
+	slow.unlink()
 	s.signal(signal.SIGCONT)
 	assert s.wait() == 0, s.log()
 	s.start()

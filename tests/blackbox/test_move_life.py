@@ -3,7 +3,6 @@ import json
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ from harness.data import random_bytes
 from harness.moves import Place, fill, move, moved, sound, take_back, told
 from harness.nodes import Worker
 from harness.postgres import programs
+from harness.preload import end_at # noqa: F401
 from harness.receiver import Receiver
 from harness.server import StartFailed, eventually, problem
 
@@ -125,15 +125,6 @@ def test_people_links_webhooks_schedules_and_the_queue_arrive_too(make_server, f
 
 
 # ---- ends ----
-
-@pytest.fixture
-def end_at(folder):
-	"""Environment of a process that ends, as by kill -9, at such a point."""
-	library = folder / "end_at.so"
-	source = Path(__file__).parent / "harness/end_at.c"
-	subprocess.run(["cc", "-std=gnu2x", "-O1", "-fPIC", "-shared", "-o", library, source], check=True)
-	return lambda point: {"LD_PRELOAD": str(library), "END_AT": point, "ASAN_OPTIONS": "exitcode=99:verify_asan_link_order=0"}
-
 
 def ended(old, new, env):
 	done = move(old, new, env=env)

@@ -2,9 +2,7 @@
 import itertools
 import json
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +10,8 @@ from harness import runner
 from harness.data import random_bytes
 from harness.nodes import QUICK, Database, Worker, installed
 from harness.people import ADMIN, first_admin, sign_in
-from harness.server import Server, binary, eventually, run
+from harness.preload import other_clock # noqa: F401
+from harness.server import Server, eventually, run
 
 pytestmark = pytest.mark.skipif(not installed(), reason="postgresql is not installed")
 
@@ -238,14 +237,6 @@ def test_what_lost_nodes_ran_is_run_by_another_and_one_that_comes_back_publishes
 	rested(nodes, nodes.add("nap")) # by the one that came back, under another name
 
 
-@pytest.fixture(scope="module")
-def other_clock(tmp_path_factory):
-	source, library = Path(__file__).parent / "harness/other_clock.c", tmp_path_factory.mktemp("clock") / "other_clock.so"
-	subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
-	return lambda ahead: {"LD_PRELOAD": str(library), "CLOCK_AHEAD_S": str(ahead)}
-
-
-@pytest.mark.skipif("build-" in binary(), reason="sanitizers want to be loaded first")
 @pytest.mark.parametrize("ahead", [60, -60])
 def test_a_wrong_clock_takes_no_job_from_a_node_that_lives(nodes, other_clock, ahead):
 	"""Neither others', of one that is ahead, nor its own, of one that is behind: leases are in wall time."""

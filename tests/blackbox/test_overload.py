@@ -5,12 +5,12 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import requests
 from harness import wire
 from harness.data import random_bytes
+from harness.preload import slow_disk # noqa: F401
 from harness.server import eventually, is_sanitized
 from harness.swarm import Swarm
 from harness.wire import Wire, post_raw
@@ -19,14 +19,6 @@ MEMORY = 256 << 20 # what the server may take at the most, in all of this
 STANDING = 300 # uploads: well more than the 128 that may always wait
 PER_ATTACK = 300 # connections
 GRACE_S = 4
-
-
-@pytest.fixture
-def slow_disk(folder):
-	"""Environment under which every flush lasts as long as the file is there, and that file."""
-	library, slow = folder / "slow_flush.so", folder / "slow"
-	subprocess.run(["cc", "-std=gnu2x", "-O1", "-fPIC", "-shared", "-o", library, Path(__file__).parent / "harness/slow_flush.c"], check=True)
-	return {"LD_PRELOAD": str(library), "SLOW_FILE": str(slow), "SLOW_SECONDS": "300", "ASAN_OPTIONS": "exitcode=99:verify_asan_link_order=0"}, slow
 
 
 def small(n):

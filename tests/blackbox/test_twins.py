@@ -9,9 +9,9 @@ import pytest
 from harness.ceph import ceph # noqa: F401
 from harness.data import random_bytes, sha256
 from harness.nodes import installed
+from harness.preload import other_clock # noqa: F401
 from harness.server import Server, eventually, run
 from harness.watch import metrics
-from test_nodes import other_clock # noqa: F401
 from test_pg_dump import dumped, restored
 
 _numbers = itertools.count()
