@@ -222,6 +222,23 @@ static void committed(struct engine *g, struct change **group, size_t n)
 	audit_tell(g, group, n);
 }
 
+void engine_log_failed(enum log_level level, const char *event, const struct err *e)
+{
+	if (e->code != ERR_MOVED)
+		log_err(level, event, e);
+}
+
+static void tell_failed(struct engine *g, int rc, const struct err *e)
+{
+	if (rc != ERR_MOVED)
+		log_err(LOG_ERROR, "commit_failed", e);
+	else if (!g->committer.refused)
+		log_err(LOG_WARN, "writes_refused", e);
+	g->committer.refused = rc == ERR_MOVED;
+	if (catalog_sealed(g->catalog))
+		metric_set(METRIC_STORAGE_SEALED, 1);
+}
+
 static void commit_group(struct engine *g, struct change **group, size_t n)
 {
 	struct err e = ERR_INIT;
@@ -234,9 +251,10 @@ static void commit_group(struct engine *g, struct change **group, size_t n)
 	metric_add(METRIC_COMMITS, 1);
 	metric_add(METRIC_COMMIT_CHANGES, (int64_t)n);
 	if (rc != 0) {
-		log_err(LOG_ERROR, "commit_failed", &e);
-		if (catalog_sealed(g->catalog))
-			metric_set(METRIC_STORAGE_SEALED, 1);
+		tell_failed(g, rc, &e);
+	} else if (g->committer.refused) {
+		log_event(LOG_INFO, "writes_taken_again", LF_INT("changes", n));
+		g->committer.refused = false;
 	}
 	if (rc == 0 && catalog_new_deliveries(g->catalog) > 0)
 		webhooks_kick(g);

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/event_ring.h"
 #include "engine/outflow.h"
+#include "rt/log.h"
 
 #include <pthread.h>
 #include <stdalign.h>
@@ -65,6 +66,7 @@ struct committer {
 	struct change *head, **tail; /* waiting, oldest first */
 	size_t waiting;
 	bool sleeping, stop;
+	bool refused; /* the last one, because what is stored was moved or is being moved */
 	pthread_t thread;
 	bool running;
 };
@@ -354,6 +356,8 @@ void gauges_upload(enum upload_stage stage, int64_t since_us);
 /* committer.c */
 [[nodiscard]] int committer_start(struct engine *g, struct err *e);
 void committer_stop(struct engine *g); /* commits what waits, then ends */
+/* Logs why a change of ours failed; nothing with ERR_MOVED: the committer said so when it began, and an old place may be read for days. */
+void engine_log_failed(enum log_level level, const char *event, const struct err *e);
 
 /* admission.c; called by the committer. joined and took: with its lock held. */
 void admission_init(struct engine *g);

@@ -132,7 +132,7 @@ static void delete_expired(struct engine *g)
 				(struct change){.kind = CHANGE_DELETE_FILE,
 						.delete_file = {.id = list[i].file, .owner = list[i].owner, .now = now, .expired_by = now}};
 			if (note_expired(g, &changes[i], &a) != 0) {
-				log_err(LOG_WARN, "expired_not_deleted", &changes[i].err);
+				engine_log_failed(LOG_WARN, "expired_not_deleted", &changes[i].err);
 				n = i;
 			}
 		}
@@ -140,7 +140,7 @@ static void delete_expired(struct engine *g)
 		for (size_t i = 0; i < n; i++) {
 			deleted += changes[i].code == 0;
 			if (changes[i].code != 0 && changes[i].code != ERR_FILE_GONE && changes[i].code != ERR_CONFLICT)
-				log_err(LOG_WARN, "expired_not_deleted", &changes[i].err);
+				engine_log_failed(LOG_WARN, "expired_not_deleted", &changes[i].err);
 		}
 		metric_add(METRIC_EXPIRED_FILES, (int64_t)deleted);
 	}
@@ -157,7 +157,7 @@ static bool expire_results(struct engine *g)
 				   .expire_results = {.now = now, .again_at = now + AGAIN_MS, .max = EXPIRED_BATCH}};
 
 		if (engine_apply(g, &c) != 0) {
-			log_err(LOG_WARN, "results_not_expired", &c.err);
+			engine_log_failed(LOG_WARN, "results_not_expired", &c.err);
 			return false;
 		}
 		n = c.expire_results.expired + c.expire_results.kept;
@@ -182,7 +182,7 @@ static bool purge(struct engine *g)
 	};
 
 	if (engine_apply(g, &c) != 0)
-		log_err(LOG_WARN, "purge_failed", &c.err);
+		engine_log_failed(LOG_WARN, "purge_failed", &c.err);
 	return c.code == 0;
 }
 

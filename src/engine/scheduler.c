@@ -131,7 +131,7 @@ static int64_t beat(struct engine *g)
 		return g->config.beat_ms;
 	}
 	metric_add(METRIC_BEATS_FAILED, 1);
-	log_err(LOG_ERROR, "heartbeat_failed", &c.err);
+	engine_log_failed(LOG_ERROR, "heartbeat_failed", &c.err);
 	if (rc == ERR_SCHEMA_NEWER && g->config.unfit != NULL)
 		g->config.unfit(&c.err);
 	if (rc != ERR_STALE)
@@ -148,7 +148,7 @@ static void reclaim(struct engine *g)
 	struct change c = {.kind = CHANGE_RECLAIM, .reclaim = {.now = lease_now(g) - ahead_ms(g)}};
 
 	if (engine_apply(g, &c) != 0)
-		log_err(LOG_WARN, "reclaim_failed", &c.err);
+		engine_log_failed(LOG_WARN, "reclaim_failed", &c.err);
 	else if (c.reclaim.reclaimed > 0 || c.reclaim.quarantined > 0)
 		log_event(LOG_WARN, "jobs_taken_back", LF_INT("queued", c.reclaim.reclaimed), LF_INT("quarantined", c.reclaim.quarantined));
 }

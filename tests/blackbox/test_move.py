@@ -14,6 +14,7 @@ from harness.data import random_bytes, sha256
 from harness.moves import Place, fill, move, moved, sound, told
 from harness.postgres import programs
 from harness.server import StartFailed, binary, clean_environment, eventually, problem
+from harness.watch import metrics
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="postgresql is not installed")
 
@@ -103,6 +104,10 @@ def test_beside_a_running_server_reads_go_on_and_every_acknowledged_file_arrives
 	said = problem(writer.refused, 503)
 	assert said["code"] == "moved" and int(writer.refused.headers["Retry-After"]) > 0
 	assert problem(s.delete(f"/v1/files/{files[0]['id']}"), 503)["code"] == "moved"
+	# It may be read for days: what it cannot write by itself meanwhile is not told each time.
+	eventually(lambda: metrics(s)["filemill_scheduler_beats_failed_total"] > 1)
+	events = [e["event"] for e in s.log_events() if e["level"] in ("warn", "error")]
+	assert events.count("writes_refused") == 1 and not {"commit_failed", "heartbeat_failed", "reclaim_failed"} & set(events), events
 	before = told(s)
 	t = new.serve(make_server)
 	ids = {f["id"] for f in t.all_files()}

@@ -309,7 +309,8 @@ def test_each_allocation_fails_in_turn(starving, scenario, sticky):
 	server, allocations = starving
 	c = Client(server)
 	assert c.play(scenario) and c.play(scenario)
-	total = allocations.count(lambda: c.play(scenario))
+	# What the server does by itself meanwhile adds to a count: of moments behind the last one of the scenario's own none would fail.
+	total = min(allocations.count(lambda: c.play(scenario)) for _ in range(3))
 	c.check()
 	fds = server.fds()
 	struck, failures = 0, []
