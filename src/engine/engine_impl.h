@@ -241,6 +241,7 @@ struct line { /* the janitor's; line.c */
 	bool failed; /* the last look */
 	int64_t put_at, looked_at, ask_at; /* monotonic ms */
 	int64_t since; /* the first look that found no other word; 0 = there was none, or one was found since */
+	int64_t other_since; /* the first look that found another word, in a row; 0 = the last found none */
 };
 
 struct gauges { /* the janitor's */

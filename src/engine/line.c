@@ -24,6 +24,7 @@
 #define LOOK_EVERY_MS 60000
 #define LOOKS_HELD 4 /* that another one may have missed, whose bucket was slow or whose process was not let run */
 #define RENEW_EVERY_MS INT64_C(3600000) /* so that a copy that is older is found out though its original is gone */
+#define SURE_MS 2000 /* as long as another word must lie there to be another catalogue's: see settled_elsewhere() */
 #define TOLD_EVERY_MS 1000 /* whether somebody said that there is no other catalogue */
 
 struct words {
@@ -121,16 +122,27 @@ static int remove_word(struct engine *g, int64_t word, struct err *e)
 	return blob_remove(g->blobs, str_of(name), e);
 }
 
+/* Another node settled it first, and may have drawn others since: then ours came into the bucket after that one had removed it. */
+static int settled_elsewhere(struct engine *g, struct catalog_line *line, struct err *e)
+{
+	const int64_t word = line->next;
+	int rc = catalog_line(g->catalog, line, e);
+
+	return rc == 0 && line->word != word && line->next != word ? remove_word(g, word, e) : rc;
+}
+
 /* Of the rows' `next`, which may lie in the bucket already. */
 static int settle(struct engine *g, const struct words *words, struct catalog_line *line, struct err *e)
 {
-	bool done;
+	bool done = false;
 	int rc = has(words, line->next) ? 0 : put_word(g, line->next, e);
 
 	if (rc == 0 && line->word != 0)
 		rc = remove_word(g, line->word, e);
 	if (rc == 0)
 		rc = step(g, LINE_SETTLED, line->next, &done, e);
+	if (rc == 0 && !done)
+		return settled_elsewhere(g, line, e);
 	if (rc == 0)
 		*line = (struct catalog_line){.word = line->next, .sole = line->sole};
 	return rc;
@@ -215,11 +227,15 @@ static int look(struct engine *g, struct err *e)
 	if (rc != 0)
 		return rc;
 	unsigned others = sole ? 0 : count_others(&words, &line, &one);
-	tell(g, others, one);
 	if (others > 0) {
 		l->alone = false;
 		l->since = 0;
 	}
+	if (others == 0 || l->other_since == 0)
+		l->other_since = others > 0 ? engine_mono(g) : 0;
+	if (others > 0 && engine_mono(g) - l->other_since < SURE_MS)
+		return 0;
+	tell(g, others, one);
 	bool there = has(&words, line.word) || has(&words, line.next);
 	if (!l->put || !there || (others == 0 && engine_mono(g) - l->put_at >= RENEW_EVERY_MS)) {
 		rc = renew(g, &words, &line, e);
@@ -288,7 +304,7 @@ static bool told(struct engine *g, int64_t now)
 bool line_tick(struct engine *g)
 {
 	struct line *l = &g->line;
-	int64_t now = engine_mono(g), pause = every_ms(g);
+	int64_t now = engine_mono(g), pause = l->other_since != 0 && !l->contested ? SURE_MS : every_ms(g);
 	bool before = l->alone, duty = engine_duty(g, DUTY_TIDY);
 
 	if (!g->config.in_bucket || catalog_sealed(g->catalog))
