@@ -488,8 +488,6 @@ static int key_revoke(struct work *w)
 	return rc;
 }
 
-/* ---- all ---- */
-
 /* ---- the bucket ---- */
 
 /* The server acts on it: at once where one is at work, else when it starts. */
@@ -510,6 +508,8 @@ static int storage_sole(struct work *w)
 			"from now on, or from its next start on, the server takes this catalogue for the only one that uses its bucket\n");
 	return 0;
 }
+
+/* ---- all ---- */
 
 static int (*const ACTS[ADMIN_ACTS])(struct work *w) = {
 	[ADMIN_USER_ADD] = user_add,       [ADMIN_USER_LIST] = user_list,     [ADMIN_USER_PASSWD] = user_passwd,
